@@ -1,0 +1,1 @@
+//! The pure engine of quorate: events and a time in, actions out.

@@ -1,0 +1,1 @@
+//! A whole quorate cluster in one thread with one seed.

@@ -1,0 +1,1 @@
+//! LUN drivers of quorate: the only unsafe code outside bindings/.

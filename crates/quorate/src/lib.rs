@@ -1,0 +1,1 @@
+//! High availability as a library: membership, quorum, LUN locks, failover.
