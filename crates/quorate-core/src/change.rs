@@ -11,8 +11,6 @@ pub enum DownCause {
     Silence,
     /// Its kernel closed its connections or refused new ones: the engine's process has ended.
     ConnectionReset,
-    /// It said that it leaves before it had stopped everything.
-    Left,
 }
 
 /// What proves that a node no longer runs, or can no longer write, what it owned.
@@ -24,6 +22,8 @@ pub enum FenceKind {
     Returned,
     /// A named human's word.
     Human,
+    /// It left in order, after it had stopped everything.
+    Left,
 }
 
 /// How a group lets go of its node.
@@ -116,6 +116,20 @@ pub enum Change {
     Resume {
         /// The node.
         node: NodeId,
+    },
+    /// The node is about to leave: what it runs moves away. Its next admission ends that.
+    Leave {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
+    /// The node has stopped everything and is gone.
+    Left {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
     },
     /// A group's new owner: entitled to run it in this epoch, once it holds its LUNs.
     Assign {

@@ -23,22 +23,22 @@ pub mod random;
 pub mod time;
 pub mod timer;
 
-// pub mod placement;
-// pub mod quorum;
+pub mod placement;
+pub mod quorum;
 
-// pub mod consensus;
-// pub mod database;
-// pub mod fence;
-// pub mod group;
-// pub mod heartbeat;
-// pub mod lease;
-// pub mod lock;
+pub mod consensus;
+pub mod database;
+pub mod fence;
+pub mod group;
+pub mod heartbeat;
+pub mod lease;
+pub mod lock;
 
 pub mod durable;
-// pub mod engine;
-// pub mod status;
+pub mod engine;
+pub mod status;
 
 pub use action::Action;
-// pub use engine::Engine;
+pub use engine::Engine;
 pub use event::Event;
 pub use notice::Notice;

@@ -29,8 +29,13 @@ impl Output {
         OpId(self.ops)
     }
 
-    /// Takes what has been collected.
-    pub fn take(&mut self) -> (Vec<Action>, Vec<Notice>) {
-        (std::mem::take(&mut self.actions), std::mem::take(&mut self.notices))
+    /// Takes the actions.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Takes the notices.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 }

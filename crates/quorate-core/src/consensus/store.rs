@@ -1,0 +1,164 @@
+//! The log as the consensus library reads it: in memory, while the driver persists the same records.
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError, util};
+
+use super::mirror;
+use crate::durable::{Durable, Record};
+use crate::id::VoterId;
+use crate::message::LogSnapshot;
+
+/// The log from its newest snapshot on, and a few entries before it for followers that lag a little.
+pub(super) struct Store {
+    snapshot: Snapshot,
+    /// The place before the first entry, and its term.
+    compacted: (u64, u64),
+    entries: Vec<Entry>,
+    hard_state: HardState,
+    identity: VoterId,
+}
+
+impl Store {
+    pub(super) fn new(identity: VoterId, durable: &Durable) -> Self {
+        let snapshot = durable.snapshot.as_ref().map(mirror::to_snapshot).unwrap_or_default();
+        let meta = snapshot.get_metadata();
+        let compacted = (meta.index, meta.term);
+        let entries: Vec<Entry> = durable.entries.iter().map(mirror::to_entry).collect();
+        let mut hard_state =
+            HardState { term: meta.term, commit: meta.index, ..Default::default() };
+        if let Some((term, vote, commit)) = durable.hard_state {
+            let last = entries.last().map_or(meta.index, |entry| entry.index);
+            hard_state.term = term.max(meta.term);
+            hard_state.vote = vote.0;
+            hard_state.commit = commit.clamp(meta.index, last.max(meta.index));
+        }
+        Self { snapshot, compacted, entries, hard_state, identity }
+    }
+
+    pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+    }
+
+    pub(super) fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    pub(super) fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        let keep = first.index.saturating_sub(self.compacted.0 + 1);
+        self.entries.truncate(usize::try_from(keep).expect("the log fits into memory"));
+        self.entries.extend_from_slice(entries);
+    }
+
+    pub(super) fn restore(&mut self, snapshot: Snapshot) {
+        let meta = snapshot.get_metadata();
+        self.compacted = (meta.index, meta.term);
+        self.entries.clear();
+        self.hard_state.term = self.hard_state.term.max(meta.term);
+        self.hard_state.commit = meta.index;
+        self.snapshot = snapshot;
+    }
+
+    /// Takes `data` as the state at `index`, and drops the entries more than `keep` places before it.
+    pub(super) fn compact(&mut self, index: u64, conf: ConfState, data: Vec<u8>, keep: u64) {
+        let term = self.term(index).expect("an applied entry is in the log");
+        let meta = self.snapshot.mut_metadata();
+        meta.index = index;
+        meta.term = term;
+        meta.set_conf_state(conf);
+        self.snapshot.data = data.into();
+        let until = index.saturating_sub(keep);
+        if until > self.compacted.0 {
+            let term = self.term(until).expect("it is between the first entry and the last");
+            let drop = usize::try_from(until - self.compacted.0).expect("the log fits into memory");
+            self.entries.drain(..drop);
+            self.compacted = (until, term);
+        }
+    }
+
+    pub(super) fn snapshot_index(&self) -> u64 {
+        self.snapshot.get_metadata().index
+    }
+
+    /// The newest snapshot, for the state machine to start from.
+    pub(super) fn log_snapshot(&self) -> Option<LogSnapshot> {
+        (!self.snapshot.is_empty()).then(|| mirror::from_snapshot(&self.snapshot))
+    }
+
+    /// Everything that must be on stable storage, as a whole new log.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let hard = &self.hard_state;
+        let entries = self.entries.iter().filter(|entry| entry.index > self.snapshot_index());
+        Durable {
+            identity: Some(self.identity),
+            hard_state: Some((hard.term, VoterId(hard.vote), hard.commit)),
+            snapshot: self.log_snapshot(),
+            entries: entries.filter_map(mirror::from_entry).collect(),
+        }
+        .records()
+    }
+
+    fn last(&self) -> u64 {
+        self.compacted.0 + self.entries.len() as u64
+    }
+
+    fn at(&self, index: u64) -> usize {
+        usize::try_from(index - self.compacted.0 - 1).expect("the log fits into memory")
+    }
+}
+
+impl Storage for Store {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let conf = self.snapshot.get_metadata().get_conf_state().clone();
+        Ok(RaftState::new(self.hard_state.clone(), conf))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.compacted.0 {
+            return Err(raft::Error::Store(StorageError::Compacted));
+        }
+        if high > self.last() + 1 {
+            return Err(raft::Error::Store(StorageError::Unavailable));
+        }
+        let mut entries = self.entries[self.at(low)..self.at(high)].to_vec();
+        util::limit_size(&mut entries, max_size.into());
+        Ok(entries)
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index == self.compacted.0 {
+            return Ok(self.compacted.1);
+        }
+        if index == self.snapshot_index() {
+            return Ok(self.snapshot.get_metadata().term);
+        }
+        if index < self.compacted.0 {
+            return Err(raft::Error::Store(StorageError::Compacted));
+        }
+        if index > self.last() {
+            return Err(raft::Error::Store(StorageError::Unavailable));
+        }
+        Ok(self.entries[self.at(index)].term)
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.compacted.0 + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        if self.snapshot_index() < request_index {
+            return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        }
+        Ok(self.snapshot.clone())
+    }
+}

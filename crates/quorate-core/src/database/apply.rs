@@ -1,0 +1,312 @@
+//! How each change becomes true, or is passed over.
+
+use super::{Database, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
+use crate::change::{Cause, Change, ChangeSet, DownCause, FenceKind, GroupReport, ReleaseKind};
+use crate::id::{Epoch, GroupId, Incarnation, NodeId};
+use crate::notice::Notice;
+use crate::time::millis;
+
+impl Database {
+    /// Applies the changes committed at `index`, in order. What does not fit is passed over.
+    pub fn apply(&mut self, index: u64, set: &ChangeSet, notices: &mut Vec<Notice>) {
+        self.applied = index;
+        self.at_ms = self.at_ms.max(set.at_ms);
+        for change in &set.changes {
+            self.apply_one(index, change, notices);
+        }
+    }
+
+    /// An entry without changes.
+    pub fn pass(&mut self, index: u64) {
+        self.applied = index;
+    }
+
+    fn apply_one(&mut self, index: u64, change: &Change, notices: &mut Vec<Notice>) {
+        match *change {
+            Change::Admit { node, incarnation } => self.admit(index, node, incarnation, notices),
+            Change::Down { node, incarnation, cause } => {
+                self.down(index, node, incarnation, cause, notices);
+            }
+            Change::Fenced { node, incarnation, kind, .. } => {
+                self.fenced(index, node, incarnation, kind, notices);
+            }
+            Change::Rejoin { voter } => {
+                self.voters.insert(voter.node(), voter);
+            }
+            Change::Pause { node, drain } => self.pause(node, true, drain, notices),
+            Change::Resume { node } => self.pause(node, false, false, notices),
+            Change::Leave { node, incarnation } => self.leave(node, incarnation, notices),
+            Change::Left { node, incarnation } => self.left(index, node, incarnation, notices),
+            Change::Assign { group, epoch, owner, incarnation, cause } => {
+                self.assign(group, epoch, (owner, incarnation), cause, notices);
+            }
+            Change::Release { group, epoch, to, kind, cause } => {
+                self.release(group, epoch, to, kind, cause, notices);
+            }
+            Change::Report { group, epoch, node, incarnation, report } => {
+                self.report(group, epoch, (node, incarnation), report, notices);
+            }
+            Change::Desire { group, online } => {
+                if let Some(record) = self.groups.get_mut(&group) {
+                    record.online_wanted = online;
+                    record.failures.clear();
+                    record.failed_until = None;
+                    record.failed_on = None;
+                }
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        index: u64,
+        node: NodeId,
+        incarnation: Incarnation,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if incarnation <= record.incarnation {
+            return;
+        }
+        let old = record.incarnation;
+        record.incarnation = incarnation;
+        record.state = NodeState::Up;
+        record.since = index;
+        if std::mem::take(&mut record.leaving) {
+            record.paused = false;
+            record.draining = false;
+        }
+        self.vacate(node, old, FenceKind::Returned);
+        notices.push(Notice::Up { node, incarnation });
+    }
+
+    fn down(
+        &mut self,
+        index: u64,
+        node: NodeId,
+        incarnation: Incarnation,
+        cause: DownCause,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if !record.is_up_as(incarnation) {
+            return;
+        }
+        record.state = NodeState::Down(cause);
+        record.since = index;
+        notices.push(Notice::Down { node, incarnation, cause });
+    }
+
+    fn fenced(
+        &mut self,
+        index: u64,
+        node: NodeId,
+        incarnation: Incarnation,
+        kind: FenceKind,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if !matches!(record.state, NodeState::Down(_)) || record.incarnation != incarnation {
+            return;
+        }
+        record.state = NodeState::Fenced(kind);
+        record.since = index;
+        self.vacate(node, incarnation, kind);
+        notices.push(Notice::Fenced { node, incarnation, kind });
+    }
+
+    fn leave(&mut self, node: NodeId, incarnation: Incarnation, notices: &mut Vec<Notice>) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if record.is_up_as(incarnation) && !record.leaving {
+            record.leaving = !record.paused;
+            record.draining = true;
+            record.paused = true;
+            notices.push(Notice::Paused { node, paused: true });
+        }
+    }
+
+    fn left(
+        &mut self,
+        index: u64,
+        node: NodeId,
+        incarnation: Incarnation,
+        notices: &mut Vec<Notice>,
+    ) {
+        let owned = |record: &super::GroupRecord| record.owner() == Some((node, incarnation));
+        if self.groups.values().any(owned) {
+            return;
+        }
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        if record.is_up_as(incarnation) {
+            let kind = FenceKind::Left;
+            record.state = NodeState::Fenced(kind);
+            record.since = index;
+            notices.push(Notice::Fenced { node, incarnation, kind });
+        }
+    }
+
+    fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
+        for record in self.groups.values_mut() {
+            if record.owner() == Some((node, incarnation)) {
+                record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
+            }
+        }
+    }
+
+    fn pause(&mut self, node: NodeId, paused: bool, draining: bool, notices: &mut Vec<Notice>) {
+        let Some(record) = self.nodes.get_mut(&node) else { return };
+        record.paused = paused;
+        record.draining = draining;
+        notices.push(Notice::Paused { node, paused });
+    }
+
+    /// What proves, at this place of the log, that the group may get a new owner.
+    fn vacancy(&self, group: GroupId) -> Option<Vacancy> {
+        match self.groups.get(&group)?.ownership {
+            Ownership::Vacant(vacancy) => Some(vacancy),
+            Ownership::Owned { node, incarnation, .. } => {
+                let record = self.nodes.get(&node)?;
+                let config = self.config.group(group)?;
+                let down = matches!(record.state, NodeState::Down(_));
+                (down && record.incarnation == incarnation && self.config.is_enforced(config))
+                    .then_some(Vacancy::StorageFence { node })
+            }
+        }
+    }
+
+    fn assign(
+        &mut self,
+        group: GroupId,
+        epoch: Epoch,
+        (owner, incarnation): (NodeId, Incarnation),
+        cause: Cause,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(vacancy) = self.vacancy(group) else { return };
+        if !self.is_up_as(owner, incarnation) {
+            return;
+        }
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        if epoch.0 != record.epoch.0 + 1 {
+            return;
+        }
+        record.epoch = epoch;
+        record.cause = cause;
+        record.failed_until = None;
+        if record.saved.is_some() {
+            record.loads += 1;
+            if record.loads > LOADS_MAX {
+                record.saved = None;
+            }
+        }
+        record.ownership =
+            Ownership::Owned { node: owner, incarnation, state: OwnedState::Starting, vacancy };
+        notices.push(Notice::Assigned { group, owner, epoch, cause });
+    }
+
+    fn release(
+        &mut self,
+        group: GroupId,
+        epoch: Epoch,
+        to: Option<NodeId>,
+        kind: ReleaseKind,
+        cause: Cause,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        if record.epoch != epoch {
+            return;
+        }
+        let Ownership::Owned { state, .. } = &mut record.ownership else { return };
+        match state {
+            OwnedState::Starting | OwnedState::Online => {
+                *state = OwnedState::Releasing { to, kind, cause };
+                notices.push(Notice::Releasing { group, epoch, cause });
+            }
+            OwnedState::Releasing { .. } | OwnedState::StopFailed => {}
+        }
+    }
+
+    fn report(
+        &mut self,
+        group: GroupId,
+        epoch: Epoch,
+        (owner, owner_incarnation): (NodeId, Incarnation),
+        report: GroupReport,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        if record.epoch != epoch || record.owner() != Some((owner, owner_incarnation)) {
+            return;
+        }
+        let Ownership::Owned { state, .. } = &mut record.ownership else { return };
+        match report {
+            GroupReport::Online => match state {
+                OwnedState::Starting => *state = OwnedState::Online,
+                OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
+                    return;
+                }
+            },
+            GroupReport::Consumed => {
+                if record.saved.take().is_none() {
+                    return;
+                }
+                record.loads = 0;
+            }
+            GroupReport::StopFailed => *state = OwnedState::StopFailed,
+            GroupReport::Vacated { saved, failed } => {
+                let next = match *state {
+                    OwnedState::Releasing { to, cause, .. } => to.zip(Some(cause)),
+                    OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => None,
+                };
+                record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
+                if let Some(token) = saved {
+                    record.saved = Some(token);
+                    record.loads = 0;
+                }
+                notices.push(Notice::Group { group, epoch, node: owner, report });
+                if failed {
+                    self.count_failure(group, owner, notices);
+                } else {
+                    self.pass_on(group, next, notices);
+                }
+                return;
+            }
+        }
+        notices.push(Notice::Group { group, epoch, node: owner, report });
+    }
+
+    /// A planned move: the next owner is entitled by the very word of the last one.
+    fn pass_on(
+        &mut self,
+        group: GroupId,
+        next: Option<(NodeId, Cause)>,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some((to, cause)) = next else { return };
+        let Some(target) = self.nodes.get(&to).filter(|record| !record.paused).copied() else {
+            return;
+        };
+        let Some(record) = self.groups.get(&group) else { return };
+        if record.online_wanted {
+            let epoch = Epoch(record.epoch.0 + 1);
+            self.assign(group, epoch, (to, target.incarnation), cause, notices);
+        }
+    }
+
+    fn count_failure(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
+        let Some(config) = self.config.group(group) else { return };
+        let (threshold, period) = (config.failover_threshold, millis(config.failover_period));
+        let retry = millis(config.retry_period);
+        let now = self.at_ms;
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        record.failures.retain(|&at| at + period > now);
+        record.failures.push(now);
+        record.failed_on = Some(owner);
+        if record.failures.len() > usize::try_from(threshold).unwrap_or(usize::MAX) {
+            record.failures.clear();
+            record.failed_until = Some(now + retry);
+            notices.push(Notice::GroupFailed { group });
+        }
+    }
+}

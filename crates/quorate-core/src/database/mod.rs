@@ -1,0 +1,255 @@
+//! The replicated database: configuration, node states, owners and epochs.
+//!
+//! A state machine over the committed log: every node that applies the same changes in the same order holds the
+//! same database. A change that does not fit (an old epoch, another incarnation) is passed over by all alike.
+//!
+//! *Architecture Invariant*: nothing here looks at the time of this node, its network or its LUNs.
+
+mod apply;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Cause, DownCause, FenceKind, ReleaseKind};
+use crate::config::ClusterConfig;
+use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
+
+/// How often a saved state may fail to load before it is given up and the guest is started afresh.
+const LOADS_MAX: u32 = 2;
+
+/// What is committed about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeState {
+    /// It has never taken part.
+    Absent,
+    /// It takes part.
+    Up,
+    /// It is believed down: it gets nothing new, and its heartbeats are acknowledged no more.
+    Down(DownCause),
+    /// It is proven harmless: it runs nothing and can write nothing.
+    Fenced(FenceKind),
+}
+
+/// A node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its newest incarnation.
+    pub incarnation: Incarnation,
+    /// Its state.
+    pub state: NodeState,
+    /// The place in the log where it went into that state.
+    pub since: u64,
+    /// It gets no new groups.
+    pub paused: bool,
+    /// What it runs moves away.
+    pub draining: bool,
+    /// It is paused only until it comes back.
+    pub leaving: bool,
+}
+
+impl NodeRecord {
+    /// Whether this incarnation takes part.
+    pub fn is_up_as(&self, incarnation: Incarnation) -> bool {
+        self.state == NodeState::Up && self.incarnation == incarnation
+    }
+}
+
+/// Why a group has no owner, or had none when its owner got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vacancy {
+    /// It never had one.
+    NeverOwned,
+    /// Its owner has stopped it and released its LUNs.
+    Stopped {
+        /// The owner.
+        node: NodeId,
+    },
+    /// Its owner is proven harmless.
+    Fenced {
+        /// The owner.
+        node: NodeId,
+        /// How.
+        kind: FenceKind,
+    },
+    /// Its owner is down, and every LUN of the group refuses it once the new owner holds them.
+    StorageFence {
+        /// The owner.
+        node: NodeId,
+    },
+}
+
+/// How far an owner is with its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnedState {
+    /// Entitled, not yet online.
+    Starting,
+    /// Online.
+    Online,
+    /// Asked to let go.
+    Releasing {
+        /// Who gets it next.
+        to: Option<NodeId>,
+        /// How.
+        kind: ReleaseKind,
+        /// Why.
+        cause: Cause,
+    },
+    /// It cannot be stopped there.
+    StopFailed,
+}
+
+/// Who may run a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    /// Nobody.
+    Vacant(Vacancy),
+    /// One incarnation of one node.
+    Owned {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// How far it is.
+        state: OwnedState,
+        /// What proved that nobody else had it.
+        vacancy: Vacancy,
+    },
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Whether it should be online.
+    pub online_wanted: bool,
+    /// Who may run it.
+    pub ownership: Ownership,
+    /// How often its ownership has been given.
+    pub epoch: Epoch,
+    /// The saved state that the next start resumes.
+    pub saved: Option<SaveToken>,
+    /// How often that was tried.
+    pub loads: u32,
+    /// When it failed on its owners, in the cluster's time, newest last; older than the period are dropped.
+    pub failures: Vec<u64>,
+    /// Where it failed last: tried elsewhere first.
+    pub failed_on: Option<NodeId>,
+    /// Left failed, until this moment of the cluster's time.
+    pub failed_until: Option<u64>,
+    /// Why its ownership changed last.
+    pub cause: Cause,
+}
+
+impl GroupRecord {
+    /// The owner, if it has one.
+    pub fn owner(&self) -> Option<(NodeId, Incarnation)> {
+        match self.ownership {
+            Ownership::Owned { node, incarnation, .. } => Some((node, incarnation)),
+            Ownership::Vacant(_) => None,
+        }
+    }
+
+    /// How far the owner is.
+    pub fn owned_state(&self) -> Option<OwnedState> {
+        match self.ownership {
+            Ownership::Owned { state, .. } => Some(state),
+            Ownership::Vacant(_) => None,
+        }
+    }
+}
+
+/// The whole state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Database {
+    config: ClusterConfig,
+    founders: Vec<VoterId>,
+    voters: BTreeMap<NodeId, VoterId>,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+    groups: BTreeMap<GroupId, GroupRecord>,
+    at_ms: u64,
+    applied: u64,
+}
+
+impl Database {
+    /// The state that the founders begin with.
+    pub fn genesis(config: ClusterConfig, founders: Vec<VoterId>) -> Self {
+        let absent = NodeRecord {
+            incarnation: Incarnation::default(),
+            state: NodeState::Absent,
+            since: 0,
+            paused: false,
+            draining: false,
+            leaving: false,
+        };
+        let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
+        let fresh = |group: &crate::config::GroupConfig| GroupRecord {
+            online_wanted: group.auto_start,
+            ownership: Ownership::Vacant(Vacancy::NeverOwned),
+            epoch: Epoch(0),
+            saved: None,
+            loads: 0,
+            failures: Vec::new(),
+            failed_on: None,
+            failed_until: None,
+            cause: Cause::Start,
+        };
+        let groups = config.groups().iter().map(|group| (group.id, fresh(group))).collect();
+        let voters = founders.iter().map(|&voter| (voter.node(), voter)).collect();
+        Self { config, founders, voters, nodes, groups, at_ms: 0, applied: 1 }
+    }
+
+    /// The committed configuration.
+    pub fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// Who founded the cluster.
+    pub fn founders(&self) -> &[VoterId] {
+        &self.founders
+    }
+
+    /// The identity of a node's log.
+    pub fn voter(&self, node: NodeId) -> Option<VoterId> {
+        self.voters.get(&node).copied()
+    }
+
+    /// What is committed about a node.
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(&id)
+    }
+
+    /// Every node.
+    pub fn nodes(&self) -> &BTreeMap<NodeId, NodeRecord> {
+        &self.nodes
+    }
+
+    /// What is committed about a group.
+    pub fn group(&self, id: GroupId) -> Option<&GroupRecord> {
+        self.groups.get(&id)
+    }
+
+    /// Every group.
+    pub fn groups(&self) -> &BTreeMap<GroupId, GroupRecord> {
+        &self.groups
+    }
+
+    /// The cluster's time in milliseconds: that of the newest change.
+    pub fn at_ms(&self) -> u64 {
+        self.at_ms
+    }
+
+    /// The place in the log up to which this is the state.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Whether this incarnation of the node takes part.
+    pub fn is_up_as(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        self.nodes.get(&node).is_some_and(|record| record.is_up_as(incarnation))
+    }
+
+    /// Whether the node takes part.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|record| record.state == NodeState::Up)
+    }
+}

@@ -1,0 +1,239 @@
+//! Heartbeats out and in, and what follows from them: liveness and this node's lease.
+
+use super::Engine;
+use crate::action::Action;
+use crate::database::{Database, NodeState};
+use crate::event::Trouble;
+use crate::heartbeat::{Liveness, Peer};
+use crate::id::{NodeId, PathId};
+use crate::message::Beat;
+use crate::notice::{DropReason, Notice};
+use crate::time::Instant;
+use crate::timer::Timer;
+
+impl Engine {
+    /// One beat to every node that should hear it, on every path.
+    pub(super) fn send_beats(&mut self) {
+        let next = self.now + self.timing().interval;
+        self.timers.set(Timer::Beat, next);
+        self.beat_now(false);
+    }
+
+    pub(super) fn beat_now(&mut self, probe: bool) {
+        self.beat_sequence += 1;
+        if self.is_voter(self.me) {
+            self.lease.on_acknowledged(self.me, self.now);
+        }
+        let here = self.is_voter(self.me);
+        let others: Vec<NodeId> =
+            self.peers.keys().copied().filter(|&node| here || self.is_voter(node)).collect();
+        for to in others {
+            self.beat_to(to, probe);
+        }
+    }
+
+    fn beat_to(&mut self, to: NodeId, probe: bool) {
+        let beat = self.beat_for(to, probe);
+        let paths = self.config.node(to).map_or(0, |node| node.addresses.len());
+        for path in (0..paths).filter_map(|path| u8::try_from(path).ok()) {
+            self.out.act(Action::SendBeat { to, path: PathId(path), beat: beat.clone() });
+        }
+    }
+
+    fn beat_for(&self, to: NodeId, probe: bool) -> Beat {
+        let age = |at: Instant| u64::try_from(self.now.since(at).as_micros()).unwrap_or(u64::MAX);
+        let peers = || self.peers.iter().filter(|&(&node, _)| node != to);
+        let heard = peers().filter_map(|(&node, peer)| Some((node, age(peer.heard()?))));
+        let down = |node: &NodeId| {
+            let record = self.database.as_ref().and_then(|database| database.node(*node));
+            record.is_some_and(|record| {
+                matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_))
+            })
+        };
+        let withheld = peers().filter(|&(node, _)| down(node));
+        let coordinator = self
+            .consensus
+            .as_ref()
+            .and_then(|consensus| Some((consensus.coordinator()?.node(), consensus.epoch())));
+        Beat {
+            incarnation: self.incarnation,
+            sequence: self.beat_sequence,
+            sent: self.now.0,
+            acknowledged: self.peers.get(&to).and_then(Peer::acknowledgement),
+            applied: self.database.as_ref().map_or(0, Database::applied),
+            coordinator,
+            heard: heard.collect(),
+            withheld: withheld.map(|(&node, peer)| (node, age(peer.accepted()))).collect(),
+            probe,
+        }
+    }
+
+    pub(super) fn is_voter(&self, node: NodeId) -> bool {
+        self.config.node(node).is_some_and(|config| config.voter)
+    }
+
+    pub(super) fn voters(&self) -> Vec<NodeId> {
+        self.config.voters().collect()
+    }
+
+    /// Both this node and the sender take part: its heartbeat may be acknowledged.
+    fn is_willing(&self, from: NodeId, beat: &Beat) -> bool {
+        self.database.as_ref().is_some_and(|database| {
+            database.is_up_as(self.me, self.incarnation)
+                && database.is_up_as(from, beat.incarnation)
+        })
+    }
+
+    pub(super) fn on_beat(&mut self, from: NodeId, path: PathId, beat: &Beat) {
+        let willing = self.is_willing(from, beat);
+        let (interval, now) = (self.timing().interval, self.now);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if peer.on_beat(path, beat, willing, interval, now).is_err() {
+            return self.drop_from(from, DropReason::StaleIncarnation);
+        }
+        if let Some((boot, sent)) = beat.acknowledged {
+            let sent = Instant(sent);
+            let ours = boot == self.incarnation.boot && sent <= now && sent >= self.session_since;
+            if ours && self.is_voter(from) {
+                self.lease.on_acknowledged(from, sent);
+            }
+        }
+        if beat.probe {
+            self.beat_to(from, false);
+        }
+    }
+
+    /// The latest moment at which anyone else, by its own word, heard `node`.
+    fn heard_by_others(&self, node: NodeId) -> Option<Instant> {
+        let limit = self.timing().detect;
+        let others =
+            self.peers.iter().filter(|&(&id, peer)| id != node && peer.is_fresh(limit, self.now));
+        others.filter_map(|(_, peer)| peer.says_heard(node)).max()
+    }
+
+    /// What this node thinks of another.
+    pub(super) fn judge(&self, node: NodeId) -> Liveness {
+        let Some(peer) = self.peers.get(&node) else { return Liveness::Alive };
+        let others = self.heard_by_others(node);
+        peer.judge(others, self.deaf_until, self.timing(), self.now)
+    }
+
+    /// Tells what has changed about the others, and sets when to look again.
+    pub(super) fn watch_peers(&mut self) {
+        let mut next: Option<Instant> = None;
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        let mut suspects = false;
+        for node in nodes {
+            let others = self.heard_by_others(node);
+            let liveness = self.judge(node);
+            let (now, timing) = (self.now, self.config.timing());
+            let Some(peer) = self.peers.get_mut(&node) else { continue };
+            for (path, up) in peer.path_changes(timing, now) {
+                self.out.tell(Notice::Path { node, path, up });
+            }
+            if liveness == Liveness::Alive || liveness == Liveness::Suspect {
+                let at = peer.judged_again(others, timing, now).max(self.deaf_until);
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+            let was = std::mem::replace(&mut peer.liveness, liveness);
+            let admitted = self.database.as_ref().is_some_and(|database| database.is_up(node));
+            match (was == Liveness::Alive, liveness == Liveness::Alive) {
+                (true, false) if admitted => {
+                    suspects = true;
+                    self.out.tell(Notice::Suspect { node });
+                }
+                (false, true) if admitted => self.out.tell(Notice::Unsuspect { node }),
+                _ => {}
+            }
+        }
+        if suspects {
+            self.beat_now(true);
+        }
+        match next {
+            Some(at) if at > self.now => self.timers.set(Timer::Detection, at),
+            _ => self.timers.clear(Timer::Detection),
+        }
+        self.watch_coordinator_node();
+        self.probe_storage();
+    }
+
+    /// The coordinator's process is dead, its kernel says: whoever is next in line stands for election at once.
+    fn watch_coordinator_node(&mut self) {
+        let Some(consensus) = &mut self.consensus else { return };
+        let Some(voter) = consensus.coordinator() else { return };
+        let reset = Liveness::Silent(crate::change::DownCause::ConnectionReset);
+        let dead = self.peers.get(&voter.node()).is_some_and(|peer| peer.liveness == reset);
+        let standing = Some((voter, consensus.epoch()));
+        if !dead || self.stood_against == standing {
+            return;
+        }
+        self.stood_against = standing;
+        let alive = |peer: &Peer| peer.liveness == Liveness::Alive;
+        let before = self
+            .config
+            .voters()
+            .filter(|&node| node < self.me && self.peers.get(&node).is_some_and(alive));
+        let place = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        let delay = self.config.timing().interval / 2 * place;
+        consensus.stand_after(delay, self.now);
+    }
+
+    /// Until when this node may act.
+    pub(super) fn lease_until(&self) -> Option<Instant> {
+        let up = self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
+        if up { self.lease.until(&self.voters()) } else { None }
+    }
+
+    /// Whether this node may act now.
+    pub(super) fn may_act(&self) -> bool {
+        self.lease_until().is_some_and(|until| self.now < until)
+    }
+
+    /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the LUNs refuse us.
+    pub(super) fn watch_lease(&mut self) {
+        let held = self.may_act();
+        if held != self.lease_held {
+            self.lease_held = held;
+            self.out.tell(if held { Notice::LeaseGained } else { Notice::LeaseLost });
+        }
+        let grace = self.timing().isolation_grace;
+        match self.lease_until() {
+            Some(until) if self.now < until => {
+                self.timers.set(Timer::Lease, until);
+                self.timers.clear(Timer::Isolation);
+            }
+            Some(until) => {
+                self.timers.clear(Timer::Lease);
+                self.abandon_groups(|enforced| !enforced);
+                if self.now < until + grace {
+                    self.timers.set(Timer::Isolation, until + grace);
+                } else {
+                    self.timers.clear(Timer::Isolation);
+                    self.abandon_all();
+                }
+            }
+            None => self.abandon_all(),
+        }
+    }
+
+    /// What has been done is done: the trouble of a resource, for the host.
+    pub(super) fn tell_trouble(
+        &mut self,
+        resource: crate::id::ResourceId,
+        trouble: Trouble,
+        detail: String,
+    ) {
+        self.out.tell(Notice::ResourceTrouble { resource, trouble, detail });
+    }
+
+    /// After every applied change: a voter that withholds its acknowledgement says so at once.
+    pub(super) fn on_applied(&mut self) {
+        let Some(database) = &self.database else { return };
+        let waits = database.nodes().values().any(|record| {
+            matches!(record.state, NodeState::Down(_)) && record.since == database.applied()
+        });
+        if waits {
+            self.beat_now(false);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A host's commands: asked here, carried to the coordinator, answered when committed.
+
+use super::{Asked, Engine};
+use crate::action::Action;
+use crate::change::{Cause, Change, ReleaseKind};
+use crate::consensus::Consensus;
+use crate::database::{Database, OwnedState, Ownership};
+use crate::id::{GroupId, NodeId, RequestId, VoterId};
+use crate::message::{Command, Message, Refusal};
+use crate::placement;
+use crate::timer::Timer;
+
+/// An answer that the coordinator owes once the change is applied.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    to: NodeId,
+    request: RequestId,
+    /// Where in the log the change will stand; none: it has not been proposed.
+    index: Option<u64>,
+}
+
+impl Engine {
+    pub(super) fn on_command(&mut self, request: RequestId, command: Command) {
+        let timing = self.timing();
+        let until = self.now + timing.detect * 2 + timing.election_max;
+        self.asked.insert(request, Asked { command, until, told: None });
+        self.timers.set_sooner(Timer::Repeat, until);
+        self.repeat_asked();
+    }
+
+    /// Says the commands that wait to the coordinator, if it has not heard them.
+    pub(super) fn repeat_asked(&mut self) {
+        let Some(to) = self.consensus.as_ref().and_then(Consensus::coordinator).map(VoterId::node)
+        else {
+            return;
+        };
+        let waiting: Vec<(RequestId, Command)> = self
+            .asked
+            .iter_mut()
+            .filter(|(_, asked)| asked.told != Some(to))
+            .map(|(&request, asked)| {
+                asked.told = Some(to);
+                (request, asked.command.clone())
+            })
+            .collect();
+        for (request, command) in waiting {
+            if to == self.me {
+                self.on_request(to, request, command);
+            } else {
+                self.send(to, Message::Request { request, command });
+            }
+        }
+    }
+
+    /// Answers the commands for which no coordinator was found in time.
+    pub(super) fn expire_asked(&mut self) {
+        let now = self.now;
+        let late: Vec<RequestId> = self
+            .asked
+            .iter()
+            .filter(|(_, asked)| asked.until <= now)
+            .map(|(&request, _)| request)
+            .collect();
+        for request in late {
+            self.on_reply(request, Err(Refusal::NoQuorum));
+        }
+        if let Some(next) = self.asked.values().map(|asked| asked.until).min() {
+            self.timers.set_sooner(Timer::Repeat, next);
+        }
+    }
+
+    pub(super) fn on_reply(&mut self, request: RequestId, result: Result<(), Refusal>) {
+        if self.asked.remove(&request).is_some() {
+            self.out.act(Action::Answer { request, result });
+        }
+    }
+
+    /// The coordinator's part.
+    pub(super) fn on_request(&mut self, from: NodeId, request: RequestId, command: Command) {
+        if !self.is_coordinator() {
+            return self.reply(from, request, Err(Refusal::NoQuorum));
+        }
+        match self.changes_for(&command) {
+            Err(refusal) => self.reply(from, request, Err(refusal)),
+            Ok(changes) if changes.is_empty() => self.reply(from, request, Ok(())),
+            Ok(changes) => {
+                self.proposed.extend(changes);
+                self.replies.push(Owed { to: from, request, index: None });
+            }
+        }
+    }
+
+    fn reply(&mut self, to: NodeId, request: RequestId, result: Result<(), Refusal>) {
+        if to == self.me {
+            self.on_reply(request, result);
+        } else {
+            self.send(to, Message::Reply { request, result });
+        }
+    }
+
+    /// What was proposed will stand at `index`.
+    pub(super) fn date_replies(&mut self, index: u64) {
+        self.replies.iter_mut().for_each(|owed| owed.index = owed.index.or(Some(index)));
+    }
+
+    /// Answers what has been applied; and what will not be, since this node coordinates no more.
+    pub(super) fn settle_replies(&mut self) {
+        let applied = self.database.as_ref().map_or(0, Database::applied);
+        let coordinates = self.is_coordinator();
+        let (due, rest): (Vec<Owed>, Vec<Owed>) = std::mem::take(&mut self.replies)
+            .into_iter()
+            .partition(|owed| !coordinates || owed.index.is_some_and(|index| index <= applied));
+        self.replies = rest;
+        for owed in due {
+            let done = owed.index.is_some_and(|index| index <= applied);
+            let result = if done { Ok(()) } else { Err(Refusal::NoQuorum) };
+            self.reply(owed.to, owed.request, result);
+        }
+    }
+
+    fn changes_for(&self, command: &Command) -> Result<Vec<Change>, Refusal> {
+        match command {
+            Command::Move { group, to } => self.move_changes(group, to.as_deref()),
+            Command::Online { group } => {
+                Ok(vec![Change::Desire { group: self.group_named(group)?, online: true }])
+            }
+            Command::Offline { group } => {
+                Ok(vec![Change::Desire { group: self.group_named(group)?, online: false }])
+            }
+            Command::Drain { node } => {
+                Ok(vec![Change::Pause { node: self.node_named(node)?, drain: true }])
+            }
+            Command::Pause { node } => {
+                Ok(vec![Change::Pause { node: self.node_named(node)?, drain: false }])
+            }
+            Command::Resume { node } => Ok(vec![Change::Resume { node: self.node_named(node)? }]),
+            Command::ConfirmFenced { node, reason } => {
+                let change = self.confirm(self.node_named(node)?, reason);
+                change.map(|change| vec![change]).ok_or_else(|| {
+                    Refusal::NotPossible(format!(
+                        "node {node} is not down, or no reason is given: only a node that is down can be confirmed"
+                    ))
+                })
+            }
+        }
+    }
+
+    fn move_changes(&self, name: &str, to: Option<&str>) -> Result<Vec<Change>, Refusal> {
+        let group = self.group_named(name)?;
+        let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
+        let (Some(config), Some(record)) = (database.config().group(group), database.group(group))
+        else {
+            return Err(Refusal::NoQuorum);
+        };
+        let Ownership::Owned { node, state, .. } = record.ownership else {
+            return Err(Refusal::NotPossible(format!(
+                "group {name} runs nowhere: bring it online instead"
+            )));
+        };
+        if !matches!(state, OwnedState::Online | OwnedState::Starting) {
+            return Err(Refusal::NotPossible(format!(
+                "group {name} is being moved or stopped already"
+            )));
+        }
+        let candidates = self.candidates(database);
+        let target = match to {
+            Some(to) => self.node_named(to)?,
+            None => placement::place(config, &candidates, Some(node))
+                .chosen
+                .filter(|&chosen| chosen != node)
+                .ok_or_else(|| {
+                    Refusal::NotPossible(format!("no other node can run group {name} now"))
+                })?,
+        };
+        if target == node {
+            return Ok(Vec::new());
+        }
+        let obstacle =
+            candidates.get(&target).and_then(|one| placement::obstacle(config, target, one));
+        if let Some(reason) = obstacle {
+            let target = database.config().node(target).map_or("?", |node| node.name.as_str());
+            return Err(Refusal::NotPossible(format!(
+                "group {name} cannot run on node {target}: {reason:?}"
+            )));
+        }
+        let (epoch, kind, cause) = (record.epoch, ReleaseKind::Move, Cause::Move);
+        Ok(vec![Change::Release { group, epoch, to: Some(target), kind, cause }])
+    }
+
+    fn group_named(&self, name: &str) -> Result<GroupId, Refusal> {
+        self.config.group_named(name).map(|group| group.id).ok_or_else(|| {
+            let known: Vec<&str> =
+                self.config.groups().iter().map(|one| one.name.as_str()).collect();
+            Refusal::Unknown { kind: "group".into(), name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    fn node_named(&self, name: &str) -> Result<NodeId, Refusal> {
+        self.config.node_named(name).map(|node| node.id).ok_or_else(|| {
+            let known: Vec<&str> =
+                self.config.nodes().iter().map(|one| one.name.as_str()).collect();
+            Refusal::Unknown { kind: "node".into(), name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    /// The host is about to stop: what runs here moves away, or is stopped.
+    pub(super) fn on_leave(&mut self) {
+        self.leaving = true;
+        self.timers.set_sooner(Timer::Repeat, self.now);
+        let up = |database: &Database, node: NodeId| database.is_up(node);
+        let successor = self.database.as_ref().and_then(|database| {
+            let other = |node: &NodeId| *node != self.me && up(database, *node);
+            self.config.voters().find(other).and_then(|node| database.voter(node))
+        });
+        if let (true, Some(to), Some(consensus)) =
+            (self.is_coordinator(), successor, &mut self.consensus)
+        {
+            consensus.hand_over(to);
+        }
+    }
+
+    /// Says again that this node leaves, until it is committed; then that it has left.
+    pub(super) fn repeat_leave(&mut self) {
+        if !self.leaving || self.left {
+            return;
+        }
+        self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval * 2);
+        let Some(database) = &self.database else {
+            self.left = true;
+            return self.out.act(Action::Left);
+        };
+        let (node, incarnation) = (self.me, self.incarnation);
+        let owns = database.groups().values().any(|one| one.owner() == Some((node, incarnation)));
+        let change = if owns || !self.groups.is_empty() || !is_leaving(database, node) {
+            Change::Leave { node, incarnation }
+        } else {
+            Change::Left { node, incarnation }
+        };
+        if let Some(to) = self.consensus.as_ref().and_then(Consensus::coordinator) {
+            self.hand_in(to.node(), vec![change]);
+        }
+    }
+}
+
+fn is_leaving(database: &Database, node: NodeId) -> bool {
+    database.node(node).is_some_and(|record| record.draining)
+}

@@ -1,0 +1,180 @@
+//! The coordinator's part: reads the database and what is heard, and proposes the next changes.
+//!
+//! Decides only while nothing is under way in the log, so that every decision rests on all that was decided before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Engine;
+use super::deciding::Deciding;
+use crate::change::{Change, ChangeSet, DownCause};
+use crate::codec;
+use crate::consensus::Consensus;
+use crate::database::{Database, NodeRecord, NodeState, OwnedState};
+use crate::fence::{self, FenceProof, Withheld};
+use crate::heartbeat::Liveness;
+use crate::id::{NodeId, VoterId};
+use crate::message::EntryBody;
+use crate::notice::Notice;
+use crate::placement::Candidate;
+use crate::timer::Timer;
+
+impl Engine {
+    /// Proposes what is due. True: something was proposed.
+    pub(super) fn coordinate(&mut self) -> bool {
+        match &self.consensus {
+            Some(consensus) if consensus.is_settled() => {}
+            Some(consensus) if consensus.is_coordinator() => return false,
+            _ => {
+                self.proposed.clear();
+                return false;
+            }
+        }
+        let mut changes = std::mem::take(&mut self.proposed);
+        let newcomer = self.admissions(&mut changes);
+        self.detect(&mut changes);
+        self.fence(&mut changes);
+        self.place_groups(&mut changes);
+        if changes.is_empty() {
+            return newcomer.is_some_and(|voter| self.add_voter(voter));
+        }
+        let set = ChangeSet { at_ms: self.cluster_ms(), changes };
+        let index = self.database.as_ref().map_or(0, Database::applied) + 1;
+        self.date_replies(index);
+        self.consensus.as_mut().is_some_and(|consensus| consensus.propose(codec::encode(&set)))
+    }
+
+    /// A node has come back with an empty log: its new identity takes the place of the old one.
+    fn add_voter(&mut self, voter: VoterId) -> bool {
+        let node = voter.node();
+        let old = self.database.as_ref().and_then(|database| database.voter(node));
+        let set = ChangeSet { at_ms: self.cluster_ms(), changes: vec![Change::Rejoin { voter }] };
+        let votes = self.is_voter(node);
+        let Some(consensus) = &mut self.consensus else { return false };
+        let remove = old.filter(|old| consensus.participants().contains(old));
+        let (add, learn) = if votes { (vec![voter], vec![]) } else { (vec![], vec![voter]) };
+        let remove = remove.into_iter().collect();
+        let changes = codec::encode(&set);
+        consensus.propose_voters(&EntryBody::Voters { add, learn, remove, changes })
+    }
+
+    /// Nodes that are to be declared down.
+    fn detect(&self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        for (&node, record) in database.nodes() {
+            if node == self.me || record.state != NodeState::Up {
+                continue;
+            }
+            let incarnation = record.incarnation;
+            let newer = self.peers.get(&node).and_then(|peer| peer.incarnation());
+            let restarted = newer.is_some_and(|newer| newer.boot > incarnation.boot);
+            let admitted = changes.iter().any(
+                |change| matches!(change, Change::Admit { node: admitted, .. } if *admitted == node),
+            );
+            match self.judge(node) {
+                _ if admitted => {}
+                Liveness::Silent(cause) => changes.push(Change::Down { node, incarnation, cause }),
+                Liveness::Alive | Liveness::Suspect if restarted => {
+                    let cause = DownCause::ConnectionReset;
+                    changes.push(Change::Down { node, incarnation, cause });
+                }
+                Liveness::Alive | Liveness::Suspect => {}
+            }
+        }
+    }
+
+    /// Nodes that are down and by now proven harmless.
+    fn fence(&mut self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        let needed = self.timing().lease_over;
+        let mut again: Option<Duration> = None;
+        for (&node, record) in database.nodes() {
+            if !matches!(record.state, NodeState::Down(_)) {
+                continue;
+            }
+            let words = self.words_about(node);
+            let voters = self.voters().len();
+            match fence::lease_over(node, record.incarnation, record.since, voters, words, needed) {
+                Some(proof) => changes.push(FenceProof::into_change(proof)),
+                None => {
+                    let age = self.peers.get(&node).map(|peer| self.now.since(peer.accepted()));
+                    let left = needed.saturating_sub(age.unwrap_or_default());
+                    let left = left.max(self.timing().interval / 2);
+                    again = Some(again.map_or(left, |again| again.min(left)));
+                }
+            }
+        }
+        if let Some(left) = again {
+            self.timers.set_sooner(Timer::Review, self.now + left);
+        }
+    }
+
+    /// What each voter, this one included, says of a node that it acknowledges no more.
+    fn words_about(&self, node: NodeId) -> Vec<Withheld> {
+        let own = self.peers.get(&node).filter(|_| self.is_voter(self.me)).map(|peer| Withheld {
+            applied: self.database.as_ref().map_or(0, Database::applied),
+            age: self.now.since(peer.accepted()),
+        });
+        let others = self.peers.iter().filter(|&(&id, _)| id != node && self.is_voter(id));
+        let theirs = others.filter_map(|(_, peer)| {
+            let age = peer.says_withheld(node, self.now)?;
+            Some(Withheld { applied: peer.applied(), age })
+        });
+        own.into_iter().chain(theirs).collect()
+    }
+
+    /// How many groups each node owns, and whether it can get more.
+    pub(super) fn candidates(&self, database: &Database) -> BTreeMap<NodeId, Candidate> {
+        let candidate = |(&node, record): (&NodeId, &NodeRecord)| {
+            let up = record.state == NodeState::Up && self.judge(node) == Liveness::Alive;
+            (node, Candidate { up, paused: record.paused, groups: 0 })
+        };
+        let mut candidates: BTreeMap<NodeId, Candidate> =
+            database.nodes().iter().map(candidate).collect();
+        for record in database.groups().values() {
+            let next = match record.owned_state() {
+                Some(OwnedState::Releasing { to: Some(to), .. }) => Some(to),
+                _ => record.owner().map(|(owner, _)| owner),
+            };
+            if let Some(candidate) = next.and_then(|node| candidates.get_mut(&node)) {
+                candidate.groups += 1;
+            }
+        }
+        candidates
+    }
+
+    fn place_groups(&mut self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        let forming_until = self.coordinating_since.map(|since| since + self.timing().detect);
+        let mut deciding = Deciding {
+            database,
+            candidates: self.candidates(database),
+            cluster_ms: self.cluster_ms(),
+            forming: forming_until.filter(|&until| self.now < until),
+            unplaced: Vec::new(),
+            review: None,
+            now: self.now,
+        };
+        deciding.decide_all(changes);
+        let (unplaced, review) = (deciding.unplaced, deciding.review);
+        for &group in unplaced.iter().filter(|group| !self.unplaced.contains(group)) {
+            self.out.tell(Notice::Unplaced { group });
+        }
+        self.unplaced = unplaced.into_iter().collect();
+        if let Some(at) = review {
+            self.timers.set_sooner(Timer::Review, at);
+        }
+    }
+
+    /// Whether this node coordinates.
+    pub(super) fn is_coordinator(&self) -> bool {
+        self.consensus.as_ref().is_some_and(Consensus::is_coordinator)
+    }
+
+    /// A human's word about a node that is down.
+    pub(super) fn confirm(&self, node: NodeId, reason: &str) -> Option<Change> {
+        let record = self.database.as_ref()?.node(node)?;
+        let down = matches!(record.state, NodeState::Down(_));
+        fence::human(node, record.incarnation, reason).filter(|_| down).map(FenceProof::into_change)
+    }
+}

@@ -1,0 +1,186 @@
+//! What is next for each group: from the database and the nodes that are alive, nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::change::{Cause, Change, ReleaseKind};
+use crate::config::GroupConfig;
+use crate::database::{
+    Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
+};
+use crate::id::{Epoch, GroupId, NodeId};
+use crate::placement::{self, Candidate};
+use crate::time::Instant;
+
+/// One round of decisions about all groups.
+pub(super) struct Deciding<'a> {
+    pub(super) database: &'a Database,
+    pub(super) candidates: BTreeMap<NodeId, Candidate>,
+    pub(super) cluster_ms: u64,
+    /// Until when a cluster that has just formed waits for its other nodes.
+    pub(super) forming: Option<Instant>,
+    /// Groups that nowhere can run.
+    pub(super) unplaced: Vec<GroupId>,
+    /// When to look again, though nothing happens.
+    pub(super) review: Option<Instant>,
+    pub(super) now: Instant,
+}
+
+impl Deciding<'_> {
+    /// Adds what is due to `changes`, which come true before it.
+    pub(super) fn decide_all(&mut self, changes: &mut Vec<Change>) {
+        let mut touched: Vec<GroupId> = Vec::new();
+        for change in changes.iter() {
+            match change {
+                Change::Down { node, .. } | Change::Fenced { node, .. } => {
+                    if let Some(candidate) = self.candidates.get_mut(node) {
+                        candidate.up = false;
+                    }
+                }
+                Change::Report { group, .. }
+                | Change::Release { group, .. }
+                | Change::Desire { group, .. }
+                | Change::Assign { group, .. } => touched.push(*group),
+                Change::Admit { .. }
+                | Change::Rejoin { .. }
+                | Change::Pause { .. }
+                | Change::Resume { .. }
+                | Change::Leave { .. }
+                | Change::Left { .. } => {}
+            }
+        }
+        let database = self.database;
+        for (&id, record) in database.groups() {
+            let Some(config) = database.config().group(id) else { continue };
+            if touched.contains(&id) {
+                continue;
+            }
+            let Some(change) = self.decide(config, record) else { continue };
+            let target = match &change {
+                Change::Assign { owner, .. } => Some(*owner),
+                Change::Release { to, .. } => *to,
+                _ => None,
+            };
+            if let Some(candidate) = target.and_then(|node| self.candidates.get_mut(&node)) {
+                candidate.groups += 1;
+            }
+            changes.push(change);
+        }
+    }
+
+    fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
+        match record.ownership {
+            Ownership::Vacant(vacancy) => self.assign(config, record, cause_of(vacancy, record)),
+            Ownership::Owned { node, incarnation, state, .. } => {
+                let owner = self.database.node(node)?;
+                if owner.is_up_as(incarnation) {
+                    self.look_after(config, record, node, state, owner)
+                } else if matches!(owner.state, NodeState::Down(_))
+                    && owner.incarnation == incarnation
+                    && self.database.config().is_enforced(config)
+                {
+                    self.assign(config, record, Cause::NodeDown)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// A group that nobody runs, or whose owner will be fenced by its LUNs.
+    fn assign(
+        &mut self,
+        config: &GroupConfig,
+        record: &GroupRecord,
+        cause: Cause,
+    ) -> Option<Change> {
+        if !record.online_wanted || !self.is_due(record) || self.is_forming(record) {
+            return None;
+        }
+        let Some(owner) = self.place(config, record.failed_on) else {
+            self.unplaced.push(config.id);
+            return None;
+        };
+        Some(Change::Assign {
+            group: config.id,
+            epoch: Epoch(record.epoch.0 + 1),
+            owner,
+            incarnation: self.database.node(owner)?.incarnation,
+            cause,
+        })
+    }
+
+    fn place(&self, config: &GroupConfig, failed_on: Option<NodeId>) -> Option<NodeId> {
+        placement::place(config, &self.candidates, failed_on).chosen
+    }
+
+    /// Whether a group that failed too often may be tried again.
+    fn is_due(&mut self, record: &GroupRecord) -> bool {
+        let left = record.failed_until.map_or(0, |until| until.saturating_sub(self.cluster_ms));
+        if left > 0 {
+            self.look_again(self.now + Duration::from_millis(left));
+        }
+        left == 0
+    }
+
+    /// What never ran waits until the nodes of a young cluster are all there, or long enough.
+    fn is_forming(&mut self, record: &GroupRecord) -> bool {
+        let never = record.ownership == Ownership::Vacant(Vacancy::NeverOwned);
+        let absent = |node: &NodeRecord| node.state == NodeState::Absent;
+        match self.forming {
+            Some(until) if never && self.database.nodes().values().any(absent) => {
+                self.look_again(until);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn look_again(&mut self, at: Instant) {
+        self.review = Some(self.review.map_or(at, |review| review.min(at)));
+    }
+
+    /// A group whose owner takes part: it is asked to let go where it should not be.
+    fn look_after(
+        &self,
+        config: &GroupConfig,
+        record: &GroupRecord,
+        node: NodeId,
+        state: OwnedState,
+        owner: &NodeRecord,
+    ) -> Option<Change> {
+        if !matches!(state, OwnedState::Starting | OwnedState::Online) {
+            return None;
+        }
+        let release = |to: Option<NodeId>, kind: ReleaseKind, cause: Cause| {
+            let (group, epoch) = (config.id, record.epoch);
+            Some(Change::Release { group, epoch, to, kind, cause })
+        };
+        if !record.online_wanted {
+            return release(None, ReleaseKind::Stop, Cause::Start);
+        }
+        if owner.draining {
+            return match self.place(config, Some(node)) {
+                Some(to) => release(Some(to), ReleaseKind::Move, Cause::Drain),
+                None if owner.leaving => release(None, ReleaseKind::Stop, Cause::Drain),
+                None => None,
+            };
+        }
+        if config.failback && state == OwnedState::Online {
+            let best = self.place(config, record.failed_on)?;
+            if placement::preference(config, best) < placement::preference(config, node) {
+                return release(Some(best), ReleaseKind::Move, Cause::Failback);
+            }
+        }
+        None
+    }
+}
+
+fn cause_of(vacancy: Vacancy, record: &GroupRecord) -> Cause {
+    match vacancy {
+        Vacancy::NeverOwned => Cause::Start,
+        Vacancy::Fenced { .. } | Vacancy::StorageFence { .. } => Cause::NodeDown,
+        Vacancy::Stopped { .. } if record.failed_on.is_some() => Cause::Failure,
+        Vacancy::Stopped { .. } => record.cause,
+    }
+}

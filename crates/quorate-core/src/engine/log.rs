@@ -1,0 +1,204 @@
+//! The engine and its log: what is recovered, persisted, committed and applied.
+
+use super::{Engine, HISTORY_MAX, Standing};
+use crate::action::Action;
+use crate::change::ChangeSet;
+use crate::codec;
+use crate::consensus::{Committed, Consensus, Outcome};
+use crate::database::Database;
+use crate::durable::{Durable, Record};
+use crate::id::{Epoch, GroupId, OpId, VoterId};
+use crate::message::{ConsensusMessage, LogSnapshot, Message};
+use crate::notice::Notice;
+use crate::random::Random;
+
+impl Engine {
+    /// Goes on from what was persisted before.
+    pub(super) fn recover(&mut self, durable: &Durable) {
+        let Some(identity) = durable.identity else { return };
+        self.standing = Standing::Seeking;
+        if durable.snapshot.is_some() {
+            self.take_part(identity, durable);
+        }
+    }
+
+    /// Takes part in consensus from now on.
+    pub(super) fn take_part(&mut self, identity: VoterId, durable: &Durable) {
+        let random = Random::new(self.random.next());
+        let timing = self.consensus_timing();
+        let consensus = Consensus::new(identity, durable, timing, random, self.now);
+        if let Some(snapshot) = consensus.snapshot() {
+            self.restore(&snapshot);
+        }
+        self.consensus = Some(consensus);
+        self.standing = Standing::Member;
+    }
+
+    pub(super) fn persist(&mut self, records: Vec<Record>, rewrite: bool) -> OpId {
+        let op = self.out.op();
+        self.out.act(Action::Persist { op, records, rewrite });
+        op
+    }
+
+    pub(super) fn on_persisted(&mut self, op: OpId) {
+        match self.standing {
+            Standing::Naming(waiting) if waiting == op => self.standing = Standing::Seeking,
+            Standing::Founding(waiting) if waiting == op => self.on_founded(),
+            Standing::Nameless
+            | Standing::Naming(_)
+            | Standing::Seeking
+            | Standing::Founding(_)
+            | Standing::Member
+            | Standing::Ended => {
+                let mut outcome = Outcome::default();
+                if let Some(consensus) = &mut self.consensus {
+                    consensus.on_persisted(op, &mut outcome);
+                }
+                self.send_consensus(outcome.messages);
+            }
+        }
+    }
+
+    /// What was to be remembered is not: this node can promise nothing more. What runs here is ended.
+    pub(super) fn on_persist_failed(&mut self, error: String) {
+        self.out.tell(Notice::StorageFailed { error });
+        self.abandon_all();
+        self.advance_groups();
+        self.consensus = None;
+        self.standing = Standing::Ended;
+    }
+
+    /// Takes everything out of consensus, and applies what is committed.
+    pub(super) fn drain_consensus(&mut self) {
+        let mut outcome = Outcome::default();
+        let Some(consensus) = &mut self.consensus else { return };
+        let out = &mut self.out;
+        consensus.drain(&mut outcome, || out.op());
+        for (op, records) in outcome.persist {
+            self.out.act(Action::Persist { op, records, rewrite: false });
+        }
+        self.send_consensus(outcome.messages);
+        if let Some(snapshot) = outcome.restored {
+            self.restore(&snapshot);
+        }
+        let mut fold = false;
+        for committed in &outcome.committed {
+            self.apply(committed);
+            fold |= committed.voters_changed;
+        }
+        self.fold_log(fold);
+        self.watch_coordinator();
+        self.settle_replies();
+    }
+
+    fn send_consensus(&mut self, messages: Vec<ConsensusMessage>) {
+        for message in messages {
+            self.send(message.to.node(), Message::Consensus(message));
+        }
+    }
+
+    /// A joiner must be able to get a snapshot that knows it: the log is folded after every change of voters.
+    fn fold_log(&mut self, voters_changed: bool) {
+        let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
+            return;
+        };
+        if voters_changed || consensus.is_long() {
+            let records = consensus.fold(codec::encode(database));
+            self.persist(records, true);
+        }
+    }
+
+    fn restore(&mut self, snapshot: &LogSnapshot) {
+        let database: Database =
+            codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
+        self.adopt_config(&database);
+        if self.database.is_none() {
+            self.out.tell(Notice::Joined);
+        }
+        self.database = Some(database);
+        self.applied_at = self.now;
+        self.on_applied();
+    }
+
+    fn adopt_config(&mut self, database: &Database) {
+        let config = database.config();
+        if config.digest() != self.digest {
+            self.out.tell(Notice::ConfigurationDiffers { node: self.me });
+        }
+        if config != &self.config && config.node(self.me).is_some() {
+            self.config = config.clone();
+        }
+    }
+
+    fn apply(&mut self, committed: &Committed) {
+        let Some(database) = &mut self.database else { return };
+        if committed.index <= database.applied() {
+            return;
+        }
+        if committed.changes.is_empty() {
+            database.pass(committed.index);
+            return;
+        }
+        let set: ChangeSet =
+            codec::decode(&committed.changes).expect("the log holds changes of this version");
+        let mut notices = Vec::new();
+        database.apply(committed.index, &set, &mut notices);
+        let at_ms = database.at_ms();
+        self.applied_at = self.now;
+        for notice in notices {
+            self.remember(at_ms, &notice);
+            self.out.tell(notice);
+        }
+        self.on_applied();
+    }
+
+    fn remember(&mut self, at_ms: u64, notice: &Notice) {
+        let about: Vec<GroupId> = match notice {
+            Notice::Assigned { group, .. }
+            | Notice::Releasing { group, .. }
+            | Notice::Group { group, .. }
+            | Notice::GroupFailed { group } => vec![*group],
+            Notice::Down { node, .. } | Notice::Fenced { node, .. } => {
+                let groups = self.database.iter().flat_map(|database| database.groups());
+                let theirs = groups
+                    .filter(|(_, record)| record.owner().is_some_and(|(owner, _)| owner == *node));
+                theirs.map(|(&group, _)| group).collect()
+            }
+            _ => Vec::new(),
+        };
+        for group in about {
+            let history = self.history.entry(group).or_default();
+            if history.len() == HISTORY_MAX {
+                history.pop_front();
+            }
+            history.push_back((at_ms, notice.clone()));
+        }
+    }
+
+    /// Tells the host when this node follows another coordinator.
+    fn watch_coordinator(&mut self) {
+        let Some(consensus) = &self.consensus else { return };
+        let node = consensus.coordinator().map(VoterId::node);
+        let epoch = consensus.epoch();
+        self.coordinating_since = match self.coordinating_since {
+            Some(since) if consensus.is_coordinator() => Some(since),
+            _ => consensus.is_coordinator().then_some(self.now),
+        };
+        if self.coordinator_told != Some((node, epoch)) {
+            self.coordinator_told = Some((node, epoch));
+            self.out.tell(Notice::Coordinator { node, epoch });
+            self.repeat_asked();
+        }
+    }
+
+    /// The cluster's time: that of the newest change, and what has passed here since.
+    pub(super) fn cluster_ms(&self) -> u64 {
+        let at_ms = self.database.as_ref().map_or(0, Database::at_ms);
+        at_ms + crate::time::millis(self.now.since(self.applied_at))
+    }
+
+    /// The epoch of consensus.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.consensus.as_ref().map_or(Epoch(0), Consensus::epoch)
+    }
+}

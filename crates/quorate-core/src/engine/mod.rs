@@ -1,0 +1,375 @@
+//! Where the machines meet: routes what comes in to them, and what they want to the driver.
+//!
+//! One step: the event goes to the machine it is for; then consensus is drained and what is committed applied; then,
+//! if this node coordinates and nothing is under way, the next changes are decided and proposed; then every group
+//! here asks for what is next. Repeated until nothing moves.
+//!
+//! *Architecture Invariant*: decides nothing that a machine or a policy can decide.
+
+mod admission;
+mod beats;
+mod command;
+mod coordinate;
+mod deciding;
+mod local;
+mod log;
+mod probe;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::action::Action;
+use crate::change::{Change, GroupReport};
+use crate::config::{ClusterConfig, Timing};
+use crate::consensus::{Consensus, ConsensusTiming};
+use crate::database::Database;
+use crate::durable::Durable;
+use crate::event::Event;
+use crate::group::LocalGroup;
+use crate::heartbeat::Peer;
+use crate::id::{Epoch, GroupId, Incarnation, NodeId, OpId, RequestId, VoterId};
+use crate::lease::Lease;
+use crate::message::{Command, Hello, Message};
+use crate::notice::{DropReason, Notice};
+use crate::output::Output;
+use crate::random::Random;
+use crate::time::Instant;
+use crate::timer::{Timer, Timers};
+
+/// How much of a group's history is kept for `explain`.
+const HISTORY_MAX: usize = 32;
+/// How often one step may go round before the rest is left to the next.
+const ROUNDS_MAX: usize = 64;
+
+/// What an engine starts with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The configuration in this node's file. The committed one overrules it.
+    pub config: ClusterConfig,
+    /// This node.
+    pub node: NodeId,
+    /// This start of it: larger than every earlier one.
+    pub boot: u64,
+    /// What was persisted before.
+    pub durable: Durable,
+    /// The seed of its only generator.
+    pub seed: u64,
+}
+
+/// How far this node is with belonging to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its log has no identity yet.
+    Nameless,
+    /// The identity is being persisted.
+    Naming(OpId),
+    /// It has an identity and looks for a cluster.
+    Seeking,
+    /// What it founds or adopts is being persisted.
+    Founding(OpId),
+    /// It takes part in consensus.
+    Member,
+    /// Its storage has failed: it takes no part any more.
+    Ended,
+}
+
+/// A command that waits for the coordinator.
+#[derive(Clone, Debug)]
+struct Asked {
+    command: Command,
+    until: Instant,
+    told: Option<NodeId>,
+}
+
+/// What was last said about a group, to whom and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said {
+    epoch: Epoch,
+    report: GroupReport,
+    to: NodeId,
+    at: Instant,
+}
+
+/// One node's engine.
+pub struct Engine {
+    me: NodeId,
+    incarnation: Incarnation,
+    session_since: Instant,
+    config: ClusterConfig,
+    digest: u64,
+    standing: Standing,
+    identity: Option<VoterId>,
+    random: Random,
+    now: Instant,
+    timers: Timers,
+    out: Output,
+    peers: BTreeMap<NodeId, Peer>,
+    streams: BTreeMap<NodeId, u64>,
+    hellos: BTreeMap<NodeId, Hello>,
+    hello_said: BTreeMap<NodeId, (Hello, Instant)>,
+    founding_told: Option<(Vec<NodeId>, Vec<NodeId>)>,
+    founders: Vec<VoterId>,
+    lease: Lease,
+    lease_held: bool,
+    beat_sequence: u64,
+    deaf_until: Instant,
+    consensus: Option<Consensus>,
+    database: Option<Database>,
+    applied_at: Instant,
+    coordinator_told: Option<(Option<NodeId>, Epoch)>,
+    coordinating_since: Option<Instant>,
+    stood_against: Option<(VoterId, Epoch)>,
+    proposed: Vec<Change>,
+    replies: Vec<command::Owed>,
+    asked: BTreeMap<RequestId, Asked>,
+    said: BTreeMap<GroupId, Said>,
+    groups: BTreeMap<GroupId, LocalGroup>,
+    unplaced: BTreeSet<GroupId>,
+    probes: BTreeMap<NodeId, probe::Probe>,
+    history: BTreeMap<GroupId, VecDeque<(u64, Notice)>>,
+    leaving: bool,
+    left: bool,
+}
+
+impl Engine {
+    /// A node that has just started. Nothing is asked of the driver before the first step.
+    ///
+    /// # Panics
+    /// The node is not in the configuration.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let Setup { config, node, boot, durable, seed } = setup;
+        assert!(config.node(node).is_some(), "{node} is not in the configuration");
+        let mut timers = Timers::default();
+        timers.set(Timer::Beat, now);
+        let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != node);
+        let peers = others.map(|id| (id, Peer::new(now))).collect();
+        let mut engine = Self {
+            me: node,
+            incarnation: Incarnation::of_boot(boot),
+            session_since: now,
+            digest: config.digest(),
+            lease: Lease::new(config.timing().lease),
+            config,
+            standing: Standing::Nameless,
+            identity: durable.identity,
+            random: Random::new(seed),
+            now,
+            timers,
+            out: Output::default(),
+            peers,
+            streams: BTreeMap::new(),
+            hellos: BTreeMap::new(),
+            hello_said: BTreeMap::new(),
+            founding_told: None,
+            founders: Vec::new(),
+            lease_held: false,
+            beat_sequence: 0,
+            deaf_until: now,
+            consensus: None,
+            database: None,
+            applied_at: now,
+            coordinator_told: None,
+            coordinating_since: None,
+            stood_against: None,
+            proposed: Vec::new(),
+            replies: Vec::new(),
+            asked: BTreeMap::new(),
+            said: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            unplaced: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            history: BTreeMap::new(),
+            leaving: false,
+            left: false,
+        };
+        engine.recover(&durable);
+        engine
+    }
+
+    /// One event at one time. Time that goes back counts as time that stands still.
+    pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let now = now.max(self.now);
+        if self.timers.next().is_some_and(|due| now > due + self.timing().interval) {
+            self.deaf_until = now + self.timing().interval * 2;
+        }
+        self.now = now;
+        if self.standing != Standing::Ended {
+            self.on_event(event);
+            self.expire();
+            self.settle();
+        }
+        let actions = self.take_actions();
+        self.deadline_of_machines();
+        actions
+    }
+
+    /// What has been worth telling since it was asked last.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        self.out.take_notices()
+    }
+
+    /// When to come back with [`Event::Tick`], if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn timing(&self) -> &Timing {
+        self.config.timing()
+    }
+
+    fn consensus_timing(&self) -> ConsensusTiming {
+        let timing = self.timing();
+        ConsensusTiming {
+            tick: timing.consensus_tick,
+            election_min: timing.election_min,
+            election_max: timing.election_max,
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Beat { from, path, beat } => self.on_beat(from, path, &beat),
+            Event::Message { from, message } => self.on_message(from, message),
+            Event::StreamOpened { node, boot } => self.on_stream_opened(node, boot),
+            Event::StreamClosed { node, boot, how } => self.on_stream_closed(node, boot, how),
+            Event::StreamRefused { node } => {
+                if let Some(peer) = self.peers.get_mut(&node) {
+                    peer.on_refused(self.now);
+                }
+            }
+            Event::Persisted { op } => self.on_persisted(op),
+            Event::PersistFailed { error, .. } => self.on_persist_failed(error),
+            Event::Lun { op, lun, result } => self.on_lun(op, lun, &result),
+            Event::LunRefused { lun, epoch } | Event::LunLost { lun, epoch } => {
+                self.on_lun_lost(lun, epoch);
+            }
+            Event::Resource { op, resource, result } => self.on_resource(op, resource, &result),
+            Event::ResourceFailed { resource, epoch, trouble, detail } => {
+                self.on_resource_failed(resource, epoch, trouble, detail);
+            }
+            Event::Command { request, command } => self.on_command(request, command),
+            Event::Leave => self.on_leave(),
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::Hello(hello) => self.on_hello(from, hello),
+            Message::Consensus(inner) => {
+                if inner.from.node() != from {
+                    return self.drop_from(from, DropReason::Malformed);
+                }
+                let now = self.now;
+                let known =
+                    self.consensus.as_mut().is_some_and(|one| one.receive(&inner, now).is_ok());
+                if !known {
+                    self.drop_from(from, DropReason::UnknownVoter);
+                }
+            }
+            Message::Propose(changes) => self.on_propose(from, changes),
+            Message::Request { request, command } => self.on_request(from, request, command),
+            Message::Reply { request, result } => self.on_reply(request, result),
+            Message::Relay { from: speaker, to, message } => {
+                let nested = matches!(*message, Message::Relay { .. });
+                if nested || speaker == self.me {
+                    self.drop_from(from, DropReason::Malformed);
+                } else if to == self.me {
+                    self.on_message(speaker, *message);
+                } else if self.streams.contains_key(&to) && speaker == from {
+                    self.out
+                        .act(Action::Send { to, message: Message::Relay { from, to, message } });
+                } else {
+                    self.drop_from(from, DropReason::Misrouted);
+                }
+            }
+        }
+    }
+
+    fn drop_from(&mut self, from: NodeId, reason: DropReason) {
+        self.out.tell(Notice::Dropped { from, reason });
+    }
+
+    /// Sends on the stream to `to`, or through one node that hears it.
+    fn send(&mut self, to: NodeId, message: Message) {
+        if self.streams.contains_key(&to) {
+            return self.out.act(Action::Send { to, message });
+        }
+        let limit = self.timing().suspect;
+        let hears = |peer: &Peer| {
+            peer.says_heard(to).is_some_and(|heard| self.now.since(heard) <= limit)
+                && peer.is_fresh(limit, self.now)
+        };
+        let through = self
+            .peers
+            .iter()
+            .find(|&(id, peer)| *id != to && self.streams.contains_key(id) && hears(peer));
+        if let Some((&by, _)) = through {
+            let message = Message::Relay { from: self.me, to, message: Box::new(message) };
+            self.out.act(Action::Send { to: by, message });
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(timer) = self.timers.expire(self.now) {
+            match timer {
+                Timer::Beat => self.send_beats(),
+                Timer::Consensus => {
+                    let now = self.now;
+                    if let Some(consensus) = &mut self.consensus {
+                        consensus.tick(now);
+                    }
+                }
+                Timer::Op(op) => self.on_overdue(op),
+                Timer::Repeat => self.on_repeat(),
+                Timer::Lease
+                | Timer::Isolation
+                | Timer::Detection
+                | Timer::Retry(_)
+                | Timer::Review => {}
+            }
+        }
+    }
+
+    /// Goes round until nothing moves.
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            self.drain_consensus();
+            self.seek_cluster();
+            self.watch_peers();
+            self.watch_lease();
+            self.watch_standing();
+            self.advance_groups();
+            self.say_reports();
+            let decided = self.coordinate();
+            let waiting = self.consensus.as_ref().is_some_and(Consensus::has_output);
+            if !decided && !waiting {
+                return;
+            }
+        }
+        self.timers.set(Timer::Review, self.now);
+    }
+
+    fn take_actions(&mut self) -> Vec<Action> {
+        let actions = self.out.take_actions();
+        for action in &actions {
+            if let Some((op, length)) = self.patience(action) {
+                self.timers.set(Timer::Op(op), self.now + length);
+            }
+        }
+        actions
+    }
+
+    fn deadline_of_machines(&mut self) {
+        match &self.consensus {
+            Some(consensus) if self.standing == Standing::Member => {
+                let at = consensus.deadline();
+                self.timers.set(Timer::Consensus, at);
+            }
+            _ => self.timers.clear(Timer::Consensus),
+        }
+    }
+}

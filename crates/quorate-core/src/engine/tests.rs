@@ -1,0 +1,410 @@
+//! Three engines on a perfect network, a LUN that grants everything, guests that do as they are told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::{Engine, Setup};
+use crate::action::{Action, LunVerb, ResourceVerb};
+use crate::config::{
+    ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
+};
+use crate::durable::{Durable, Record};
+use crate::event::{Event, LunReply, StreamEnd};
+use crate::id::{ClusterId, GroupId, LunId, NodeId, RequestId, ReservationKey, ResourceId};
+use crate::message::{Command, Refusal};
+use crate::notice::Notice;
+use crate::time::Instant;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+const VM: GroupId = GroupId(1);
+
+fn config(enforced: bool) -> ClusterConfig {
+    let node = |id: u16| NodeConfig {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        addresses: vec![format!("10.0.0.{id}:7000")],
+        voter: true,
+    };
+    let resource = ResourceConfig {
+        id: ResourceId(1),
+        name: "guest".into(),
+        driver: "host".into(),
+        settings: "{}".into(),
+        depends_on: Vec::new(),
+        save_on_move: true,
+        restart_threshold: 3,
+        restart_period: Duration::from_secs(900),
+        pending_timeout: Duration::from_secs(60),
+    };
+    let group = GroupConfig {
+        id: VM,
+        name: "vm".into(),
+        auto_start: true,
+        possible_owners: Vec::new(),
+        preferred_owners: vec![A],
+        failback: false,
+        failover_threshold: 2,
+        failover_period: Duration::from_secs(21_600),
+        retry_period: Duration::from_secs(3_600),
+        luns: vec![LunId(1)],
+        resources: vec![resource],
+    };
+    let lun = LunConfig {
+        id: LunId(1),
+        name: "lun".into(),
+        driver: "file".into(),
+        settings: "{}".into(),
+        enforced,
+    };
+    ClusterConfig::new(ClusterParts {
+        name: "trio".into(),
+        id: ClusterId(7),
+        timing: TimingInputs::FAST,
+        nodes: vec![node(1), node(2), node(3)],
+        luns: vec![lun],
+        groups: vec![group],
+    })
+    .expect("it is valid")
+}
+
+struct Trio {
+    config: ClusterConfig,
+    now: Instant,
+    engines: BTreeMap<NodeId, Engine>,
+    records: BTreeMap<NodeId, Vec<Record>>,
+    silent: BTreeSet<NodeId>,
+    queue: VecDeque<(NodeId, Event)>,
+    keys: BTreeSet<(NodeId, ReservationKey)>,
+    holder: Option<ReservationKey>,
+    running: BTreeSet<NodeId>,
+    verbs: Vec<(NodeId, ResourceVerb)>,
+    answers: Vec<Result<(), Refusal>>,
+    notices: Vec<(Instant, NodeId, Notice)>,
+}
+
+impl Trio {
+    fn start(enforced: bool) -> Self {
+        let mut trio = Self {
+            config: config(enforced),
+            now: Instant(1_000_000_000),
+            engines: BTreeMap::new(),
+            records: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            queue: VecDeque::new(),
+            keys: BTreeSet::new(),
+            holder: None,
+            running: BTreeSet::new(),
+            verbs: Vec::new(),
+            answers: Vec::new(),
+            notices: Vec::new(),
+        };
+        [A, B, C].into_iter().for_each(|node| trio.boot(node));
+        trio
+    }
+
+    fn boot(&mut self, node: NodeId) {
+        let boot = self.now.0;
+        let durable = Durable::replay(self.records.entry(node).or_default().clone());
+        let setup = Setup {
+            config: self.config.clone(),
+            node,
+            boot,
+            durable,
+            seed: boot ^ u64::from(node.0),
+        };
+        self.engines.insert(node, Engine::new(setup, self.now));
+        let others: Vec<NodeId> = self.engines.keys().copied().filter(|&id| id != node).collect();
+        self.queue.push_back((node, Event::Tick));
+        for other in others {
+            let its = self.engines[&other].incarnation().boot;
+            self.queue.push_back((other, Event::StreamOpened { node, boot }));
+            self.queue.push_back((node, Event::StreamOpened { node: other, boot: its }));
+        }
+        self.drain();
+    }
+
+    /// Its process ends, and its guests with it; its kernel tells the others.
+    fn kill(&mut self, node: NodeId) {
+        let boot = self.engines.remove(&node).expect("it runs").incarnation().boot;
+        self.running.remove(&node);
+        for other in self.engines.keys().copied().collect::<Vec<_>>() {
+            let how = StreamEnd::Reset;
+            self.queue.push_back((other, Event::StreamClosed { node, boot, how }));
+            self.queue.push_back((other, Event::StreamRefused { node }));
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some((node, event)) = self.queue.pop_front() {
+            let Some(engine) = self.engines.get_mut(&node) else { continue };
+            let actions = engine.step(event, self.now);
+            let notices = engine.notices();
+            self.notices.extend(notices.into_iter().map(|notice| (self.now, node, notice)));
+            actions.into_iter().for_each(|action| self.carry_out(node, action));
+        }
+    }
+
+    fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
+        self.silent.contains(&a) || self.silent.contains(&b)
+    }
+
+    fn carry_out(&mut self, node: NodeId, action: Action) {
+        match action {
+            Action::SendBeat { to, path, beat } if !self.is_cut(node, to) => {
+                self.queue.push_back((to, Event::Beat { from: node, path, beat }));
+            }
+            Action::Send { to, message } if !self.is_cut(node, to) => {
+                self.queue.push_back((to, Event::Message { from: node, message }));
+            }
+            Action::Persist { op, records, rewrite } => {
+                let log = self.records.entry(node).or_default();
+                if rewrite {
+                    log.clear();
+                }
+                log.extend(records);
+                self.queue.push_back((node, Event::Persisted { op }));
+            }
+            Action::Lun { op, lun, verb } => {
+                let result = Ok(self.lun(node, verb));
+                self.queue.push_back((node, Event::Lun { op, lun, result }));
+            }
+            Action::Resource { op, resource, verb } => {
+                self.verbs.push((node, verb));
+                match verb {
+                    ResourceVerb::Start { .. } | ResourceVerb::Run => {
+                        self.running.insert(node);
+                    }
+                    ResourceVerb::Load { .. } => {}
+                    ResourceVerb::Save { .. } | ResourceVerb::Stop { .. } | ResourceVerb::Kill => {
+                        self.running.remove(&node);
+                    }
+                }
+                assert!(self.running.len() <= 1 || self.config.luns()[0].enforced, "two owners");
+                self.queue.push_back((node, Event::Resource { op, resource, result: Ok(()) }));
+            }
+            Action::Answer { result, .. } => self.answers.push(result),
+            Action::SendBeat { .. }
+            | Action::Send { .. }
+            | Action::Reincarnated { .. }
+            | Action::Left => {}
+        }
+    }
+
+    fn lun(&mut self, node: NodeId, verb: LunVerb) -> LunReply {
+        match verb {
+            LunVerb::Register(key) => {
+                self.keys.insert((node, key));
+            }
+            LunVerb::Unregister(key) => {
+                self.keys.remove(&(node, key));
+                self.holder = self.holder.filter(|&holder| holder != key);
+            }
+            LunVerb::ReadKeys => {
+                let keys = self.keys.iter().map(|&(_, key)| key).collect();
+                return LunReply::Keys { keys, holder: self.holder };
+            }
+            LunVerb::Reserve(key) => self.holder = Some(key),
+            LunVerb::Preempt { own, victim } => {
+                self.keys.retain(|&(_, key)| key != victim);
+                if self.holder == Some(victim) {
+                    self.holder = Some(own);
+                }
+            }
+            LunVerb::Release(key) => self.holder = self.holder.filter(|&holder| holder != key),
+            LunVerb::Attach { .. } | LunVerb::Detach => {}
+            LunVerb::ReadBeat(_) => return LunReply::Beat { counter: Some(self.now.0) },
+        }
+        LunReply::Done
+    }
+
+    /// Lets time pass until `done`, at most for `limit`.
+    fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        while !done(self) {
+            let next = self.engines.iter().filter_map(|(&node, one)| Some((one.deadline()?, node)));
+            let (at, node) = next.min().expect("an engine always has a deadline");
+            assert!(at <= end, "it did not happen within {limit:?}: {:#?}", self.notices);
+            self.now = self.now.max(at);
+            self.queue.push_back((node, Event::Tick));
+            self.drain();
+        }
+    }
+
+    fn command(&mut self, node: NodeId, command: Command) {
+        self.queue.push_back((node, Event::Command { request: RequestId(self.now.0), command }));
+        self.drain();
+    }
+
+    fn is_online_on(&self, node: NodeId) -> bool {
+        self.engines.values().all(|engine| {
+            let status = engine.status(self.now);
+            let group = status.groups.first();
+            group.is_some_and(|group| {
+                group.state == "online" && group.owner == Some(format!("n{}", node.0))
+            })
+        })
+    }
+
+    fn online() -> Self {
+        Self::online_with(true)
+    }
+
+    fn online_with(enforced: bool) -> Self {
+        let mut trio = Self::start(enforced);
+        trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
+        trio
+    }
+}
+
+#[test]
+fn three_fresh_nodes_found_a_cluster_and_start_the_group_on_its_preferred_owner() {
+    let trio = Trio::online();
+    assert_eq!(trio.running, BTreeSet::from([A]));
+}
+
+#[test]
+fn a_group_is_started_elsewhere_at_once_when_its_node_dies_and_its_kernel_says_so() {
+    let mut trio = Trio::online();
+    let died = trio.now;
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(1), |trio| trio.running.iter().any(|&node| node != A));
+    let took = trio.now.since(died);
+    assert!(took <= trio.config.timing().interval, "{took:?}");
+}
+
+#[test]
+fn a_cooperative_group_waits_until_the_lease_of_its_old_node_is_over() {
+    let mut trio = Trio::online_with(false);
+    let died = trio.now;
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(2), |trio| trio.running.iter().any(|&node| node != A));
+    let took = trio.now.since(died);
+    let timing = trio.config.timing();
+    assert!(took + timing.interval >= timing.lease_over, "{took:?}");
+    assert!(took <= timing.lease_over + timing.interval * 2, "{took:?}");
+}
+
+#[test]
+fn a_silent_node_is_replaced_after_detect_and_stops_what_is_cooperative_before() {
+    for enforced in [true, false] {
+        let mut trio = Trio::online_with(enforced);
+        let cut = trio.now;
+        trio.silent.insert(A);
+        trio.run_until(Duration::from_secs(2), |trio| trio.running.iter().any(|&node| node != A));
+        let took = trio.now.since(cut);
+        let timing = trio.config.timing();
+        assert!(took <= timing.outage_worst(), "{took:?}");
+        assert_eq!(
+            trio.running.contains(&A),
+            enforced,
+            "an enforced guest lives until it is refused"
+        );
+    }
+}
+
+#[test]
+fn an_isolated_node_comes_back_as_its_next_session() {
+    let mut trio = Trio::online_with(false);
+    trio.silent.insert(A);
+    trio.run_until(Duration::from_secs(2), |trio| trio.running.iter().any(|&node| node != A));
+    trio.silent.clear();
+    trio.run_until(Duration::from_secs(5), |trio| {
+        let status = trio.engines[&B].status(trio.now);
+        status.nodes.iter().all(|node| node.state == "up")
+    });
+    assert_eq!(trio.engines[&A].incarnation().session, 1);
+    assert_eq!(trio.running.len(), 1);
+}
+
+#[test]
+fn a_move_saves_hands_over_and_resumes() {
+    let mut trio = Trio::online();
+    trio.verbs.clear();
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()) });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
+    let verbs: Vec<(NodeId, &str)> = trio
+        .verbs
+        .iter()
+        .map(|&(node, verb)| match verb {
+            ResourceVerb::Save { .. } => (node, "save"),
+            ResourceVerb::Load { .. } => (node, "load"),
+            ResourceVerb::Run => (node, "run"),
+            ResourceVerb::Start { .. } => (node, "start"),
+            ResourceVerb::Stop { .. } => (node, "stop"),
+            ResourceVerb::Kill => (node, "kill"),
+        })
+        .collect();
+    assert_eq!(verbs, [(A, "save"), (B, "load"), (B, "run")]);
+    assert_eq!(trio.answers, [Ok(())]);
+}
+
+#[test]
+fn a_node_that_restarts_from_its_log_takes_part_again() {
+    let mut trio = Trio::online();
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(2), |trio| !trio.running.is_empty());
+    trio.boot(A);
+    trio.run_until(Duration::from_secs(5), |trio| {
+        let status = trio.engines[&A].status(trio.now);
+        status.nodes.iter().all(|node| node.state == "up") && status.lease_left_ms.is_some()
+    });
+    assert_eq!(trio.running.len(), 1);
+}
+
+#[test]
+fn a_node_whose_disk_was_wiped_comes_back_under_a_new_identity() {
+    let mut trio = Trio::online();
+    let before = trio.engines[&B].database().and_then(|database| database.voter(A));
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(2), |trio| !trio.running.is_empty());
+    trio.records.remove(&A);
+    trio.boot(A);
+    trio.run_until(Duration::from_secs(5), |trio| {
+        let status = trio.engines[&A].status(trio.now);
+        status.nodes.len() == 3 && status.nodes.iter().all(|node| node.state == "up")
+    });
+    let after = trio.engines[&B].database().and_then(|database| database.voter(A));
+    assert_ne!(before, after);
+}
+
+#[test]
+fn a_drained_node_is_left_by_its_groups_and_gets_none_until_it_is_resumed() {
+    let mut trio = Trio::online();
+    trio.command(B, Command::Drain { node: "n1".into() });
+    trio.run_until(Duration::from_secs(2), |trio| {
+        !trio.running.contains(&A) && !trio.running.is_empty()
+    });
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()) });
+    assert!(
+        matches!(trio.answers.last(), Some(Err(Refusal::NotPossible(_)))),
+        "{:?}",
+        trio.answers
+    );
+    trio.command(B, Command::Resume { node: "n1".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 3);
+}
+
+#[test]
+fn a_node_that_leaves_hands_its_groups_over_first() {
+    let mut trio = Trio::online();
+    trio.queue.push_back((A, Event::Leave));
+    trio.drain();
+    trio.run_until(Duration::from_secs(2), |trio| {
+        let status = trio.engines[&B].status(trio.now);
+        status.nodes[0].state == "fenced"
+    });
+    assert_eq!(trio.running.len(), 1);
+    assert!(!trio.running.contains(&A));
+}
+
+#[test]
+fn unknown_names_are_refused_with_what_there_is() {
+    let mut trio = Trio::online();
+    trio.command(A, Command::Drain { node: "n9".into() });
+    trio.run_until(Duration::from_secs(1), |trio| !trio.answers.is_empty());
+    let text = trio.answers[0].clone().unwrap_err().to_string();
+    assert_eq!(text, "node n9 is not known; known are: n1, n2, n3");
+}

@@ -1,0 +1,160 @@
+//! What the engine lets be seen.
+
+use super::Engine;
+use crate::config::NodeConfig;
+use crate::consensus::Consensus;
+use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
+use crate::heartbeat::Liveness;
+use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
+use crate::placement;
+use crate::status::{Explanation, GroupStatus, NodeStatus, Status};
+use crate::time::{Instant, millis};
+
+impl Engine {
+    /// The configuration in force: the committed one, once there is one.
+    pub fn config(&self) -> &crate::config::ClusterConfig {
+        &self.config
+    }
+
+    /// This node's incarnation.
+    pub fn incarnation(&self) -> crate::id::Incarnation {
+        self.incarnation
+    }
+
+    /// The replicated database, once this node has one.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// Until when this node may act.
+    pub fn lease(&self) -> Option<Instant> {
+        self.lease_until()
+    }
+
+    /// The coordinator that this node follows, and the epoch of consensus.
+    pub fn coordinator(&self) -> (Option<NodeId>, crate::id::Epoch) {
+        let node = self.consensus.as_ref().and_then(Consensus::coordinator).map(VoterId::node);
+        (node, self.epoch())
+    }
+
+    /// What this node knows at `now`.
+    pub fn status(&self, now: Instant) -> Status {
+        let coordinator = self.coordinator().0;
+        let left = self.lease_until().filter(|&until| now < until);
+        let groups = self.database.iter().flat_map(|database| database.groups());
+        Status {
+            cluster: self.config.name().to_owned(),
+            node: self.node_name(self.me),
+            boot: self.incarnation.boot,
+            session: self.incarnation.session,
+            member: self.database.is_some(),
+            coordinator: coordinator.map(|node| self.node_name(node)),
+            epoch: self.epoch().0,
+            quorum: coordinator.is_some(),
+            votes: u32::try_from(self.voters().len()).unwrap_or(u32::MAX),
+            lease_left_ms: left.map(|until| millis(until.since(now))),
+            applied: self.database.as_ref().map_or(0, Database::applied),
+            cluster_ms: self.cluster_ms(),
+            nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
+            groups: groups.map(|(&id, record)| self.group_status(id, record)).collect(),
+        }
+    }
+
+    /// Why a group is where it is; none: there is no such group, or no database yet.
+    pub fn explain(&self, group: GroupId) -> Option<Explanation> {
+        let database = self.database.as_ref()?;
+        let config = database.config().group(group)?;
+        let record = database.group(group)?;
+        let placement = placement::place(config, &self.candidates(database), record.failed_on);
+        let others = placement.others.into_iter();
+        Some(Explanation {
+            history: self.history.get(&group).into_iter().flatten().cloned().collect(),
+            placement: placement.chosen.map(|node| self.node_name(node)),
+            not_there: others.map(|(node, why)| (self.node_name(node), why)).collect(),
+        })
+    }
+
+    fn node_name(&self, id: NodeId) -> String {
+        self.config.node(id).map_or_else(|| id.to_string(), |node| node.name.clone())
+    }
+
+    fn resource_name(&self, id: ResourceId) -> String {
+        self.config.resource(id).map_or_else(|| id.to_string(), |(_, one)| one.name.clone())
+    }
+
+    fn lun_name(&self, id: LunId) -> String {
+        self.config.lun(id).map_or_else(|| id.to_string(), |lun| lun.name.clone())
+    }
+
+    fn node_status(&self, node: &NodeConfig) -> NodeStatus {
+        let record = self.database.as_ref().and_then(|database| database.node(node.id));
+        let state = match record.map(|record| record.state) {
+            None | Some(NodeState::Absent) => "absent",
+            Some(NodeState::Up) => "up",
+            Some(NodeState::Down(_)) => "down",
+            Some(NodeState::Fenced(_)) => "fenced",
+        };
+        let peer = self.peers.get(&node.id);
+        let isolated = self.probes.get(&node.id).is_some_and(|probe| probe.isolated);
+        let heard = match peer.map(|peer| peer.liveness) {
+            None => "self",
+            Some(_) if peer.is_some_and(|peer| peer.heard().is_none()) => "silent",
+            Some(Liveness::Alive) => "alive",
+            Some(_) if isolated => "isolated",
+            Some(Liveness::Suspect) => "suspect",
+            Some(Liveness::Silent(_)) => "silent",
+        };
+        let paths = (0..node.addresses.len()).filter_map(|path| u8::try_from(path).ok());
+        NodeStatus {
+            name: node.name.clone(),
+            state: state.to_owned(),
+            heard: heard.to_owned(),
+            paused: record.is_some_and(|record| record.paused),
+            draining: record.is_some_and(|record| record.draining),
+            boot: record.map_or(0, |record| record.incarnation.boot),
+            session: record.map_or(0, |record| record.incarnation.session),
+            voter: node.voter,
+            paths: paths
+                .map(|path| peer.is_none_or(|peer| peer.is_path_up(PathId(path))))
+                .collect(),
+        }
+    }
+
+    fn group_status(&self, id: GroupId, record: &GroupRecord) -> GroupStatus {
+        let local = self.groups.get(&id);
+        let resources = local.into_iter().flat_map(|group| group.resources());
+        let luns = local.into_iter().flat_map(|group| group.locks());
+        GroupStatus {
+            name: self.config.group(id).map_or_else(|| id.to_string(), |one| one.name.clone()),
+            state: self.group_state(record).to_owned(),
+            owner: record.owner().map(|(node, _)| self.node_name(node)),
+            epoch: record.epoch.0,
+            online_wanted: record.online_wanted,
+            saved: record.saved.is_some(),
+            resources: resources.map(|(id, state)| (self.resource_name(id), state)).collect(),
+            luns: luns.map(|(id, state)| (self.lun_name(id), state)).collect(),
+        }
+    }
+
+    fn group_state(&self, record: &GroupRecord) -> &'static str {
+        match record.ownership {
+            Ownership::Vacant(_) if !record.online_wanted => "offline",
+            Ownership::Vacant(_)
+                if record.failed_until.is_some_and(|at| at > self.cluster_ms()) =>
+            {
+                "failed"
+            }
+            Ownership::Vacant(_) => "waiting",
+            Ownership::Owned { node, incarnation, state, .. } => {
+                let up = self.database.as_ref().is_some_and(|one| one.is_up_as(node, incarnation));
+                match state {
+                    _ if !up => "lost",
+                    OwnedState::Starting => "starting",
+                    OwnedState::Online => "online",
+                    OwnedState::Releasing { .. } => "moving",
+                    OwnedState::StopFailed => "stop-failed",
+                }
+            }
+        }
+    }
+}

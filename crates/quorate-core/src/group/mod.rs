@@ -1,0 +1,406 @@
+//! One group on this node, in one epoch: takes its LUNs, starts its resources in order, and gives all back.
+//!
+//! ```text
+//! Run:     LUNs held -> resources started in order -> online
+//! GiveUp:  resources saved or stopped in reverse order -> LUNs released -> vacated
+//! Abandon: everything killed at once -> LUNs released -> vacated
+//! ```
+//!
+//! The goal only ever goes down this list. What to do next follows from where everything is: nothing here depends on
+//! the order of answers.
+//!
+//! *Architecture Invariant*: nothing starts without a [`StartPermit`], which takes a [`VacancyProof`] and a
+//! [`LockProof`] for every LUN.
+
+mod resource;
+
+use std::collections::BTreeMap;
+
+use crate::change::{GroupReport, ReleaseKind};
+use crate::config::GroupConfig;
+use crate::database::Vacancy;
+use crate::event::{LunFailure, LunReply};
+use crate::id::{
+    ClusterId, Epoch, GroupId, Incarnation, LunId, NodeId, OpId, ResourceId, SaveToken,
+};
+use crate::lock::{Lock, LockFailure, LockProof, LockState};
+use crate::output::Output;
+use crate::time::Instant;
+pub use resource::ResourceState;
+use resource::{Outcome, Resource};
+
+/// Nobody else runs the group, or can write for it. Made only here, from a committed ownership.
+#[derive(Debug, PartialEq, Eq)]
+pub struct VacancyProof {
+    epoch: Epoch,
+}
+
+impl VacancyProof {
+    /// A storage fence is a proof only together with the locks on all LUNs of the group.
+    fn new(vacancy: Vacancy, epoch: Epoch, luns: &[LunId], locks: &[LockProof]) -> Option<Self> {
+        let proven = match vacancy {
+            Vacancy::NeverOwned | Vacancy::Stopped { .. } | Vacancy::Fenced { .. } => true,
+            Vacancy::StorageFence { .. } => !luns.is_empty() && all_locked(luns, epoch, locks),
+        };
+        proven.then_some(Self { epoch })
+    }
+}
+
+/// Everything that the start of a group needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StartPermit {
+    _private: (),
+}
+
+impl StartPermit {
+    fn new(
+        vacancy: &VacancyProof,
+        epoch: Epoch,
+        luns: &[LunId],
+        locks: &[LockProof],
+    ) -> Option<Self> {
+        (vacancy.epoch == epoch && all_locked(luns, epoch, locks)).then_some(Self { _private: () })
+    }
+}
+
+fn all_locked(luns: &[LunId], epoch: Epoch, locks: &[LockProof]) -> bool {
+    luns.iter().all(|&lun| locks.iter().any(|lock| lock.lun() == lun && lock.epoch() == epoch))
+}
+
+/// What the group is to come to here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goal {
+    /// Be online.
+    Run,
+    /// Stop in order, or be saved, and go.
+    GiveUp,
+    /// End at once.
+    Abandon,
+}
+
+/// What a group needs to know of the rest to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// This node may act.
+    pub may_act: bool,
+    /// The saved state that is committed and not consumed.
+    pub saved: Option<SaveToken>,
+}
+
+/// Whose ownership this is.
+#[derive(Clone, Copy, Debug)]
+pub struct Entitlement {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// This node's incarnation.
+    pub incarnation: Incarnation,
+    /// The group's epoch.
+    pub epoch: Epoch,
+    /// What proved that nobody else had it.
+    pub vacancy: Vacancy,
+}
+
+/// The group.
+#[derive(Debug)]
+pub struct LocalGroup {
+    id: GroupId,
+    entitlement: Entitlement,
+    goal: Goal,
+    save: bool,
+    failed: bool,
+    resources: BTreeMap<ResourceId, Resource>,
+    locks: BTreeMap<LunId, Lock>,
+    luns: Vec<LunId>,
+}
+
+impl LocalGroup {
+    /// A group that this node owns from now on.
+    pub fn new(config: &GroupConfig, entitlement: Entitlement) -> Self {
+        let Entitlement { cluster, node, incarnation, epoch, .. } = entitlement;
+        let lock = |&lun| (lun, Lock::new(lun, cluster, node, epoch, incarnation));
+        let resource =
+            |one: &crate::config::ResourceConfig| (one.id, Resource::new(one.clone(), epoch));
+        Self {
+            id: config.id,
+            entitlement,
+            goal: Goal::Run,
+            save: false,
+            failed: false,
+            resources: config.resources.iter().map(resource).collect(),
+            locks: config.luns.iter().map(lock).collect(),
+            luns: config.luns.clone(),
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// Its epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.entitlement.epoch
+    }
+
+    /// The incarnation that owns it.
+    pub fn incarnation(&self) -> Incarnation {
+        self.entitlement.incarnation
+    }
+
+    /// What it is to come to.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
+    /// Each resource and how far it is.
+    pub fn resources(&self) -> impl Iterator<Item = (ResourceId, ResourceState)> + '_ {
+        self.resources.iter().map(|(&id, resource)| (id, resource.state))
+    }
+
+    /// Each LUN and how far its lock is.
+    pub fn locks(&self) -> impl Iterator<Item = (LunId, LockState)> + '_ {
+        self.locks.iter().map(|(&id, lock)| (id, lock.state()))
+    }
+
+    /// Requests that have not been answered: their op numbers, and whether a LUN or a resource was asked.
+    pub fn waits_for(&self) -> Vec<OpId> {
+        let locks = self.locks.values().filter_map(Lock::waits_for);
+        locks.chain(self.resources.values().filter_map(Resource::waits_for)).collect()
+    }
+
+    /// The owner is asked to let go.
+    pub fn give_up(&mut self, kind: ReleaseKind) {
+        if self.goal == Goal::Run {
+            self.goal = Goal::GiveUp;
+            self.save = kind == ReleaseKind::Move;
+        }
+    }
+
+    /// This node may not run it any more.
+    pub fn abandon(&mut self) {
+        self.goal = Goal::Abandon;
+    }
+
+    /// A LUN is no longer ours: the guest must not go on.
+    pub fn on_lun_lost(&mut self, lun: LunId, why: LockFailure) {
+        if let Some(lock) = self.locks.get_mut(&lun) {
+            lock.lose(why);
+            self.failed = true;
+            self.abandon();
+        }
+    }
+
+    /// The answer of a LUN. False: it no longer matters.
+    pub fn on_lun(
+        &mut self,
+        lun: LunId,
+        op: OpId,
+        result: &Result<LunReply, LunFailure>,
+        out: &mut Output,
+    ) -> bool {
+        self.locks.get_mut(&lun).is_some_and(|lock| lock.on_answer(op, result, out))
+    }
+
+    /// The answer of a resource. False: it no longer matters.
+    pub fn on_resource(
+        &mut self,
+        id: ResourceId,
+        op: OpId,
+        result: &Result<(), String>,
+        now: Instant,
+        out: &mut Output,
+    ) -> bool {
+        let Some(resource) = self.resources.get_mut(&id) else { return false };
+        resource.on_answer(op, result, now, out) != Outcome::Stale
+    }
+
+    /// A resource is no longer well.
+    pub fn on_trouble(&mut self, id: ResourceId, now: Instant, out: &mut Output) {
+        let Some(resource) = self.resources.get_mut(&id) else { return };
+        match resource.state {
+            ResourceState::Offline | ResourceState::Killing | ResourceState::StopFailed => {}
+            ResourceState::Starting
+            | ResourceState::Loading
+            | ResourceState::Loaded
+            | ResourceState::Running
+            | ResourceState::Online
+            | ResourceState::Saving
+            | ResourceState::Stopping => resource.fail(now, out),
+        }
+    }
+
+    /// A request has not been answered in time.
+    pub fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) {
+        for resource in self.resources.values_mut() {
+            if resource.on_overdue(op, now, out) != Outcome::Stale {
+                return;
+            }
+        }
+        for lock in self.locks.values_mut() {
+            if lock.on_answer(op, &Err(LunFailure::Unreachable), out) {
+                return;
+            }
+        }
+    }
+
+    /// What could not be ended is tried again.
+    pub fn kill_again(&mut self, out: &mut Output) {
+        for resource in self.resources.values_mut() {
+            if resource.state == ResourceState::StopFailed {
+                resource.kill(out);
+            }
+        }
+    }
+
+    /// Asks for whatever is next.
+    pub fn advance(&mut self, leave: Leave, now: Instant, out: &mut Output) {
+        match self.goal {
+            Goal::Run => self.run(leave, now, out),
+            Goal::GiveUp => self.wind_down(out),
+            Goal::Abandon => self.end(out),
+        }
+    }
+
+    fn run(&mut self, leave: Leave, now: Instant, out: &mut Output) {
+        let lost = |lock: &Lock| matches!(lock.state(), LockState::Lost(_));
+        if self.locks.values().any(lost)
+            || self.resources.values().any(|resource| resource.is_exhausted(now))
+        {
+            self.failed = true;
+            self.goal = Goal::GiveUp;
+            return self.wind_down(out);
+        }
+        if !leave.may_act {
+            return;
+        }
+        self.locks.values_mut().for_each(|lock| lock.acquire(out));
+        if self.permit().is_none() {
+            return;
+        }
+        self.stop_what_lost_its_ground(out);
+        let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
+        for resource in self.resources.values_mut() {
+            let ready = resource.config.depends_on.iter().all(|id| online.contains(id));
+            match (resource.state, leave.saved) {
+                (ResourceState::Offline, None) if ready => resource.start(out),
+                (ResourceState::Offline, Some(token)) if ready => {
+                    if resource.config.save_on_move {
+                        resource.load(token, out);
+                    } else {
+                        resource.start(out);
+                    }
+                }
+                (ResourceState::Loaded, None) => resource.run(out),
+                _ => {}
+            }
+        }
+    }
+
+    fn permit(&self) -> Option<StartPermit> {
+        let locks: Vec<LockProof> = self.locks.values().filter_map(Lock::proof).collect();
+        let Entitlement { vacancy, epoch, .. } = self.entitlement;
+        let vacancy = VacancyProof::new(vacancy, epoch, &self.luns, &locks)?;
+        StartPermit::new(&vacancy, epoch, &self.luns, &locks)
+    }
+
+    /// A resource whose ground has failed cannot stay online: it is stopped, and started again after its ground.
+    fn stop_what_lost_its_ground(&mut self, out: &mut Output) {
+        let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
+        for resource in self.resources.values_mut() {
+            let grounded = resource.config.depends_on.iter().all(|id| online.contains(id));
+            if resource.state == ResourceState::Online && !grounded {
+                resource.stop(out);
+            }
+        }
+    }
+
+    fn wind_down(&mut self, out: &mut Output) {
+        let token = SaveToken::new(self.id, self.entitlement.epoch);
+        let active: Vec<ResourceId> = self
+            .resources
+            .values()
+            .filter(|resource| resource.state != ResourceState::Offline)
+            .flat_map(|resource| resource.config.depends_on.clone())
+            .collect();
+        for (id, resource) in &mut self.resources {
+            if active.contains(id) {
+                continue;
+            }
+            match resource.state {
+                ResourceState::Online if self.save && resource.config.save_on_move => {
+                    resource.save(token, out);
+                }
+                ResourceState::Online => resource.stop(out),
+                ResourceState::Starting
+                | ResourceState::Loading
+                | ResourceState::Loaded
+                | ResourceState::Running => resource.kill(out),
+                ResourceState::Offline
+                | ResourceState::Saving
+                | ResourceState::Stopping
+                | ResourceState::Killing
+                | ResourceState::StopFailed => {}
+            }
+        }
+        self.release_when_stopped(out);
+    }
+
+    fn end(&mut self, out: &mut Output) {
+        for resource in self.resources.values_mut() {
+            if resource.state != ResourceState::StopFailed {
+                resource.kill(out);
+            }
+        }
+        self.release_when_stopped(out);
+    }
+
+    fn release_when_stopped(&mut self, out: &mut Output) {
+        if self.is_stopped() {
+            self.locks.values_mut().for_each(|lock| lock.release(out));
+        }
+    }
+
+    fn in_state(&self, state: ResourceState) -> Vec<ResourceId> {
+        let found = self.resources.iter().filter(|(_, resource)| resource.state == state);
+        found.map(|(&id, _)| id).collect()
+    }
+
+    /// Everything in it is online.
+    pub fn is_online(&self) -> bool {
+        self.goal == Goal::Run
+            && self.resources.values().all(|resource| resource.state == ResourceState::Online)
+    }
+
+    /// Nothing of it runs here.
+    pub fn is_stopped(&self) -> bool {
+        self.resources.values().all(|resource| resource.state == ResourceState::Offline)
+    }
+
+    /// Nothing of it runs here and its LUNs are given back.
+    pub fn is_gone(&self) -> bool {
+        self.goal != Goal::Run
+            && self.is_stopped()
+            && self.locks.values().all(|lock| lock.state() == LockState::Released)
+    }
+
+    /// What the cluster should know about it.
+    pub fn report(&self, saved: Option<SaveToken>) -> Option<GroupReport> {
+        if self.is_gone() {
+            let saves = self.resources.values().filter_map(|resource| resource.saved);
+            let saved = saves.max().filter(|_| !self.failed);
+            return Some(GroupReport::Vacated { saved, failed: self.failed });
+        }
+        let in_state = |state| self.resources.values().any(|one| one.state == state);
+        if in_state(ResourceState::StopFailed) {
+            Some(GroupReport::StopFailed)
+        } else if in_state(ResourceState::Loaded) && saved.is_some() && self.goal == Goal::Run {
+            Some(GroupReport::Consumed)
+        } else if self.is_online() {
+            Some(GroupReport::Online)
+        } else {
+            None
+        }
+    }
+}

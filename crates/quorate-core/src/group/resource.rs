@@ -1,0 +1,176 @@
+//! One resource on this node.
+//!
+//! ```text
+//! Offline -> Starting -> Online -> Stopping -> Offline
+//! Offline -> Loading -> Loaded -> Running -> Online -> Saving -> Offline
+//! any but Offline -> Killing -> Offline
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, ResourceVerb};
+use crate::config::ResourceConfig;
+use crate::id::{Epoch, OpId, SaveToken};
+use crate::output::Output;
+use crate::time::{Instant, nanos};
+
+/// How far a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResourceState {
+    /// Nothing of it runs here.
+    Offline,
+    /// It is being started afresh.
+    Starting,
+    /// Its saved state is being loaded.
+    Loading,
+    /// It is loaded, and halted.
+    Loaded,
+    /// It is about to run on.
+    Running,
+    /// It runs.
+    Online,
+    /// It is being halted and saved.
+    Saving,
+    /// It is being stopped in order.
+    Stopping,
+    /// It is being ended.
+    Killing,
+    /// It could not be ended: something of it may still run.
+    StopFailed,
+}
+
+/// What came of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It answers a request that no longer matters.
+    Stale,
+    /// It went on as asked.
+    Done,
+    /// It failed, and is being ended.
+    Failed,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub(super) struct Resource {
+    pub(super) config: ResourceConfig,
+    pub(super) state: ResourceState,
+    epoch: Epoch,
+    waiting: Option<OpId>,
+    /// It was saved under this token when it went offline.
+    pub(super) saved: Option<SaveToken>,
+    failures: Vec<Instant>,
+}
+
+impl Resource {
+    pub(super) fn new(config: ResourceConfig, epoch: Epoch) -> Self {
+        let state = ResourceState::Offline;
+        Self { config, state, epoch, waiting: None, saved: None, failures: Vec::new() }
+    }
+
+    pub(super) fn waits_for(&self) -> Option<OpId> {
+        self.waiting
+    }
+
+    pub(super) fn start(&mut self, out: &mut Output) {
+        let epoch = self.epoch;
+        self.ask(ResourceState::Starting, ResourceVerb::Start { epoch }, out);
+    }
+
+    pub(super) fn load(&mut self, token: SaveToken, out: &mut Output) {
+        let epoch = self.epoch;
+        self.ask(ResourceState::Loading, ResourceVerb::Load { epoch, token }, out);
+    }
+
+    pub(super) fn run(&mut self, out: &mut Output) {
+        self.ask(ResourceState::Running, ResourceVerb::Run, out);
+    }
+
+    pub(super) fn save(&mut self, token: SaveToken, out: &mut Output) {
+        self.saved = Some(token);
+        self.ask(ResourceState::Saving, ResourceVerb::Save { token }, out);
+    }
+
+    pub(super) fn stop(&mut self, out: &mut Output) {
+        let timeout = self.config.pending_timeout;
+        self.ask(ResourceState::Stopping, ResourceVerb::Stop { timeout }, out);
+    }
+
+    /// Ends it, whatever is under way; nothing if nothing of it runs.
+    pub(super) fn kill(&mut self, out: &mut Output) {
+        match self.state {
+            ResourceState::Offline | ResourceState::Killing => {}
+            ResourceState::Starting
+            | ResourceState::Loading
+            | ResourceState::Loaded
+            | ResourceState::Running
+            | ResourceState::Online
+            | ResourceState::Saving
+            | ResourceState::Stopping
+            | ResourceState::StopFailed => {
+                self.saved = None;
+                self.ask(ResourceState::Killing, ResourceVerb::Kill, out);
+            }
+        }
+    }
+
+    /// The answer to `op`.
+    pub(super) fn on_answer(
+        &mut self,
+        op: OpId,
+        result: &Result<(), String>,
+        now: Instant,
+        out: &mut Output,
+    ) -> Outcome {
+        if self.waiting != Some(op) {
+            return Outcome::Stale;
+        }
+        self.waiting = None;
+        if self.state == ResourceState::Killing {
+            let ended = result.is_ok();
+            self.state = if ended { ResourceState::Offline } else { ResourceState::StopFailed };
+            return Outcome::Done;
+        }
+        if result.is_err() {
+            self.fail(now, out);
+            return Outcome::Failed;
+        }
+        self.state = match self.state {
+            ResourceState::Starting | ResourceState::Running => ResourceState::Online,
+            ResourceState::Loading => ResourceState::Loaded,
+            ResourceState::Saving | ResourceState::Stopping => ResourceState::Offline,
+            ResourceState::Offline
+            | ResourceState::Loaded
+            | ResourceState::Online
+            | ResourceState::Killing
+            | ResourceState::StopFailed => self.state,
+        };
+        Outcome::Done
+    }
+
+    /// The host has not answered in time. A kill that is not answered leaves the resource stop-failed.
+    pub(super) fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) -> Outcome {
+        let late = Err("no answer in time".to_owned());
+        self.on_answer(op, &late, now, out)
+    }
+
+    /// It is no longer well; what is left of it is ended.
+    pub(super) fn fail(&mut self, now: Instant, out: &mut Output) {
+        self.failures.push(now);
+        self.kill(out);
+    }
+
+    /// Whether it has failed more often within its period than it may.
+    pub(super) fn is_exhausted(&self, now: Instant) -> bool {
+        let period = nanos(self.config.restart_period);
+        let recent = self.failures.iter().filter(|at| nanos(now.since(**at)) < period).count();
+        recent > usize::try_from(self.config.restart_threshold).unwrap_or(usize::MAX)
+    }
+
+    fn ask(&mut self, state: ResourceState, verb: ResourceVerb, out: &mut Output) {
+        let op = out.op();
+        self.state = state;
+        self.waiting = Some(op);
+        out.act(Action::Resource { op, resource: self.config.id, verb });
+    }
+}

@@ -1,0 +1,118 @@
+//! Where a group belongs: a pure function of the configuration, the nodes and who runs what.
+//!
+//! Order of choice, first difference wins: possible (hard) > not where it failed last > preferred, in order > the
+//! node that owns the fewest groups > the lowest number. Source: Windows clustering, preferred and possible owners.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::GroupConfig;
+use crate::id::NodeId;
+
+/// What placement needs to know of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// It takes part.
+    pub up: bool,
+    /// It gets no new groups.
+    pub paused: bool,
+    /// How many groups it owns.
+    pub groups: usize,
+}
+
+/// Why a node was not chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NotHere {
+    /// It does not take part.
+    NotUp,
+    /// It is paused.
+    Paused,
+    /// It is not a possible owner.
+    NotPossible,
+    /// The group has just failed there, and another node can run it.
+    FailedThere,
+    /// A node earlier in the preferred owners can run it.
+    LessPreferred,
+    /// Another node owns fewer groups.
+    MoreLoaded,
+    /// Equal in all, but another has the lower number.
+    HigherNumber,
+}
+
+/// The chosen node, and for each other why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where the group should run; none: nowhere can it.
+    pub chosen: Option<NodeId>,
+    /// Why not there.
+    pub others: BTreeMap<NodeId, NotHere>,
+}
+
+/// Chooses a node for a group that runs nowhere.
+pub fn place(
+    group: &GroupConfig,
+    nodes: &BTreeMap<NodeId, Candidate>,
+    failed_on: Option<NodeId>,
+) -> Placement {
+    let mut others = BTreeMap::new();
+    let mut ranked: Vec<(Rank, NodeId)> = Vec::new();
+    for (&node, candidate) in nodes {
+        match obstacle(group, node, candidate) {
+            Some(reason) => {
+                others.insert(node, reason);
+            }
+            None => ranked.push((rank(group, node, candidate, failed_on), node)),
+        }
+    }
+    ranked.sort_unstable();
+    let chosen = ranked.first().map(|&(_, node)| node);
+    for &(rank, node) in ranked.iter().skip(1) {
+        others.insert(node, why_behind(ranked[0].0, rank));
+    }
+    Placement { chosen, others }
+}
+
+/// Whether a node could run the group at all now.
+pub fn obstacle(group: &GroupConfig, node: NodeId, candidate: &Candidate) -> Option<NotHere> {
+    if !group.possible_owners.is_empty() && !group.possible_owners.contains(&node) {
+        Some(NotHere::NotPossible)
+    } else if !candidate.up {
+        Some(NotHere::NotUp)
+    } else if candidate.paused {
+        Some(NotHere::Paused)
+    } else {
+        None
+    }
+}
+
+/// How far down in the preferred owners the node stands; those that are not named share the last place.
+pub fn preference(group: &GroupConfig, node: NodeId) -> usize {
+    let owners = &group.preferred_owners;
+    owners.iter().position(|&owner| owner == node).unwrap_or(owners.len())
+}
+
+/// Failed there, place in the preferred owners, load: less is better.
+// A tuple, since its order is the rule.
+type Rank = (bool, usize, usize);
+
+fn rank(
+    group: &GroupConfig,
+    node: NodeId,
+    candidate: &Candidate,
+    failed_on: Option<NodeId>,
+) -> Rank {
+    (failed_on == Some(node), preference(group, node), candidate.groups)
+}
+
+fn why_behind(best: Rank, rank: Rank) -> NotHere {
+    if rank.0 != best.0 {
+        NotHere::FailedThere
+    } else if rank.1 != best.1 {
+        NotHere::LessPreferred
+    } else if rank.2 != best.2 {
+        NotHere::MoreLoaded
+    } else {
+        NotHere::HigherNumber
+    }
+}

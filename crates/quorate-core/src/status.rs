@@ -1,0 +1,95 @@
+//! A read-only view of one engine, for people and tools. Names, not numbers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::ResourceState;
+use crate::lock::LockState;
+
+/// What a node knows of its cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node's name.
+    pub node: String,
+    /// This node's boot.
+    pub boot: u64,
+    /// This node's session in that boot.
+    pub session: u32,
+    /// Whether the cluster has been founded and this node belongs to it.
+    pub member: bool,
+    /// The coordinator this node follows.
+    pub coordinator: Option<String>,
+    /// The coordinator's epoch.
+    pub epoch: u64,
+    /// Whether a coordinator is followed: a majority of votes stands behind it.
+    pub quorum: bool,
+    /// How many votes there are.
+    pub votes: u32,
+    /// How long this node may still act, in milliseconds; none: it may not.
+    pub lease_left_ms: Option<u64>,
+    /// How much of the log is applied here.
+    pub applied: u64,
+    /// The cluster's time in milliseconds.
+    pub cluster_ms: u64,
+    /// Every node.
+    pub nodes: Vec<NodeStatus>,
+    /// Every group.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// A node, as this one sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its committed state: `absent`, `up`, `down`, `fenced`.
+    pub state: String,
+    /// What is heard of it: `alive`, `suspect`, `isolated`, `silent`; `self` for this node.
+    pub heard: String,
+    /// It gets no new groups.
+    pub paused: bool,
+    /// What it runs moves away.
+    pub draining: bool,
+    /// Its newest admitted boot.
+    pub boot: u64,
+    /// Its session in that boot.
+    pub session: u32,
+    /// Whether it votes.
+    pub voter: bool,
+    /// For each network, whether its heartbeats arrive.
+    pub paths: Vec<bool>,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`, `stop-failed`, `lost`
+    /// (its owner is down and not yet proven harmless).
+    pub state: String,
+    /// Its owner.
+    pub owner: Option<String>,
+    /// How often its ownership has been given.
+    pub epoch: u64,
+    /// Whether it should be online.
+    pub online_wanted: bool,
+    /// Whether it has a saved state that its next start resumes.
+    pub saved: bool,
+    /// Its resources, where they run on this node.
+    pub resources: Vec<(String, ResourceState)>,
+    /// Its LUNs, where this node holds or takes them.
+    pub luns: Vec<(String, LockState)>,
+}
+
+/// Why a group is where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What has led to it: the cluster's time in milliseconds, and what happened then; oldest first.
+    pub history: Vec<(u64, crate::notice::Notice)>,
+    /// Where it would be placed now if it ran nowhere.
+    pub placement: Option<String>,
+    /// For each other node, why not there.
+    pub not_there: Vec<(String, crate::placement::NotHere)>,
+}
