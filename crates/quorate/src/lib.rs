@@ -1,1 +1,5 @@
 //! High availability as a library: membership, quorum, LUN locks, failover.
+
+pub mod key;
+#[doc(hidden)]
+pub mod log;
