@@ -1,0 +1,139 @@
+//! What goes out: requests to the driver. Each is a request only; its answer makes it true.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::Record;
+use crate::id::{
+    Epoch, Incarnation, LunId, NodeId, OpId, PathId, RequestId, ReservationKey, ResourceId,
+    SaveToken,
+};
+use crate::message::{Beat, Message, Refusal};
+
+/// One request. No meaning lies in the order of a list of them, except that persists are carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Send a heartbeat. Lost is lost.
+    SendBeat {
+        /// To whom.
+        to: NodeId,
+        /// On which network.
+        path: PathId,
+        /// What.
+        beat: Beat,
+    },
+    /// Send a message on the stream. Whole or not at all; lost when there is no stream.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Put records on stable storage, in the order of the requests, then answer [`crate::Event::Persisted`].
+    Persist {
+        /// The request.
+        op: OpId,
+        /// What.
+        records: Vec<Record>,
+        /// These records replace the whole log, all at once.
+        rewrite: bool,
+    },
+    /// Ask a LUN; answer [`crate::Event::Lun`]. Requests to one LUN are carried out in order.
+    Lun {
+        /// The request.
+        op: OpId,
+        /// The LUN.
+        lun: LunId,
+        /// What.
+        verb: LunVerb,
+    },
+    /// Ask a resource; answer [`crate::Event::Resource`]. `Kill` may overtake a request under way.
+    Resource {
+        /// The request.
+        op: OpId,
+        /// The resource.
+        resource: ResourceId,
+        /// What.
+        verb: ResourceVerb,
+    },
+    /// The answer to a host's command.
+    Answer {
+        /// The command's request.
+        request: RequestId,
+        /// Accepted, or why not.
+        result: Result<(), Refusal>,
+    },
+    /// This engine has become another incarnation: it was declared down, has stopped everything and asks to be
+    /// admitted again.
+    Reincarnated {
+        /// The new one.
+        incarnation: Incarnation,
+    },
+    /// Everything here is stopped, the engine may be dropped.
+    Left,
+}
+
+/// A request to a LUN, in the words of SPC where SPC has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LunVerb {
+    /// Register our key on our nexus, whatever was registered there.
+    Register(ReservationKey),
+    /// Take our registration back.
+    Unregister(ReservationKey),
+    /// Read the keys and the reservation.
+    ReadKeys,
+    /// Reserve: write exclusive, registrants only.
+    Reserve(ReservationKey),
+    /// Take the reservation and remove every registration of the victim.
+    Preempt {
+        /// Ours.
+        own: ReservationKey,
+        /// Whose registrations go.
+        victim: ReservationKey,
+    },
+    /// Release our reservation.
+    Release(ReservationKey),
+    /// Let the resources of this node reach the LUN, and begin the storage heartbeat on it.
+    Attach {
+        /// The epoch: a refused write names it.
+        epoch: Epoch,
+        /// The incarnation that beats.
+        incarnation: Incarnation,
+    },
+    /// End that: when this is answered, no further write goes out.
+    Detach,
+    /// Read the newest storage heartbeat of a node.
+    ReadBeat(NodeId),
+}
+
+/// A request to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResourceVerb {
+    /// Start it afresh.
+    Start {
+        /// The epoch of its group.
+        epoch: Epoch,
+    },
+    /// Load the saved state, but let it not run yet.
+    Load {
+        /// The epoch of its group.
+        epoch: Epoch,
+        /// The saved state.
+        token: SaveToken,
+    },
+    /// Let what was loaded run.
+    Run,
+    /// Halt it, save its state under `token`, and end it here.
+    Save {
+        /// The saved state's name.
+        token: SaveToken,
+    },
+    /// Stop it in order.
+    Stop {
+        /// How long that may take.
+        timeout: Duration,
+    },
+    /// End it now. Answered only when nothing of it runs.
+    Kill,
+}

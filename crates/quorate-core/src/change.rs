@@ -1,0 +1,175 @@
+//! One change of the replicated database: what the log holds, and what a node asks the coordinator to commit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
+
+/// Why a node is believed down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DownCause {
+    /// Nobody of a majority has heard from it for `detect`.
+    Silence,
+    /// Its kernel closed its connections or refused new ones: the engine's process has ended.
+    ConnectionReset,
+    /// It said that it leaves before it had stopped everything.
+    Left,
+}
+
+/// What proves that a node no longer runs, or can no longer write, what it owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FenceKind {
+    /// A majority of voters has not acknowledged its heartbeats for `lease_over`, and will not again.
+    LeaseOver,
+    /// It came back as another incarnation, which says that nothing of the old one runs.
+    Returned,
+    /// A named human's word.
+    Human,
+}
+
+/// How a group lets go of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReleaseKind {
+    /// Save what can be saved, pass the LUN, resume there.
+    Move,
+    /// Stop.
+    Stop,
+}
+
+/// Why a group's ownership changes, kept for `explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Cause {
+    /// The group is started for the first time, or by command.
+    Start,
+    /// Its node is down.
+    NodeDown,
+    /// It failed on its node.
+    Failure,
+    /// A move by command.
+    Move,
+    /// Its node is drained.
+    Drain,
+    /// It returns to a more preferred owner.
+    Failback,
+}
+
+/// What an owner says of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupReport {
+    /// All its resources are online.
+    Online,
+    /// Nothing of it runs here, its LUNs are released. With the saved state, if it was saved for a move.
+    Vacated {
+        /// The saved state that the next owner may resume.
+        saved: Option<SaveToken>,
+        /// Whether it was given up because it could not be kept online here.
+        failed: bool,
+    },
+    /// The saved state is about to be resumed: it must never be used again.
+    Consumed,
+    /// A resource could not be stopped: it may still run here.
+    StopFailed,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// The node takes part again, as this incarnation, which says that nothing of an earlier one runs.
+    Admit {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
+    /// The node is believed down.
+    Down {
+        /// The node.
+        node: NodeId,
+        /// The incarnation that is down; another one is not meant.
+        incarnation: Incarnation,
+        /// Why.
+        cause: DownCause,
+    },
+    /// The node is proven harmless.
+    Fenced {
+        /// The node.
+        node: NodeId,
+        /// The incarnation that is fenced.
+        incarnation: Incarnation,
+        /// The proof.
+        kind: FenceKind,
+        /// A human's reason, else empty.
+        reason: String,
+    },
+    /// The log of a node has been replaced: its voter has a new identity.
+    Rejoin {
+        /// The new identity.
+        voter: VoterId,
+    },
+    /// The node runs nothing new; with `drain` what it runs moves away.
+    Pause {
+        /// The node.
+        node: NodeId,
+        /// Whether its groups move away.
+        drain: bool,
+    },
+    /// The node may run groups again.
+    Resume {
+        /// The node.
+        node: NodeId,
+    },
+    /// A group's new owner: entitled to run it in this epoch, once it holds its LUNs.
+    Assign {
+        /// The group.
+        group: GroupId,
+        /// The new epoch: one more than the last.
+        epoch: Epoch,
+        /// The owner.
+        owner: NodeId,
+        /// The owner's incarnation.
+        incarnation: Incarnation,
+        /// Why.
+        cause: Cause,
+    },
+    /// The owner is asked to let go.
+    Release {
+        /// The group.
+        group: GroupId,
+        /// The epoch that ends.
+        epoch: Epoch,
+        /// Who gets it next; none: it stays offline, or placement decides.
+        to: Option<NodeId>,
+        /// How.
+        kind: ReleaseKind,
+        /// Why.
+        cause: Cause,
+    },
+    /// The owner's word about its group.
+    Report {
+        /// The group.
+        group: GroupId,
+        /// The epoch of which it speaks.
+        epoch: Epoch,
+        /// The owner.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// What it says.
+        report: GroupReport,
+    },
+    /// Whether a group should be online.
+    Desire {
+        /// The group.
+        group: GroupId,
+        /// Online or offline.
+        online: bool,
+    },
+}
+
+/// What one log entry holds: changes that come true together, and the cluster's time when they were proposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSet {
+    /// The cluster's time in milliseconds: grows from coordinator to coordinator, stops while there is none.
+    pub at_ms: u64,
+    /// The changes, in order.
+    pub changes: Vec<Change>,
+}

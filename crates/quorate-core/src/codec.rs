@@ -1,0 +1,70 @@
+//! Versioned bytes for everything that leaves the process: a version, a body, nothing after it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// The version of the wire and the log. Another one is refused, never guessed at.
+pub const VERSION: u8 = 1;
+
+/// Bytes that are not ours to read. Nothing was taken from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CodecError {
+    /// There is not one byte.
+    #[error("empty")]
+    Empty,
+    /// Another version wrote them.
+    #[error("version {0} is not {VERSION}")]
+    Version(u8),
+    /// They end too early, or hold what no writer of this version makes.
+    #[error("malformed")]
+    Malformed,
+    /// Something stands after the end.
+    #[error("{0} bytes after the end")]
+    Trailing(usize),
+}
+
+/// Encodes a value with its version.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![VERSION]).expect("our own types always encode")
+}
+
+/// Decodes what [`encode`] made.
+///
+/// # Errors
+/// See [`CodecError`].
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (&version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
+    if version != VERSION {
+        return Err(CodecError::Version(version));
+    }
+    let (value, rest) = postcard::take_from_bytes(body).map_err(|_| CodecError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(CodecError::Trailing(rest.len()));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Beat, Message};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode::<Message>(&bytes);
+            let _ = decode::<Beat>(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_stands_after_the_end_is_refused() {
+        let mut bytes = encode(&7u32);
+        bytes.push(0);
+        assert_eq!(decode::<u32>(&bytes), Err(CodecError::Trailing(1)));
+        assert_eq!(decode::<u32>(&[]), Err(CodecError::Empty));
+        assert_eq!(decode::<u32>(&[9, 1]), Err(CodecError::Version(9)));
+    }
+}

@@ -1,0 +1,477 @@
+//! The cluster's configuration: parsed once, then always valid.
+//!
+//! [`ClusterConfig::new`] is the only way to make one: whoever holds one need not check it again. The text
+//! format (`cluster.toml`) is read by the `quorate` crate, which hands [`ClusterParts`] to it.
+
+pub mod timing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
+pub use timing::{Timing, TimingError, TimingInputs};
+
+/// At most this many nodes in one cluster.
+pub const NODES_MAX: usize = 64;
+/// At most this many voters: more cost every commit and protect no better.
+pub const VOTERS_MAX: usize = 7;
+/// At most this many groups.
+pub const GROUPS_MAX: usize = 100_000;
+/// At most this many resources in one group.
+pub const RESOURCES_PER_GROUP_MAX: usize = 64;
+/// At most this many networks.
+pub const PATHS_MAX: usize = 8;
+/// The longest name, in bytes.
+pub const NAME_MAX: usize = 64;
+
+/// What is wrong with a configuration, where, and what to do. The configuration is not used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {problem}; {remedy}")]
+pub struct ConfigError {
+    /// The path inside the configuration, as in `groups.vm1.possible_owners`.
+    pub place: String,
+    /// What is wrong, with the value and the limit.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ConfigError {
+    /// An error at `place`.
+    pub fn new(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { place: place.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+/// The parts of a configuration before they have been checked against each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterParts {
+    /// The cluster's name, for people.
+    pub name: String,
+    /// The cluster's identity.
+    pub id: ClusterId,
+    /// What every timeout is derived from.
+    pub timing: TimingInputs,
+    /// The nodes.
+    pub nodes: Vec<NodeConfig>,
+    /// The LUNs.
+    pub luns: Vec<LunConfig>,
+    /// The groups.
+    pub groups: Vec<GroupConfig>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// Its number, stable for its life, from 1.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its address on each network, in the order of the networks, as `host:port`.
+    pub addresses: Vec<String>,
+    /// Whether it holds the log and votes. The others only run groups.
+    pub voter: bool,
+}
+
+/// One LUN, which one group owns as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LunConfig {
+    /// Its number.
+    pub id: LunId,
+    /// Its name.
+    pub name: String,
+    /// Which driver serves it: `iscsi` or `file`.
+    pub driver: String,
+    /// The driver's settings, a JSON object.
+    pub settings: String,
+    /// Whether the device itself refuses a stale writer. A cooperative LUN is protected by time alone.
+    pub enforced: bool,
+}
+
+/// One group: what fails over together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupConfig {
+    /// Its number.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is started when the cluster forms.
+    pub auto_start: bool,
+    /// Where it may run. Empty: on any node.
+    pub possible_owners: Vec<NodeId>,
+    /// Where it should run, best first.
+    pub preferred_owners: Vec<NodeId>,
+    /// Whether it returns by itself to a more preferred owner. Default: no.
+    ///
+    /// Source: Windows clustering, AutoFailbackType 0 (prevent failback).
+    pub failback: bool,
+    /// How often it may fail over within `failover_period` before it is left failed.
+    ///
+    /// Source: Windows clustering, FailoverThreshold (nodes - 1) in FailoverPeriod (6 h).
+    pub failover_threshold: u32,
+    /// See `failover_threshold`.
+    pub failover_period: Duration,
+    /// How long after it was left failed it is tried again.
+    ///
+    /// Source: Windows clustering, RetryPeriodOnFailure 3600000 ms.
+    pub retry_period: Duration,
+    /// The LUNs that pass with it.
+    pub luns: Vec<LunId>,
+    /// What runs in it.
+    pub resources: Vec<ResourceConfig>,
+}
+
+/// One resource of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceConfig {
+    /// Its number, unique in the cluster.
+    pub id: ResourceId,
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// Who runs it: `process`, `qemu`, or `host` (the embedding program answers for it).
+    pub driver: String,
+    /// The driver's settings, a JSON object.
+    pub settings: String,
+    /// What must be online in this group before it starts, and stops after it.
+    pub depends_on: Vec<ResourceId>,
+    /// Whether a planned move saves and resumes it, instead of stopping and starting it.
+    pub save_on_move: bool,
+    /// How often it is restarted on the same node within `restart_period` before the group fails over.
+    ///
+    /// Source: Windows clustering, RestartThreshold 3 in RestartPeriod 900000 ms.
+    pub restart_threshold: u32,
+    /// See `restart_threshold`.
+    pub restart_period: Duration,
+    /// How long a start, a save or a stop may take before the resource is killed and counts as failed.
+    ///
+    /// Source: Windows clustering, PendingTimeout 180000 ms.
+    pub pending_timeout: Duration,
+}
+
+/// A configuration that holds together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "ClusterParts", into = "ClusterParts")]
+pub struct ClusterConfig {
+    parts: ClusterParts,
+    timing: Timing,
+    groups: BTreeMap<GroupId, usize>,
+}
+
+impl ClusterConfig {
+    /// Checks the parts against each other.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and the remedy.
+    pub fn new(mut parts: ClusterParts) -> Result<Self, ConfigError> {
+        let timing = Timing::derive(&parts.timing).map_err(|error| {
+            ConfigError::new("timing", error.to_string(), "change one of the values it names")
+        })?;
+        check_name("cluster.name", &parts.name)?;
+        check_nodes(&parts.nodes)?;
+        check_luns(&parts.luns)?;
+        check_groups(&parts)?;
+        parts.nodes.sort_by_key(|node| node.id);
+        let groups = parts.groups.iter().enumerate().map(|(at, group)| (group.id, at)).collect();
+        Ok(Self { parts, timing, groups })
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// The cluster's identity.
+    pub fn id(&self) -> ClusterId {
+        self.parts.id
+    }
+
+    /// Every timeout.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The nodes, by number.
+    pub fn nodes(&self) -> &[NodeConfig] {
+        &self.parts.nodes
+    }
+
+    /// The LUNs.
+    pub fn luns(&self) -> &[LunConfig] {
+        &self.parts.luns
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> &[GroupConfig] {
+        &self.parts.groups
+    }
+
+    /// The node with this number.
+    pub fn node(&self, id: NodeId) -> Option<&NodeConfig> {
+        self.parts.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The node with this name.
+    pub fn node_named(&self, name: &str) -> Option<&NodeConfig> {
+        self.parts.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The LUN with this number.
+    pub fn lun(&self, id: LunId) -> Option<&LunConfig> {
+        self.parts.luns.iter().find(|lun| lun.id == id)
+    }
+
+    /// The group with this number.
+    pub fn group(&self, id: GroupId) -> Option<&GroupConfig> {
+        self.groups.get(&id).map(|&at| &self.parts.groups[at])
+    }
+
+    /// The group with this name.
+    pub fn group_named(&self, name: &str) -> Option<&GroupConfig> {
+        self.parts.groups.iter().find(|group| group.name == name)
+    }
+
+    /// The resource with this number, and its group.
+    pub fn resource(&self, id: ResourceId) -> Option<(&GroupConfig, &ResourceConfig)> {
+        self.parts.groups.iter().find_map(|group| {
+            group.resources.iter().find(|resource| resource.id == id).map(|found| (group, found))
+        })
+    }
+
+    /// The nodes that vote.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.parts.nodes.iter().filter(|node| node.voter).map(|node| node.id)
+    }
+
+    /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to take it over.
+    pub fn is_enforced(&self, group: &GroupConfig) -> bool {
+        !group.luns.is_empty()
+            && group.luns.iter().all(|&lun| self.lun(lun).is_some_and(|lun| lun.enforced))
+    }
+
+    /// A number that is equal for equal configurations: nodes compare it before they found a cluster together.
+    ///
+    /// FNV-1a over the encoded parts: it finds mistakes, not attacks.
+    pub fn digest(&self) -> u64 {
+        let bytes = postcard::to_stdvec(&self.parts).expect("a configuration always encodes");
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+impl TryFrom<ClusterParts> for ClusterConfig {
+    type Error = ConfigError;
+    fn try_from(parts: ClusterParts) -> Result<Self, ConfigError> {
+        Self::new(parts)
+    }
+}
+
+impl From<ClusterConfig> for ClusterParts {
+    fn from(config: ClusterConfig) -> Self {
+        config.parts
+    }
+}
+
+fn check_name(place: &str, name: &str) -> Result<(), ConfigError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
+        return Err(ConfigError::new(
+            place,
+            format!("the name {name:?} is not valid"),
+            format!("use 1 to {NAME_MAX} letters, digits, '-', '_' or '.'"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_unique<K: Ord + std::fmt::Display>(
+    place: &str,
+    what: &str,
+    items: impl Iterator<Item = K>,
+) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        let text = item.to_string();
+        if !seen.insert(item) {
+            return Err(ConfigError::new(
+                place,
+                format!("{what} {text} stands twice"),
+                "give each its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_count(place: &str, count: usize, most: usize) -> Result<(), ConfigError> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(ConfigError::new(place, format!("{count} are too many"), format!("use at most {most}")))
+}
+
+fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
+    if nodes.is_empty() {
+        return Err(ConfigError::new("nodes", "there is no node", "add a [[nodes]] table"));
+    }
+    check_count("nodes", nodes.len(), NODES_MAX)?;
+    check_unique("nodes", "the name", nodes.iter().map(|node| node.name.as_str()))?;
+    check_unique("nodes", "the number", nodes.iter().map(|node| node.id))?;
+    let voters = nodes.iter().filter(|node| node.voter).count();
+    if voters == 0 {
+        return Err(ConfigError::new("nodes", "no node votes", "leave voter = true on 3 of them"));
+    }
+    check_count("nodes.voter", voters, VOTERS_MAX)?;
+    let networks = nodes[0].addresses.len();
+    for node in nodes {
+        let place = format!("nodes.{}", node.name);
+        check_name(&place, &node.name)?;
+        if node.id.0 == 0 {
+            return Err(ConfigError::new(place, "its id is 0", "count nodes from 1"));
+        }
+        check_count(&format!("{place}.addresses"), node.addresses.len(), PATHS_MAX)?;
+        if node.addresses.is_empty() || node.addresses.len() != networks {
+            return Err(ConfigError::new(
+                format!("{place}.addresses"),
+                format!("{} addresses, but {} has {networks}", node.addresses.len(), nodes[0].name),
+                "give every node one address on each network, in the same order",
+            ));
+        }
+    }
+    check_unique("nodes", "the address", nodes.iter().flat_map(|node| node.addresses.iter()))
+}
+
+fn check_luns(luns: &[LunConfig]) -> Result<(), ConfigError> {
+    check_unique("luns", "the name", luns.iter().map(|lun| lun.name.as_str()))?;
+    check_unique("luns", "the number", luns.iter().map(|lun| lun.id))?;
+    luns.iter().try_for_each(|lun| check_name(&format!("luns.{}", lun.name), &lun.name))
+}
+
+fn check_groups(parts: &ClusterParts) -> Result<(), ConfigError> {
+    let groups = &parts.groups;
+    check_count("groups", groups.len(), GROUPS_MAX)?;
+    check_unique("groups", "the name", groups.iter().map(|group| group.name.as_str()))?;
+    check_unique("groups", "the number", groups.iter().map(|group| group.id))?;
+    let resources = || groups.iter().flat_map(|group| &group.resources);
+    check_unique("resources", "the name", resources().map(|resource| resource.name.as_str()))?;
+    check_unique("resources", "the number", resources().map(|resource| resource.id))?;
+    let nodes: BTreeSet<NodeId> = parts.nodes.iter().map(|node| node.id).collect();
+    let luns: BTreeSet<LunId> = parts.luns.iter().map(|lun| lun.id).collect();
+    let mut taken: BTreeMap<LunId, &str> = BTreeMap::new();
+    for group in groups {
+        let place = format!("groups.{}", group.name);
+        check_name(&place, &group.name)?;
+        check_group(group, &place, &nodes)?;
+        for lun in &group.luns {
+            if !luns.contains(lun) {
+                return Err(ConfigError::new(
+                    format!("{place}.luns"),
+                    format!("{lun} is not defined"),
+                    "add it under [[luns]]",
+                ));
+            }
+            if let Some(other) = taken.insert(*lun, &group.name) {
+                return Err(ConfigError::new(
+                    format!("{place}.luns"),
+                    format!("{lun} belongs to group {other} already"),
+                    "give each group its own LUN: a LUN has one owner",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_group(
+    group: &GroupConfig,
+    place: &str,
+    nodes: &BTreeSet<NodeId>,
+) -> Result<(), ConfigError> {
+    for (key, owners) in
+        [("possible_owners", &group.possible_owners), ("preferred_owners", &group.preferred_owners)]
+    {
+        let place = format!("{place}.{key}");
+        check_unique(&place, "the node", owners.iter())?;
+        for node in owners {
+            if !nodes.contains(node) {
+                return Err(ConfigError::new(
+                    place,
+                    format!("{node} is not defined"),
+                    "add it under [[nodes]] or take it out",
+                ));
+            }
+            if key == "preferred_owners"
+                && !group.possible_owners.is_empty()
+                && !group.possible_owners.contains(node)
+            {
+                return Err(ConfigError::new(
+                    place,
+                    format!("{node} is preferred but not possible"),
+                    "add it to possible_owners too",
+                ));
+            }
+        }
+    }
+    check_count(&format!("{place}.resources"), group.resources.len(), RESOURCES_PER_GROUP_MAX)?;
+    if group.resources.is_empty() {
+        return Err(ConfigError::new(place, "it has no resource", "add a [[groups.resources]]"));
+    }
+    for resource in &group.resources {
+        check_resource(group, resource, &format!("{place}.{}", resource.name))?;
+    }
+    check_order(group, place)
+}
+
+fn check_resource(
+    group: &GroupConfig,
+    resource: &ResourceConfig,
+    place: &str,
+) -> Result<(), ConfigError> {
+    check_name(place, &resource.name)?;
+    if resource.save_on_move && group.resources.len() > 1 {
+        return Err(ConfigError::new(
+            format!("{place}.save_on_move"),
+            "a group with more than one resource cannot be saved as a whole",
+            "set save_on_move = false, or give the guest a group of its own",
+        ));
+    }
+    let known = |id: &ResourceId| group.resources.iter().any(|other| other.id == *id);
+    if let Some(missing) = resource.depends_on.iter().find(|id| !known(id)) {
+        return Err(ConfigError::new(
+            format!("{place}.depends_on"),
+            format!("{missing} is not in this group"),
+            "depend on resources of the same group only",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses dependencies that lead back to their start: nothing in such a circle could ever start.
+fn check_order(group: &GroupConfig, place: &str) -> Result<(), ConfigError> {
+    let mut started: BTreeSet<ResourceId> = BTreeSet::new();
+    loop {
+        let ready = |resource: &&ResourceConfig| {
+            !started.contains(&resource.id)
+                && resource.depends_on.iter().all(|id| started.contains(id))
+        };
+        match group.resources.iter().find(ready) {
+            Some(next) => started.insert(next.id),
+            None => break,
+        };
+    }
+    match group.resources.iter().find(|resource| !started.contains(&resource.id)) {
+        None => Ok(()),
+        Some(stuck) => Err(ConfigError::new(
+            format!("{place}.{}.depends_on", stuck.name),
+            "its dependencies lead back to itself",
+            "take one of them out",
+        )),
+    }
+}

@@ -1,0 +1,228 @@
+//! What nodes say to each other. The transport has proven who speaks; what is said may still be stale or wrong.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::id::{Epoch, Incarnation, NodeId, RequestId, VoterId};
+
+/// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// The sender's incarnation.
+    pub incarnation: Incarnation,
+    /// Counts the sender's beats; the same on every path.
+    pub sequence: u64,
+    /// When it was sent, on the sender's clock, in nanoseconds.
+    pub sent: u64,
+    /// The receiver's newest beat that the sender has accepted and acknowledges: its boot and `sent`.
+    pub acknowledged: Option<(u64, u64)>,
+    /// How much of the log the sender has applied.
+    pub applied: u64,
+    /// The coordinator the sender follows, and its epoch.
+    pub coordinator: Option<(NodeId, Epoch)>,
+    /// How long ago, in microseconds, the sender last heard each other node.
+    pub heard: Vec<(NodeId, u64)>,
+    /// How long ago, in microseconds, the sender last acknowledged a beat of each node that it acknowledges no more.
+    pub withheld: Vec<(NodeId, u64)>,
+    /// Whether the sender wants an answer at once.
+    pub probe: bool,
+}
+
+/// Who a node is, said first on every stream and again while it is not admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The identity of its log.
+    pub voter: VoterId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The digest of the configuration it was started with.
+    pub digest: u64,
+    /// The founders of the cluster that its log belongs to; none: its log is empty.
+    pub founders: Option<Vec<VoterId>>,
+    /// Nothing of an earlier incarnation runs: it asks to be admitted.
+    pub ready: bool,
+}
+
+/// A message on a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// See [`Hello`].
+    Hello(Hello),
+    /// Consensus.
+    Consensus(ConsensusMessage),
+    /// Please commit this; repeated until it is seen in the database.
+    Propose(Vec<Change>),
+    /// A host's command, for the coordinator.
+    Request {
+        /// Chosen by the asking node.
+        request: RequestId,
+        /// What is asked for.
+        command: Command,
+    },
+    /// The coordinator's answer.
+    Reply {
+        /// The request it answers.
+        request: RequestId,
+        /// Accepted, or why not.
+        result: Result<(), Refusal>,
+    },
+    /// To be passed on: the sender has no path of its own to `to`.
+    Relay {
+        /// Who speaks.
+        from: NodeId,
+        /// Who is meant.
+        to: NodeId,
+        /// What is said.
+        message: Box<Message>,
+    },
+}
+
+/// What a host may ask of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Move a group: saved, handed over, resumed where it can be; else stopped and started.
+    Move {
+        /// The group's name.
+        group: String,
+        /// The node's name; none: placement chooses.
+        to: Option<String>,
+    },
+    /// Bring a group online.
+    Online {
+        /// The group's name.
+        group: String,
+    },
+    /// Take a group offline and keep it there.
+    Offline {
+        /// The group's name.
+        group: String,
+    },
+    /// Move everything off a node and let nothing start there.
+    Drain {
+        /// The node's name.
+        node: String,
+    },
+    /// Let nothing new start on a node; what runs stays.
+    Pause {
+        /// The node's name.
+        node: String,
+    },
+    /// End a pause or a drain.
+    Resume {
+        /// The node's name.
+        node: String,
+    },
+    /// A human's word that a node which is down runs nothing and writes nothing.
+    ConfirmFenced {
+        /// The node's name.
+        node: String,
+        /// Who says so, and why.
+        reason: String,
+    },
+}
+
+/// Why a command was not carried out. The cluster is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The name is not in the configuration.
+    #[error("{kind} {name} is not known; known are: {known}")]
+    Unknown {
+        /// `group` or `node`.
+        kind: String,
+        /// The name.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// No coordinator answered in time: there is no quorum, or an election is under way.
+    #[error("no coordinator answers: the cluster has no quorum here, try again when it has")]
+    NoQuorum,
+    /// The group may not run there, or cannot be moved as it is.
+    #[error("{0}")]
+    NotPossible(String),
+}
+
+/// Our own mirror of a consensus message: no foreign byte reaches the library's own decoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsensusMessage {
+    /// The library's message type, by number.
+    pub kind: u8,
+    /// To which voter.
+    pub to: VoterId,
+    /// From which voter.
+    pub from: VoterId,
+    /// The epoch of consensus.
+    pub term: u64,
+    /// The epoch of the entry at `index`.
+    pub log_term: u64,
+    /// A place in the log.
+    pub index: u64,
+    /// What is appended.
+    pub entries: Vec<LogEntry>,
+    /// What is committed.
+    pub commit: u64,
+    /// The epoch of that.
+    pub commit_term: u64,
+    /// The state up to a place.
+    pub snapshot: Option<LogSnapshot>,
+    /// The receiver wants a snapshot from here.
+    pub request_snapshot: u64,
+    /// Refused.
+    pub reject: bool,
+    /// Where to go on after a refusal.
+    pub reject_hint: u64,
+    /// The library's own note.
+    pub context: Vec<u8>,
+    /// The candidate's priority.
+    pub priority: i64,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Its place.
+    pub index: u64,
+    /// The epoch of consensus in which it was written.
+    pub term: u64,
+    /// What it holds.
+    pub body: EntryBody,
+}
+
+/// What a log entry holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryBody {
+    /// An encoded [`crate::change::ChangeSet`]; empty at the start of an epoch.
+    Changes(Vec<u8>),
+    /// A change of the voters.
+    Voters {
+        /// Added as voters.
+        add: Vec<VoterId>,
+        /// Added as learners, who follow the log without a vote.
+        learn: Vec<VoterId>,
+        /// Taken out.
+        remove: Vec<VoterId>,
+        /// An encoded [`crate::change::ChangeSet`] that comes true with it, or empty.
+        changes: Vec<u8>,
+    },
+}
+
+/// The state up to a place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSnapshot {
+    /// The last entry it covers.
+    pub index: u64,
+    /// The epoch of that entry.
+    pub term: u64,
+    /// Who votes.
+    pub voters: Vec<VoterId>,
+    /// Who votes until a change of voters is through.
+    pub voters_outgoing: Vec<VoterId>,
+    /// Who follows.
+    pub learners: Vec<VoterId>,
+    /// Who will follow once the change is through.
+    pub learners_next: Vec<VoterId>,
+    /// Whether the change completes by itself.
+    pub auto_leave: bool,
+    /// The encoded database.
+    pub data: Vec<u8>,
+}
