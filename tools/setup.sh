@@ -63,7 +63,7 @@ install_debian_packages() {
     local command=(tools/apt-install.sh "${missing[@]}")
     if [ "$(id -u)" = 0 ]; then
         "${command[@]}"
-    elif has sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    elif has sudo && { sudo -n true || : </dev/tty; } 2>/dev/null; then
         sudo "${command[@]}"
     else
         cannot "not root, and no sudo: run as root: ${command[*]}"
