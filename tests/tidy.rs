@@ -14,8 +14,8 @@ use text::{code_of, crate_paths, function_length, function_name, lines_where, wo
 const LAYERS: [(&str, &str); 4] = [
     (
         "words",
-        "id time random error config timing change message codec timer durable event action notice \
-         output",
+        "id time random error config timing change message codec timer durable event action \
+         notice output",
     ),
     ("policy", "quorum placement"),
     ("machines", "heartbeat consensus lease fence lock group database"),
