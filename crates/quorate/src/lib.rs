@@ -3,3 +3,5 @@
 pub mod key;
 #[doc(hidden)]
 pub mod log;
+#[doc(hidden)]
+pub mod net;
