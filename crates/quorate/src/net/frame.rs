@@ -154,3 +154,95 @@ impl Session {
         debug_assert_eq!(written, sealed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::handshake::{Greeting, Identity};
+    use super::*;
+    use crate::key::ClusterKey;
+    use proptest::prelude::*;
+
+    /// The two ends of one stream.
+    fn pair() -> (Session, Session) {
+        let [one, two] =
+            [1, 2].map(|me| Identity::new(&ClusterKey::from_bytes([3; 32]), 77, me, 1));
+        let (bytes, calling) = one.call(2);
+        let Ok(Greeting::Stream(hello, answering)) = two.read_greeting(&mut Input::from(bytes))
+        else {
+            panic!("the greeting was not taken")
+        };
+        let (answer, at_two) = two.welcome(hello, *answering);
+        let Ok(at_one) = one.read_answer(calling, &mut Input::from(answer)) else {
+            panic!("the answer was not taken")
+        };
+        (at_one.session, at_two.session)
+    }
+
+    fn seal_message(session: &mut Session, message: &[u8], out: &mut Vec<u8>) {
+        let mut sealed = 0;
+        loop {
+            sealed += session.seal_part(&message[sealed..], out);
+            if sealed == message.len() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_by_its_receiver() {
+        let (mut one, mut two) = pair();
+        let part = vec![0; PART_MAX];
+        let mut wire = Vec::new();
+        for _ in 0..=MESSAGE_BYTES_MAX / PART_MAX {
+            wire.clear();
+            one.seal(KIND_PART, &part, &mut wire);
+            if two.open_next(&mut Input::from(wire.clone())) == Err(Corrupt) {
+                return;
+            }
+        }
+        panic!("the message grew without end");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn messages_survive_any_splitting_of_the_bytes(
+            sizes in proptest::collection::vec(0usize..200_000, 0..4),
+            step in 1usize..70_000,
+        ) {
+            let (mut one, mut two) = pair();
+            let messages: Vec<Vec<u8>> = sizes.iter().map(|size| vec![*size as u8; *size]).collect();
+            let mut wire = Vec::new();
+            for message in &messages {
+                seal_message(&mut one, message, &mut wire);
+                one.seal_ping(&mut wire);
+            }
+            let (mut input, mut found) = (Input::default(), Vec::new());
+            for chunk in wire.chunks(step) {
+                input.extend(chunk);
+                while let Some(frame) = two.open_next(&mut input).unwrap() {
+                    if let Frame::Message(message) = frame {
+                        found.push(message);
+                    }
+                }
+            }
+            prop_assert!(found == messages);
+            prop_assert!(input.unread().is_empty());
+        }
+
+        #[test]
+        fn a_frame_with_any_bit_flipped_gives_nothing(
+            message in proptest::collection::vec(any::<u8>(), 0..100),
+            at in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
+            let (mut one, mut two) = pair();
+            let mut wire = Vec::new();
+            seal_message(&mut one, &message, &mut wire);
+            let at = at.index(wire.len());
+            wire[at] ^= 1 << bit;
+            prop_assert!(matches!(two.open_next(&mut Input::from(wire)), Ok(None) | Err(Corrupt)));
+        }
+    }
+}

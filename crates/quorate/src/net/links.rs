@@ -40,6 +40,8 @@ pub(super) struct Link {
     /// The networks on which the peer was reported as refusing.
     pub(super) refused: BTreeSet<u8>,
     pub(super) quick_retries: u32,
+    /// The newest run of the peer that a datagram came from.
+    heard: u64,
     addresses: Vec<PathAddress>,
     /// Calls under way, at most one for each network.
     attempts: BTreeMap<u8, usize>,
@@ -63,14 +65,20 @@ impl Reactor {
                 incarnation: 0,
                 refused: BTreeSet::new(),
                 quick_retries: 0,
+                heard: 0,
                 addresses: Vec::new(),
                 attempts: BTreeMap::new(),
             });
-            if link.addresses != peer.addresses {
+            if link.addresses == peer.addresses {
+                continue;
+            }
+            let is_open = link.open.is_some();
+            self.give_up_attempts(peer.id, usize::MAX);
+            if let Some(link) = self.links.get_mut(&peer.id) {
                 link.addresses.clone_from(&peer.addresses);
-                if link.open.is_none() && self.me < peer.id {
-                    self.dial_all(peer.id, None);
-                }
+            }
+            if !is_open && self.me < peer.id {
+                self.dial_all(peer.id, None);
             }
         }
     }
@@ -102,6 +110,16 @@ impl Reactor {
                 self.timers.set(Timer::Connection(token), limit);
             }
             Err(error) => self.on_connect_failed(peer, path, &error),
+        }
+    }
+
+    /// An authentic datagram came: a peer that was just started is called at once.
+    pub(super) fn on_heard(&mut self, peer: u16, incarnation: u64) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        let is_new_run = incarnation > link.heard.max(link.incarnation);
+        link.heard = link.heard.max(incarnation);
+        if is_new_run && link.open.is_none() && self.me < peer {
+            self.dial_all(peer, None);
         }
     }
 

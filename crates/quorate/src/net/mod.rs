@@ -28,6 +28,7 @@ mod timers;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
@@ -75,14 +76,17 @@ impl Net {
             waker: Waker::new(poll.registry(), WAKER).map_err(failed("make a waker"))?,
             commands: sender,
             sealer: new_sealer(&config)?,
+            addresses: sockets
+                .iter()
+                .map(|own| PathAddress { path: own.path, address: own.address })
+                .collect(),
             sockets: sockets
                 .iter()
-                .map(|own| {
-                    let address = PathAddress { path: own.path, address: own.address };
-                    Ok((address, own.datagrams.try_clone()?))
-                })
+                .map(|own| Ok((own.path, own.datagrams.try_clone()?)))
                 .collect::<std::io::Result<Vec<_>>>()
-                .map_err(failed("share a socket"))?,
+                .map_err(failed("share a socket"))?
+                .into(),
+            is_ending: AtomicBool::new(false),
             peers: Default::default(),
             update: Default::default(),
         });
@@ -102,7 +106,10 @@ impl Net {
         .map_err(failed("register a socket"))?;
         let thread = std::thread::Builder::new()
             .name("quorate-net".into())
-            .spawn(move || run(reactor, &peers, &*sink))
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || run(reactor, &peers, &shared, &*sink)
+            })
             .map_err(failed("start the network thread"))?;
         Ok(Net { handle: NetHandle(shared), thread: Some(thread) })
     }
@@ -120,6 +127,7 @@ impl Net {
 
     fn end(&mut self, command: Command) {
         if let Some(thread) = self.thread.take() {
+            self.handle.0.is_ending.store(true, Ordering::Relaxed);
             self.handle.0.command(command);
             // Its panic was reported as an event already.
             let _ = thread.join();
@@ -183,7 +191,7 @@ impl NetHandle {
     /// This node's address on each network, with the ports that were taken.
     #[must_use]
     pub fn addresses(&self) -> Vec<PathAddress> {
-        self.0.sockets.iter().map(|(own, _)| *own).collect()
+        self.0.addresses.clone()
     }
 
     /// How often something was dropped for this reason, since the start.
@@ -199,8 +207,9 @@ impl std::fmt::Debug for NetHandle {
     }
 }
 
-fn run(reactor: Reactor, peers: &[PeerConfig], sink: &dyn NetSink) {
+fn run(reactor: Reactor, peers: &[PeerConfig], shared: &Shared, sink: &dyn NetSink) {
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| reactor.run(peers)));
+    shared.close();
     let why = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("the network thread cannot wait for its sockets: {error}"),
@@ -209,6 +218,9 @@ fn run(reactor: Reactor, peers: &[PeerConfig], sink: &dyn NetSink) {
     // The last word of this thread; the reader must hear it, so it may wait for room.
     let mut event = NetEvent::Failed { why };
     while let Err(back) = sink.offer(event) {
+        if shared.is_ending.load(Ordering::Relaxed) {
+            return;
+        }
         event = back;
         std::thread::sleep(std::time::Duration::from_millis(1));
     }

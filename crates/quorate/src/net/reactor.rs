@@ -242,9 +242,11 @@ impl Reactor {
             let received_ns = boottime_ns();
             match self.opener.open(&mut self.scratch[..length], path.own.path) {
                 Ok(opened) => {
+                    let path = path.own.path;
+                    self.on_heard(opened.from, opened.incarnation);
                     let event = NetEvent::Datagram {
                         from: opened.from,
-                        path: path.own.path,
+                        path,
                         incarnation: opened.incarnation,
                         bytes: opened.bytes,
                         received_ns,

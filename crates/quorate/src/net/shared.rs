@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 use mio::Waker;
@@ -88,7 +88,10 @@ pub(super) struct Shared {
     pub(super) waker: Waker,
     pub(super) commands: Sender<Command>,
     pub(super) sealer: Sealer,
-    pub(super) sockets: Vec<(PathAddress, UdpSocket)>,
+    pub(super) addresses: Vec<PathAddress>,
+    /// Empty once the thread has ended, so that the ports are free.
+    pub(super) sockets: RwLock<Vec<(u8, UdpSocket)>>,
+    pub(super) is_ending: AtomicBool,
     pub(super) peers: RwLock<BTreeMap<u16, Arc<PeerShared>>>,
     /// Held while a list of peers comes in force.
     pub(super) update: Mutex<()>,
@@ -105,11 +108,10 @@ impl Shared {
         }
         for peer in peers {
             let shared = table.entry(peer.id).or_insert_with(|| {
-                let sequence =
-                    |(path, _): &(PathAddress, UdpSocket)| (path.path, AtomicU64::new(1));
+                let sequence = |own: &PathAddress| (own.path, AtomicU64::new(1));
                 Arc::new(PeerShared {
                     addresses: RwLock::default(),
-                    sequences: self.sockets.iter().map(sequence).collect(),
+                    sequences: self.addresses.iter().map(sequence).collect(),
                     outgoing: Mutex::default(),
                 })
             });
@@ -129,7 +131,8 @@ impl Shared {
         let peer = self.peer(to)?;
         let no_route = SendError::NoRoute { to };
         let address = peer.address(path).ok_or(no_route)?;
-        let (_, socket) = self.sockets.iter().find(|(own, _)| own.path == path).ok_or(no_route)?;
+        let sockets = self.sockets.read();
+        let (_, socket) = sockets.iter().find(|(own, _)| *own == path).ok_or(no_route)?;
         let (_, sequence) = peer.sequences.iter().find(|(own, _)| *own == path).ok_or(no_route)?;
         let route = Route { to, path, sequence: sequence.fetch_add(1, Ordering::Relaxed) };
         let Some(datagram) = self.sealer.seal(route, bytes) else {
@@ -169,6 +172,14 @@ impl Shared {
             self.command(Command::Flush(to));
         }
         Ok(())
+    }
+
+    /// The thread has ended: nothing is taken any more, and the ports are free.
+    pub(super) fn close(&self) {
+        self.sockets.write().clear();
+        for peer in self.peers.read().values() {
+            peer.set_open(false);
+        }
     }
 
     pub(super) fn command(&self, command: Command) {

@@ -296,6 +296,39 @@ fn a_returning_node_is_reconnected_soon() {
 }
 
 #[test]
+fn a_node_is_called_as_soon_as_its_first_heartbeat_came() {
+    let mut patient = config(1, 10);
+    patient.limits.redial_interval = PATIENCE * 2;
+    let (one, two) = pair_of(patient, config(2, 20));
+    one.until_open(2);
+    let address = two.address();
+    drop(two.net);
+    one.until_refused(2);
+    let mut config = config(2, 21);
+    config.paths[0].address = address;
+    config.peers = vec![one.as_peer()];
+    let back = Node::start(config);
+    let start = Instant::now();
+    back.net.handle().send_datagram(1, 0, b"beat").unwrap();
+    assert_eq!(one.until_open(2), 21);
+    println!("called after {:?}", start.elapsed());
+}
+
+#[test]
+fn a_handle_that_outlives_its_network_sends_nothing_and_holds_no_port() {
+    let (one, two) = open_pair();
+    let (handle, address) = (one.net.handle().clone(), one.address());
+    drop(one.net);
+    assert_eq!(handle.send_stream(2, vec![1]), Err(SendError::NotConnected { to: 2 }));
+    assert_eq!(handle.send_datagram(2, 0, b"x"), Err(SendError::NoRoute { to: 2 }));
+    handle.probe(2);
+    let mut config = config(1, 11);
+    config.paths[0].address = address;
+    config.peers = vec![two.as_peer()];
+    Node::start(config).until_open(2);
+}
+
+#[test]
 fn a_leaving_node_sends_what_waits_and_says_goodbye() {
     for leaving_is_caller in [true, false] {
         let (one, two) = open_pair();
