@@ -38,7 +38,12 @@ pub struct EventQueue {
 }
 
 impl EventQueue {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// An empty queue, for a driver of one's own.
+    ///
+    /// # Errors
+    ///
+    /// The system has no descriptor to give.
+    pub fn new() -> io::Result<Self> {
         let ready = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { events: Mutex::new(VecDeque::new()), ready })
     }
