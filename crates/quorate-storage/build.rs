@@ -1,4 +1,5 @@
-//! Finds libiscsi. Its absence is not an error: the driver is compiled out and says so when it is opened.
+//! Finds libiscsi. Its absence is not an error: the driver is compiled out and says so when it is
+//! opened.
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(quorate_libiscsi)");
@@ -9,7 +10,7 @@ fn main() {
     match pkg_config::Config::new().atleast_version("1.18").probe("libiscsi") {
         Ok(_) => println!("cargo:rustc-cfg=quorate_libiscsi"),
         Err(_) => println!(
-            "cargo:warning=libiscsi not found, the iscsi driver is left out: apt-get install libiscsi-dev and rebuild"
+            "cargo:warning=built without the iscsi driver: apt-get install libiscsi-dev and rebuild"
         ),
     }
 }

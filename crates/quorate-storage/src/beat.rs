@@ -1,8 +1,8 @@
-//! The storage heartbeat: one block that its owner writes over and over, and anyone reads. Owns its form alone; what a
-//! silent beat means is for others to judge.
+//! The storage heartbeat: one block that its owner writes over and over, and anyone reads. Owns its
+//! form alone; what a silent beat means is for others to judge.
 //!
-//! On a LUN only a registrant can write, so the owner's beat says "alive, and still registered". In a directory
-//! every node has a file of its own and beats at all times.
+//! On a LUN only a registrant can write, so the owner's beat says "alive, and still registered". In
+//! a directory every node has a file of its own and beats at all times.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -50,7 +50,9 @@ impl Beat {
     /// `Corrupt` for foreign or torn bytes and another version.
     pub fn decode(block: &[u8; BEAT_BLOCK]) -> Result<Option<Self>, LunError> {
         let corrupt = |why: &str| LunError::Corrupt { what: format!("storage beat: {why}") };
-        let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+        };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -68,7 +70,8 @@ impl Beat {
     }
 }
 
-/// Writes a beat at a byte offset of a LUN (`Layout::beat_offset`). Not flushed: others see it, a power cut may lose it.
+/// Writes a beat at a byte offset of a LUN (`Layout::beat_offset`). Not flushed: others see it, a
+/// power cut may lose it.
 ///
 /// # Errors
 ///
@@ -79,7 +82,8 @@ pub fn write_beat(lun: &dyn Lun, offset: u64, beat: &Beat) -> Result<(), LunErro
     lun.write_at(offset, &block)
 }
 
-/// Reads the beat at a byte offset of a LUN; `None` if none was ever written. Needs no registration.
+/// Reads the beat at a byte offset of a LUN; `None` if none was ever written. Needs no
+/// registration.
 ///
 /// # Errors
 ///
@@ -120,7 +124,12 @@ impl FileBeats {
         let path = self.path(beat.node);
         let failed = |error: io::Error| LunError::io(path.display(), &error);
         // Opened anew each time: over NFS, closing is what shows the bytes to others.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
         file.write_all_at(&beat.encode(), 0).map_err(failed)?;
         file.sync_data().map_err(failed)
     }
@@ -184,7 +193,8 @@ mod tests {
         }
         assert_eq!(beats.read(1).unwrap(), Some(Beat { node: 1, incarnation: 9, counter: 3 }));
         assert_eq!(beats.read(2).unwrap(), Some(Beat { node: 2, incarnation: 9, counter: 3 }));
-        std::fs::copy(directory.path().join("beats/node-1"), directory.path().join("beats/node-2")).unwrap();
+        std::fs::copy(directory.path().join("beats/node-1"), directory.path().join("beats/node-2"))
+            .unwrap();
         assert!(matches!(beats.read(2), Err(LunError::Corrupt { .. })));
     }
 }

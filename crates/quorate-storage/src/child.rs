@@ -4,12 +4,14 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-/// Starts `command` so that the kernel kills it (SIGKILL) when the *thread* that called this ends, however it ends.
+/// Starts `command` so that the kernel kills it (SIGKILL) when the *thread* that called this ends,
+/// however it ends.
 ///
-/// Linux ties the death signal to the thread, not to the process: a child that was started from a short-lived thread dies
-/// with it. So spawn from a thread that outlives the child. The child is the leader of a session and a process group of
-/// its own: Ctrl-C in a terminal does not reach it, and `kill(-pid)` reaches what it started in turn. What it starts does
-/// *not* inherit the death signal, nor does a set-uid program keep it.
+/// Linux ties the death signal to the thread, not to the process: a child that was started from a
+/// short-lived thread dies with it. So spawn from a thread that outlives the child. The child is
+/// the leader of a session and a process group of its own: Ctrl-C in a terminal does not reach it,
+/// and `kill(-pid)` reaches what it started in turn. What it starts does *not* inherit the death
+/// signal, nor does a set-uid program keep it.
 ///
 /// # Errors
 ///
@@ -41,7 +43,9 @@ mod tests {
     fn a_child_dies_with_the_thread_that_started_it_and_leads_its_own_group() {
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let child = spawn_dying_with_parent(Command::new("sleep").arg("600").stdin(Stdio::null())).unwrap();
+            let child =
+                spawn_dying_with_parent(Command::new("sleep").arg("600").stdin(Stdio::null()))
+                    .unwrap();
             let pid = rustix::process::Pid::from_child(&child);
             assert_eq!(rustix::process::getpgid(Some(pid)).unwrap(), pid);
             assert_eq!(rustix::process::getsid(Some(pid)).unwrap(), pid);

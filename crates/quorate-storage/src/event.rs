@@ -1,4 +1,5 @@
-//! What a LUN reports by itself. Owns a small queue with a descriptor to wait on; never blocks the reporter.
+//! What a LUN reports by itself. Owns a small queue with a descriptor to wait on; never blocks the
+//! reporter.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +16,8 @@ const QUEUE_MAX: usize = 256;
 /// What happened to a LUN without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LunEvent {
-    /// A write or a flush was refused because this handle has no right to the LUN: it has been fenced.
+    /// A write or a flush was refused because this handle has no right to the LUN: it has been
+    /// fenced.
     ///
     /// Reported before the writer gets its answer, and again after each `register` that is lost.
     ReservationRefused,
@@ -26,7 +28,8 @@ pub enum LunEvent {
     },
     /// The connection is back.
     PathBack {
-        /// Whether the device itself says that this handle is still registered. If not, writes wait for `Lun::reclaim`.
+        /// Whether the device itself says that this handle is still registered. If not, writes wait
+        /// for `Lun::reclaim`.
         registered: bool,
     },
 }
@@ -53,7 +56,8 @@ impl EventQueue {
         let mut events = self.events.lock();
         let event = events.pop_front();
         if events.is_empty() {
-            // Level-triggered: the descriptor is readable exactly while events wait. Nothing to read is fine.
+            // Level-triggered: the descriptor is readable exactly while events wait. Nothing to
+            // read is fine.
             let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
         }
         event

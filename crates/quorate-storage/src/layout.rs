@@ -23,7 +23,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Shares out a LUN with room for a saved state of up to `save_bytes` (rounded up; with header: one block more).
+    /// Shares out a LUN with room for a saved state of up to `save_bytes` (rounded up; with header:
+    /// one block more).
     ///
     /// # Errors
     ///
@@ -32,17 +33,22 @@ impl Layout {
         let size = capabilities.size_bytes;
         let save_length = match save_bytes {
             0 => Some(0),
-            _ => save_bytes.checked_next_multiple_of(ALIGNMENT).and_then(|bytes| bytes.checked_add(ALIGNMENT)),
+            _ => save_bytes
+                .checked_next_multiple_of(ALIGNMENT)
+                .and_then(|bytes| bytes.checked_add(ALIGNMENT)),
         };
         let beat_offset = (size - size % ALIGNMENT).checked_sub(BEAT_BYTES);
-        let guest_bytes = beat_offset.zip(save_length).and_then(|(offset, save)| offset.checked_sub(save));
+        let guest_bytes =
+            beat_offset.zip(save_length).and_then(|(offset, save)| offset.checked_sub(save));
         match (guest_bytes, save_length, beat_offset) {
-            (Some(guest_bytes @ 1..), Some(length), Some(beat_offset)) => {
-                Ok(Self { guest_bytes, save: SaveArea { offset: guest_bytes, length }, beat_offset })
-            }
+            (Some(guest_bytes @ 1..), Some(length), Some(beat_offset)) => Ok(Self {
+                guest_bytes,
+                save: SaveArea { offset: guest_bytes, length },
+                beat_offset,
+            }),
             (_, _, _) => Err(LunError::misuse(format!(
-                "a LUN of {size} bytes has no room for {save_bytes} bytes of saved state, {BEAT_BYTES} bytes of beats \
-                 and a guest"
+                "a LUN of {size} bytes has no room for {save_bytes} bytes of saved state, \
+                 {BEAT_BYTES} bytes of beats and a guest"
             ))),
         }
     }
@@ -89,7 +95,10 @@ mod tests {
     #[test]
     fn a_lun_without_room_for_a_guest_is_refused() {
         for (size, save) in [(0, 0), (BEAT_BYTES, 0), (1 << 20, 1 << 20), (1 << 20, u64::MAX)] {
-            assert!(matches!(Layout::new(&lun(size), save), Err(LunError::Misuse { .. })), "{size} {save}");
+            assert!(
+                matches!(Layout::new(&lun(size), save), Err(LunError::Misuse { .. })),
+                "{size} {save}"
+            );
         }
     }
 }

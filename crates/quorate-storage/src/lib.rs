@@ -10,6 +10,7 @@ pub mod layout;
 mod lun;
 mod nbd;
 mod save_area;
+mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -20,6 +21,6 @@ pub use event::{EventQueue, LunEvent};
 pub use file::{FileLun, FileOptions};
 pub use iscsi::{IscsiLun, IscsiOptions};
 pub use layout::Layout;
-pub use lun::{Capabilities, Lun, Reservations, ReservationKey, ReservationType, Strength};
-pub use nbd::{NbdOptions, NbdServer, WriteRecord};
+pub use lun::{Capabilities, Lun, ReservationKey, ReservationType, Reservations, Strength};
+pub use nbd::{NbdOptions, NbdServer, WriteHook, WriteRecord};
 pub use save_area::{SaveArea, SaveHeader, SaveId, SaveReader};

@@ -1,14 +1,16 @@
 //! The words of a LUN: keys, reservations, capabilities, and the trait that every driver serves.
 //!
-//! Architecture invariant: no policy here. A driver never decides to register, to preempt or to give up; it does one
-//! SPC verb when asked, within a bounded time, and tells the truth about the outcome.
+//! Architecture invariant: no policy here. A driver never decides to register, to preempt or to
+//! give up; it does one SPC verb when asked, within a bounded time, and tells the truth about the
+//! outcome.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{EventQueue, LunError};
 
-/// A reservation key in the SPC sense: cluster, node and epoch, put together by the caller. Never 0.
+/// A reservation key in the SPC sense: cluster, node and epoch, put together by the caller. Never
+/// 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReservationKey(pub u64);
 
@@ -34,7 +36,8 @@ impl ReservationKey {
     }
 }
 
-/// How a reservation excludes others. This crate sets `WriteExclusiveRegistrantsOnly` alone and reads all.
+/// How a reservation excludes others. This crate sets `WriteExclusiveRegistrantsOnly` alone and
+/// reads all.
 ///
 /// Source: SPC-4, table 60 (persistent reservation type codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,8 @@ pub enum ReservationType {
 }
 
 impl ReservationType {
-    /// The code on the wire. Linux numbers the same types differently (`linux/pr.h`), hence a match and never a cast.
+    /// The code on the wire. Linux numbers the same types differently (`linux/pr.h`), hence a match
+    /// and never a cast.
     pub fn spc_code(self) -> u8 {
         match self {
             Self::WriteExclusive => 1,
@@ -116,7 +120,8 @@ pub struct Capabilities {
     pub size_bytes: u64,
     /// Smallest unit of reads and writes in bytes: offsets and lengths must be multiples of it.
     pub block_bytes: u32,
-    /// Whether the device has PREEMPT AND ABORT itself; see `Lun::preempt_and_abort` for what is done where it has not.
+    /// Whether the device has PREEMPT AND ABORT itself; see `Lun::preempt_and_abort` for what is
+    /// done where it has not.
     pub preempt_and_abort: bool,
     /// Whether reservations outlive a power loss of the device.
     pub aptpl: bool,
@@ -124,10 +129,12 @@ pub struct Capabilities {
     pub discard_safe: bool,
 }
 
-/// One handle to one LUN: one nexus, which carries the reservation verbs and the guest's reads and writes alike.
+/// One handle to one LUN: one nexus, which carries the reservation verbs and the guest's reads and
+/// writes alike.
 ///
-/// Every call blocks, at most for the time-out given at open (a transfer above 1 MiB: for each MiB), and may be made
-/// from many threads at once. All reservations are "write exclusive, registrants only".
+/// Every call blocks, at most for the time-out given at open (a transfer above 1 MiB: for each
+/// MiB), and may be made from many threads at once. All reservations are "write exclusive,
+/// registrants only".
 ///
 /// # Errors
 ///
@@ -136,25 +143,30 @@ pub trait Lun: Send + Sync + fmt::Debug {
     /// What this LUN is and can do, as found at open.
     fn capabilities(&self) -> Capabilities;
 
-    /// REGISTER AND IGNORE EXISTING KEY: this nexus is registered under `key`, whatever it was before.
+    /// REGISTER AND IGNORE EXISTING KEY: this nexus is registered under `key`, whatever it was
+    /// before.
     ///
-    /// A registrant may write whoever holds the reservation, so register only when entitled. Writes that wait since a
-    /// lost path fail with `NotRegistered`: they belong to the former registration; see `reclaim`.
+    /// A registrant may write whoever holds the reservation, so register only when entitled. Writes
+    /// that wait since a lost path fail with `NotRegistered`: they belong to the former
+    /// registration; see `reclaim`.
     fn register(&self, key: ReservationKey) -> Result<(), LunError>;
 
-    /// Takes this nexus off the list; the reservation, if it holds it, is released. Later writes of this handle are
-    /// refused with `NotRegistered` until it registers again. Fine when not registered.
+    /// Takes this nexus off the list; the reservation, if it holds it, is released. Later writes of
+    /// this handle are refused with `NotRegistered` until it registers again. Fine when not
+    /// registered.
     fn unregister(&self) -> Result<(), LunError>;
 
-    /// After a lost path: this handle's own registration and reservation back, without any other's being harmed.
+    /// After a lost path: this handle's own registration and reservation back, without any other's
+    /// being harmed.
     ///
-    /// Registers `key`, then looks who holds the LUN. If it is still held under `key`, nobody has preempted us: the
-    /// reservation is moved to this nexus, the orphan of the lost one goes, and the writes that wait are sent again.
+    /// Registers `key`, then looks who holds the LUN. If it is still held under `key`, nobody has
+    /// preempted us: the reservation is moved to this nexus, the orphan of the lost one goes, and
+    /// the writes that wait are sent again.
     ///
     /// # Errors
     ///
-    /// `ReservationConflict` if another holds the LUN, or nobody: this nexus is taken off the list again, and the
-    /// writes that wait are refused.
+    /// `ReservationConflict` if another holds the LUN, or nobody: this nexus is taken off the list
+    /// again, and the writes that wait are refused.
     fn reclaim(&self, key: ReservationKey) -> Result<(), LunError> {
         self.register(key)?;
         if self.read_keys()?.is_held_by(key) {
@@ -171,7 +183,8 @@ pub trait Lun: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `ReservationConflict` if another nexus holds it, or if this one is not registered under `key`.
+    /// `ReservationConflict` if another nexus holds it, or if this one is not registered under
+    /// `key`.
     fn reserve(&self, key: ReservationKey) -> Result<(), LunError>;
 
     /// Gives the reservation up; stays registered. Fine if it does not hold it.
@@ -181,9 +194,11 @@ pub trait Lun: Send + Sync + fmt::Debug {
     /// `ReservationConflict` if this nexus is not registered under `key`.
     fn release(&self, key: ReservationKey) -> Result<(), LunError>;
 
-    /// Removes every registration under `victim` and, if the reservation was held under it, takes the reservation.
+    /// Removes every registration under `victim` and, if the reservation was held under it, takes
+    /// the reservation.
     ///
-    /// A device may carry out a write of the victim after this has returned, if it was under way: `preempt_and_abort`.
+    /// A device may carry out a write of the victim after this has returned, if it was under way:
+    /// `preempt_and_abort`.
     ///
     /// # Errors
     ///
@@ -192,14 +207,18 @@ pub trait Lun: Send + Sync + fmt::Debug {
 
     /// As `preempt`, and no write of the victim lands after this has returned.
     ///
-    /// Where the device lacks PREEMPT AND ABORT (`capabilities().preempt_and_abort` is false), PREEMPT is followed by a
-    /// LOGICAL UNIT RESET, which ends every command under way on the LUN, those of bystanders too. So on a volume
-    /// shared with others prefer `preempt` there.
+    /// Where the device lacks PREEMPT AND ABORT (`capabilities().preempt_and_abort` is false),
+    /// PREEMPT is followed by a LOGICAL UNIT RESET, which ends every command under way on the LUN,
+    /// those of bystanders too. So on a volume shared with others prefer `preempt` there.
     ///
     /// # Errors
     ///
     /// As `preempt`.
-    fn preempt_and_abort(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError>;
+    fn preempt_and_abort(
+        &self,
+        own: ReservationKey,
+        victim: ReservationKey,
+    ) -> Result<(), LunError>;
 
     /// Removes the reservation and every registration, this one's too.
     ///
@@ -208,21 +227,23 @@ pub trait Lun: Send + Sync + fmt::Debug {
     /// `ReservationConflict` if this nexus is not registered under `key`.
     fn clear(&self, key: ReservationKey) -> Result<(), LunError>;
 
-    /// Fills `buffer` from `offset`. Offset and length in bytes, multiples of `block_bytes`, within the size.
+    /// Fills `buffer` from `offset`. Offset and length in bytes, multiples of `block_bytes`, within
+    /// the size.
     ///
     /// # Errors
     ///
     /// `Misuse` for a range or an alignment that cannot be.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), LunError>;
 
-    /// Writes `data` at `offset`. Offset and length in bytes, multiples of `block_bytes`, within the size.
+    /// Writes `data` at `offset`. Offset and length in bytes, multiples of `block_bytes`, within
+    /// the size.
     ///
     /// Durable only after `flush`.
     ///
     /// # Errors
     ///
-    /// `ReservationConflict` and `NotRegistered`: nothing was written (above 1 MiB: a front part may have been).
-    /// `Misuse` for a range or an alignment that cannot be.
+    /// `ReservationConflict` and `NotRegistered`: nothing was written (above 1 MiB: a front part
+    /// may have been). `Misuse` for a range or an alignment that cannot be.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError>;
 
     /// Everything written and answered before this call is durable after it.
@@ -237,15 +258,23 @@ pub trait Lun: Send + Sync + fmt::Debug {
 }
 
 /// Refuses a range that is unaligned or not within the LUN.
-pub(crate) fn check_range(capabilities: &Capabilities, offset: u64, length: usize) -> Result<(), LunError> {
+pub(crate) fn check_range(
+    capabilities: &Capabilities,
+    offset: u64,
+    length: usize,
+) -> Result<(), LunError> {
     let block = u64::from(capabilities.block_bytes);
     if !offset.is_multiple_of(block) || !(length as u64).is_multiple_of(block) {
-        return Err(LunError::misuse(format!("offset {offset} and length {length} must be multiples of {block} bytes")));
+        return Err(LunError::misuse(format!(
+            "offset {offset} and length {length} must be multiples of {block} bytes"
+        )));
     }
     let end = offset.checked_add(length as u64);
     if end.is_none_or(|end| end > capabilities.size_bytes) {
         let size = capabilities.size_bytes;
-        return Err(LunError::misuse(format!("offset {offset} length {length} ends behind the LUN of {size} bytes")));
+        return Err(LunError::misuse(format!(
+            "offset {offset} length {length} ends behind the LUN of {size} bytes"
+        )));
     }
     Ok(())
 }
@@ -276,7 +305,10 @@ mod tests {
         };
         assert!(check_range(&capabilities, 3584, 512).is_ok());
         for (offset, length) in [(1, 512), (0, 1), (4096, 512), (u64::MAX - 511, 512)] {
-            assert!(matches!(check_range(&capabilities, offset, length), Err(LunError::Misuse { .. })), "{offset}");
+            assert!(
+                matches!(check_range(&capabilities, offset, length), Err(LunError::Misuse { .. })),
+                "{offset}"
+            );
         }
     }
 }

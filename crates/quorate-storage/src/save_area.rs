@@ -1,11 +1,12 @@
-//! The saved state of a guest in the tail of its LUN. Owns its form; says nothing about who may use it.
+//! The saved state of a guest in the tail of its LUN. Owns its form; says nothing about who may use
+//! it.
 //!
 //!     offset           offset + 4096
 //!     | header block   | payload ...
 //!
-//! Written in this order: header away, flush; payload, flush; header, flush. So a header that stands vouches for its
-//! payload, and a crash at any point leaves the whole state or none. The header names the group's epoch and a token:
-//! a state is good for the one move it was made for.
+//! Written in this order: header away, flush; payload, flush; header, flush. So a header that
+//! stands vouches for its payload, and a crash at any point leaves the whole state or none. The
+//! header names the group's epoch and a token: a state is good for the one move it was made for.
 
 use std::io::{self, Read};
 
@@ -71,7 +72,9 @@ impl SaveHeader {
         if block[0..8] != MAGIC {
             return Err("it is not a saved state of quorate (foreign data)".to_owned());
         }
-        if word(block, COVERED) != crc32fast::hash(&block[..COVERED]) || block[COVERED + 4..].iter().any(|b| *b != 0) {
+        if word(block, COVERED) != crc32fast::hash(&block[..COVERED])
+            || block[COVERED + 4..].iter().any(|b| *b != 0)
+        {
             return Err("its header is torn".to_owned());
         }
         let version = word(block, 8);
@@ -92,13 +95,19 @@ fn long(block: &[u8; HEADER_BYTES], at: usize) -> u64 {
 }
 
 impl SaveArea {
-    /// Writes a state from `reader` to its end, durable when this returns. What stood there before is gone in any case.
+    /// Writes a state from `reader` to its end, durable when this returns. What stood there before
+    /// is gone in any case.
     ///
     /// # Errors
     ///
-    /// `Misuse` when the state does not fit (then nothing valid stands in the area); `Io` when `reader` fails; else as
-    /// `Lun::write_at`.
-    pub fn write(&self, lun: &dyn Lun, id: SaveId, reader: &mut dyn Read) -> Result<SaveHeader, LunError> {
+    /// `Misuse` when the state does not fit (then nothing valid stands in the area); `Io` when
+    /// `reader` fails; else as `Lun::write_at`.
+    pub fn write(
+        &self,
+        lun: &dyn Lun,
+        id: SaveId,
+        reader: &mut dyn Read,
+    ) -> Result<SaveHeader, LunError> {
         self.check(lun)?;
         self.invalidate(lun)?;
         let room = self.length - ALIGNMENT;
@@ -107,9 +116,12 @@ impl SaveArea {
         let mut length = 0_u64;
         let mut chunk = vec![0; CHUNK];
         loop {
-            let filled = fill(reader, &mut chunk).map_err(|error| LunError::io("reading the state to save", &error))?;
+            let filled = fill(reader, &mut chunk)
+                .map_err(|error| LunError::io("reading the state to save", &error))?;
             if filled as u64 > room - length {
-                return Err(LunError::misuse(format!("the state to save exceeds the {room} bytes of its area")));
+                return Err(LunError::misuse(format!(
+                    "the state to save exceeds the {room} bytes of its area"
+                )));
             }
             hasher.update(&chunk[..filled]);
             let padded = filled.next_multiple_of(block);
@@ -145,11 +157,13 @@ impl SaveArea {
         Ok(header)
     }
 
-    /// The state that was saved for `id`, its whole payload verified before the first byte is handed out.
+    /// The state that was saved for `id`, its whole payload verified before the first byte is
+    /// handed out.
     ///
     /// # Errors
     ///
-    /// `Corrupt` when there is none, when it was made for something else, or when a byte of it is wrong.
+    /// `Corrupt` when there is none, when it was made for something else, or when a byte of it is
+    /// wrong.
     pub fn read<'a>(&self, lun: &'a dyn Lun, id: SaveId) -> Result<SaveReader<'a>, LunError> {
         let header = self.header(lun)?.ok_or_else(|| self.corrupt("there is none"))?;
         if header.id != id {
@@ -169,12 +183,15 @@ impl SaveArea {
         let verified = io::copy(&mut trial, &mut io::sink());
         match verified {
             Ok(_) => Ok(open()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(self.corrupt(&error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(self.corrupt(&error.to_string()))
+            }
             Err(error) => Err(LunError::io("reading the saved state", &error)),
         }
     }
 
-    /// Makes what stands there unusable, durably: from the first write of the guest after a resume it is stale.
+    /// Makes what stands there unusable, durably: from the first write of the guest after a resume
+    /// it is stale.
     ///
     /// # Errors
     ///
@@ -189,7 +206,9 @@ impl SaveArea {
         let block = u64::from(lun.capabilities().block_bytes);
         if block > ALIGNMENT || self.length < ALIGNMENT || !self.length.is_multiple_of(block) {
             let (length, least) = (self.length, ALIGNMENT);
-            let text = format!("a save area of {length} bytes on blocks of {block} must have at least {least} bytes");
+            let text = format!(
+                "a save area of {length} bytes, blocks of {block}, must have at least {least}"
+            );
             return Err(LunError::misuse(text));
         }
         Ok(())
@@ -214,7 +233,8 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// A saved state as a stream. Its end is an error of kind `InvalidData` if the bytes are not those that were saved.
+/// A saved state as a stream. Its end is an error of kind `InvalidData` if the bytes are not those
+/// that were saved.
 pub struct SaveReader<'a> {
     lun: &'a dyn Lun,
     header: SaveHeader,
@@ -242,7 +262,10 @@ impl SaveReader<'_> {
         self.left -= length;
         self.taken = 0;
         if self.left == 0 && self.hasher.clone().finalize() != self.header.crc32 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "its payload is torn: the checksum is wrong"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its payload is torn: the checksum is wrong",
+            ));
         }
         Ok(())
     }
@@ -265,6 +288,9 @@ impl Read for SaveReader<'_> {
 
 impl std::fmt::Debug for SaveReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SaveReader").field("header", &self.header).field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("SaveReader")
+            .field("header", &self.header)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,10 @@
 //! A shared and an exclusive lock on a directory, across processes and hosts, with a bounded wait.
 //!
-//! Two lock files. `lock` is the lock itself: writers of data share it, a change of reservations holds it alone. `gate` is
-//! the queue before it: each passes it shared or alone on the way to `lock`, so an exclusive waiter that has the gate lets
-//! no more sharers in, and a stream of writes cannot keep a preempt out. `flock` works over NFS (as byte-range locks)
-//! and is let go by the kernel when its process dies.
+//! Two lock files. `lock` is the lock itself: writers of data share it, a change of reservations
+//! holds it alone. `gate` is the queue before it: each passes it shared or alone on the way to
+//! `lock`, so an exclusive waiter that has the gate lets no more sharers in, and a stream of writes
+//! cannot keep a preempt out. `flock` works over NFS (as byte-range locks) and is let go by the
+//! kernel when its process dies.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -32,7 +33,10 @@ pub(super) struct Lock {
 impl Lock {
     pub(super) fn take(directory: &Path, mode: Mode, timeout: Duration) -> Result<Self, LunError> {
         let end = Instant::now() + timeout;
-        let timed_out = || LunError::TimedOut { what: format!("the lock of {}", directory.display()), after: timeout };
+        let timed_out = || LunError::TimedOut {
+            what: format!("the lock of {}", directory.display()),
+            after: timeout,
+        };
         let _gate = take_file(&directory.join("gate"), mode, end)?.ok_or_else(timed_out)?;
         let file = take_file(&directory.join("lock"), mode, end)?.ok_or_else(timed_out)?;
         Ok(Self { _file: file })
@@ -41,8 +45,10 @@ impl Lock {
 
 fn take_file(path: &Path, mode: Mode, end: Instant) -> Result<Option<File>, LunError> {
     let failed = |error: std::io::Error| LunError::io(path.display(), &error);
-    // Opened anew each time: a lock belongs to the open file, so threads that shared one would share the lock.
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    // Opened anew each time: a lock belongs to the open file, so threads that shared one would
+    // share the lock.
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     let operation = match mode {
         Mode::Shared => FlockOperation::NonBlockingLockShared,
         Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,

@@ -1,13 +1,15 @@
 //! Persistent reservations as a table: the SPC rules for one LUN, pure, and its form on disk.
 //!
-//! Source: SPC-4, 5.13 (persistent reservations), for the type "write exclusive, registrants only" alone.
+//! Source: SPC-4, 5.13 (persistent reservations), for the type "write exclusive, registrants only"
+//! alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::{LunError, ReservationKey, ReservationType, Reservations};
 
-/// One handle of one process: 128 random bits, so that a handle opened after a crash is another nexus.
+/// One handle of one process: 128 random bits, so that a handle opened after a crash is another
+/// nexus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NexusId(pub(super) u128);
 
@@ -25,8 +27,11 @@ const MAGIC: &str = "quorate-reservations 1";
 
 impl Table {
     pub(super) fn register(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
-        if self.registrations.len() == REGISTRATIONS_MAX && !self.registrations.contains_key(&nexus) {
-            return Err(LunError::misuse(format!("more than {REGISTRATIONS_MAX} registrations; clear the LUN")));
+        if self.registrations.len() == REGISTRATIONS_MAX && !self.registrations.contains_key(&nexus)
+        {
+            return Err(LunError::misuse(format!(
+                "more than {REGISTRATIONS_MAX} registrations; clear the LUN"
+            )));
         }
         self.registrations.insert(nexus, key);
         self.changed();
@@ -88,6 +93,10 @@ impl Table {
         self.holder.is_none() || self.registrations.contains_key(&nexus)
     }
 
+    pub(super) fn is_registered(&self, nexus: NexusId) -> bool {
+        self.registrations.contains_key(&nexus)
+    }
+
     pub(super) fn reservations(&self) -> Reservations {
         let mut keys: Vec<ReservationKey> = self.registrations.values().copied().collect();
         keys.sort_unstable();
@@ -97,7 +106,11 @@ impl Table {
     }
 
     fn check_registered(&self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
-        if self.registrations.get(&nexus) == Some(&key) { Ok(()) } else { Err(LunError::ReservationConflict) }
+        if self.registrations.get(&nexus) == Some(&key) {
+            Ok(())
+        } else {
+            Err(LunError::ReservationConflict)
+        }
     }
 
     fn changed(&mut self) {
@@ -136,7 +149,9 @@ impl Table {
                 ["generation", value] => table.generation = value.parse().map_err(|_| bad())?,
                 ["registered", nexus, key] => {
                     let key = u64::from_str_radix(key, 16).map_err(|_| bad())?;
-                    table.registrations.insert(parse_nexus(nexus).ok_or_else(bad)?, ReservationKey(key));
+                    table
+                        .registrations
+                        .insert(parse_nexus(nexus).ok_or_else(bad)?, ReservationKey(key));
                 }
                 ["holder", nexus] => table.holder = Some(parse_nexus(nexus).ok_or_else(bad)?),
                 _ => return Err(bad()),

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use rustix::event::EventfdFlags;
 
 use super::IscsiOptions;
+use super::request::{Class, Failure, Inbox, Request, Shared};
 use super::scsi::{self, Cdb, ReserveOut};
 use super::session::{Command, Transfer};
-use super::standing::Effect;
 use super::url::Url;
-use super::worker::{Class, Failure, Inbox, Request, Shared, State, Worker};
+use super::worker::{State, Worker};
 use crate::lun::check_range;
+use crate::standing::Effect;
 use crate::{Capabilities, EventQueue, Lun, LunError, ReservationKey, Reservations, Strength};
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -52,18 +53,23 @@ impl IscsiLun {
     ///
     /// # Errors
     ///
-    /// `Misuse` for a bad address, an unknown target or LUN; `Denied` when the target does not let us in; `PathLost` when it
-    /// cannot be reached; `Unsupported` when the LUN has no persistent reservations, not our type of them, or is no disk.
+    /// `Misuse` for a bad address, an unknown target or LUN; `Denied` when the target does not let
+    /// us in; `PathLost` when it cannot be reached; `Unsupported` when the LUN has no persistent
+    /// reservations, not our type of them, or is no disk.
     pub fn open(options: IscsiOptions) -> Result<Self, LunError> {
         let url = Url::parse(&options.url)?;
         if options.timeout < TIMEOUT_MIN {
             let timeout = options.timeout;
-            return Err(LunError::misuse(format!("time-out {timeout:?} must be at least {TIMEOUT_MIN:?}")));
+            return Err(LunError::misuse(format!(
+                "time-out {timeout:?} must be at least {TIMEOUT_MIN:?}"
+            )));
         }
         let initiator = CString::new(options.initiator.as_str())
             .ok()
             .filter(|name| (1..=223).contains(&name.as_bytes().len()))
-            .ok_or_else(|| LunError::misuse("the initiator name must have 1 to 223 bytes and no NUL"))?;
+            .ok_or_else(|| {
+                LunError::misuse("the initiator name must have 1 to 223 bytes and no NUL")
+            })?;
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| LunError::io("eventfd", &error.into()))?;
         let events = Arc::new(EventQueue::new().map_err(|error| LunError::io("eventfd", &error))?);
@@ -73,7 +79,17 @@ impl IscsiLun {
         let worker = std::thread::Builder::new()
             .name("quorate-lun".to_owned())
             // Made there, because it never leaves that thread.
-            .spawn(move || Worker { url: place, initiator, isid, timeout, shared: shared_too, state: State::new() }.run())
+            .spawn(move || {
+                Worker {
+                    url: place,
+                    initiator,
+                    isid,
+                    timeout,
+                    shared: shared_too,
+                    state: State::new(),
+                }
+                .run()
+            })
             .map_err(|error| LunError::io("starting the LUN's thread", &error))?;
         let mut lun = Self {
             url,
@@ -95,16 +111,20 @@ impl IscsiLun {
     }
 
     fn probe(&mut self) -> Result<(), LunError> {
-        let (kind, vendor) = scsi::parse_inquiry(&self.query("INQUIRY", scsi::inquiry(None, 96), 96)?)?;
+        let (kind, vendor) =
+            scsi::parse_inquiry(&self.query("INQUIRY", scsi::inquiry(None, 96), 96)?)?;
         self.read_keys()?;
         if kind != 0 {
-            return Err(LunError::Unsupported { what: format!("the LUN is no disk but a device of type {kind:#04x}") });
+            return Err(LunError::Unsupported {
+                what: format!("the LUN is no disk but a device of type {kind:#04x}"),
+            });
         }
         let report = scsi::reserve_in(scsi::REPORT_CAPABILITIES, 8);
         if let Some(answer) = self.query_optional("REPORT CAPABILITIES", report, 8)? {
             let (aptpl, our_type) = scsi::parse_report_capabilities(&answer)?;
             if !our_type {
-                let what = "the LUN has no reservations of type write exclusive, registrants only".to_owned();
+                let what = "the LUN has no reservations of type write exclusive, registrants only"
+                    .to_owned();
                 return Err(LunError::Unsupported { what });
             }
             self.capabilities.aptpl = aptpl;
@@ -113,18 +133,21 @@ impl IscsiLun {
         let (size_bytes, block_bytes) = scsi::parse_read_capacity(&capacity)?;
         self.capabilities.size_bytes = size_bytes;
         self.capabilities.block_bytes = block_bytes;
-        // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count as the latter.
+        // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count
+        // as the latter.
         self.capabilities.discard_safe = vendor == VENDOR_LIO;
         let limits = self.query_optional("block limits", scsi::inquiry(Some(0xb0), 64), 64)?;
-        let blocks_max = limits.and_then(|page| page.get(8..12)?.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let blocks_max =
+            limits.and_then(|page| page.get(8..12)?.try_into().ok()).map_or(0, u32::from_be_bytes);
         if blocks_max != 0 {
             self.transfer_max = blocks_max.saturating_mul(block_bytes).min(TRANSFER_MAX);
         }
         self.probe_abort()
     }
 
-    /// Finds out whether the device has PREEMPT AND ABORT, by one that must end in a conflict: nobody is registered under
-    /// this key. Asking for the list of supported commands will not do: tgt 1.0 lists it and then refuses it.
+    /// Finds out whether the device has PREEMPT AND ABORT, by one that must end in a conflict:
+    /// nobody is registered under this key. Asking for the list of supported commands will not do:
+    /// tgt 1.0 lists it and then refuses it.
     fn probe_abort(&mut self) -> Result<(), LunError> {
         let action = ReserveOut::PreemptAndAbort;
         let has_it = match self.try_reserve_out(action, u64::MAX, u64::MAX, Effect::None) {
@@ -137,7 +160,13 @@ impl IscsiLun {
     }
 
     /// Hands a command to the worker and waits for its end, or for the time-out.
-    fn call(&self, what: &'static str, command: Command, class: Class, effect: Effect) -> Result<Command, Failure> {
+    fn call(
+        &self,
+        what: &'static str,
+        command: Command,
+        class: Class,
+        effect: Effect,
+    ) -> Result<Command, Failure> {
         let (reply, answer) = mpsc::channel();
         let request = Request {
             what,
@@ -154,12 +183,13 @@ impl IscsiLun {
         ring(&self.shared);
         match answer.recv_timeout(self.timeout + GRACE) {
             Ok(result) => result,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                Err(Failure::Error(LunError::TimedOut { what: what.to_owned(), after: self.timeout }))
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                Err(Failure::Error(LunError::PathLost { why: "the LUN's thread has ended".to_owned() }))
-            }
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::Error(LunError::TimedOut {
+                what: what.to_owned(),
+                after: self.timeout,
+            })),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Error(LunError::PathLost {
+                why: "the LUN's thread has ended".to_owned(),
+            })),
         }
     }
 
@@ -168,7 +198,12 @@ impl IscsiLun {
     }
 
     /// As `query`; `None` where the device does not know the command.
-    fn query_optional(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Option<Vec<u8>>, LunError> {
+    fn query_optional(
+        &self,
+        what: &'static str,
+        cdb: Cdb,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, LunError> {
         match self.fetch(what, cdb, length) {
             Ok(answer) => Ok(Some(answer)),
             Err(Failure::Check(sense)) if sense.is_illegal_request() => Ok(None),
@@ -184,11 +219,24 @@ impl IscsiLun {
         }
     }
 
-    fn reserve_out(&self, action: ReserveOut, key: u64, action_key: u64, effect: Effect) -> Result<(), LunError> {
-        self.try_reserve_out(action, key, action_key, effect).map_err(|failure| explain(verb(action), failure))
+    fn reserve_out(
+        &self,
+        action: ReserveOut,
+        key: u64,
+        action_key: u64,
+        effect: Effect,
+    ) -> Result<(), LunError> {
+        self.try_reserve_out(action, key, action_key, effect)
+            .map_err(|failure| explain(verb(action), failure))
     }
 
-    fn try_reserve_out(&self, action: ReserveOut, key: u64, action_key: u64, effect: Effect) -> Result<(), Failure> {
+    fn try_reserve_out(
+        &self,
+        action: ReserveOut,
+        key: u64,
+        action_key: u64,
+        effect: Effect,
+    ) -> Result<(), Failure> {
         let registers = matches!(action, ReserveOut::Register | ReserveOut::RegisterAndIgnore);
         let aptpl = registers && self.capabilities.aptpl;
         let list = scsi::reserve_out_parameters(key, action_key, aptpl);
@@ -198,11 +246,13 @@ impl IscsiLun {
 
     fn read_keys_once(&self) -> Result<Option<Reservations>, LunError> {
         let length = KEYS_LENGTH;
-        let keys = self.query("READ KEYS", scsi::reserve_in(scsi::READ_KEYS, length), length.into())?;
+        let keys =
+            self.query("READ KEYS", scsi::reserve_in(scsi::READ_KEYS, length), length.into())?;
         let Some(keys) = scsi::parse_keys(&keys)? else {
             return Err(LunError::device("more than 8190 keys are registered"));
         };
-        let holder = self.query("READ RESERVATION", scsi::reserve_in(scsi::READ_RESERVATION, 24), 24)?;
+        let holder =
+            self.query("READ RESERVATION", scsi::reserve_in(scsi::READ_RESERVATION, 24), 24)?;
         Ok(scsi::join(keys, scsi::parse_reservation(&holder)?))
     }
 
@@ -268,7 +318,11 @@ impl Lun for IscsiLun {
         self.reserve_out(ReserveOut::Preempt, own.checked()?.0, victim.checked()?.0, Effect::None)
     }
 
-    fn preempt_and_abort(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError> {
+    fn preempt_and_abort(
+        &self,
+        own: ReservationKey,
+        victim: ReservationKey,
+    ) -> Result<(), LunError> {
         let (own, victim) = (own.checked()?, victim.checked()?);
         if self.capabilities.preempt_and_abort {
             return self.reserve_out(ReserveOut::PreemptAndAbort, own.0, victim.0, Effect::None);
@@ -301,7 +355,8 @@ impl Lun for IscsiLun {
         for part in data.chunks(self.chunk()) {
             let (address, blocks) = self.address(at, part.len());
             let command = Command::Scsi(scsi::write(address, blocks), Transfer::Out(part.to_vec()));
-            self.call("WRITE", command, Class::Write, Effect::None).map_err(|failure| explain("WRITE", failure))?;
+            self.call("WRITE", command, Class::Write, Effect::None)
+                .map_err(|failure| explain("WRITE", failure))?;
             at += part.len() as u64;
         }
         Ok(())
@@ -312,7 +367,11 @@ impl Lun for IscsiLun {
         match self.call("SYNCHRONIZE CACHE", command, Class::Write, Effect::None) {
             Ok(_) => Ok(()),
             // A device without a cache need not know the command.
-            Err(Failure::Check(sense)) if sense.is_illegal_request() && sense.code == INVALID_OPERATION_CODE => Ok(()),
+            Err(Failure::Check(sense))
+                if sense.is_illegal_request() && sense.code == INVALID_OPERATION_CODE =>
+            {
+                Ok(())
+            }
             Err(failure) => Err(explain("SYNCHRONIZE CACHE", failure)),
         }
     }

@@ -10,7 +10,8 @@ pub(super) struct Context {
     _opaque: [u8; 0],
 }
 
-/// The front of `struct scsi_task`, up to the sense code. Only ever seen behind a pointer made by libiscsi.
+/// The front of `struct scsi_task`, up to the sense code. Only ever seen behind a pointer made by
+/// libiscsi.
 #[repr(C)]
 pub(super) struct Task {
     pub(super) status: c_int,
@@ -32,8 +33,12 @@ pub(super) struct Data {
     pub(super) data: *mut c_uchar,
 }
 
-pub(super) type Callback =
-    extern "C" fn(context: *mut Context, status: c_int, command_data: *mut c_void, private: *mut c_void);
+pub(super) type Callback = extern "C" fn(
+    context: *mut Context,
+    status: c_int,
+    command_data: *mut c_void,
+    private: *mut c_void,
+);
 
 pub(super) const XFER_NONE: c_int = 0;
 pub(super) const XFER_READ: c_int = 1;
@@ -58,7 +63,11 @@ unsafe extern "C" {
     pub(super) fn iscsi_set_targetname(context: *mut Context, target: *const c_char) -> c_int;
     pub(super) fn iscsi_set_session_type(context: *mut Context, kind: c_int) -> c_int;
     pub(super) fn iscsi_set_header_digest(context: *mut Context, digest: c_int) -> c_int;
-    pub(super) fn iscsi_set_isid_random(context: *mut Context, random: u32, qualifier: u32) -> c_int;
+    pub(super) fn iscsi_set_isid_random(
+        context: *mut Context,
+        random: u32,
+        qualifier: u32,
+    ) -> c_int;
     pub(super) fn iscsi_set_noautoreconnect(context: *mut Context, state: c_int);
     pub(super) fn iscsi_set_initiator_username_pwd(
         context: *mut Context,
@@ -71,7 +80,11 @@ unsafe extern "C" {
         callback: Callback,
         private: *mut c_void,
     ) -> c_int;
-    pub(super) fn iscsi_login_async(context: *mut Context, callback: Callback, private: *mut c_void) -> c_int;
+    pub(super) fn iscsi_login_async(
+        context: *mut Context,
+        callback: Callback,
+        private: *mut c_void,
+    ) -> c_int;
     pub(super) fn iscsi_get_fd(context: *mut Context) -> c_int;
     pub(super) fn iscsi_which_events(context: *mut Context) -> c_int;
     pub(super) fn iscsi_service(context: *mut Context, revents: c_int) -> c_int;
@@ -96,7 +109,11 @@ unsafe extern "C" {
         expected: c_int,
     ) -> *mut Task;
     pub(super) fn scsi_free_scsi_task(task: *mut Task);
-    pub(super) fn scsi_task_add_data_in_buffer(task: *mut Task, length: c_int, buffer: *mut c_uchar) -> c_int;
+    pub(super) fn scsi_task_add_data_in_buffer(
+        task: *mut Task,
+        length: c_int,
+        buffer: *mut c_uchar,
+    ) -> c_int;
     pub(super) fn iscsi_scsi_command_async(
         context: *mut Context,
         lun: c_int,

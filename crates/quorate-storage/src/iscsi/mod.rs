@@ -1,6 +1,8 @@
-//! A LUN behind iSCSI, through libiscsi: one session, hence one nexus, for the reservation verbs and the guest's I/O.
+//! A LUN behind iSCSI, through libiscsi: one session, hence one nexus, for the reservation verbs
+//! and the guest's I/O.
 //!
-//! QEMU's own initiator would be another nexus, which cannot write; it reaches this one through `nbd`.
+//! QEMU's own initiator would be another nexus, which cannot write; it reaches this one through
+//! `nbd`.
 //!
 //!     callers --requests--> worker thread --libiscsi--> target
 //!       ^                        |
@@ -15,11 +17,11 @@ mod driver;
 #[cfg(quorate_libiscsi)]
 mod ffi;
 #[cfg(quorate_libiscsi)]
+mod request;
+#[cfg(quorate_libiscsi)]
 mod scsi;
 #[cfg(quorate_libiscsi)]
 mod session;
-#[cfg(quorate_libiscsi)]
-mod standing;
 #[cfg(quorate_libiscsi)]
 mod url;
 #[cfg(quorate_libiscsi)]
@@ -39,11 +41,13 @@ pub struct IscsiOptions {
     pub url: String,
     /// Our initiator name, as the target's access lists know it: `iqn.2026-01.org.example:node1`.
     pub initiator: String,
-    /// What makes the nexus this one and stable over restarts: cluster, node and LUN name put together.
+    /// What makes the nexus this one and stable over restarts: cluster, node and LUN name put
+    /// together.
     ///
     /// Two handles with the same initiator and nexus throw each other's session out.
     pub nexus: String,
-    /// Bound of each call, of connecting, and of the target's silence. At least 100 ms; 5 s is a good start.
+    /// Bound of each call, of connecting, and of the target's silence. At least 100 ms; 5 s is a
+    /// good start.
     pub timeout: Duration,
 }
 

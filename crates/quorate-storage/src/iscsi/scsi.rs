@@ -162,7 +162,9 @@ pub(super) fn parse_read_capacity(answer: &[u8]) -> Result<(u64, u32), LunError>
     let size = last.checked_add(1).and_then(|blocks| blocks.checked_mul(block.into()));
     match size {
         Some(size) if block.is_power_of_two() && block >= 512 => Ok((size, block)),
-        Some(_) | None => Err(LunError::device(format!("impossible capacity: last block {last} of {block} bytes"))),
+        Some(_) | None => Err(LunError::device(format!(
+            "impossible capacity: last block {last} of {block} bytes"
+        ))),
     }
 }
 

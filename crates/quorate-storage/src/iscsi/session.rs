@@ -1,10 +1,10 @@
 //! One iSCSI session: a safe face on one libiscsi context, used by one thread.
 //!
-//! Owns the context, the command blocks and the buffers that libiscsi reads and fills, so that none of them can be freed
-//! while libiscsi may touch it. Decides nothing.
+//! Owns the context, the command blocks and the buffers that libiscsi reads and fills, so that none
+//! of them can be freed while libiscsi may touch it. Decides nothing.
 //!
-//! Architecture invariant: libiscsi's own reconnect is off. It would send queued commands again on another nexus, which
-//! is for the worker to judge.
+//! Architecture invariant: libiscsi's own reconnect is off. It would send queued commands again on
+//! another nexus, which is for the worker to judge.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -36,25 +36,40 @@ struct Completion {
     why: Option<String>,
 }
 
-/// Called by libiscsi from within `iscsi_service`, `iscsi_destroy_context` and the submitting calls.
+/// Called by libiscsi from within `iscsi_service`, `iscsi_destroy_context` and the submitting
+/// calls.
 ///
-/// `private` is not a pointer but the id given at submission, so a late or repeated call can do no harm.
-extern "C" fn completed(context: *mut ffi::Context, status: c_int, _: *mut c_void, private: *mut c_void) {
+/// `private` is not a pointer but the id given at submission, so a late or repeated call can do no
+/// harm.
+extern "C" fn completed(
+    context: *mut ffi::Context,
+    status: c_int,
+    _: *mut c_void,
+    private: *mut c_void,
+) {
     let id = private.addr();
     let why = (id < FIRST_COMMAND && status != ffi::STATUS_GOOD).then(|| error_text(context));
     COMPLETED.with_borrow_mut(|list| list.push(Completion { id, status, value: 0, why }));
 }
 
 /// As `completed`, for task management, whose answer is a `uint32_t` behind `data`.
-extern "C" fn reset_completed(_: *mut ffi::Context, status: c_int, data: *mut c_void, private: *mut c_void) {
+extern "C" fn reset_completed(
+    _: *mut ffi::Context,
+    status: c_int,
+    data: *mut c_void,
+    private: *mut c_void,
+) {
     let response = data.cast::<u32>();
     let value = if status != ffi::STATUS_GOOD || response.is_null() {
         u32::MAX
     } else {
-        // SAFETY: libiscsi hands a pointer to a uint32_t that lives for this call when the status is good.
+        // SAFETY: libiscsi hands a pointer to a uint32_t that lives for this call when the status
+        // is good.
         unsafe { response.read_unaligned() }
     };
-    COMPLETED.with_borrow_mut(|list| list.push(Completion { id: private.addr(), status, value, why: None }));
+    COMPLETED.with_borrow_mut(|list| {
+        list.push(Completion { id: private.addr(), status, value, why: None })
+    });
 }
 
 /// The data that goes with a command.
@@ -102,7 +117,8 @@ pub(super) enum Done {
 struct InFlight {
     command: Command,
     task: *mut ffi::Task,
-    /// Points into `command`. One or none; a `Vec`, so that its address stays when the flight moves.
+    /// Points into `command`. One or none; a `Vec`, so that its address stays when the flight
+    /// moves.
     _data: Vec<ffi::Data>,
 }
 
@@ -142,7 +158,9 @@ impl Session {
         unsafe { ffi::iscsi_set_noautoreconnect(context, 1) };
         if let Some((user, password)) = login {
             // SAFETY: the context is live; both texts are copied.
-            unsafe { ffi::iscsi_set_initiator_username_pwd(context, user.as_ptr(), password.as_ptr()) };
+            unsafe {
+                ffi::iscsi_set_initiator_username_pwd(context, user.as_ptr(), password.as_ptr())
+            };
         }
         Ok(session)
     }
@@ -152,7 +170,8 @@ impl Session {
         let portal = CString::new(portal).map_err(|_| "a NUL in the portal".to_owned())?;
         let private = std::ptr::without_provenance_mut(CONNECT);
         // SAFETY: the context is live; the portal is copied; the callback takes any private value.
-        let started = unsafe { ffi::iscsi_connect_async(self.context, portal.as_ptr(), completed, private) };
+        let started =
+            unsafe { ffi::iscsi_connect_async(self.context, portal.as_ptr(), completed, private) };
         if started == 0 { Ok(()) } else { Err(self.error()) }
     }
 
@@ -169,7 +188,9 @@ impl Session {
         let private = std::ptr::without_provenance_mut(PING);
         // A failure to queue shows as the missing answer.
         // SAFETY: the context is live; no data is sent; the callback takes any private value.
-        unsafe { ffi::iscsi_nop_out_async(self.context, completed, std::ptr::null_mut(), 0, private) };
+        unsafe {
+            ffi::iscsi_nop_out_async(self.context, completed, std::ptr::null_mut(), 0, private)
+        };
     }
 
     /// The socket, for `poll`.
@@ -179,8 +200,8 @@ impl Session {
         if fd < 0 {
             return None;
         }
-        // SAFETY: libiscsi owns this open descriptor as long as the context is neither serviced nor destroyed, and both
-        // need `&mut self`.
+        // SAFETY: libiscsi owns this open descriptor as long as the context is neither serviced nor
+        // destroyed, and both need `&mut self`.
         Some(unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
@@ -198,7 +219,8 @@ impl Session {
         if result == 0 { Ok(()) } else { Err(self.error()) }
     }
 
-    /// Sends a command; ends in `Done::Command` under `id`. Gives it back if the session cannot take it.
+    /// Sends a command; ends in `Done::Command` under `id`. Gives it back if the session cannot
+    /// take it.
     pub(super) fn submit(&mut self, id: usize, command: Command) -> Result<(), Command> {
         match command {
             Command::Reset => self.submit_reset(id),
@@ -210,24 +232,37 @@ impl Session {
         let private = std::ptr::without_provenance_mut(id);
         let lun = self.lun.into();
         // SAFETY: the context is live; the callback takes any private value.
-        let sent = unsafe { ffi::iscsi_task_mgmt_lun_reset_async(self.context, lun, reset_completed, private) };
+        let sent = unsafe {
+            ffi::iscsi_task_mgmt_lun_reset_async(self.context, lun, reset_completed, private)
+        };
         if sent != 0 {
             return Err(Command::Reset);
         }
-        self.flights.insert(id, InFlight { command: Command::Reset, task: std::ptr::null_mut(), _data: Vec::new() });
+        self.flights.insert(
+            id,
+            InFlight { command: Command::Reset, task: std::ptr::null_mut(), _data: Vec::new() },
+        );
         Ok(())
     }
 
-    fn submit_scsi(&mut self, id: usize, mut cdb: Cdb, mut transfer: Transfer) -> Result<(), Command> {
+    fn submit_scsi(
+        &mut self,
+        id: usize,
+        mut cdb: Cdb,
+        mut transfer: Transfer,
+    ) -> Result<(), Command> {
         let (direction, expected) = match &transfer {
             Transfer::None => (ffi::XFER_NONE, 0),
             Transfer::In(buffer) => (ffi::XFER_READ, buffer.len()),
             Transfer::Out(buffer) => (ffi::XFER_WRITE, buffer.len()),
         };
-        let Ok(expected) = c_int::try_from(expected) else { return Err(Command::Scsi(cdb, transfer)) };
+        let Ok(expected) = c_int::try_from(expected) else {
+            return Err(Command::Scsi(cdb, transfer));
+        };
         let size = cdb.length as c_int;
         // SAFETY: the block is at least `size` bytes long and is copied.
-        let task = unsafe { ffi::scsi_create_task(size, cdb.bytes.as_mut_ptr(), direction, expected) };
+        let task =
+            unsafe { ffi::scsi_create_task(size, cdb.bytes.as_mut_ptr(), direction, expected) };
         if task.is_null() {
             return Err(Command::Scsi(cdb, transfer));
         }
@@ -235,8 +270,8 @@ impl Session {
         match &mut transfer {
             Transfer::None => {}
             Transfer::In(buffer) => {
-                // SAFETY: the task is live; the buffer is `expected` bytes long, stays in `flights`, where it is not
-                // touched, and outlives the task.
+                // SAFETY: the task is live; the buffer is `expected` bytes long, stays in
+                // `flights`, where it is not touched, and outlives the task.
                 unsafe { ffi::scsi_task_add_data_in_buffer(task, expected, buffer.as_mut_ptr()) };
             }
             Transfer::Out(buffer) => {
@@ -246,16 +281,18 @@ impl Session {
         let pointer = if data.is_empty() { std::ptr::null_mut() } else { data.as_mut_ptr() };
         let private = std::ptr::without_provenance_mut(id);
         let lun = self.lun.into();
-        // SAFETY: context and task are live; data and buffer live in `flights` until the task has ended or the context
-        // is destroyed; the callback takes any private value.
-        let sent =
-            unsafe { ffi::iscsi_scsi_command_async(self.context, lun, task, completed, pointer, private) };
+        // SAFETY: context and task are live; data and buffer live in `flights` until the task has
+        // ended or the context is destroyed; the callback takes any private value.
+        let sent = unsafe {
+            ffi::iscsi_scsi_command_async(self.context, lun, task, completed, pointer, private)
+        };
         if sent != 0 {
             // SAFETY: libiscsi did not take the task, so it is ours to free, once.
             unsafe { ffi::scsi_free_scsi_task(task) };
             return Err(Command::Scsi(cdb, transfer));
         }
-        self.flights.insert(id, InFlight { command: Command::Scsi(cdb, transfer), task, _data: data });
+        self.flights
+            .insert(id, InFlight { command: Command::Scsi(cdb, transfer), task, _data: data });
         Ok(())
     }
 
@@ -331,7 +368,8 @@ fn error_text(context: *mut ffi::Context) -> String {
     if text.is_null() {
         return "no reason given".to_owned();
     }
-    // SAFETY: libiscsi keeps a NUL-terminated text in the context, which is not touched while it is copied.
+    // SAFETY: libiscsi keeps a NUL-terminated text in the context, which is not touched while it is
+    // copied.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_string_lossy().trim_end().to_owned()
 }
@@ -339,7 +377,9 @@ fn error_text(context: *mut ffi::Context) -> String {
 fn login_error(status: c_int, why: String) -> LunError {
     let lower = why.to_lowercase();
     if status == ffi::STATUS_REDIRECT {
-        return LunError::Unsupported { what: "the target has moved; give its current address".to_owned() };
+        return LunError::Unsupported {
+            what: "the target has moved; give its current address".to_owned(),
+        };
     }
     if lower.contains("authenticat") || lower.contains("authoriz") || lower.contains("forbidden") {
         return LunError::Denied { why };
@@ -362,7 +402,9 @@ fn task_outcome(status: c_int, task: *const ffi::Task) -> Outcome {
     // SAFETY: the task is live until `free`, and libiscsi is done with it.
     let task = unsafe { &*task };
     match status {
-        ffi::STATUS_GOOD if task.xfer_dir == ffi::XFER_READ && short_read(task) => Outcome::Failed(status),
+        ffi::STATUS_GOOD if task.xfer_dir == ffi::XFER_READ && short_read(task) => {
+            Outcome::Failed(status)
+        }
         ffi::STATUS_GOOD => Outcome::Good,
         ffi::STATUS_RESERVATION_CONFLICT => Outcome::Conflict,
         ffi::STATUS_CHECK_CONDITION => {
@@ -382,8 +424,8 @@ fn short_read(task: &ffi::Task) -> bool {
 
 fn free(task: *mut ffi::Task) {
     if !task.is_null() {
-        // SAFETY: made by scsi_create_task; its command has ended or its context is destroyed; called once, because the
-        // flight that held it is gone.
+        // SAFETY: made by scsi_create_task; its command has ended or its context is destroyed;
+        // called once, because the flight that held it is gone.
         unsafe { ffi::scsi_free_scsi_task(task) };
     }
 }

@@ -27,9 +27,12 @@ impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, LunError> {
         // The text itself is not repeated: it may hold a password.
         let bad = |why: &str| {
-            LunError::misuse(format!("iSCSI address: {why}; expected iscsi://[user%password@]host[:port]/iqn/lun"))
+            LunError::misuse(format!(
+                "iSCSI address: {why}; expected iscsi://[user%password@]host[:port]/iqn/lun"
+            ))
         };
-        let rest = text.strip_prefix("iscsi://").ok_or_else(|| bad("it must begin with iscsi://"))?;
+        let rest =
+            text.strip_prefix("iscsi://").ok_or_else(|| bad("it must begin with iscsi://"))?;
         let (portal, path) = rest.split_once('/').ok_or_else(|| bad("no target name"))?;
         let (target, lun) = path.split_once('/').ok_or_else(|| bad("no LUN number"))?;
         let (login, portal) = match portal.rsplit_once('@') {

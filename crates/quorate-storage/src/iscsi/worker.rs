@@ -1,28 +1,27 @@
-//! The thread of one LUN: connects, sends, waits, connects again. Owns the session; nobody else touches libiscsi.
+//! The thread of one LUN: connects, sends, waits, connects again. Owns the session; nobody else
+//! touches libiscsi.
 //!
 //! It serves its socket when idle, too: a target drops an initiator that does not answer NOP-In.
 //!
 //! Architecture invariants:
-//! - a command of PERSISTENT RESERVE OUT is sent at most on one nexus: if that is lost, the command fails;
+//! - a command of PERSISTENT RESERVE OUT is sent on one nexus at most: if that is lost, it fails;
 //! - a write is sent again on another nexus only while its registration stands (`Standing`);
-//! - nothing is sent after its deadline. A command that the device has not answered by then ends the session, so that
-//!   it cannot be queued behind our back.
+//! - nothing is sent after its deadline. A command that the device has not answered by then ends the
+//!   session, so that it cannot be queued behind our back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 
+use super::request::{Class, Failure, Request, Shared};
 use super::scsi::{self, ReserveOut};
 use super::session::{Command, Done, FIRST_COMMAND, Outcome, Session, Transfer};
-use super::standing::{Effect, Gate, Standing};
 use super::url::Url;
-use crate::{EventQueue, LunError, LunEvent, ReservationKey};
+use crate::standing::{Effect, Gate, Standing};
+use crate::{LunError, LunEvent, ReservationKey};
 
 /// Delay before the first attempt to connect again; doubles up to `BACKOFF_MAX`.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -33,53 +32,6 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 const BUSY_DELAY: Duration = Duration::from_millis(5);
 /// Unit attentions (and aborts for another initiator's sake) taken before the caller hears of one.
 const ATTENTIONS_MAX: u8 = 2;
-
-/// How a command may be treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Harmless on any nexus.
-    Query,
-    /// Changes bytes: needs the registration.
-    Write,
-    /// Changes reservations: never sent twice on different nexus. Resets, too.
-    Reserve,
-}
-
-/// A command on its way, with the one who waits for it.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) what: &'static str,
-    pub(super) command: Option<Command>,
-    pub(super) class: Class,
-    pub(super) effect: Effect,
-    pub(super) deadline: Instant,
-    /// `None`: the worker's own question whether the device still knows this nexus.
-    pub(super) reply: Option<Sender<Result<Command, Failure>>>,
-    pub(super) attentions: u8,
-    pub(super) not_before: Option<Instant>,
-    /// How often this handle had registered when the command was sent.
-    pub(super) era: u64,
-}
-
-/// Why a command failed; the sense tells a missing feature from a broken disk.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Check(scsi::Sense),
-    Error(LunError),
-}
-
-/// What the callers and the worker share.
-pub(super) struct Shared {
-    pub(super) inbox: Mutex<Inbox>,
-    pub(super) wake: OwnedFd,
-    pub(super) events: Arc<EventQueue>,
-}
-
-#[derive(Default)]
-pub(super) struct Inbox {
-    pub(super) requests: VecDeque<Request>,
-    pub(super) stop: bool,
-}
 
 pub(super) struct Worker {
     pub(super) url: Url,
@@ -107,7 +59,7 @@ pub(super) struct State {
 enum Link {
     Down { next: Instant },
     Opening { session: Session, deadline: Instant },
-    Up { session: Session, heard: Instant, pinged: Option<Instant> },
+    Up { session: Session, since: Instant, heard: Instant, pinged: Option<Instant> },
 }
 
 impl State {
@@ -146,7 +98,8 @@ impl Worker {
         }
         let all = std::mem::take(&mut self.state.flights).into_values();
         for request in all.chain(std::mem::take(&mut self.state.pending)) {
-            answer(request, Err(Failure::Error(LunError::PathLost { why: "the handle was closed".to_owned() })));
+            let why = "the handle was closed".to_owned();
+            request.answer(Err(Failure::Error(LunError::PathLost { why })));
         }
     }
 
@@ -161,19 +114,28 @@ impl Worker {
             let error = match (&self.state.link, request.class, self.state.standing.gate()) {
                 (Link::Down { .. } | Link::Opening { .. }, _, _) => self.state.why.clone(),
                 (Link::Up { .. }, Class::Write, Gate::Wait) => LunError::NotRegistered,
-                (Link::Up { .. }, _, _) => LunError::TimedOut { what: request.what.to_owned(), after: timeout },
+                (Link::Up { .. }, _, _) => {
+                    LunError::TimedOut { what: request.what.to_owned(), after: timeout }
+                }
             };
-            answer(request, Err(Failure::Error(error)));
+            request.answer(Err(Failure::Error(error)));
         }
         if self.state.flights.values().any(|request| request.deadline <= now) {
-            let overdue: Vec<usize> =
-                self.state.flights.iter().filter(|(_, r)| r.deadline <= now).map(|(id, _)| *id).collect();
+            let overdue: Vec<usize> = self
+                .state
+                .flights
+                .iter()
+                .filter(|(_, r)| r.deadline <= now)
+                .map(|(id, _)| *id)
+                .collect();
             for id in overdue {
                 let Some(request) = self.state.flights.remove(&id) else { continue };
                 let what = request.what.to_owned();
-                answer(request, Err(Failure::Error(LunError::TimedOut { what, after: timeout })));
+                request.answer(Err(Failure::Error(LunError::TimedOut { what, after: timeout })));
             }
-            self.lose(LunError::PathLost { why: format!("the target did not answer for {timeout:?}") });
+            self.lose(LunError::PathLost {
+                why: format!("the target did not answer for {timeout:?}"),
+            });
         }
         self.check_silence(now);
     }
@@ -181,11 +143,13 @@ impl Worker {
     /// Asks an idle target for a sign of life, and gives it up if there is none.
     fn check_silence(&mut self, now: Instant) {
         let timeout = self.timeout;
-        let Link::Up { session, heard, pinged } = &mut self.state.link else { return };
+        let Link::Up { session, heard, pinged, .. } = &mut self.state.link else { return };
         match *pinged {
             Some(at) if *heard >= at => *pinged = None,
             Some(at) if now >= at + timeout => {
-                self.lose(LunError::PathLost { why: format!("the target was silent for {timeout:?}") });
+                self.lose(LunError::PathLost {
+                    why: format!("the target was silent for {timeout:?}"),
+                });
             }
             Some(_) => {}
             None if now >= *heard + timeout / 3 => {
@@ -200,12 +164,17 @@ impl Worker {
     fn keep_link(&mut self, now: Instant) {
         match &self.state.link {
             Link::Down { next } if *next <= now => {
-                let opened = Session::new(&self.initiator, &self.url, self.isid).and_then(|mut session| {
-                    session.connect(&self.url.portal).map_err(|why| LunError::PathLost { why })?;
-                    Ok(session)
-                });
+                let opened =
+                    Session::new(&self.initiator, &self.url, self.isid).and_then(|mut session| {
+                        session
+                            .connect(&self.url.portal)
+                            .map_err(|why| LunError::PathLost { why })?;
+                        Ok(session)
+                    });
                 match opened {
-                    Ok(session) => self.state.link = Link::Opening { session, deadline: now + self.timeout },
+                    Ok(session) => {
+                        self.state.link = Link::Opening { session, deadline: now + self.timeout }
+                    }
                     Err(error) => self.lose(error),
                 }
             }
@@ -231,15 +200,16 @@ impl Worker {
         while let Some(mut request) = state.pending.pop_front() {
             let is_reset = matches!(request.command, Some(Command::Reset));
             if is_reset && !state.flights.is_empty() {
-                // A reset ends what is under way, libiscsi's own bookkeeping included: let that finish first.
+                // A reset ends what is under way, libiscsi's own bookkeeping included: let that
+                // finish first.
                 kept.push_back(request);
                 break;
             }
             match (request.class, gate) {
                 (Class::Write, Gate::Wait) => kept.push_back(request),
                 (Class::Write, Gate::Refuse) => {
-                    let error = refusal(state.standing);
-                    answer(request, Err(Failure::Error(error)));
+                    let error = state.standing.refusal();
+                    request.answer(Err(Failure::Error(error)));
                 }
                 (_, _) if request.not_before.is_some_and(|at| at > now) => kept.push_back(request),
                 (_, _) => {
@@ -370,17 +340,20 @@ impl Worker {
     fn on_up(&mut self) {
         let link = std::mem::replace(&mut self.state.link, Link::Down { next: Instant::now() });
         self.state.link = match link {
-            Link::Opening { session, .. } => Link::Up { session, heard: Instant::now(), pinged: None },
+            Link::Opening { session, .. } => {
+                let now = Instant::now();
+                Link::Up { session, since: now, heard: now, pinged: None }
+            }
             Link::Down { .. } | Link::Up { .. } => link,
         };
-        self.state.backoff = BACKOFF_MIN;
         tracing::debug!(lun = ?self.url, "logged in");
         if !std::mem::replace(&mut self.state.was_up, true) {
             return;
         }
         match self.state.standing {
-            // A device that knows a nexus by its name still has the registration; one that knows it by its session has
-            // not. Registering our own key over our own key tells: it succeeds for a registrant only.
+            // A device that knows a nexus by its name still has the registration; one that knows it
+            // by its session has not. Registering our own key over our own key tells: it succeeds
+            // for a registrant only.
             Standing::Lost(key) => self.state.pending.push_front(self.question(key)),
             Standing::Never | Standing::Registered(_) | Standing::Gone { .. } => {
                 self.shared.events.push(LunEvent::PathBack { registered: false });
@@ -392,7 +365,10 @@ impl Worker {
         let list = scsi::reserve_out_parameters(key.0, key.0, false);
         Request {
             what: "the question whether this nexus is still registered",
-            command: Some(Command::Scsi(scsi::reserve_out(ReserveOut::Register), Transfer::Out(list))),
+            command: Some(Command::Scsi(
+                scsi::reserve_out(ReserveOut::Register),
+                Transfer::Out(list),
+            )),
             class: Class::Reserve,
             effect: Effect::None,
             deadline: Instant::now() + self.timeout,
@@ -407,7 +383,9 @@ impl Worker {
         let Some(mut request) = self.state.flights.remove(&id) else { return };
         match outcome {
             Outcome::Lost => self.put_back(request, command),
-            Outcome::Check(sense) if sense.is_unit_attention() && request.attentions < ATTENTIONS_MAX => {
+            Outcome::Check(sense)
+                if sense.is_unit_attention() && request.attentions < ATTENTIONS_MAX =>
+            {
                 request.attentions += 1;
                 self.send_again(request, command, None);
             }
@@ -419,7 +397,8 @@ impl Worker {
             Outcome::Good => self.on_good(request, command),
             Outcome::Conflict => self.on_conflict(request),
             Outcome::Check(sense) => self.fail(request, Failure::Check(sense)),
-            Outcome::Aborted => self.fail(request, Failure::Error(LunError::device("command aborted by the device"))),
+            Outcome::Aborted => self
+                .fail(request, Failure::Error(LunError::device("command aborted by the device"))),
             Outcome::Failed(status) => {
                 let error = LunError::device(format!("{}: status {status:#x}", request.what));
                 self.fail(request, Failure::Error(error));
@@ -450,7 +429,7 @@ impl Worker {
         if request.effect != Effect::None {
             state.era += 1;
         }
-        answer(request, Ok(command));
+        request.answer(Ok(command));
     }
 
     fn on_conflict(&mut self, request: Request) {
@@ -462,7 +441,7 @@ impl Worker {
             self.state.standing = self.state.standing.on_refused();
             self.shared.events.push(LunEvent::ReservationRefused);
         }
-        answer(request, Err(Failure::Error(LunError::ReservationConflict)));
+        request.answer(Err(Failure::Error(LunError::ReservationConflict)));
     }
 
     fn fail(&mut self, request: Request, failure: Failure) {
@@ -470,7 +449,7 @@ impl Worker {
             self.on_answered(false);
             return;
         }
-        answer(request, Err(failure));
+        request.answer(Err(failure));
     }
 
     /// The device has said whether it still knows this nexus.
@@ -484,6 +463,10 @@ impl Worker {
     /// The session is gone: what can be sent again waits for the next one, the rest fails.
     fn lose(&mut self, why: LunError) {
         let now = Instant::now();
+        // A session that lasted is a fresh start; two that throw each other out are not.
+        if matches!(self.state.link, Link::Up { since, .. } if now >= since + BACKOFF_MAX) {
+            self.state.backoff = BACKOFF_MIN;
+        }
         let next = now + self.state.backoff;
         self.state.backoff = (self.state.backoff * 2).min(BACKOFF_MAX);
         let link = std::mem::replace(&mut self.state.link, Link::Down { next });
@@ -505,7 +488,7 @@ impl Worker {
         if !self.state.was_up {
             // The first connection: whoever opens the LUN wants to know at once.
             for request in std::mem::take(&mut self.state.pending) {
-                answer(request, Err(Failure::Error(why.clone())));
+                request.answer(Err(Failure::Error(why.clone())));
             }
         }
     }
@@ -518,45 +501,33 @@ impl Worker {
                 self.state.pending.push_front(request);
             }
             Class::Reserve => {
-                let why = format!("{} was under way when the session ended; its outcome is open", request.what);
-                answer(request, Err(Failure::Error(LunError::PathLost { why })));
+                let why = format!(
+                    "{} was under way when the session ended; its outcome is open",
+                    request.what
+                );
+                request.answer(Err(Failure::Error(LunError::PathLost { why })));
             }
         }
     }
 }
 
-fn refusal(standing: Standing) -> LunError {
-    match standing {
-        Standing::Gone { refused: true } => LunError::ReservationConflict,
-        Standing::Gone { refused: false } | Standing::Never | Standing::Registered(_) | Standing::Lost(_) => {
-            LunError::NotRegistered
-        }
-    }
-}
-
 fn refuse_waiting(state: &mut State) {
-    let error = refusal(state.standing);
+    let error = state.standing.refusal();
     fail_writes(state, &error);
 }
 
 fn fail_writes(state: &mut State, error: &LunError) {
     for request in std::mem::take(&mut state.pending) {
         if request.class == Class::Write {
-            answer(request, Err(Failure::Error(error.clone())));
+            request.answer(Err(Failure::Error(error.clone())));
         } else {
             state.pending.push_back(request);
         }
     }
 }
 
-/// The one who asked may have given up; then nobody listens.
-fn answer(request: Request, result: Result<Command, Failure>) {
-    if let Some(reply) = request.reply {
-        let _ = reply.send(result);
-    }
-}
-
-/// libiscsi writes with `writev`: a target that hangs up would end a process whose host left SIGPIPE alone.
+/// libiscsi writes with `writev`: a target that hangs up would end a process whose host left
+/// SIGPIPE alone.
 fn block_sigpipe() {
     // SAFETY: an all-zero signal set is a valid value to overwrite.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -564,6 +535,7 @@ fn block_sigpipe() {
     unsafe { libc::sigemptyset(&raw mut set) };
     // SAFETY: the set is initialised, the signal number is valid.
     unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
-    // SAFETY: the set is initialised; the old mask is not asked for; only this thread's mask changes.
+    // SAFETY: the set is initialised; the old mask is not asked for; only this thread's mask
+    // changes.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }

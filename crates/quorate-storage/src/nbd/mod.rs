@@ -2,8 +2,8 @@
 //!
 //!     QEMU --socket--> reader thread --queue--> workers --> Lun
 //!
-//! Owns its threads and its socket. Several requests are under way at once; NBD promises no order among them. Trim and
-//! write-zeroes are not offered.
+//! Owns its threads and its socket. Several requests are under way at once; NBD promises no order
+//! among them. Trim and write-zeroes are not offered.
 //!
 //! Architecture invariant: after `NbdServer::stop` has returned, no write is issued any more.
 
@@ -42,26 +42,35 @@ pub struct WriteRecord<'a> {
     pub outcome: Result<(), &'a LunError>,
 }
 
-/// What a server exports, and where.
+/// Sees every write that was handed to the LUN, after its end and before its reply.
 #[derive(Clone)]
+pub struct WriteHook(Arc<dyn Fn(&WriteRecord<'_>) + Send + Sync>);
+
+impl WriteHook {
+    /// Called from several threads at once; keep it short.
+    pub fn new(hook: impl Fn(&WriteRecord<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl fmt::Debug for WriteHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WriteHook")
+    }
+}
+
+/// What a server exports, and where.
+#[derive(Debug, Clone)]
 pub struct NbdOptions {
-    /// Path of the socket, at most 107 bytes; made with mode 0600. A socket that nobody serves is replaced.
+    /// Path of the socket, at most 107 bytes; made with mode 0600. A socket that nobody serves is
+    /// replaced.
     pub socket: PathBuf,
     /// Where the guest's disk begins on the LUN, in bytes, a multiple of the block size.
     pub offset: u64,
     /// Size of the guest's disk in bytes, a multiple of the block size.
     pub length: u64,
-    /// Sees every write that was handed to the LUN, after its end and before its reply. Called from several threads;
-    /// keep it short.
-    pub hook: Option<Arc<dyn Fn(&WriteRecord<'_>) + Send + Sync>>,
-}
-
-impl fmt::Debug for NbdOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, offset, length, hook } = self;
-        let hook = hook.is_some();
-        write!(f, "NbdOptions {{ socket: {socket:?}, offset: {offset}, length: {length}, hook: {hook} }}")
-    }
+    /// Sees every write; `None` costs nothing.
+    pub hook: Option<WriteHook>,
 }
 
 /// A running server. Dropping it stops it.
@@ -83,11 +92,12 @@ impl NbdServer {
     ///
     /// # Errors
     ///
-    /// `Misuse` for a range that is not on the LUN or not aligned, a path that is too long, or a socket that another
-    /// program serves; `Denied` or `Io` from the operating system.
+    /// `Misuse` for a range that is not on the LUN or not aligned, a path that is too long, or a
+    /// socket that another program serves; `Denied` or `Io` from the operating system.
     pub fn start(lun: Arc<dyn Lun>, options: NbdOptions) -> Result<Self, LunError> {
         let capabilities = lun.capabilities();
-        let length = usize::try_from(options.length).map_err(|_| LunError::misuse("the range is too long"))?;
+        let length = usize::try_from(options.length)
+            .map_err(|_| LunError::misuse("the range is too long"))?;
         crate::lun::check_range(&capabilities, options.offset, length)?;
         if length == 0 {
             return Err(LunError::misuse("the range to serve is empty"));
@@ -104,8 +114,12 @@ impl NbdServer {
             queue: Queue::default(),
             connections: Connections::default(),
         });
-        let running =
-            Self { socket: options.socket.clone(), server, stop, threads: Mutex::new(Vec::with_capacity(WORKERS + 1)) };
+        let running = Self {
+            socket: options.socket.clone(),
+            server,
+            stop,
+            threads: Mutex::new(Vec::with_capacity(WORKERS + 1)),
+        };
         for _ in 0..WORKERS {
             let server = Arc::clone(&running.server);
             running.thread("quorate-nbd-io", move || server.work()).map_err(failed)?;
@@ -120,9 +134,11 @@ impl NbdServer {
         &self.socket
     }
 
-    /// Drops what has not been handed to the LUN, waits for what has (bounded by the LUN's time-out), closes all.
+    /// Drops what has not been handed to the LUN, waits for what has (bounded by the LUN's
+    /// time-out), closes all.
     ///
-    /// After this returns no write is issued. Calling it again does nothing. Kill the guest first: it sees its disk go.
+    /// After this returns no write is issued. Calling it again does nothing. Kill the guest first:
+    /// it sees its disk go.
     pub fn stop(&self) {
         self.server.queue.close();
         self.server.connections.close();
@@ -161,7 +177,10 @@ fn listen(path: &Path) -> Result<UnixListener, LunError> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             if UnixStream::connect(path).is_ok() {
-                return Err(LunError::misuse(format!("{} is served by another program", path.display())));
+                return Err(LunError::misuse(format!(
+                    "{} is served by another program",
+                    path.display()
+                )));
             }
             std::fs::remove_file(path).map_err(failed)?;
             UnixListener::bind(path).map_err(failed)?
@@ -190,7 +209,9 @@ fn accept(listener: &UnixListener, stop: &OwnedFd, server: &Arc<Server>) {
             continue;
         }
         let server = Arc::clone(server);
-        let reader = std::thread::Builder::new().name("quorate-nbd-in".to_owned()).spawn(move || server.serve(stream));
+        let reader = std::thread::Builder::new()
+            .name("quorate-nbd-in".to_owned())
+            .spawn(move || server.serve(stream));
         match reader {
             Ok(reader) => readers.push(reader),
             Err(error) => tracing::warn!(%error, "NBD: no thread for a connection"),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use rustix::net::SendFlags;
 
-use super::WriteRecord;
 use super::wire::{self, Export, Header, Operation};
+use super::{WriteHook, WriteRecord};
 use crate::{Lun, LunError};
 
 /// Requests, and bytes of them, that wait or are under way before a reader pauses.
@@ -21,7 +21,7 @@ pub(super) struct Server {
     pub(super) lun: Arc<dyn Lun>,
     pub(super) offset: u64,
     pub(super) export: Export,
-    pub(super) hook: Option<Arc<dyn Fn(&WriteRecord<'_>) + Send + Sync>>,
+    pub(super) hook: Option<WriteHook>,
     pub(super) queue: Queue,
     pub(super) connections: Connections,
 }
@@ -265,7 +265,7 @@ impl Server {
         let written = self.lun.write_at(self.offset + offset, data);
         let outcome = if through { written.and_then(|()| self.lun.flush()) } else { written };
         if let Some(hook) = &self.hook {
-            hook(&WriteRecord { offset, data, outcome: outcome.as_ref().map(|()| ()) });
+            (hook.0)(&WriteRecord { offset, data, outcome: outcome.as_ref().copied() });
         }
         outcome.map_err(|error| number(&error))
     }
@@ -274,11 +274,14 @@ impl Server {
 /// A refusal must look unlike a broken disk: QEMU shows EPERM as "Operation not permitted".
 fn number(error: &LunError) -> u32 {
     match error {
-        LunError::ReservationConflict | LunError::NotRegistered | LunError::Denied { .. } => wire::EPERM,
+        LunError::ReservationConflict | LunError::NotRegistered | LunError::Denied { .. } => {
+            wire::EPERM
+        }
         LunError::Misuse { .. } | LunError::Unsupported { .. } => wire::EINVAL,
         LunError::Io { kind: io::ErrorKind::StorageFull, .. } => wire::ENOSPC,
-        LunError::Io { .. } | LunError::PathLost { .. } | LunError::TimedOut { .. } | LunError::Corrupt { .. } => {
-            wire::EIO
-        }
+        LunError::Io { .. }
+        | LunError::PathLost { .. }
+        | LunError::TimedOut { .. }
+        | LunError::Corrupt { .. } => wire::EIO,
     }
 }

@@ -1,6 +1,7 @@
 //! NBD as bytes: numbers, the handshake, one request. Knows streams, no LUN and no threads.
 //!
-//! Source: NetworkBlockDevice/nbd doc/proto.md, "fixed newstyle negotiation" and "transmission", simple replies.
+//! Source: NetworkBlockDevice/nbd doc/proto.md, "fixed newstyle negotiation" and "transmission",
+//! simple replies.
 
 use std::io::{self, Read, Write};
 
@@ -13,8 +14,8 @@ const REPLY_MAGIC: u32 = 0x6744_6698;
 const FIXED_NEWSTYLE: u16 = 1;
 const NO_ZEROES: u16 = 2;
 
-/// Has flags, flush, FUA. Not trim and not write-zeroes: a `Lun` has neither, because a device may let a stranger's
-/// discard pass (`Capabilities::discard_safe`).
+/// Has flags, flush, FUA. Not trim and not write-zeroes: a `Lun` has neither, because a device may
+/// let a stranger's discard pass (`Capabilities::discard_safe`).
 const TRANSMISSION_FLAGS: u16 = 1 | 4 | 8;
 pub(super) const COMMAND_FUA: u16 = 1;
 
@@ -56,7 +57,8 @@ pub(super) struct Header {
     pub(super) length: u32,
 }
 
-/// Shakes hands. `Ok(true)`: the transmission phase has begun; `Ok(false)`: the client took its leave.
+/// Shakes hands. `Ok(true)`: the transmission phase has begun; `Ok(false)`: the client took its
+/// leave.
 pub(super) fn negotiate(stream: &mut (impl Read + Write), export: Export) -> io::Result<bool> {
     let mut hello = Vec::with_capacity(18);
     hello.extend(MAGIC.to_be_bytes());
@@ -80,7 +82,8 @@ pub(super) fn negotiate(stream: &mut (impl Read + Write), export: Export) -> io:
         let mut data = vec![0; length as usize];
         stream.read_exact(&mut data)?;
         match option {
-            // EXPORT_NAME: the only option that is answered without a reply header. Every name is this disk.
+            // EXPORT_NAME: the only option that is answered without a reply header. Every name is
+            // this disk.
             1 => {
                 let mut answer = Vec::with_capacity(134);
                 answer.extend(export.length.to_be_bytes());
@@ -118,12 +121,15 @@ const REPLY_INVALID: u32 = (1 << 31) | 3;
 
 /// Length of the name, name, count of information requests, the requests.
 fn is_info_request(data: &[u8]) -> bool {
-    let Some(name) = data.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes) else {
+    let Some(name) = data.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
+    else {
         return false;
     };
     let Some(rest) = data.get(4..).and_then(|rest| rest.get(name as usize..)) else { return false };
     match rest {
-        [high, low, requests @ ..] => requests.len() == 2 * usize::from(u16::from_be_bytes([*high, *low])),
+        [high, low, requests @ ..] => {
+            requests.len() == 2 * usize::from(u16::from_be_bytes([*high, *low]))
+        }
         _ => false,
     }
 }
@@ -154,7 +160,9 @@ fn reply_option(stream: &mut impl Write, option: u32, kind: u32, data: &[u8]) ->
 
 pub(super) fn read_header(stream: &mut impl Read) -> io::Result<Header> {
     let bytes: [u8; 28] = take(stream)?;
-    let long = |at: usize| bytes[at..at + 8].iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    let long = |at: usize| {
+        bytes[at..at + 8].iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
+    };
     if (long(0) >> 32) as u32 != REQUEST_MAGIC {
         return Err(invalid("bad request magic"));
     }

@@ -1,5 +1,5 @@
-//! Real parts for tests and demos: an iSCSI target in user space (`tgtd`), and a wire that can be cut. No root, no kernel
-//! module.
+//! Real parts for tests and demos: an iSCSI target in user space (`tgtd`), and a wire that can be
+//! cut. No root, no kernel module.
 
 mod proxy;
 mod target;

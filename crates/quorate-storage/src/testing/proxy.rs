@@ -111,7 +111,9 @@ fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<Shared>) {
             Wire::Cut => continue,
             Wire::Whole | Wire::Held => {}
         }
-        let Ok(server) = TcpStream::connect_timeout(&target, Duration::from_secs(1)) else { continue };
+        let Ok(server) = TcpStream::connect_timeout(&target, Duration::from_secs(1)) else {
+            continue;
+        };
         for (from, to) in [(&client, &server), (&server, &client)] {
             let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { continue };
             let _ = from.set_nodelay(true);

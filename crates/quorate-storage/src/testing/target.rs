@@ -27,7 +27,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// `NotFound` with the package to install when `tgtd` is missing; what `tgtd` or `tgtadm` said otherwise.
+    /// `NotFound` with the package to install when `tgtd` is missing; what `tgtd` or `tgtadm` said
+    /// otherwise.
     pub fn start(size_bytes: u64) -> io::Result<Self> {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), None, size_bytes)
     }
@@ -37,7 +38,11 @@ impl Target {
     /// # Errors
     ///
     /// As `start`.
-    pub fn start_at(address: std::net::IpAddr, port: Option<u16>, size_bytes: u64) -> io::Result<Self> {
+    pub fn start_at(
+        address: std::net::IpAddr,
+        port: Option<u16>,
+        size_bytes: u64,
+    ) -> io::Result<Self> {
         let port = match port {
             Some(port) => port,
             None => TcpListener::bind((address, 0))?.local_addr()?.port(),
@@ -81,7 +86,8 @@ impl Target {
         self.child.id()
     }
 
-    /// Kills the target (SIGKILL), as a crash of the storage. The bytes stay, reservations are gone.
+    /// Kills the target (SIGKILL), as a crash of the storage. The bytes stay, reservations are
+    /// gone.
     ///
     /// # Errors
     ///
@@ -117,7 +123,10 @@ impl Target {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        Err(io::Error::other(format!("tgtadm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+        Err(io::Error::other(format!(
+            "tgtadm {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )))
     }
 
     fn configure(&mut self) -> io::Result<()> {
@@ -128,17 +137,37 @@ impl Target {
                 return Err(error);
             }
             if let Some(status) = self.child.try_wait()? {
-                let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-                return Err(io::Error::other(format!("tgtd ended at once ({status}): {}", log.trim())));
+                let log =
+                    std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+                return Err(io::Error::other(format!(
+                    "tgtd ended at once ({status}): {}",
+                    log.trim()
+                )));
             }
             if Instant::now() > end {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("tgtd is not ready: {error}")));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("tgtd is not ready: {error}"),
+                ));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         let file = self.backing_file().display().to_string();
         self.admin(&["--op", "new", "--mode", "target", "-t", "1", "-T", NAME])?;
-        self.admin(&["--op", "new", "--mode", "logicalunit", "-t", "1", "-l", "1", "-b", &file, "--bstype", "rdwr"])?;
+        self.admin(&[
+            "--op",
+            "new",
+            "--mode",
+            "logicalunit",
+            "-t",
+            "1",
+            "-l",
+            "1",
+            "-b",
+            &file,
+            "--bstype",
+            "rdwr",
+        ])?;
         self.admin(&["--op", "bind", "--mode", "target", "-t", "1", "-I", "ALL"])?;
         while TcpStream::connect_timeout(&self.address, READY_MAX).is_err() {
             if Instant::now() > end {
@@ -172,9 +201,10 @@ fn launch(directory: &Path, address: SocketAddr) -> io::Result<Child> {
 
 fn missing(program: &str, error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::NotFound => {
-            io::Error::new(io::ErrorKind::NotFound, format!("{program} is not installed: {INSTALL}"))
-        }
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{program} is not installed: {INSTALL}"),
+        ),
         _ => error,
     }
 }

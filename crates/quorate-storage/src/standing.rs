@@ -1,21 +1,27 @@
 //! What this handle believes of its own registration, and what it lets pass. Pure.
 //!
-//!     Never --registered--> Registered --path lost--> Lost --the device still knows us / reclaimed--> Registered
-//!                            |                         |
-//!                            +-- refused, unregistered, cleared; reclaim failed --> Gone --registered--> Registered
+//!     Never --registered--> Registered --path lost--> Lost
+//!                            |  ^  ^                   |  |
+//!                            |  |  +---- reclaimed, ---+  |
+//!                            |  |     or known still      |
+//!                            |  +-- registered -- Gone <--+ reclaim failed
+//!                            +-- refused, unregistered, cleared --^
 //!
-//! Why it exists: the device judges a write by the nexus that brings it, and after a reconnect that is another one. If
-//! the reservation is gone by then (released by its next owner, or lost with a target that restarted), the device would
-//! let a stale write pass. So the handle itself holds back what was written under a registration that it lost.
+//! Why it exists: the device judges a write by the nexus that brings it, and after a reconnect that
+//! is another one. If the reservation is gone by then (released by its next owner, or lost with a
+//! target that restarted), the device would let a stale write pass. So the handle itself holds back
+//! what was written under a registration that it lost. A handle of the `file` driver has no path to
+//! lose; the rest is the same.
 
-use crate::ReservationKey;
+use crate::{LunError, ReservationKey};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Never registered: the device judges each write.
     Never,
     Registered(ReservationKey),
     /// The nexus that was registered is gone.
+    #[cfg_attr(not(quorate_libiscsi), expect(dead_code, reason = "no driver has a path to lose"))]
     Lost(ReservationKey),
     /// The registration was given up, or the device refused a write.
     Gone {
@@ -25,7 +31,7 @@ pub(super) enum Standing {
 
 /// What to do with a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(crate) enum Gate {
     Pass,
     Wait,
     Refuse,
@@ -33,15 +39,17 @@ pub(super) enum Gate {
 
 /// What a command of ours did to the registration, if the device carried it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
+    #[cfg(quorate_libiscsi)]
     None,
     Registered(ReservationKey),
+    #[cfg(quorate_libiscsi)]
     Reclaimed(ReservationKey),
     Unregistered,
 }
 
 impl Standing {
-    pub(super) fn gate(self) -> Gate {
+    pub(crate) fn gate(self) -> Gate {
         match self {
             Self::Never | Self::Registered(_) => Gate::Pass,
             Self::Lost(_) => Gate::Wait,
@@ -49,7 +57,18 @@ impl Standing {
         }
     }
 
-    pub(super) fn on_path_lost(self) -> Self {
+    /// What a refused writer is told.
+    pub(crate) fn refusal(self) -> LunError {
+        match self {
+            Self::Gone { refused: true } => LunError::ReservationConflict,
+            Self::Gone { refused: false } | Self::Never | Self::Registered(_) | Self::Lost(_) => {
+                LunError::NotRegistered
+            }
+        }
+    }
+
+    #[cfg(quorate_libiscsi)]
+    pub(crate) fn on_path_lost(self) -> Self {
         match self {
             Self::Registered(key) | Self::Lost(key) => Self::Lost(key),
             Self::Never | Self::Gone { .. } => self,
@@ -57,23 +76,26 @@ impl Standing {
     }
 
     /// The device refused a write that was sent under this standing.
-    pub(super) fn on_refused(self) -> Self {
+    pub(crate) fn on_refused(self) -> Self {
         match self {
             Self::Never => Self::Never,
             Self::Registered(_) | Self::Lost(_) | Self::Gone { .. } => Self::Gone { refused: true },
         }
     }
 
-    pub(super) fn on_effect(self, effect: Effect) -> Self {
+    pub(crate) fn on_effect(self, effect: Effect) -> Self {
         match effect {
+            #[cfg(quorate_libiscsi)]
             Effect::None => self,
-            Effect::Registered(key) | Effect::Reclaimed(key) => Self::Registered(key),
+            Effect::Registered(key) => Self::Registered(key),
+            #[cfg(quorate_libiscsi)]
+            Effect::Reclaimed(key) => Self::Registered(key),
             Effect::Unregistered => Self::Gone { refused: false },
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, quorate_libiscsi))]
 mod tests {
     use super::*;
 
