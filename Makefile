@@ -53,7 +53,7 @@ clippy: ## lints, in every crate and every test
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 docs: ## the documentation of every public item
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 unit: ## every Rust test but those of make e2e
 	cargo nextest run --locked --profile ci

@@ -31,8 +31,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
 
 /// Words of other systems for which we have our own.
-const FOREIGN_WORDS: &str = "arbiter ballot evict evicted follower leader leadership master qdevice \
-                             relocate slave stonith switchover tiebreaker";
+const FOREIGN_WORDS: &str = "arbiter ballot evict evicted follower leader leadership master \
+                             qdevice relocate slave stonith switchover tiebreaker";
 /// Where they are at home: Raft's in its module, the world's in what drives the world.
 const FOREIGN_ROOMS: [&str; 3] =
     ["crates/quorate-core/src/consensus", "crates/quorate-storage/", "crates/quorate/src/drivers/"];

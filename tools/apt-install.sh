@@ -25,8 +25,11 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 options=(--no-install-recommends -o "DPkg::Lock::Timeout=300")
-plan() { apt-get install --simulate "${options[@]}" "${packages[@]}" >"$scratch/plan" 2>&1; }
-removed() { sed -n 's/^Remv \([^ ]*\).*/\1/p' "$scratch/plan" | tr '\n' ' '; }
+# Whether all of it can be installed and nothing has to go for it.
+plan_fits() {
+    apt-get install --simulate "${options[@]}" "${packages[@]}" >"$scratch/plan" 2>&1 &&
+        ! grep -q '^Remv' "$scratch/plan"
+}
 
 # A machine with a package from backports cannot take its stock relatives: stock qemu-system-x86
 # removes a newer qemu-utils. There we take the new packages from backports too, through a list of
@@ -36,7 +39,8 @@ look_in_backports() {
     release=$(. /etc/os-release && echo "${ID:-} ${VERSION_CODENAME:-}")
     [ "${release% *}" = debian ] || return 1
     mkdir -p "$scratch/sources" "$scratch/lists/partial"
-    cp /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources "$scratch/sources" 2>/dev/null || true
+    find /etc/apt/sources.list.d -name '*.list' -o -name '*.sources' |
+        xargs --no-run-if-empty cp --target-directory "$scratch/sources"
     cat >"$scratch/sources/backports.sources" <<EOF
 Types: deb
 URIs: http://deb.debian.org/debian
@@ -49,15 +53,14 @@ EOF
     options+=(--target-release "${release#* }-backports")
 }
 
-if ! plan; then
-    echo "apt-install: apt-get update, because apt does not know: ${packages[*]}"
-    apt-get update -qq
-    plan || { cat "$scratch/plan" >&2 && refuse "apt cannot install: ${packages[*]}"; }
+if ! plan_fits; then
+    echo "apt-install: apt-get update, to see whether newer lists help"
+    apt-get update -qq || true
 fi
-if [ -n "$(removed)" ]; then
-    echo "apt-install: looking in backports, because the stock packages would remove: $(removed)"
-    look_in_backports && plan || refuse "backports cannot be reached; nothing was changed"
-    [ -z "$(removed)" ] || refuse "this would remove: $(removed); nothing was changed"
+if ! plan_fits; then
+    echo "apt-install: looking in backports, because the stock packages do not fit what is here"
+    look_in_backports || refuse "backports cannot be reached; nothing was changed"
+    plan_fits || { cat "$scratch/plan" >&2 && refuse "nothing was changed: see the plan above"; }
 fi
 
 if [ ! -e "$policy" ]; then

@@ -54,7 +54,8 @@ debian_packages() {
     need "runs scripts" python3 has python3
     [ "$purpose" = test ] || return 0
     need "compiles the header as C++" g++ has g++
-    need "makes a fresh environment for the Python tests" python3-venv python3 -c 'import ensurepip, venv'
+    need "a fresh environment for the Python tests" python3-venv \
+        python3 -c 'import ensurepip, venv'
 }
 
 install_debian_packages() {
@@ -78,8 +79,11 @@ check_rust() {
     have=$(cargo --version | cut -d ' ' -f 2)
     is_at_least "$have" "$rust_min" || cannot "cargo $have is older than $rust_min: $remedy"
     [ "$purpose" = test ] || return 0
-    cargo fmt --version >/dev/null 2>&1 || cannot "cargo fmt is missing: rustup component add rustfmt"
-    cargo clippy --version >/dev/null 2>&1 || cannot "clippy is missing: rustup component add clippy"
+    local component
+    for component in rustfmt clippy; do
+        cargo "${component#rust}" --version >/dev/null 2>&1 ||
+            cannot "$component is missing: rustup component add $component"
+    done
 }
 
 # cargo_tool NAME OLDEST VERSION: unoptimised, because building it takes longer than running it.

@@ -11,9 +11,11 @@ rm -rf "$logs" && mkdir -p "$logs"
 
 # The summaries of nextest, of libtest, of pytest and of our own scripts ("3 passed, 0 failed").
 count() { # count passed|failed
-    cat "$logs"/*.log | sed 's/\x1b\[[0-9;]*m//g' |
-        grep -E '^ *Summary \[|^test result: |^=+ .* in [0-9.]+s|^[0-9]+ (passed|failed)' |
-        grep -oE "[0-9]+ (\([^)]*\) )?$1" | awk '{ sum += $1 } END { print sum + 0 }'
+    sed 's/\x1b\[[0-9;]*m//g' "$logs"/*.log | awk -v word="$1" '
+        /^ *Summary \[|^test result: |^=+ .* in [0-9.]+s|^[0-9]+ (passed|failed)/ {
+            for (i = 2; i <= NF; i++) if ($i ~ "^" word "[,;]?$") sum += $(i - 1)
+        }
+        END { print sum + 0 }'
 }
 
 for step in "$@"; do
@@ -29,4 +31,5 @@ for step in "$@"; do
     fi
     printf '==== %s: %d s\n' "$step" $((SECONDS - start))
 done
-printf '\n==== all of it: %d s\n%d passed, %d failed\n' "$SECONDS" "$(count passed)" "$(count failed)"
+printf '\n==== all of it: %d s\n' "$SECONDS"
+printf '%d passed, %d failed\n' "$(count passed)" "$(count failed)"
