@@ -1,7 +1,9 @@
 //! How a LUN is shared out: the guest's part in front, our reserved tail behind it. Pure.
 //!
-//!     0                      guest_bytes          beat_offset          size
-//!     | the guest's disk     | saved state        | beats (64 KiB)     |
+//! ```text
+//! 0                      guest_bytes          beat_offset          size
+//! | the guest's disk     | saved state        | beats (64 KiB)     |
+//! ```
 
 use crate::{Capabilities, LunError, SaveArea};
 

@@ -1,8 +1,10 @@
 //! The saved state of a guest in the tail of its LUN. Owns its form; says nothing about who may use
 //! it.
 //!
-//!     offset           offset + 4096
-//!     | header block   | payload ...
+//! ```text
+//! offset           offset + 4096
+//! | header block   | payload ...
+//! ```
 //!
 //! Written in this order: header away, flush; payload, flush; header, flush. So a header that
 //! stands vouches for its payload, and a crash at any point leaves the whole state or none. The

@@ -1,11 +1,13 @@
 //! What this handle believes of its own registration, and what it lets pass. Pure.
 //!
-//!     Never --registered--> Registered --path lost--> Lost
-//!                            |  ^  ^                   |  |
-//!                            |  |  +---- reclaimed, ---+  |
-//!                            |  |     or known still      |
-//!                            |  +-- registered -- Gone <--+ reclaim failed
-//!                            +-- refused, unregistered, cleared --^
+//! ```text
+//! Never --registered--> Registered --path lost--> Lost
+//!                        |  ^  ^                   |  |
+//!                        |  |  +---- reclaimed, ---+  |
+//!                        |  |     or known still      |
+//!                        |  +-- registered -- Gone <--+ reclaim failed
+//!                        +-- refused, unregistered, cleared --^
+//! ```
 //!
 //! Why it exists: the device judges a write by the nexus that brings it, and after a reconnect that
 //! is another one. If the reservation is gone by then (released by its next owner, or lost with a

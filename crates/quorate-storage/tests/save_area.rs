@@ -20,7 +20,7 @@ const ID: SaveId = SaveId { epoch: 7, token: 0xfeed };
 /// What a disk was told, one block at a time.
 #[derive(Debug, Clone)]
 enum Step {
-    Block(usize, [u8; BLOCK]),
+    Block(usize, Vec<u8>),
     Flush,
 }
 
@@ -57,12 +57,10 @@ impl Lun for Disk {
         Ok(())
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError> {
-        assert!(offset as usize % BLOCK == 0 && data.len() % BLOCK == 0);
+        assert!((offset as usize).is_multiple_of(BLOCK) && data.len().is_multiple_of(BLOCK));
         self.bytes.lock()[offset as usize..][..data.len()].copy_from_slice(data);
         for (index, block) in data.chunks(BLOCK).enumerate() {
-            self.steps
-                .lock()
-                .push(Step::Block(offset as usize / BLOCK + index, block.try_into().unwrap()));
+            self.steps.lock().push(Step::Block(offset as usize / BLOCK + index, block.to_vec()));
         }
         Ok(())
     }

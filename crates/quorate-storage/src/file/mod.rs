@@ -1,9 +1,11 @@
 //! A LUN as a directory on shared storage: the cooperative driver, which needs no SCSI.
 //!
-//!     DIR/data            the image, if a size was given
-//!     DIR/reservations    who is registered, who holds it; replaced by rename, with a checksum
-//!     DIR/lock, DIR/gate  see `lock`
-//!     DIR/beats/          storage heartbeats, one file for each node: see `beat`
+//! ```text
+//! DIR/data            the image, if a size was given
+//! DIR/reservations    who is registered, who holds it; replaced by rename, with a checksum
+//! DIR/lock, DIR/gate  see `lock`
+//! DIR/beats/          storage heartbeats, one file for each node: see `beat`
+//! ```
 //!
 //! Every write through this driver looks at the reservations under a shared lock, and every change
 //! of them takes the lock alone: so a preempt returns only when the victim's writes under way have

@@ -4,9 +4,11 @@
 //! QEMU's own initiator would be another nexus, which cannot write; it reaches this one through
 //! `nbd`.
 //!
-//!     callers --requests--> worker thread --libiscsi--> target
-//!       ^                        |
-//!       +------ answers ---------+---- events (refused, path lost, path back)
+//! ```text
+//! callers --requests--> worker thread --libiscsi--> target
+//!   ^                        |
+//!   +------ answers ---------+---- events (refused, path lost, path back)
+//! ```
 //!
 //! Without libiscsi at build time the same names exist and `IscsiLun::open` says what to install.
 

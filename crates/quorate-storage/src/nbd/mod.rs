@@ -1,6 +1,8 @@
 //! A LUN's range as an NBD server on a Unix socket: how a guest writes through our nexus.
 //!
-//!     QEMU --socket--> reader thread --queue--> workers --> Lun
+//! ```text
+//! QEMU --socket--> reader thread --queue--> workers --> Lun
+//! ```
 //!
 //! Owns its threads and its socket. Several requests are under way at once; NBD promises no order
 //! among them. Trim and write-zeroes are not offered.
