@@ -617,13 +617,15 @@ fn a_stream_that_falls_silent_is_opened_again_by_another_network() {
     let relay = Relay::to(two.address());
     let mut as_peer = two.as_peer();
     as_peer.addresses[0].address = relay.address;
-    one.net.handle().update_peers(vec![as_peer]).unwrap();
+    let first_only = PeerConfig { id: 2, addresses: as_peer.addresses[..1].to_vec() };
+    one.net.handle().update_peers(vec![first_only]).unwrap();
     let path_of = |event: &NetEvent| match event {
         NetEvent::StreamOpened { path, .. } => Some(*path),
         _ => None,
     };
     assert_eq!(one.until(path_of), 0);
     assert_eq!(two.until(path_of), 0);
+    one.net.handle().update_peers(vec![as_peer]).unwrap();
     one.say(2, "by the first");
     assert_eq!(two.until_message(1), b"by the first");
     let start = Instant::now();
