@@ -225,7 +225,7 @@ read_counter:
 9:      stc
         ret
 
-# ---- the nonce: 64 bits from the jitter of the clock, the time of day, and the processor's own -------
+# ---- the nonce: 64 bits from the jitter of the clock and the time of day ----------------------------
 
 draw_nonce:
         mov     esi, 0x811c9dc5
@@ -245,19 +245,7 @@ draw_nonce:
         rdtsc
         call    mix
         loop    2b
-        mov     eax, 1
-        push    esi
-        push    edi
-        cpuid
-        pop     edi
-        pop     esi
-        bt      ecx, 30                         # rdrand, where the processor has it
-        jnc     3f
-        rdrand  ebx
-        rdrand  eax
-        call    mix
-        call    mix
-3:      mov     [nonce], esi
+        mov     [nonce], esi
         mov     [nonce + 4], edi
         ret
 

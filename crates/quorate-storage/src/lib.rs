@@ -1,1 +1,26 @@
 //! LUN drivers of quorate: the only unsafe code outside bindings/.
+
+mod beat;
+pub mod child;
+mod error;
+mod event;
+mod file;
+mod iscsi;
+pub mod layout;
+mod lun;
+mod nbd;
+mod save_area;
+mod standing;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod time;
+
+pub use beat::{BEAT_BLOCK, Beat, FileBeats, read_beat, write_beat};
+pub use error::LunError;
+pub use event::{EventQueue, LunEvent};
+pub use file::{FileLun, FileOptions};
+pub use iscsi::{IscsiLun, IscsiOptions};
+pub use layout::Layout;
+pub use lun::{Capabilities, Lun, ReservationKey, ReservationType, Reservations, Strength};
+pub use nbd::{NbdOptions, NbdServer, WriteHook, WriteRecord};
+pub use save_area::{SaveArea, SaveHeader, SaveId, SaveReader};

@@ -1,0 +1,71 @@
+# The front door. What stands behind it are the ecosystem's own commands, so each also runs alone.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What tools/setup.sh installs, before what the machine has.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+# In the order in which they run: what fails soonest comes first.
+steps := setup fmt deny clippy docs unit doctests c python e2e
+
+.PHONY: help demo test fix bench demo-setup tidy $(steps)
+
+help: ## this list
+	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+##@ The two commands
+
+demo: demo-setup ## three hosts, one LUN, one guest: watch it survive
+	cargo run --quiet --release --locked -p quorate-cli -- demo
+
+test: ## everything below, in order; it changes nothing in the tree
+	@tools/test.sh $(steps)
+
+##@ Every day
+
+fix: ## formats, mends what clippy can mend, writes include/quorate.h anew
+	cargo fmt
+	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+	UPDATE=1 cargo test --quiet -p quorate-c
+
+bench: ## measures speed, as ratios within one run
+	cargo bench --locked -p quorate-benches
+
+tidy: ## the rules that no compiler knows (part of unit)
+	cargo nextest run --locked -p quorate-tests --test tidy
+
+##@ The steps of make test
+
+setup: ## installs what is missing here
+	@tools/setup.sh test
+
+demo-setup:
+	@tools/setup.sh demo
+
+fmt: ## the format of the Rust code
+	cargo fmt --check
+
+deny: ## licences, sources and known faults of dependencies
+	@tools/deny.sh
+
+clippy: ## lints, in every crate and every test
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## the documentation of every public item
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+unit: ## every Rust test but those of make e2e
+	cargo nextest run --locked --profile ci
+
+doctests: ## the examples in the documentation
+	cargo test --locked --doc
+
+c: ## the C programs: C11 and C++17, under the address sanitizer
+	@tools/run-if-there.sh tests/c/run.sh
+
+python: ## the Python package, from a wheel in a fresh environment
+	@tools/run-if-there.sh tests/python/run.sh
+
+e2e: ## the story of the demo, on real parts, with its assertions
+	@tools/run-if-there.sh tests/e2e/run.sh

@@ -1,0 +1,4 @@
+//! The `quorate` command, and the laboratory in which its demo and the end-to-end tests run.
+
+pub mod control;
+pub mod lab;

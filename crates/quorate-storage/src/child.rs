@@ -1,0 +1,66 @@
+//! Child processes that die with their parent and do not hear the terminal's Ctrl-C.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+/// Starts `command` so that the kernel kills it (SIGKILL) when the *thread* that called this ends,
+/// however it ends.
+///
+/// Linux ties the death signal to the thread, not to the process: a child that was started from a
+/// short-lived thread dies with it. So spawn from a thread that outlives the child. The child is
+/// the leader of a session and a process group of its own: Ctrl-C in a terminal does not reach it,
+/// and `kill(-pid)` reaches what it started in turn. What it starts does *not* inherit the death
+/// signal, nor does a set-uid program keep it.
+///
+/// # Errors
+///
+/// As `Command::spawn`; also when the parent died in the very moment of the start.
+pub fn spawn_dying_with_parent(command: &mut Command) -> io::Result<Child> {
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::setsid()?;
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // The parent may have died before the signal was armed; then nobody would send it.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec `prepare` makes system calls only: no allocation, no lock.
+    unsafe { command.pre_exec(prepare) };
+    command.spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_child_dies_with_the_thread_that_started_it_and_leads_its_own_group() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let child =
+                spawn_dying_with_parent(Command::new("sleep").arg("600").stdin(Stdio::null()))
+                    .unwrap();
+            let pid = rustix::process::Pid::from_child(&child);
+            assert_eq!(rustix::process::getpgid(Some(pid)).unwrap(), pid);
+            assert_eq!(rustix::process::getsid(Some(pid)).unwrap(), pid);
+            send.send(child).unwrap();
+        });
+        thread.join().unwrap();
+        let mut child = receive.recv().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < end, "the child lives on"),
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    }
+}

@@ -1,0 +1,426 @@
+//! The handle: puts each call into SCSI words, hands it to the worker, waits for the answer.
+
+use std::ffi::CString;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::event::EventfdFlags;
+
+use super::IscsiOptions;
+use super::request::{Class, Failure, Inbox, Request, Shared};
+use super::scsi::{self, Cdb, ReserveOut};
+use super::session::{Command, Transfer};
+use super::url::Url;
+use super::worker::{State, Worker};
+use crate::lun::check_range;
+use crate::standing::Effect;
+use crate::{Capabilities, EventQueue, Lun, LunError, ReservationKey, Reservations, Strength};
+
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+/// Longest transfer of one command in bytes, unless the device asks for less.
+const TRANSFER_MAX: u32 = 1 << 20;
+/// How much longer than its deadline a call waits for the worker, which may be resolving a name.
+const GRACE: Duration = Duration::from_millis(500);
+/// Room for 8191 keys, the most that one READ KEYS can bring.
+const KEYS_LENGTH: u16 = 65_528;
+/// How often READ KEYS and READ RESERVATION may see different generations in a row.
+const READS_MAX: u32 = 16;
+const VENDOR_LIO: &str = "LIO-ORG";
+const INVALID_OPERATION_CODE: u16 = 0x2000;
+
+/// A LUN behind iSCSI. See the module for how it is put together.
+pub struct IscsiLun {
+    url: Url,
+    timeout: Duration,
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
+    capabilities: Capabilities,
+    transfer_max: u32,
+}
+
+impl fmt::Debug for IscsiLun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IscsiLun").field(&self.url).finish()
+    }
+}
+
+impl IscsiLun {
+    /// Logs in and finds out what the LUN is and can do. Registers nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` for a bad address, an unknown target or LUN; `Denied` when the target does not let
+    /// us in; `PathLost` when it cannot be reached; `Unsupported` when the LUN has no persistent
+    /// reservations, not our type of them, or is no disk.
+    pub fn open(options: IscsiOptions) -> Result<Self, LunError> {
+        let url = Url::parse(&options.url)?;
+        if options.timeout < TIMEOUT_MIN {
+            let timeout = options.timeout;
+            return Err(LunError::misuse(format!(
+                "time-out {timeout:?} must be at least {TIMEOUT_MIN:?}"
+            )));
+        }
+        let initiator = CString::new(options.initiator.as_str())
+            .ok()
+            .filter(|name| (1..=223).contains(&name.as_bytes().len()))
+            .ok_or_else(|| {
+                LunError::misuse("the initiator name must have 1 to 223 bytes and no NUL")
+            })?;
+        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| LunError::io("eventfd", &error.into()))?;
+        let events = Arc::new(EventQueue::new().map_err(|error| LunError::io("eventfd", &error))?);
+        let shared = Arc::new(Shared { inbox: Mutex::new(Inbox::default()), wake, events });
+        let (place, shared_too) = (url.clone(), Arc::clone(&shared));
+        let (isid, timeout) = (fold(&options.nexus), options.timeout);
+        let worker = std::thread::Builder::new()
+            .name("quorate-lun".to_owned())
+            // Made there, because it never leaves that thread.
+            .spawn(move || {
+                Worker {
+                    url: place,
+                    initiator,
+                    isid,
+                    timeout,
+                    shared: shared_too,
+                    state: State::new(),
+                }
+                .run()
+            })
+            .map_err(|error| LunError::io("starting the LUN's thread", &error))?;
+        let mut lun = Self {
+            url,
+            timeout: options.timeout,
+            shared,
+            worker: Some(worker),
+            capabilities: Capabilities {
+                strength: Strength::Enforced,
+                size_bytes: 0,
+                block_bytes: 512,
+                preempt_and_abort: false,
+                aptpl: false,
+                discard_safe: false,
+            },
+            transfer_max: TRANSFER_MAX,
+        };
+        lun.probe()?;
+        Ok(lun)
+    }
+
+    fn probe(&mut self) -> Result<(), LunError> {
+        let (kind, vendor) =
+            scsi::parse_inquiry(&self.query("INQUIRY", scsi::inquiry(None, 96), 96)?)?;
+        self.read_keys()?;
+        if kind != 0 {
+            return Err(LunError::Unsupported {
+                what: format!("the LUN is no disk but a device of type {kind:#04x}"),
+            });
+        }
+        let report = scsi::reserve_in(scsi::REPORT_CAPABILITIES, 8);
+        if let Some(answer) = self.query_optional("REPORT CAPABILITIES", report, 8)? {
+            let (aptpl, our_type) = scsi::parse_report_capabilities(&answer)?;
+            if !our_type {
+                let what = "the LUN has no reservations of type write exclusive, registrants only"
+                    .to_owned();
+                return Err(LunError::Unsupported { what });
+            }
+            self.capabilities.aptpl = aptpl;
+        }
+        let capacity = self.query("READ CAPACITY", scsi::read_capacity(32), 32)?;
+        let (size_bytes, block_bytes) = scsi::parse_read_capacity(&capacity)?;
+        self.capabilities.size_bytes = size_bytes;
+        self.capabilities.block_bytes = block_bytes;
+        // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count
+        // as the latter.
+        self.capabilities.discard_safe = vendor == VENDOR_LIO;
+        let limits = self.query_optional("block limits", scsi::inquiry(Some(0xb0), 64), 64)?;
+        let blocks_max =
+            limits.and_then(|page| page.get(8..12)?.try_into().ok()).map_or(0, u32::from_be_bytes);
+        if blocks_max != 0 {
+            self.transfer_max = blocks_max.saturating_mul(block_bytes).min(TRANSFER_MAX);
+        }
+        self.probe_abort()
+    }
+
+    /// Finds out whether the device has PREEMPT AND ABORT, by one that must end in a conflict:
+    /// nobody is registered under this key. Asking for the list of supported commands will not do:
+    /// tgt 1.0 lists it and then refuses it.
+    fn probe_abort(&mut self) -> Result<(), LunError> {
+        let action = ReserveOut::PreemptAndAbort;
+        let has_it = match self.try_reserve_out(action, u64::MAX, u64::MAX, Effect::None) {
+            Ok(()) | Err(Failure::Error(LunError::ReservationConflict)) => true,
+            Err(Failure::Check(_)) => false,
+            Err(failure) => return Err(explain(verb(action), failure)),
+        };
+        self.capabilities.preempt_and_abort = has_it;
+        Ok(())
+    }
+
+    /// Hands a command to the worker and waits for its end, or for the time-out.
+    fn call(
+        &self,
+        what: &'static str,
+        command: Command,
+        class: Class,
+        effect: Effect,
+    ) -> Result<Command, Failure> {
+        let (reply, answer) = mpsc::channel();
+        let request = Request {
+            what,
+            command: Some(command),
+            class,
+            effect,
+            deadline: Instant::now() + self.timeout,
+            reply: Some(reply),
+            attentions: 0,
+            not_before: None,
+            era: 0,
+        };
+        self.shared.inbox.lock().requests.push_back(request);
+        ring(&self.shared);
+        match answer.recv_timeout(self.timeout + GRACE) {
+            Ok(result) => result,
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::Error(LunError::TimedOut {
+                what: what.to_owned(),
+                after: self.timeout,
+            })),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Error(LunError::PathLost {
+                why: "the LUN's thread has ended".to_owned(),
+            })),
+        }
+    }
+
+    fn query(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, LunError> {
+        self.fetch(what, cdb, length).map_err(|failure| explain(what, failure))
+    }
+
+    /// As `query`; `None` where the device does not know the command.
+    fn query_optional(
+        &self,
+        what: &'static str,
+        cdb: Cdb,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, LunError> {
+        match self.fetch(what, cdb, length) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Failure::Check(sense)) if sense.is_illegal_request() => Ok(None),
+            Err(failure) => Err(explain(what, failure)),
+        }
+    }
+
+    fn fetch(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, Failure> {
+        let command = Command::Scsi(cdb, Transfer::In(vec![0; length]));
+        match self.call(what, command, Class::Query, Effect::None)? {
+            Command::Scsi(_, Transfer::In(answer)) => Ok(answer),
+            Command::Scsi(_, Transfer::None | Transfer::Out(_)) | Command::Reset => Ok(Vec::new()),
+        }
+    }
+
+    fn reserve_out(
+        &self,
+        action: ReserveOut,
+        key: u64,
+        action_key: u64,
+        effect: Effect,
+    ) -> Result<(), LunError> {
+        self.try_reserve_out(action, key, action_key, effect)
+            .map_err(|failure| explain(verb(action), failure))
+    }
+
+    fn try_reserve_out(
+        &self,
+        action: ReserveOut,
+        key: u64,
+        action_key: u64,
+        effect: Effect,
+    ) -> Result<(), Failure> {
+        let registers = matches!(action, ReserveOut::Register | ReserveOut::RegisterAndIgnore);
+        let aptpl = registers && self.capabilities.aptpl;
+        let list = scsi::reserve_out_parameters(key, action_key, aptpl);
+        let command = Command::Scsi(scsi::reserve_out(action), Transfer::Out(list));
+        self.call(verb(action), command, Class::Reserve, effect).map(drop)
+    }
+
+    fn read_keys_once(&self) -> Result<Option<Reservations>, LunError> {
+        let length = KEYS_LENGTH;
+        let keys =
+            self.query("READ KEYS", scsi::reserve_in(scsi::READ_KEYS, length), length.into())?;
+        let Some(keys) = scsi::parse_keys(&keys)? else {
+            return Err(LunError::device("more than 8190 keys are registered"));
+        };
+        let holder =
+            self.query("READ RESERVATION", scsi::reserve_in(scsi::READ_RESERVATION, 24), 24)?;
+        Ok(scsi::join(keys, scsi::parse_reservation(&holder)?))
+    }
+
+    /// The block address, and how many bytes fit into one command.
+    fn chunk(&self) -> usize {
+        let block = self.capabilities.block_bytes;
+        (self.transfer_max / block).max(1) as usize * block as usize
+    }
+
+    fn address(&self, offset: u64, length: usize) -> (u64, u32) {
+        let block = u64::from(self.capabilities.block_bytes);
+        // At most TRANSFER_MAX bytes, so the count fits.
+        (offset / block, (length as u64 / block) as u32)
+    }
+}
+
+impl Lun for IscsiLun {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn register(&self, key: ReservationKey) -> Result<(), LunError> {
+        let key = key.checked()?;
+        self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::Registered(key))
+    }
+
+    fn unregister(&self) -> Result<(), LunError> {
+        self.reserve_out(ReserveOut::RegisterAndIgnore, 0, 0, Effect::Unregistered)
+    }
+
+    fn reclaim(&self, key: ReservationKey) -> Result<(), LunError> {
+        let key = key.checked()?;
+        // The gate for writes stays shut until the last step has succeeded.
+        self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::None)?;
+        if self.read_keys()?.is_held_by(key) {
+            match self.reserve_out(ReserveOut::Preempt, key.0, key.0, Effect::Reclaimed(key)) {
+                Err(LunError::ReservationConflict) => {}
+                result => return result,
+            }
+        }
+        self.unregister()?;
+        Err(LunError::ReservationConflict)
+    }
+
+    fn read_keys(&self) -> Result<Reservations, LunError> {
+        for _ in 0..READS_MAX {
+            if let Some(reservations) = self.read_keys_once()? {
+                return Ok(reservations);
+            }
+        }
+        Err(LunError::device("the reservations of the LUN change without end"))
+    }
+
+    fn reserve(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.reserve_out(ReserveOut::Reserve, key.checked()?.0, 0, Effect::None)
+    }
+
+    fn release(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.reserve_out(ReserveOut::Release, key.checked()?.0, 0, Effect::None)
+    }
+
+    fn preempt(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError> {
+        self.reserve_out(ReserveOut::Preempt, own.checked()?.0, victim.checked()?.0, Effect::None)
+    }
+
+    fn preempt_and_abort(
+        &self,
+        own: ReservationKey,
+        victim: ReservationKey,
+    ) -> Result<(), LunError> {
+        let (own, victim) = (own.checked()?, victim.checked()?);
+        if self.capabilities.preempt_and_abort {
+            return self.reserve_out(ReserveOut::PreemptAndAbort, own.0, victim.0, Effect::None);
+        }
+        self.preempt(own, victim)?;
+        let what = "LOGICAL UNIT RESET";
+        self.call(what, Command::Reset, Class::Reserve, Effect::None)
+            .map(drop)
+            .map_err(|failure| explain(what, failure))
+    }
+
+    fn clear(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.reserve_out(ReserveOut::Clear, key.checked()?.0, 0, Effect::Unregistered)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), LunError> {
+        check_range(&self.capabilities, offset, buffer.len())?;
+        let mut at = offset;
+        for part in buffer.chunks_mut(self.chunk()) {
+            let (address, blocks) = self.address(at, part.len());
+            part.copy_from_slice(&self.query("READ", scsi::read(address, blocks), part.len())?);
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError> {
+        check_range(&self.capabilities, offset, data.len())?;
+        let mut at = offset;
+        for part in data.chunks(self.chunk()) {
+            let (address, blocks) = self.address(at, part.len());
+            let command = Command::Scsi(scsi::write(address, blocks), Transfer::Out(part.to_vec()));
+            self.call("WRITE", command, Class::Write, Effect::None)
+                .map_err(|failure| explain("WRITE", failure))?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), LunError> {
+        let command = Command::Scsi(scsi::synchronize_cache(), Transfer::None);
+        match self.call("SYNCHRONIZE CACHE", command, Class::Write, Effect::None) {
+            Ok(_) => Ok(()),
+            // A device without a cache need not know the command.
+            Err(Failure::Check(sense))
+                if sense.is_illegal_request() && sense.code == INVALID_OPERATION_CODE =>
+            {
+                Ok(())
+            }
+            Err(failure) => Err(explain("SYNCHRONIZE CACHE", failure)),
+        }
+    }
+
+    fn events(&self) -> Arc<EventQueue> {
+        Arc::clone(&self.shared.events)
+    }
+}
+
+impl Drop for IscsiLun {
+    /// Closes the session. The registration is left as it is, as after a crash.
+    fn drop(&mut self) {
+        self.shared.inbox.lock().stop = true;
+        ring(&self.shared);
+        if let Some(worker) = self.worker.take() {
+            // A worker that panicked has nothing left to stop.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn ring(shared: &Shared) {
+    // Only a full counter can fail, and then the bell rings already.
+    let _ = rustix::io::write(&shared.wake, &1_u64.to_ne_bytes());
+}
+
+fn verb(action: ReserveOut) -> &'static str {
+    match action {
+        ReserveOut::Register => "REGISTER",
+        ReserveOut::RegisterAndIgnore => "REGISTER AND IGNORE EXISTING KEY",
+        ReserveOut::Reserve => "RESERVE",
+        ReserveOut::Release => "RELEASE",
+        ReserveOut::Clear => "CLEAR",
+        ReserveOut::Preempt => "PREEMPT",
+        ReserveOut::PreemptAndAbort => "PREEMPT AND ABORT",
+    }
+}
+
+fn explain(what: &str, failure: Failure) -> LunError {
+    match failure {
+        Failure::Check(sense) => sense.error(what),
+        Failure::Error(error) => error,
+    }
+}
+
+/// FNV-1a, folded to the 40 bits that an ISID of the random kind has.
+fn fold(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 40)) & 0xff_ffff_ffff
+}

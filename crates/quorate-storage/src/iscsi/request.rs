@@ -1,0 +1,70 @@
+//! What a caller hands to the worker, and where.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::scsi;
+use super::session::Command;
+use crate::standing::Effect;
+use crate::{EventQueue, LunError};
+
+/// How a command may be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Harmless on any nexus.
+    Query,
+    /// Changes bytes: needs the registration.
+    Write,
+    /// Changes reservations: never sent twice on different nexus. Resets, too.
+    Reserve,
+}
+
+/// A command on its way, with the one who waits for it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) what: &'static str,
+    pub(super) command: Option<Command>,
+    pub(super) class: Class,
+    pub(super) effect: Effect,
+    pub(super) deadline: Instant,
+    /// `None`: the worker's own question whether the device still knows this nexus.
+    pub(super) reply: Option<Sender<Result<Command, Failure>>>,
+    pub(super) attentions: u8,
+    pub(super) not_before: Option<Instant>,
+    /// How often this handle had registered when the command was sent.
+    pub(super) era: u64,
+}
+
+/// Why a command failed; the sense tells a missing feature from a broken disk.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Check(scsi::Sense),
+    Error(LunError),
+}
+
+/// What the callers and the worker share.
+pub(super) struct Shared {
+    pub(super) inbox: Mutex<Inbox>,
+    pub(super) wake: OwnedFd,
+    pub(super) events: Arc<EventQueue>,
+}
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) requests: VecDeque<Request>,
+    pub(super) stop: bool,
+}
+
+impl Request {
+    /// The one who asked may have given up; then nobody listens.
+    pub(super) fn answer(self, result: Result<Command, Failure>) {
+        if let Some(reply) = self.reply {
+            let _ = reply.send(result);
+        }
+    }
+}

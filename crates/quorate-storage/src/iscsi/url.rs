@@ -1,0 +1,101 @@
+//! `iscsi://[user[%password]@]host[:port]/iqn/lun`, parsed once, at the edge.
+
+use std::fmt;
+
+use crate::LunError;
+
+/// Longest text that libiscsi keeps whole, in bytes.
+const TEXT_MAX: usize = 255;
+
+/// Where a LUN is, and how to be let in.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Url {
+    /// `host:port`; IPv6 in brackets.
+    pub(super) portal: String,
+    pub(super) target: String,
+    pub(super) lun: u8,
+    pub(super) login: Option<(String, String)>,
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "iscsi://{}/{}/{}", self.portal, self.target, self.lun)
+    }
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> Result<Self, LunError> {
+        // The text itself is not repeated: it may hold a password.
+        let bad = |why: &str| {
+            LunError::misuse(format!(
+                "iSCSI address: {why}; expected iscsi://[user%password@]host[:port]/iqn/lun"
+            ))
+        };
+        let rest =
+            text.strip_prefix("iscsi://").ok_or_else(|| bad("it must begin with iscsi://"))?;
+        let (portal, path) = rest.split_once('/').ok_or_else(|| bad("no target name"))?;
+        let (target, lun) = path.split_once('/').ok_or_else(|| bad("no LUN number"))?;
+        let (login, portal) = match portal.rsplit_once('@') {
+            Some((login, portal)) => {
+                let (user, password) = login.split_once(['%', ':']).unwrap_or((login, ""));
+                (Some((user.to_owned(), password.to_owned())), portal)
+            }
+            None => (None, portal),
+        };
+        if portal.is_empty() || portal.starts_with(':') {
+            return Err(bad("no host"));
+        }
+        if target.is_empty() {
+            return Err(bad("no target name"));
+        }
+        if text.len() > TEXT_MAX || text.contains('\0') {
+            return Err(bad("longer than 255 bytes, or a NUL in it"));
+        }
+        let lun = lun.parse().map_err(|_| bad("the LUN must be a number from 0 to 255"))?;
+        let portal = if has_port(portal) { portal.to_owned() } else { format!("{portal}:3260") };
+        Ok(Self { portal, target: target.to_owned(), lun, login })
+    }
+}
+
+fn has_port(portal: &str) -> bool {
+    match portal.rsplit_once(']') {
+        Some((_, behind)) => behind.starts_with(':'),
+        None => portal.contains(':'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_address_is_taken_apart() {
+        let url = Url::parse("iscsi://me%secret@[::1]:3261/iqn.2026-01.org.example:d/7").unwrap();
+        assert_eq!(url.portal, "[::1]:3261");
+        assert_eq!(url.target, "iqn.2026-01.org.example:d");
+        assert_eq!(url.lun, 7);
+        assert_eq!(url.login, Some(("me".into(), "secret".into())));
+        assert!(!format!("{url:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_port_may_be_left_out() {
+        assert_eq!(Url::parse("iscsi://host/iqn.x/0").unwrap().portal, "host:3260");
+        assert_eq!(Url::parse("iscsi://[fe80::1]/iqn.x/0").unwrap().portal, "[fe80::1]:3260");
+    }
+
+    #[test]
+    fn a_bad_address_says_what_is_wrong_and_never_repeats_a_password() {
+        for (text, why) in [
+            ("nbd://u%pw@h/t/1", "begin with"),
+            ("iscsi://u%pw@h", "no target"),
+            ("iscsi://u%pw@h/t", "no LUN"),
+            ("iscsi://u%pw@/t/1", "no host"),
+            ("iscsi://u%pw@h//1", "no target"),
+            ("iscsi://u%pw@h/t/256", "0 to 255"),
+        ] {
+            let error = Url::parse(text).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("pw"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The directory driver: SPC rules against an obvious model, crashes, take-overs under load, bad
+//! directories.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::BLOCK;
+use proptest::prelude::*;
+use quorate_storage::{
+    Beat, FileBeats, FileLun, FileOptions, Layout, Lun, LunError, LunEvent, ReservationKey,
+    Strength, read_beat, write_beat,
+};
+
+const SIZE: u64 = 4 << 20;
+const KEY_A: ReservationKey = ReservationKey(0xa1);
+const KEY_B: ReservationKey = ReservationKey(0xb1);
+
+fn open(directory: &tempfile::TempDir) -> FileLun {
+    let directory = directory.path().join("lun");
+    let options =
+        FileOptions { directory, size_bytes: Some(SIZE), timeout: Duration::from_secs(20) };
+    FileLun::open(options).unwrap()
+}
+
+/// The rules as a person would tell them: three nodes, a list of (node, key), a holder.
+#[derive(Default)]
+struct Model {
+    registered: Vec<(usize, u64)>,
+    holder: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Register,
+    Unregister,
+    Reserve,
+    Release,
+    Preempt,
+    Clear,
+}
+
+impl Model {
+    /// Whether the verb succeeds; carries it out if so.
+    fn apply(&mut self, node: usize, verb: Verb, own: u64, other: u64) -> bool {
+        let mine = self.registered.iter().find(|(who, _)| *who == node).map(|(_, key)| *key);
+        match verb {
+            Verb::Register => {
+                self.registered.retain(|(who, _)| *who != node);
+                self.registered.push((node, own));
+                true
+            }
+            Verb::Unregister => {
+                self.registered.retain(|(who, _)| *who != node);
+                if self.holder == Some(node) {
+                    self.holder = None;
+                }
+                true
+            }
+            _ if mine != Some(own) => false,
+            Verb::Reserve => {
+                let free = self.holder.is_none() || self.holder == Some(node);
+                if free {
+                    self.holder = Some(node);
+                }
+                free
+            }
+            Verb::Release => {
+                if self.holder == Some(node) {
+                    self.holder = None;
+                }
+                true
+            }
+            Verb::Preempt => {
+                let victims: Vec<usize> = self
+                    .registered
+                    .iter()
+                    .filter(|(_, key)| *key == other)
+                    .map(|(who, _)| *who)
+                    .collect();
+                if self.holder.is_some_and(|holder| victims.contains(&holder)) {
+                    self.holder = Some(node);
+                }
+                self.registered.retain(|(who, _)| *who == node || !victims.contains(who));
+                !victims.is_empty()
+            }
+            Verb::Clear => {
+                *self = Self::default();
+                true
+            }
+        }
+    }
+
+    fn keys(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.registered.iter().map(|(_, key)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn holder_key(&self) -> Option<u64> {
+        self.registered.iter().find(|(who, _)| Some(*who) == self.holder).map(|(_, key)| *key)
+    }
+
+    fn is_registered(&self, node: usize) -> bool {
+        self.registered.iter().any(|(who, _)| *who == node)
+    }
+}
+
+fn verbs() -> impl Strategy<Value = Verb> {
+    prop_oneof![
+        3 => Just(Verb::Register),
+        1 => Just(Verb::Unregister),
+        3 => Just(Verb::Reserve),
+        1 => Just(Verb::Release),
+        2 => Just(Verb::Preempt),
+        1 => Just(Verb::Clear),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_driver_and_the_obvious_model_agree(
+        steps in prop::collection::vec((0..3_usize, verbs(), 1..3_u64, 1..3_u64), 1..60),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let luns: Vec<FileLun> = (0..3).map(|_| open(&directory)).collect();
+        let mut model = Model::default();
+        let mut generation = 0;
+        for (node, verb, own, other) in steps {
+            let (lun, own_key, victim) = (&luns[node], ReservationKey(own), ReservationKey(other));
+            let result = match verb {
+                Verb::Register => lun.register(own_key),
+                Verb::Unregister => lun.unregister(),
+                Verb::Reserve => lun.reserve(own_key),
+                Verb::Release => lun.release(own_key),
+                Verb::Preempt => lun.preempt(own_key, victim),
+                Verb::Clear => lun.clear(own_key),
+            };
+            let expected = model.apply(node, verb, own, other);
+            match result {
+                Ok(()) => prop_assert!(expected),
+                Err(LunError::ReservationConflict) => prop_assert!(!expected),
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+            let found = luns[(node + 1) % 3].read_keys().unwrap();
+            prop_assert_eq!(found.keys.iter().map(|key| key.0).collect::<Vec<_>>(), model.keys());
+            prop_assert_eq!(found.holder.map(|(key, _)| key.0), model.holder_key());
+            prop_assert!(found.generation >= generation);
+            generation = found.generation;
+            // Who is not registered never writes while somebody holds the LUN; a registrant always
+            // does.
+            for (writer, lun) in luns.iter().enumerate() {
+                let written = lun.write_at(0, &[node as u8; BLOCK]);
+                if model.is_registered(writer) {
+                    prop_assert!(written.is_ok());
+                } else if model.holder.is_some() {
+                    prop_assert!(written.unwrap_err().is_refusal());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lun_in_a_directory_says_that_it_is_cooperative_and_keeps_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let lun = open(&directory);
+    assert_eq!(lun.capabilities().strength, Strength::Cooperative);
+    assert_eq!(lun.capabilities().size_bytes, SIZE);
+    lun.write_at(4096, &[7; 1024]).unwrap();
+    lun.flush().unwrap();
+    let mut read = [0; 1024];
+    open(&directory).read_at(4096, &mut read).unwrap();
+    assert_eq!(read, [7; 1024]);
+    assert!(matches!(lun.write_at(SIZE, &[0; BLOCK]), Err(LunError::Misuse { .. })));
+}
+
+#[test]
+fn a_reservation_survives_its_owner_and_is_preempted_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let a = open(&directory);
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    drop(a);
+    // The same node again is another nexus, as after a crash: its old key is an orphan, and it may
+    // not write.
+    let again = open(&directory);
+    assert!(again.read_keys().unwrap().is_held_by(KEY_A));
+    assert!(matches!(again.write_at(0, &[1; BLOCK]), Err(LunError::ReservationConflict)));
+    assert_eq!(again.events().pop(), Some(LunEvent::ReservationRefused));
+    again.register(KEY_B).unwrap();
+    again.preempt_and_abort(KEY_B, KEY_A).unwrap();
+    again.write_at(0, &[1; BLOCK]).unwrap();
+    assert_eq!(again.read_keys().unwrap().keys, [KEY_B]);
+}
+
+#[test]
+fn who_was_preempted_stays_out_even_when_nothing_is_reserved_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (a, b) = (open(&directory), open(&directory));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    b.register(KEY_B).unwrap();
+    b.preempt(KEY_B, KEY_A).unwrap();
+    b.clear(KEY_B).unwrap();
+    assert!(matches!(a.write_at(0, &[1; BLOCK]), Err(LunError::ReservationConflict)));
+    assert!(matches!(b.write_at(0, &[1; BLOCK]), Err(LunError::NotRegistered)));
+    assert!(matches!(a.reclaim(KEY_A), Err(LunError::ReservationConflict)));
+    assert!(a.read_keys().unwrap().keys.is_empty());
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    a.reclaim(KEY_A).unwrap();
+    a.write_at(0, &[1; BLOCK]).unwrap();
+}
+
+#[test]
+fn no_write_of_the_victim_lands_after_a_preempt_has_returned() {
+    for round in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (open(&directory), open(&directory));
+        a.register(KEY_A).unwrap();
+        a.reserve(KEY_A).unwrap();
+        b.register(KEY_B).unwrap();
+        let image = directory.path().join("lun/data");
+        let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let at_return = std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let (a, written, stop) = (&a, &written, &stop);
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let mark = 1 + written.load(Ordering::Relaxed) % 250;
+                        match a.write_at(thread * (256 << 10), &vec![mark as u8; 256 << 10]) {
+                            Ok(()) => written.fetch_add(1, Ordering::Relaxed),
+                            Err(LunError::ReservationConflict) => return,
+                            Err(other) => panic!("{other}"),
+                        };
+                    }
+                });
+            }
+            while written.load(Ordering::Relaxed) < 20 {
+                std::thread::yield_now();
+            }
+            b.preempt(KEY_B, KEY_A).unwrap();
+            let bytes = std::fs::read(&image).unwrap();
+            stop.store(true, Ordering::Relaxed);
+            bytes
+        });
+        assert!(std::fs::read(&image).unwrap() == at_return, "round {round}");
+        assert!(matches!(a.flush(), Err(LunError::ReservationConflict)));
+    }
+}
+
+#[test]
+fn torn_or_foreign_reservations_are_refused_and_nothing_is_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let lun = open(&directory);
+    lun.register(KEY_A).unwrap();
+    let path = directory.path().join("lun/reservations");
+    let good = std::fs::read(&path).unwrap();
+    for bad in [&good[..good.len() - 3], b"", b"[other]\nprogram = 1\n", &[0xff; 100]] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(matches!(lun.read_keys(), Err(LunError::Corrupt { .. })));
+        assert!(matches!(lun.register(KEY_B), Err(LunError::Corrupt { .. })));
+        assert!(matches!(lun.write_at(0, &[1; BLOCK]), Err(LunError::Corrupt { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), bad);
+    }
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(lun.read_keys().unwrap().keys, [KEY_A]);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_change_leaves_the_state_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let lun = open(&directory);
+    lun.register(KEY_A).unwrap();
+    // What a crash between writing and renaming leaves behind.
+    std::fs::write(directory.path().join("lun/reservations.fresh"), b"half a tab").unwrap();
+    let next = open(&directory);
+    assert_eq!(next.read_keys().unwrap().keys, [KEY_A]);
+    next.register(KEY_B).unwrap();
+    assert_eq!(lun.read_keys().unwrap().keys, [KEY_A, KEY_B]);
+}
+
+#[test]
+fn sizes_and_places_that_cannot_be_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path, size_bytes| {
+        FileLun::open(FileOptions {
+            directory: path.to_owned(),
+            size_bytes,
+            timeout: Duration::from_secs(1),
+        })
+    };
+    let path = directory.path().join("lun");
+    assert!(matches!(open(&path, Some(100)), Err(LunError::Misuse { .. })));
+    assert!(matches!(open(&path, Some(0)), Err(LunError::Misuse { .. })));
+    let bare = open(&path, None).unwrap();
+    assert_eq!(bare.capabilities().size_bytes, 0);
+    assert!(matches!(bare.flush(), Err(LunError::Misuse { .. })));
+    bare.register(KEY_A).unwrap();
+    open(&path, Some(SIZE)).unwrap();
+    assert!(matches!(open(&path, Some(SIZE * 2)), Err(LunError::Misuse { .. })));
+    assert_eq!(open(&path, None).unwrap().capabilities().size_bytes, SIZE);
+    assert!(matches!(open(&path.join("a/b"), None), Err(LunError::Io { .. })));
+    assert!(matches!(open(&path.join("data"), None), Err(LunError::Io { .. })));
+}
+
+#[test]
+fn the_owner_beats_on_the_lun_and_a_preempted_owner_cannot() {
+    let directory = tempfile::tempdir().unwrap();
+    let (a, b) = (open(&directory), open(&directory));
+    let at = Layout::new(&a.capabilities(), 1 << 20).unwrap().beat_offset(0).unwrap();
+    assert_eq!(read_beat(&b, at).unwrap(), None);
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    for counter in 1..=3 {
+        let beat = Beat { node: 1, incarnation: 4, counter };
+        write_beat(&a, at, &beat).unwrap();
+        assert_eq!(read_beat(&b, at).unwrap(), Some(beat));
+    }
+    assert!(
+        write_beat(&b, at, &Beat { node: 2, incarnation: 1, counter: 1 }).unwrap_err().is_refusal()
+    );
+    b.register(KEY_B).unwrap();
+    b.preempt(KEY_B, KEY_A).unwrap();
+    assert!(
+        write_beat(&a, at, &Beat { node: 1, incarnation: 4, counter: 4 }).unwrap_err().is_refusal()
+    );
+    assert_eq!(read_beat(&b, at).unwrap().unwrap().counter, 3);
+    b.write_at(at, &[9; BLOCK]).unwrap();
+    assert!(matches!(read_beat(&a, at), Err(LunError::Corrupt { .. })));
+    // In the directory both beat, whoever holds the LUN.
+    let beats = FileBeats::open(a.directory()).unwrap();
+    beats.write(&Beat { node: 1, incarnation: 4, counter: 4 }).unwrap();
+    assert_eq!(beats.read(1).unwrap().unwrap().counter, 4);
+}

@@ -1,0 +1,344 @@
+//! A child process that is known to be gone when it is said to be gone.
+//!
+//! Each child leads a process group of its own. A waiter thread sees its exit at once, without reaping
+//! it: while the leader is a zombie its number cannot be given to another process, so signals to the
+//! group reach nobody else. The waiter kills what is left of the group, reaps the leader, and waits
+//! until the group is empty; only then the child counts as gone.
+//!
+//! What a child moves out of its group (`setsid`) escapes; a daemon that does so is not a resource for
+//! the process driver.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    test_kill_process_group, waitid,
+};
+
+use super::{DriverError, Exit};
+
+/// How long the waiter rests between two looks for survivors of a killed group.
+const SURVIVOR_LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// An exit is reported after this time even if parts of the group are still dying.
+const REPORT_DELAY_MAX: Duration = Duration::from_millis(10);
+
+/// Kills a resource from any thread, and keeps it from being started behind the killer's back.
+///
+/// [`KillSwitch::engage`] returns at once; the process is gone when [`super::Driver::kill`] returns,
+/// which releases the switch too.
+#[derive(Debug, Default)]
+pub struct KillSwitch {
+    state: Mutex<Switch>,
+}
+
+#[derive(Debug, Default)]
+struct Switch {
+    engaged: bool,
+    child: Option<Arc<Supervised>>,
+}
+
+impl KillSwitch {
+    /// A switch that is not engaged and has nothing to kill.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Sends the kill, and refuses further starts until [`KillSwitch::release`]. Never blocks.
+    pub fn engage(&self) {
+        let mut state = self.state.lock();
+        state.engaged = true;
+        if let Some(child) = &state.child {
+            child.request_end();
+            child.signal_group(Signal::KILL);
+        }
+    }
+
+    /// Permits starts again.
+    pub fn release(&self) {
+        self.state.lock().engaged = false;
+    }
+
+    /// Whether a kill is under way.
+    pub fn is_engaged(&self) -> bool {
+        self.state.lock().engaged
+    }
+
+    /// Spawns `command` under this switch, which then knows it as the process to kill.
+    pub(super) fn spawn(
+        &self,
+        command: &mut Command,
+        on_exit: impl FnOnce(Exit, bool) + Send + 'static,
+    ) -> Result<Arc<Supervised>, DriverError> {
+        let mut state = self.state.lock();
+        if state.engaged {
+            return Err(DriverError::Cancelled);
+        }
+        let child = Arc::new(Supervised::spawn(command, on_exit)?);
+        state.child = Some(Arc::clone(&child));
+        Ok(child)
+    }
+
+    /// The process that was spawned last, if it is not gone.
+    pub(super) fn running(&self) -> Option<Arc<Supervised>> {
+        let state = self.state.lock();
+        state.child.as_ref().filter(|child| !child.is_gone()).cloned()
+    }
+
+    /// Kills what runs, waits until it is gone, and releases the switch.
+    pub(super) fn kill_and_wait(&self) {
+        self.engage();
+        let child = self.state.lock().child.take();
+        if let Some(child) = child {
+            child.wait_gone(None);
+        }
+        self.release();
+    }
+}
+
+/// A child process with a waiter.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    leader: Pid,
+    pidfd: OwnedFd,
+    life: Mutex<Life>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Life {
+    /// The driver wants it to end.
+    end_requested: bool,
+    exit: Option<Exit>,
+    /// The leader is reaped: its number may be a stranger's, and must not be signalled any more.
+    reaped: bool,
+    /// The leader is reaped and its group is empty.
+    gone: bool,
+}
+
+impl Supervised {
+    /// Spawns `command`, once, as the leader of a new process group. `on_exit` is called by the waiter when
+    /// the leader has ended (at once, unless parts of its group are hard to kill), with whether the
+    /// driver had asked for it. It may block without holding up a kill.
+    pub(super) fn spawn(
+        command: &mut Command,
+        on_exit: impl FnOnce(Exit, bool) + Send + 'static,
+    ) -> Result<Self, DriverError> {
+        let program = PathBuf::from(command.get_program());
+        let failed = |error: io::Error| DriverError::Spawn {
+            program: program.clone(),
+            reason: error.to_string(),
+        };
+        let mut child = quorate_storage::child::spawn_dying_with_parent(command).map_err(failed)?;
+        let leader = Pid::from_child(&child);
+        let pidfd = match pidfd_open(leader, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                let _ = kill_process_group(leader, Signal::KILL);
+                let _ = child.wait();
+                return Err(failed(error.into()));
+            }
+        };
+        let shared = Arc::new(Shared {
+            leader,
+            pidfd,
+            life: Mutex::new(Life::default()),
+            changed: Condvar::new(),
+        });
+        let waiter = Arc::clone(&shared);
+        let supervised = Self { shared };
+        let name = format!("wait-{}", leader.as_raw_nonzero());
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || waiter.wait_for_end(child, on_exit))
+            .map_err(failed)?;
+        Ok(supervised)
+    }
+
+    /// The process id of the leader.
+    pub(super) fn id(&self) -> i32 {
+        self.shared.leader.as_raw_nonzero().get()
+    }
+
+    /// Readable when the leader has ended.
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.shared.pidfd.as_fd()
+    }
+
+    /// Notes that the end to come is wanted.
+    pub(super) fn request_end(&self) {
+        self.shared.life.lock().end_requested = true;
+    }
+
+    /// Signals every process of the group; none if it is gone.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        let life = self.shared.life.lock();
+        if !life.reaped {
+            // The only possible error is that nobody is left.
+            let _ = kill_process_group(self.shared.leader, signal);
+        }
+    }
+
+    /// How the leader ended, if it has.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.shared.life.lock().exit
+    }
+
+    /// Whether the leader is reaped and its group is empty.
+    pub(super) fn is_gone(&self) -> bool {
+        self.shared.life.lock().gone
+    }
+
+    /// Waits until leader and group are gone; `None` at the deadline. Without one it waits for ever.
+    pub(super) fn wait_gone(&self, deadline: Option<Instant>) -> Option<Exit> {
+        let mut life = self.shared.life.lock();
+        while !life.gone {
+            match deadline {
+                None => self.shared.changed.wait(&mut life),
+                Some(deadline) => {
+                    if self.shared.changed.wait_until(&mut life, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        if life.gone { life.exit } else { None }
+    }
+
+    /// Asks for the end with `signal`, and kills what is left at the deadline. `true`: had to kill.
+    pub(super) fn end(&self, signal: Signal, deadline: Instant) -> bool {
+        self.request_end();
+        self.signal_group(signal);
+        if self.wait_gone(Some(deadline)).is_some() {
+            return false;
+        }
+        self.kill();
+        true
+    }
+
+    /// Kills the group and waits until it is gone.
+    pub(super) fn kill(&self) {
+        self.request_end();
+        self.signal_group(Signal::KILL);
+        self.wait_gone(None);
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // Nobody could stop it any more.
+        self.request_end();
+        self.signal_group(Signal::KILL);
+    }
+}
+
+impl Shared {
+    fn wait_for_end(&self, mut child: Child, on_exit: impl FnOnce(Exit, bool)) {
+        let exit = self.wait_unreaped();
+        let requested = {
+            let mut life = self.life.lock();
+            life.exit = Some(exit);
+            life.end_requested
+        };
+        let _ = kill_process_group(self.leader, Signal::KILL);
+        {
+            let mut life = self.life.lock();
+            let _ = child.wait();
+            life.reaped = true;
+        }
+        let report_by = Instant::now() + REPORT_DELAY_MAX;
+        let mut on_exit = Some(on_exit);
+        while group_has_survivors(self.leader) {
+            if let Some(on_exit) = on_exit.take_if(|_| Instant::now() >= report_by) {
+                on_exit(exit, requested);
+            }
+            thread::sleep(SURVIVOR_LOOK_INTERVAL);
+        }
+        {
+            let mut life = self.life.lock();
+            life.gone = true;
+            self.changed.notify_all();
+        }
+        if let Some(on_exit) = on_exit {
+            on_exit(exit, requested);
+        }
+    }
+
+    /// Waits for the leader's end and leaves it unreaped.
+    fn wait_unreaped(&self) -> Exit {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(Some(status)) => {
+                    if let Some(code) = status.exit_status() {
+                        return Exit::Code(code);
+                    }
+                    if let Some(signal) = status.terminating_signal() {
+                        return Exit::Signal(signal);
+                    }
+                }
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                // Someone else reaped it (a host that ignores SIGCHLD): it is gone, its code is lost.
+                Err(_) => return Exit::Code(-1),
+            }
+        }
+    }
+}
+
+/// Whether any process of a killed group, whose leader is reaped, is neither a zombie nor dead.
+///
+/// No system call tells zombies from the living, so it may have to read /proc; the first question
+/// answers for nearly every resource, as most are one process.
+fn group_has_survivors(leader: Pid) -> bool {
+    if test_kill_process_group(leader) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let number = leader.as_raw_nonzero().get();
+    if fs::exists(format!("/proc/{number}")).unwrap_or(false) {
+        // A stranger has the leader's number, which the kernel gives away only after the last member.
+        return false;
+    }
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let is_process = name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
+        is_process
+            && fs::read_to_string(entry.path().join("stat"))
+                .is_ok_and(|stat| is_live_member(&stat, number))
+    })
+}
+
+/// Reads one line of /proc/PID/stat: `pid (name) state parent group ...`; a name may hold anything.
+fn is_live_member(stat: &str, group: i32) -> bool {
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut words = rest.split_ascii_whitespace();
+    let state = words.next().unwrap_or("X");
+    let group_of_process = words.nth(1).and_then(|word| word.parse::<i32>().ok());
+    group_of_process == Some(group) && !matches!(state, "Z" | "X" | "x")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_live_member;
+
+    #[test]
+    fn a_process_name_with_parentheses_does_not_confuse_the_look_for_survivors() {
+        assert!(is_live_member("7 (a) Z 1 2) R 1 42 42 0", 42));
+        assert!(!is_live_member("7 (a) R 1 42) Z 1 42 42 0", 42));
+        assert!(!is_live_member("7 (a) S 1 43 42 0", 42));
+        assert!(!is_live_member("", 42));
+    }
+}
