@@ -151,19 +151,19 @@ impl Consensus {
 
     /// A message of a peer, whose transport has proven that `from` belongs to it.
     ///
-    /// # Errors
-    /// The message is of no kind that peers send, or its sender is not known here. Nothing has changed.
-    pub fn receive(&mut self, message: &ConsensusMessage, now: Instant) -> Result<(), ()> {
+    /// False: it is of no kind that peers send, not for this voter, or its sender is not known here; it changed nothing.
+    pub fn receive(&mut self, message: &ConsensusMessage, now: Instant) -> bool {
         if message.to.0 != self.raw.raft.id || message.from.0 == INVALID_ID {
-            return Err(());
+            return false;
         }
+        let Some(message) = mirror::to_message(message) else { return false };
         let heard = self.raw.raft.election_elapsed;
         self.raw.raft.election_elapsed = heard.max(1);
-        let result = self.raw.step(mirror::to_message(message).ok_or(())?);
+        let result = self.raw.step(message);
         if self.raw.raft.election_elapsed == 0 {
             self.election_at = now + draw(&self.timing, &mut self.random);
         }
-        result.map_err(|_| ())
+        result.is_ok()
     }
 
     /// Proposes an encoded change set. False: this node does not coordinate.

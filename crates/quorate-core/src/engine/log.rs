@@ -24,7 +24,7 @@ impl Engine {
 
     /// Takes part in consensus from now on.
     pub(super) fn take_part(&mut self, identity: VoterId, durable: &Durable) {
-        let random = Random::new(self.random.next());
+        let random = Random::new(self.random.draw());
         let timing = self.consensus_timing();
         let consensus = Consensus::new(identity, durable, timing, random, self.now);
         if let Some(snapshot) = consensus.snapshot() {

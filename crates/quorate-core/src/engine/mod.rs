@@ -264,8 +264,7 @@ impl Engine {
                     return self.drop_from(from, DropReason::Malformed);
                 }
                 let now = self.now;
-                let known =
-                    self.consensus.as_mut().is_some_and(|one| one.receive(&inner, now).is_ok());
+                let known = self.consensus.as_mut().is_some_and(|one| one.receive(&inner, now));
                 if !known {
                     self.drop_from(from, DropReason::UnknownVoter);
                 }
