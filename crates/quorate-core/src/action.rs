@@ -11,7 +11,8 @@ use crate::id::{
 };
 use crate::message::{Beat, Message, Refusal};
 
-/// One request. No meaning lies in the order of a list of them, except that persists are carried out in order.
+/// One request. No meaning lies in the order of a list of them, except that persists are carried
+/// out in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Send a heartbeat. Lost is lost.
@@ -30,7 +31,8 @@ pub enum Action {
         /// What.
         message: Message,
     },
-    /// Put records on stable storage, in the order of the requests, then answer [`crate::Event::Persisted`].
+    /// Put records on stable storage, in the order of the requests, then answer
+    /// [`crate::Event::Persisted`].
     Persist {
         /// The request.
         op: OpId,
@@ -64,8 +66,8 @@ pub enum Action {
         /// Accepted, or why not.
         result: Result<(), Refusal>,
     },
-    /// This engine has become another incarnation: it was declared down, has stopped everything and asks to be
-    /// admitted again.
+    /// This engine has become another incarnation: it was declared down, has stopped everything and
+    /// asks to be admitted again.
     Reincarnated {
         /// The new one.
         incarnation: Incarnation,

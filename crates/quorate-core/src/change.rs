@@ -1,4 +1,5 @@
-//! One change of the replicated database: what the log holds, and what a node asks the coordinator to commit.
+//! One change of the replicated database: what the log holds, and what a node asks the coordinator
+//! to commit.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ pub enum DownCause {
 /// What proves that a node no longer runs, or can no longer write, what it owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FenceKind {
-    /// A majority of voters has not acknowledged its heartbeats for `lease_over`, and will not again.
+    /// A majority of voters has not acknowledged its heartbeats for `lease_over`, and will not
+    /// again.
     LeaseOver,
     /// It came back as another incarnation, which says that nothing of the old one runs.
     Returned,
@@ -57,7 +59,8 @@ pub enum Cause {
 pub enum GroupReport {
     /// All its resources are online.
     Online,
-    /// Nothing of it runs here, its LUNs are released. With the saved state, if it was saved for a move.
+    /// Nothing of it runs here, its LUNs are released. With the saved state, if it was saved for a
+    /// move.
     Vacated {
         /// The saved state that the next owner may resume.
         saved: Option<SaveToken>,
@@ -73,7 +76,8 @@ pub enum GroupReport {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// The node takes part again, as this incarnation, which says that nothing of an earlier one runs.
+    /// The node takes part again, as this incarnation, which says that nothing of an earlier one
+    /// runs.
     Admit {
         /// The node.
         node: NodeId,
@@ -179,10 +183,12 @@ pub enum Change {
     },
 }
 
-/// What one log entry holds: changes that come true together, and the cluster's time when they were proposed.
+/// What one log entry holds: changes that come true together, and the cluster's time when they were
+/// proposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSet {
-    /// The cluster's time in milliseconds: grows from coordinator to coordinator, stops while there is none.
+    /// The cluster's time in milliseconds: grows from coordinator to coordinator, stops while there
+    /// is none.
     pub at_ms: u64,
     /// The changes, in order.
     pub changes: Vec<Change>,

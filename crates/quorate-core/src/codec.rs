@@ -51,9 +51,13 @@ mod tests {
     use crate::message::{Beat, Message};
     use proptest::prelude::*;
 
+    fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), length)
+    }
+
     proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn no_bytes_make_the_decoder_panic(bytes in bytes(0..300)) {
             let _ = decode::<Message>(&bytes);
             let _ = decode::<Beat>(&bytes);
         }

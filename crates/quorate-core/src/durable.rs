@@ -1,4 +1,5 @@
-//! What must survive a crash: what the driver is asked to persist, and what it gives back at the next start.
+//! What must survive a crash: what the driver is asked to persist, and what it gives back at the
+//! next start.
 
 use serde::{Deserialize, Serialize};
 

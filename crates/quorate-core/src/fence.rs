@@ -1,10 +1,12 @@
-//! Proofs that a node can no longer run, or no longer write, what it owned. The only place that makes them.
+//! Proofs that a node can no longer run, or no longer write, what it owned. The only place that
+//! makes them.
 //!
 //! ```text
 //! Up --silence, reset--> Down (believed) --lease over | returned | human--> Fenced (proven)
 //! ```
 //!
-//! A storage fence is no proof about the node: it frees one group, by its LUNs; see [`crate::group::VacancyProof`].
+//! A storage fence is no proof about the node: it frees one group, by its LUNs; see
+//! [`crate::group::VacancyProof`].
 
 use std::time::Duration;
 
@@ -38,9 +40,9 @@ pub struct Withheld {
     pub age: Duration,
 }
 
-/// The lease of a node is over: for each of a majority of voters it is known that it has applied the change by which
-/// the node is down (`since`), so that it acknowledges no heartbeat of it any more until it is admitted again, and
-/// that its last acknowledgement is at least `lease_over` old.
+/// The lease of a node is over: for each of a majority of voters it is known that it has applied
+/// the change by which the node is down (`since`), so that it acknowledges no heartbeat of it any
+/// more until it is admitted again, and that its last acknowledgement is at least `lease_over` old.
 pub fn lease_over(
     node: NodeId,
     incarnation: Incarnation,

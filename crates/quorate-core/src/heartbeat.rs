@@ -5,8 +5,8 @@
 //!   ^----------------------/  (heard again)
 //! ```
 //!
-//! *Architecture Invariant*: judges by the time of receipt after the socket has been drained; never decides that a
-//! node is down, since that is the coordinator's, and committed.
+//! *Architecture Invariant*: judges by the time of receipt after the socket has been drained; never
+//! decides that a node is down, since that is the coordinator's, and committed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -64,7 +64,8 @@ pub struct Peer {
 struct Path {
     heard: Option<Instant>,
     sequence: u64,
-    /// Mean of (arrival - sequence x interval), relative to `origin`: Chen's estimate of the clock offset.
+    /// Mean of (arrival - sequence x interval), relative to `origin`: Chen's estimate of the clock
+    /// offset.
     mean: i128,
     samples: u64,
     up: bool,
@@ -178,8 +179,8 @@ impl Peer {
         self.heard
     }
 
-    /// When this node last heard a beat that it was willing to acknowledge; the start of this node's observation, if it
-    /// cannot know.
+    /// When this node last heard a beat that it was willing to acknowledge; the start of this
+    /// node's observation, if it cannot know.
     pub fn accepted(&self) -> Instant {
         self.accepted.unwrap_or(self.observed_since)
     }
@@ -189,7 +190,8 @@ impl Peer {
         self.acknowledged
     }
 
-    /// The latest moment, on this node's clock, at which this peer can have heard `node`, by its own word.
+    /// The latest moment, on this node's clock, at which this peer can have heard `node`, by its
+    /// own word.
     pub fn says_heard(&self, node: NodeId) -> Option<Instant> {
         self.heard_by_it.get(&node).map(|&age| self.report_received - age)
     }
@@ -222,8 +224,8 @@ impl Peer {
         changes
     }
 
-    /// What to think of it. `others`: the latest moment at which another node of the cluster heard it. `deaf_until`:
-    /// this node was late itself and may have missed something until then.
+    /// What to think of it. `others`: the latest moment at which another node of the cluster heard
+    /// it. `deaf_until`: this node was late itself and may have missed something until then.
     pub fn judge(
         &self,
         others: Option<Instant>,
@@ -260,16 +262,16 @@ impl Peer {
         }
     }
 
-    /// A closed connection proves little alone, since a middlebox can close one: the port must be refused too, or no
-    /// datagram may come for `reset_grace`, to this node or any other.
+    /// A closed connection proves little alone, since a middlebox can close one: the port must be
+    /// refused too, or no datagram may come for `reset_grace`, to this node or any other.
     fn is_dead_by_reset(&self, others: Option<Instant>, timing: &Timing, now: Instant) -> bool {
         let Some(reset) = self.reset_at else { return false };
         let heard_since = others.is_some_and(|other| other > reset + timing.interval);
         !heard_since && (self.refused || now >= reset + timing.reset_grace)
     }
 
-    /// When silence since `last` is long enough: after `detect`; in adaptive mode not before the freshness point of the
-    /// best path, but at most twice `detect`.
+    /// When silence since `last` is long enough: after `detect`; in adaptive mode not before the
+    /// freshness point of the best path, but at most twice `detect`.
     fn limit(&self, last: Instant, timing: &Timing) -> Instant {
         let fixed = last + timing.detect;
         match timing.inputs().mode {

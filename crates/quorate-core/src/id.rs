@@ -8,7 +8,17 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            PartialOrd,
+            Ord,
+            Hash,
+            Serialize,
+            Deserialize,
+            Default,
         )]
         pub struct $name(pub $inner);
 
@@ -46,7 +56,8 @@ id!(
     "path "
 );
 id!(
-    /// One request of the engine to its driver; the answer carries it back. Never reused within a boot.
+    /// One request of the engine to its driver; the answer carries it back. Never reused within a
+    /// boot.
     OpId(u64),
     "op "
 );
@@ -68,8 +79,9 @@ id!(
 
 /// One life of a node's engine.
 ///
-/// `boot` is given by the driver at every start and grows (microseconds since 1970, or one more than the last
-/// one in the log, whichever is larger); `session` counts how often the node has been readmitted within it.
+/// `boot` is given by the driver at every start and grows (microseconds since 1970, or one more
+/// than the last one in the log, whichever is larger); `session` counts how often the node has been
+/// readmitted within it.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
@@ -95,8 +107,8 @@ impl Incarnation {
 
 /// The identity under which a node's log takes part in consensus.
 ///
-/// The low 16 bits are the node; the rest is the boot in which its log was made. A node whose disk was wiped
-/// comes back under another one, since it has forgotten what it promised.
+/// The low 16 bits are the node; the rest is the boot in which its log was made. A node whose disk
+/// was wiped comes back under another one, since it has forgotten what it promised.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
@@ -114,7 +126,8 @@ impl VoterId {
     }
 }
 
-/// A reservation key in the sense of SPC: 8 bytes that name the cluster, the node and the group's epoch.
+/// A reservation key in the sense of SPC: 8 bytes that name the cluster, the node and the group's
+/// epoch.
 ///
 /// 16 bits of cluster, 16 of node, 32 of epoch: a stale key names itself.
 #[derive(

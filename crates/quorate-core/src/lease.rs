@@ -1,5 +1,6 @@
-//! This node's own right to act: `lease` after the *sending* of its newest heartbeat that a majority of voters has
-//! acknowledged, by its own clock. Nobody grants it, nobody can take it back; it ends by time.
+//! This node's own right to act: `lease` after the *sending* of its newest heartbeat that a
+//! majority of voters has acknowledged, by its own clock. Nobody grants it, nobody can take it
+//! back; it ends by time.
 //!
 //! *Architecture Invariant*: a point of receipt never enters here, only points of sending.
 

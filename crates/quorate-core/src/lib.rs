@@ -1,9 +1,9 @@
 //! The pure engine of quorate: an event and a time in, actions out.
 //!
-//! One [`Engine`] is one node's share of the cluster: membership, quorum, the replicated database, LUN
-//! locks, groups and every failover decision. The host (the `quorate` crate, or the simulator) calls
-//! [`Engine::step`] with what happened and when, carries out the [`Action`]s it returns, and reports
-//! each outcome as another [`Event`].
+//! One [`Engine`] is one node's share of the cluster: membership, quorum, the replicated database,
+//! LUN locks, groups and every failover decision. The host (the `quorate` crate, or the simulator)
+//! calls [`Engine::step`] with what happened and when, carries out the [`Action`]s it returns, and
+//! reports each outcome as another [`Event`].
 //!
 //! *Architecture Invariant*: nothing here reads a clock, draws randomness from the system, opens a
 //! file or a socket, or spawns a thread. The same events at the same times give the same actions.

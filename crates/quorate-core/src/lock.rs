@@ -1,4 +1,5 @@
-//! This node's hold on one LUN in one epoch: from registration to reservation to the proof, and back.
+//! This node's hold on one LUN in one epoch: from registration to reservation to the proof, and
+//! back.
 //!
 //! ```text
 //! Unregistered -> Registering -> Reading -> Taking -> Reading … -> Attaching -> Held
@@ -6,8 +7,9 @@
 //!        any  -> Lost (taken by another, or its path is gone) -> Detaching …
 //! ```
 //!
-//! A new owner, entitled by a committed ownership, preempts the old keys; no timed challenge is needed. A key with a
-//! larger epoch than ours, or of another cluster, is never preempted: then it is we who must go.
+//! A new owner, entitled by a committed ownership, preempts the old keys; no timed challenge is
+//! needed. A key with a larger epoch than ours, or of another cluster, is never preempted: then it
+//! is we who must go.
 //!
 //! Source: SPC-4, 5.13 (persistent reservations); type write exclusive, registrants only.
 

@@ -1,4 +1,5 @@
-//! What nodes say to each other. The transport has proven who speaks; what is said may still be stale or wrong.
+//! What nodes say to each other. The transport has proven who speaks; what is said may still be
+//! stale or wrong.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ pub struct Beat {
     pub sequence: u64,
     /// When it was sent, on the sender's clock, in nanoseconds.
     pub sent: u64,
-    /// The receiver's newest beat that the sender has accepted and acknowledges: its boot and `sent`.
+    /// The receiver's newest beat that the sender has accepted and acknowledges: its boot and
+    /// `sent`.
     pub acknowledged: Option<(u64, u64)>,
     /// How much of the log the sender has applied.
     pub applied: u64,
@@ -22,7 +24,8 @@ pub struct Beat {
     pub coordinator: Option<(NodeId, Epoch)>,
     /// How long ago, in microseconds, the sender last heard each other node.
     pub heard: Vec<(NodeId, u64)>,
-    /// How long ago, in microseconds, the sender last acknowledged a beat of each node that it acknowledges no more.
+    /// How long ago, in microseconds, the sender last acknowledged a beat of each node that it
+    /// acknowledges no more.
     pub withheld: Vec<(NodeId, u64)>,
     /// Whether the sender wants an answer at once.
     pub probe: bool,

@@ -1,7 +1,8 @@
 //! Where a group belongs: a pure function of the configuration, the nodes and who runs what.
 //!
-//! Order of choice, first difference wins: possible (hard) > not where it failed last > preferred, in order > the
-//! node that owns the fewest groups > the lowest number. Source: Windows clustering, preferred and possible owners.
+//! Order of choice, first difference wins: possible (hard) > not where it failed last > preferred,
+//! in order > the node that owns the fewest groups > the lowest number. Source: Windows clustering,
+//! preferred and possible owners.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +87,8 @@ pub fn obstacle(group: &GroupConfig, node: NodeId, candidate: &Candidate) -> Opt
     }
 }
 
-/// How far down in the preferred owners the node stands; those that are not named share the last place.
+/// How far down in the preferred owners the node stands; those that are not named share the last
+/// place.
 pub fn preference(group: &GroupConfig, node: NodeId) -> usize {
     let owners = &group.preferred_owners;
     owners.iter().position(|&owner| owner == node).unwrap_or(owners.len())

@@ -66,8 +66,8 @@ pub struct NodeStatus {
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
-    /// Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`, `stop-failed`, `lost`
-    /// (its owner is down and not yet proven harmless).
+    /// Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`,
+    /// `stop-failed`, `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
     pub owner: Option<String>,
@@ -86,7 +86,8 @@ pub struct GroupStatus {
 /// Why a group is where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// What has led to it: the cluster's time in milliseconds, and what happened then; oldest first.
+    /// What has led to it: the cluster's time in milliseconds, and what happened then; oldest
+    /// first.
     pub history: Vec<(u64, crate::notice::Notice)>,
     /// Where it would be placed now if it ran nowhere.
     pub placement: Option<String>,

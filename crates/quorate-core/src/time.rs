@@ -1,4 +1,5 @@
-//! Time as the driver gives it: nanoseconds on a clock that never goes back and runs during suspend.
+//! Time as the driver gives it: nanoseconds on a clock that never goes back and runs during
+//! suspend.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point on this node's own monotonic clock (`CLOCK_BOOTTIME`), in nanoseconds. Meaningless on another node.
+/// A point on this node's own monotonic clock (`CLOCK_BOOTTIME`), in nanoseconds. Meaningless on
+/// another node.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]

@@ -1,7 +1,8 @@
 //! The cluster's configuration: parsed once, then always valid.
 //!
-//! [`ClusterConfig::new`] is the only way to make one: whoever holds one need not check it again. The text
-//! format (`cluster.toml`) is read by the `quorate` crate, which hands [`ClusterParts`] to it.
+//! [`ClusterConfig::new`] is the only way to make one: whoever holds one need not check it again.
+//! The text format (`cluster.toml`) is read by the `quorate` crate, which hands [`ClusterParts`] to
+//! it.
 
 pub mod timing;
 
@@ -91,7 +92,8 @@ pub struct LunConfig {
     pub driver: String,
     /// The driver's settings, a JSON object.
     pub settings: String,
-    /// Whether the device itself refuses a stale writer. A cooperative LUN is protected by time alone.
+    /// Whether the device itself refuses a stale writer. A cooperative LUN is protected by time
+    /// alone.
     pub enforced: bool,
 }
 
@@ -143,13 +145,15 @@ pub struct ResourceConfig {
     pub depends_on: Vec<ResourceId>,
     /// Whether a planned move saves and resumes it, instead of stopping and starting it.
     pub save_on_move: bool,
-    /// How often it is restarted on the same node within `restart_period` before the group fails over.
+    /// How often it is restarted on the same node within `restart_period` before the group fails
+    /// over.
     ///
     /// Source: Windows clustering, RestartThreshold 3 in RestartPeriod 900000 ms.
     pub restart_threshold: u32,
     /// See `restart_threshold`.
     pub restart_period: Duration,
-    /// How long a start, a save or a stop may take before the resource is killed and counts as failed.
+    /// How long a start, a save or a stop may take before the resource is killed and counts as
+    /// failed.
     ///
     /// Source: Windows clustering, PendingTimeout 180000 ms.
     pub pending_timeout: Duration,
@@ -249,13 +253,15 @@ impl ClusterConfig {
         self.parts.nodes.iter().filter(|node| node.voter).map(|node| node.id)
     }
 
-    /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to take it over.
+    /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to
+    /// take it over.
     pub fn is_enforced(&self, group: &GroupConfig) -> bool {
         !group.luns.is_empty()
             && group.luns.iter().all(|&lun| self.lun(lun).is_some_and(|lun| lun.enforced))
     }
 
-    /// A number that is equal for equal configurations: nodes compare it before they found a cluster together.
+    /// A number that is equal for equal configurations: nodes compare it before they found a
+    /// cluster together.
     ///
     /// FNV-1a over the encoded parts: it finds mistakes, not attacks.
     pub fn digest(&self) -> u64 {

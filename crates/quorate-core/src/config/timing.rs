@@ -1,7 +1,9 @@
-//! The timing budget: every timeout derived from a few inputs, and the proof that they fit together.
+//! The timing budget: every timeout derived from a few inputs, and the proof that they fit
+//! together.
 //!
-//! The one safety inequality is `lease + stop_time + drift <= detect`: by the time anyone may decide that a node
-//! is down, that node, by its own clock, has stopped what it ran. An unsafe set cannot be constructed.
+//! The one safety inequality is `lease + stop_time + drift <= detect`: by the time anyone may
+//! decide that a node is down, that node, by its own clock, has stopped what it ran. An unsafe set
+//! cannot be constructed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -82,10 +84,11 @@ pub enum TimingError {
         /// The most.
         max: u64,
     },
-    /// `lease + stop_time + drift <= detect` leaves no room for the lease to be renewed three times.
+    /// `lease + stop_time + drift <= detect` leaves no room for the lease to be renewed three
+    /// times.
     #[error(
-        "lease {lease} ms + stop_time {stop} ms + drift {drift} ms <= detect {detect} ms leaves less than \
-         3 heartbeats of {interval} ms for the lease"
+        "lease {lease} ms + stop_time {stop} ms + drift {drift} ms <= detect {detect} ms \
+         leaves less than 3 heartbeats of {interval} ms for the lease"
     )]
     LeaseTooShort {
         /// What is left for the lease.
@@ -118,23 +121,28 @@ pub struct Timing {
     inputs: TimingInputs,
     /// Between two heartbeats on a path.
     pub interval: Duration,
-    /// Without a heartbeat for this long a node is suspect: it is probed, and the plan is made ready.
+    /// Without a heartbeat for this long a node is suspect: it is probed, and the plan is made
+    /// ready.
     pub suspect: Duration,
     /// Without a heartbeat for this long a node is down.
     pub detect: Duration,
-    /// How long a node may act after the sending of its newest heartbeat that a majority of voters acknowledged.
+    /// How long a node may act after the sending of its newest heartbeat that a majority of voters
+    /// acknowledged.
     pub lease: Duration,
-    /// How long after the newest acknowledged heartbeat a node has provably stopped, by anyone's clock.
+    /// How long after the newest acknowledged heartbeat a node has provably stopped, by anyone's
+    /// clock.
     pub lease_over: Duration,
     /// How long past its lease a group may run whose every LUN refuses a stale writer.
     pub isolation_grace: Duration,
     /// The clock of consensus: its heartbeats are that far apart.
     pub consensus_tick: Duration,
-    /// A voter that has not heard from the coordinator stands for election after a time between this …
+    /// A voter that has not heard from the coordinator stands for election after a time between
+    /// this …
     pub election_min: Duration,
     /// … and this.
     pub election_max: Duration,
-    /// After a connection was closed by the other side's kernel, how long its datagrams may prove that it lives.
+    /// After a connection was closed by the other side's kernel, how long its datagrams may prove
+    /// that it lives.
     pub reset_grace: Duration,
     /// The longest one I/O to a LUN may take.
     pub io_bound: Duration,
@@ -189,8 +197,8 @@ impl Timing {
         &self.inputs
     }
 
-    /// The worst outage of a group from the death of its node to the order to start it: with the kernel's word
-    /// (connections reset), and by silence.
+    /// The worst outage of a group from the death of its node to the order to start it: with the
+    /// kernel's word (connections reset), and by silence.
     pub fn outage_worst(&self) -> Duration {
         self.detect + self.interval + self.election_max
     }
@@ -267,7 +275,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_accepted_set_breaks_the_safety_inequality(
-            detect in 1u64..10_000, interval in 1u64..2_000, stop in 1u64..10_000, ppm in 0u32..60_000,
+            detect in 1u64..10_000,
+            interval in 1u64..2_000,
+            stop in 1u64..10_000,
+            ppm in 0u32..60_000,
         ) {
             let inputs = TimingInputs {
                 detect: Duration::from_millis(detect),

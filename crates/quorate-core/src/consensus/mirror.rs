@@ -1,7 +1,7 @@
 //! Our own words for what the consensus library says, and back.
 //!
-//! *Architecture Invariant*: the library's own encoding never leaves this module. It decodes only bytes that this
-//! process encoded itself (RUSTSEC-2024-0437 needs a hostile byte stream).
+//! *Architecture Invariant*: the library's own encoding never leaves this module. It decodes only
+//! bytes that this process encoded itself (RUSTSEC-2024-0437 needs a hostile byte stream).
 
 use protobuf::Message as _;
 use raft::eraftpb::{

@@ -1,11 +1,11 @@
 //! Consensus: who coordinates, what is committed, what must be persisted before it may be said.
 //!
-//! Owns the Raft library and translates between its words and ours; nobody else knows it. Its own randomised timer
-//! is never used: elections start from our seeded one. Every persistence is a request with a completion; a message
-//! that promises something waits for it.
+//! Owns the Raft library and translates between its words and ours; nobody else knows it. Its own
+//! randomised timer is never used: elections start from our seeded one. Every persistence is a
+//! request with a completion; a message that promises something waits for it.
 //!
-//! *Architecture Invariant*: nothing is said to a peer that is not on stable storage, except by a coordinator, whose
-//! entries count only once a majority, itself included, has them.
+//! *Architecture Invariant*: nothing is said to a peer that is not on stable storage, except by a
+//! coordinator, whose entries count only once a majority, itself included, has them.
 
 mod mirror;
 mod store;
@@ -86,7 +86,8 @@ pub struct Consensus {
 }
 
 impl Consensus {
-    /// Starts from what was persisted. A log without a snapshot is that of a joiner, who waits to be sent one.
+    /// Starts from what was persisted. A log without a snapshot is that of a joiner, who waits to
+    /// be sent one.
     pub fn new(
         identity: VoterId,
         durable: &Durable,
@@ -144,14 +145,16 @@ impl Consensus {
         self.election_at = self.election_at.min(now + delay);
     }
 
-    /// No longer counts what it heard from the coordinator as a reason to refuse its vote to another.
+    /// No longer counts what it heard from the coordinator as a reason to refuse its vote to
+    /// another.
     pub fn forget_coordinator(&mut self) {
         self.raw.raft.election_elapsed = self.raw.raft.election_timeout();
     }
 
     /// A message of a peer, whose transport has proven that `from` belongs to it.
     ///
-    /// False: it is of no kind that peers send, not for this voter, or its sender is not known here; it changed nothing.
+    /// False: it is of no kind that peers send, not for this voter, or its sender is not known
+    /// here; it changed nothing.
     pub fn receive(&mut self, message: &ConsensusMessage, now: Instant) -> bool {
         if message.to.0 != self.raw.raft.id || message.from.0 == INVALID_ID {
             return false;
@@ -171,7 +174,8 @@ impl Consensus {
         self.raw.propose(Vec::new(), changes).is_ok()
     }
 
-    /// Proposes a change of voters. False: this node does not coordinate, or another such change is under way.
+    /// Proposes a change of voters. False: this node does not coordinate, or another such change is
+    /// under way.
     pub fn propose_voters(&mut self, body: &EntryBody) -> bool {
         let pending = self.raw.raft.pending_conf_index > self.applied;
         let joint = !self.conf_state().voters_outgoing.is_empty();
@@ -236,7 +240,8 @@ impl Consensus {
         self.raw.has_ready()
     }
 
-    /// Holds promises until their records are persisted; lets them go at once if there is nothing to persist.
+    /// Holds promises until their records are persisted; lets them go at once if there is nothing
+    /// to persist.
     fn hold(
         &mut self,
         records: Vec<Record>,
@@ -290,7 +295,8 @@ impl Consensus {
         self.applied - self.raw.store().snapshot_index() >= ENTRIES_MAX
     }
 
-    /// Takes `data` as the state at what is applied. Returns the records of the whole log that is left.
+    /// Takes `data` as the state at what is applied. Returns the records of the whole log that is
+    /// left.
     pub fn fold(&mut self, data: Vec<u8>) -> Vec<Record> {
         let conf = self.conf_state();
         let applied = self.applied;
@@ -312,8 +318,8 @@ impl Consensus {
         self.raw.raft.state == StateRole::Leader
     }
 
-    /// Whether this node coordinates, has applied what earlier coordinators committed, and has nothing under way:
-    /// it may decide from its database.
+    /// Whether this node coordinates, has applied what earlier coordinators committed, and has
+    /// nothing under way: it may decide from its database.
     pub fn is_settled(&self) -> bool {
         self.is_coordinator()
             && self.raw.raft.commit_to_current_term()

@@ -1,4 +1,5 @@
-//! The log as the consensus library reads it: in memory, while the driver persists the same records.
+//! The log as the consensus library reads it: in memory, while the driver persists the same
+//! records.
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError, util};
@@ -8,7 +9,8 @@ use crate::durable::{Durable, Record};
 use crate::id::VoterId;
 use crate::message::LogSnapshot;
 
-/// The log from its newest snapshot on, and a few entries before it for followers that lag a little.
+/// The log from its newest snapshot on, and a few entries before it for followers that lag a
+/// little.
 pub(super) struct Store {
     snapshot: Snapshot,
     /// The place before the first entry, and its term.
@@ -59,7 +61,8 @@ impl Store {
         self.snapshot = snapshot;
     }
 
-    /// Takes `data` as the state at `index`, and drops the entries more than `keep` places before it.
+    /// Takes `data` as the state at `index`, and drops the entries more than `keep` places before
+    /// it.
     pub(super) fn compact(&mut self, index: u64, conf: ConfState, data: Vec<u8>, keep: u64) {
         let term = self.term(index).expect("an applied entry is in the log");
         let meta = self.snapshot.mut_metadata();

@@ -1,7 +1,8 @@
 //! The replicated database: configuration, node states, owners and epochs.
 //!
-//! A state machine over the committed log: every node that applies the same changes in the same order holds the
-//! same database. A change that does not fit (an old epoch, another incarnation) is passed over by all alike.
+//! A state machine over the committed log: every node that applies the same changes in the same
+//! order holds the same database. A change that does not fit (an old epoch, another incarnation) is
+//! passed over by all alike.
 //!
 //! *Architecture Invariant*: nothing here looks at the time of this node, its network or its LUNs.
 
@@ -130,7 +131,8 @@ pub struct GroupRecord {
     pub saved: Option<SaveToken>,
     /// How often that was tried.
     pub loads: u32,
-    /// When it failed on its owners, in the cluster's time, newest last; older than the period are dropped.
+    /// When it failed on its owners, in the cluster's time, newest last; older than the period are
+    /// dropped.
     pub failures: Vec<u64>,
     /// Where it failed last: tried elsewhere first.
     pub failed_on: Option<NodeId>,

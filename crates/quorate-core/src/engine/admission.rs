@@ -1,8 +1,10 @@
-//! How a node comes to a cluster: founding it together with the others, finding it again, joining it anew.
+//! How a node comes to a cluster: founding it together with the others, finding it again, joining
+//! it anew.
 //!
-//! A log gets an identity before anything is said under it. A cluster is founded when every voter has said that its
-//! log is empty, under an identity that it will keep; so no log that exists can be overlooked. Whoever hears of
-//! founders among whom it is adopts them; whoever is not among them asks to be added.
+//! A log gets an identity before anything is said under it. A cluster is founded when every voter
+//! has said that its log is empty, under an identity that it will keep; so no log that exists can
+//! be overlooked. Whoever hears of founders among whom it is adopts them; whoever is not among them
+//! asks to be added.
 
 use super::{Engine, Standing};
 use crate::change::Change;

@@ -157,7 +157,8 @@ impl Engine {
         self.probe_storage();
     }
 
-    /// The coordinator's process is dead, its kernel says: whoever is next in line stands for election at once.
+    /// The coordinator's process is dead, its kernel says: whoever is next in line stands for
+    /// election at once.
     fn watch_coordinator_node(&mut self) {
         let Some(consensus) = &mut self.consensus else { return };
         let Some(voter) = consensus.coordinator() else { return };
@@ -189,7 +190,8 @@ impl Engine {
         self.lease_until().is_some_and(|until| self.now < until)
     }
 
-    /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the LUNs refuse us.
+    /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the
+    /// LUNs refuse us.
     pub(super) fn watch_lease(&mut self) {
         let held = self.may_act();
         if held != self.lease_held {

@@ -1,6 +1,7 @@
 //! The coordinator's part: reads the database and what is heard, and proposes the next changes.
 //!
-//! Decides only while nothing is under way in the log, so that every decision rests on all that was decided before.
+//! Decides only while nothing is under way in the log, so that every decision rests on all that was
+//! decided before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,9 +69,9 @@ impl Engine {
             let incarnation = record.incarnation;
             let newer = self.peers.get(&node).and_then(|peer| peer.incarnation());
             let restarted = newer.is_some_and(|newer| newer.boot > incarnation.boot);
-            let admitted = changes.iter().any(
-                |change| matches!(change, Change::Admit { node: admitted, .. } if *admitted == node),
-            );
+            let admits =
+                |change: &Change| matches!(change, Change::Admit { node: one, .. } if *one == node);
+            let admitted = changes.iter().any(admits);
             match self.judge(node) {
                 _ if admitted => {}
                 Liveness::Silent(cause) => changes.push(Change::Down { node, incarnation, cause }),

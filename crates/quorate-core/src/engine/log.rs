@@ -59,7 +59,8 @@ impl Engine {
         }
     }
 
-    /// What was to be remembered is not: this node can promise nothing more. What runs here is ended.
+    /// What was to be remembered is not: this node can promise nothing more. What runs here is
+    /// ended.
     pub(super) fn on_persist_failed(&mut self, error: String) {
         self.out.tell(Notice::StorageFailed { error });
         self.abandon_all();
@@ -97,7 +98,8 @@ impl Engine {
         }
     }
 
-    /// A joiner must be able to get a snapshot that knows it: the log is folded after every change of voters.
+    /// A joiner must be able to get a snapshot that knows it: the log is folded after every change
+    /// of voters.
     fn fold_log(&mut self, voters_changed: bool) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;

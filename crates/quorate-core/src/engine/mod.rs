@@ -1,8 +1,8 @@
 //! Where the machines meet: routes what comes in to them, and what they want to the driver.
 //!
-//! One step: the event goes to the machine it is for; then consensus is drained and what is committed applied; then,
-//! if this node coordinates and nothing is under way, the next changes are decided and proposed; then every group
-//! here asks for what is next. Repeated until nothing moves.
+//! One step: the event goes to the machine it is for; then consensus is drained and what is
+//! committed applied; then, if this node coordinates and nothing is under way, the next changes are
+//! decided and proposed; then every group here asks for what is next. Repeated until nothing moves.
 //!
 //! *Architecture Invariant*: decides nothing that a machine or a policy can decide.
 

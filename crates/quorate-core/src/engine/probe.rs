@@ -1,5 +1,5 @@
-//! A node that the network has lost may still beat on storage: then it is isolated, not dead. That changes what
-//! people are told, and nothing else: an isolated node is fenced as any other.
+//! A node that the network has lost may still beat on storage: then it is isolated, not dead. That
+//! changes what people are told, and nothing else: an isolated node is fenced as any other.
 
 use super::Engine;
 use crate::action::{Action, LunVerb};

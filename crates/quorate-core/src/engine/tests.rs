@@ -1,4 +1,5 @@
-//! Three engines on a perfect network, a LUN that grants everything, guests that do as they are told.
+//! Three engines on a perfect network, a LUN that grants everything, guests that do as they are
+//! told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! One group on this node, in one epoch: takes its LUNs, starts its resources in order, and gives all back.
+//! One group on this node, in one epoch: takes its LUNs, starts its resources in order, and gives
+//! all back.
 //!
 //! ```text
 //! Run:     LUNs held -> resources started in order -> online
@@ -6,11 +7,11 @@
 //! Abandon: everything killed at once -> LUNs released -> vacated
 //! ```
 //!
-//! The goal only ever goes down this list. What to do next follows from where everything is: nothing here depends on
-//! the order of answers.
+//! The goal only ever goes down this list. What to do next follows from where everything is:
+//! nothing here depends on the order of answers.
 //!
-//! *Architecture Invariant*: nothing starts without a [`StartPermit`], which takes a [`VacancyProof`] and a
-//! [`LockProof`] for every LUN.
+//! *Architecture Invariant*: nothing starts without a [`StartPermit`], which takes a
+//! [`VacancyProof`] and a [`LockProof`] for every LUN.
 
 mod resource;
 
@@ -164,7 +165,8 @@ impl LocalGroup {
         self.locks.iter().map(|(&id, lock)| (id, lock.state()))
     }
 
-    /// Requests that have not been answered: their op numbers, and whether a LUN or a resource was asked.
+    /// Requests that have not been answered: their op numbers, and whether a LUN or a resource was
+    /// asked.
     pub fn waits_for(&self) -> Vec<OpId> {
         let locks = self.locks.values().filter_map(Lock::waits_for);
         locks.chain(self.resources.values().filter_map(Resource::waits_for)).collect()
@@ -305,7 +307,8 @@ impl LocalGroup {
         StartPermit::new(&vacancy, epoch, &self.luns, &locks)
     }
 
-    /// A resource whose ground has failed cannot stay online: it is stopped, and started again after its ground.
+    /// A resource whose ground has failed cannot stay online: it is stopped, and started again
+    /// after its ground.
     fn stop_what_lost_its_ground(&mut self, out: &mut Output) {
         let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
         for resource in self.resources.values_mut() {

@@ -148,7 +148,8 @@ impl Resource {
         Outcome::Done
     }
 
-    /// The host has not answered in time. A kill that is not answered leaves the resource stop-failed.
+    /// The host has not answered in time. A kill that is not answered leaves the resource
+    /// stop-failed.
     pub(super) fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) -> Outcome {
         let late = Err("no answer in time".to_owned());
         self.on_answer(op, &late, now, out)

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::id::NodeId;
 
-/// How many of `voters` are more than half. An empty electorate has no quorum: nobody can be one of it.
+/// How many of `voters` are more than half. An empty electorate has no quorum: nobody can be one of
+/// it.
 pub fn majority(voters: usize) -> usize {
     voters / 2 + 1
 }
@@ -14,8 +15,8 @@ pub fn has_quorum(voters: &BTreeSet<NodeId>, present: &BTreeSet<NodeId>) -> bool
     !voters.is_empty() && voters.intersection(present).count() >= majority(voters.len())
 }
 
-/// The largest value that a majority of `voters` values reach or exceed, where those who gave none count as the
-/// least; none: no majority gave one.
+/// The largest value that a majority of `voters` values reach or exceed, where those who gave none
+/// count as the least; none: no majority gave one.
 pub fn majority_value<T: Ord + Copy>(
     voters: usize,
     values: impl IntoIterator<Item = T>,
