@@ -118,3 +118,74 @@ fn why_behind(best: Rank, rank: Rank) -> NotHere {
         NotHere::HigherNumber
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn group(possible: Vec<u16>, preferred: Vec<u16>) -> GroupConfig {
+        let nodes = |ids: Vec<u16>| ids.into_iter().map(NodeId).collect();
+        GroupConfig {
+            id: crate::id::GroupId(1),
+            name: "vm".into(),
+            auto_start: true,
+            possible_owners: nodes(possible),
+            preferred_owners: nodes(preferred),
+            failback: false,
+            failover_threshold: 2,
+            failover_period: Duration::from_secs(1),
+            retry_period: Duration::from_secs(1),
+            luns: Vec::new(),
+            resources: Vec::new(),
+        }
+    }
+
+    fn nodes() -> impl Strategy<Value = BTreeMap<NodeId, Candidate>> {
+        let candidate = (any::<bool>(), any::<bool>(), 0usize..4)
+            .prop_map(|(up, paused, groups)| Candidate { up, paused, groups });
+        proptest::collection::btree_map((1u16..6).prop_map(NodeId), candidate, 0..6)
+    }
+
+    /// The rule, said slowly: drop what cannot, then keep the best by each criterion in turn.
+    fn slowly(
+        group: &GroupConfig,
+        nodes: &BTreeMap<NodeId, Candidate>,
+        failed_on: Option<NodeId>,
+    ) -> Option<NodeId> {
+        let mut left: Vec<NodeId> = nodes
+            .iter()
+            .filter(|(id, one)| {
+                let named = group.possible_owners.contains(id);
+                one.up && !one.paused && (named || group.possible_owners.is_empty())
+            })
+            .map(|(&id, _)| id)
+            .collect();
+        if left.iter().any(|&id| Some(id) != failed_on) {
+            left.retain(|&id| Some(id) != failed_on);
+        }
+        if let Some(best) = group.preferred_owners.iter().find(|id| left.contains(id)) {
+            return Some(*best);
+        }
+        let fewest = left.iter().map(|id| nodes[id].groups).min()?;
+        left.into_iter().find(|id| nodes[id].groups == fewest)
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_choice_is_the_slow_one(
+            nodes in nodes(),
+            possible in proptest::collection::vec(1u16..6, 0..4),
+            preferred in proptest::collection::vec(1u16..6, 0..4),
+            failed in proptest::option::of(1u16..6),
+        ) {
+            let group = group(possible, preferred);
+            let failed = failed.map(NodeId);
+            let placement = place(&group, &nodes, failed);
+            prop_assert_eq!(placement.chosen, slowly(&group, &nodes, failed));
+            let named = placement.others.len() + usize::from(placement.chosen.is_some());
+            prop_assert_eq!(named, nodes.len(), "every node is chosen or told why not");
+        }
+    }
+}

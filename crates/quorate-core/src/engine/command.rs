@@ -138,8 +138,8 @@ impl Engine {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
                     Refusal::NotPossible(format!(
-                        "node {node} is not down, or no reason is given: confirm only a node that is \
-                         down, and say who says so and why"
+                        "node {node} is not down, or no reason is given: confirm only a \
+                         node that is down, and say who says so and why"
                     ))
                 })
             }

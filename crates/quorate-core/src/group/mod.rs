@@ -14,6 +14,8 @@
 //! [`VacancyProof`] and a [`LockProof`] for every LUN.
 
 mod resource;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
