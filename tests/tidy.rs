@@ -279,10 +279,7 @@ fn the_core_keeps_its_layers() {
     let at = |module: &str, text| lines(layers, &format!("crates/quorate-core/src/{module}"), text);
     assert_eq!(at("lease.rs", "use crate::{id::NodeId,\n time::Instant};"), []);
     assert_eq!(at("lease.rs", "use crate::{\n id::NodeId, group::{Group, State}};"), [1, 1]);
-    assert_eq!(
-        at("group/start.rs", "use crate::fence::FenceProof;\nuse crate::fence::Fence;"),
-        [2]
-    );
+    assert_eq!(at("lock/hold.rs", "use crate::fence::FenceProof;\nuse crate::fence::Fence;"), [2]);
     assert_eq!(
         at("id.rs", "// crate::engine::Engine\nfn f() { crate::engine::Engine::new() }"),
         [2]

@@ -54,6 +54,7 @@ debian_packages() {
     need "runs scripts" python3 has python3
     [ "$purpose" = test ] || return 0
     need "compiles the header as C++" g++ has g++
+    need "NBD clients and servers to test against" qemu-utils has qemu-nbd
     need "a fresh environment for the Python tests" python3-venv \
         python3 -c 'import ensurepip, venv'
 }
