@@ -1,8 +1,9 @@
 //! The control socket of a running node: one request a connection, JSON lines both ways.
 //!
 //! A request is one line, as `{"do":"move","group":"vm1","to":"n2"}`. The answer is one line,
-//! `{"ok":...}` or `{"error":{"code":"refused","text":"..."}}`; before it come the lines of `events`, as
-//! `{"notice":{...}}`. The socket is open to the user who runs the node, and to nobody else.
+//! `{"ok":...}` or `{"error":{"code":"refused","text":"..."}}`; before it come the lines of
+//! `events`, as `{"notice":{...}}`. The socket is open to the user who runs the node, and to nobody
+//! else.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,7 @@
 //! The ground the lab stands on: namespaces of its own where they are permitted, else loopback.
 //!
-//! In namespaces nothing of the machine is touched: networks, mounts and users are the lab's own, and
-//! the kernel takes them down with the last process in them.
+//! In namespaces nothing of the machine is touched: networks, mounts and users are the lab's own,
+//! and the kernel takes them down with the last process in them.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -54,7 +54,8 @@ impl Ground {
 
     /// A command that runs `program` in fresh namespaces, as their root.
     ///
-    /// The process that is spawned becomes the program itself, so its id and its signals are the program's.
+    /// The process that is spawned becomes the program itself, so its id and its signals are the
+    /// program's.
     ///
     /// # Errors
     /// Why no namespaces are to be had here, for people.

@@ -1,9 +1,9 @@
 //! A laboratory on one machine: three hosts, one LUN, one guest, and faults at will.
 //!
 //! The demo and the end-to-end tests run their stories in it. Its hosts are network namespaces, its
-//! LUN a real iSCSI target, its guest a QEMU machine whose firmware counts on its disk; each node is
-//! the `quorate` command as a user runs it. Everything ends with the [`Lab`], whatever way it ends:
-//! processes die with the thread that started them, namespaces with their processes.
+//! LUN a real iSCSI target, its guest a QEMU machine whose firmware counts on its disk; each node
+//! is the `quorate` command as a user runs it. Everything ends with the [`Lab`], whatever way it
+//! ends: processes die with the thread that started them, namespaces with their processes.
 
 pub mod error;
 mod follow;
@@ -29,7 +29,7 @@ pub use error::LabError;
 pub use ground::Ground;
 pub use moment::{Moment, tenths_ms};
 pub use network::Wire;
-pub use parts::Parts;
+pub use parts::{LUN_BYTES, Parts, RECORDS_FILE};
 pub use serial::GuestLine;
 pub use watch::{NoticeLine, Seen, Sighting, Watch};
 
@@ -45,6 +45,10 @@ pub const LUN: &str = "disk1";
 pub const RESOURCE: &str = "guest";
 /// How long a cluster may take to come to what is expected of it, in the worst case.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the last lines of what has ended are waited for: many looks of the one who follows
+/// them.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What a lab is to be like.
 #[derive(Clone, Debug)]
@@ -222,6 +226,20 @@ impl Lab {
         let _ = child.wait();
         self.watch.note(at, node, Fault::Killed);
         Ok(at)
+    }
+
+    /// Ends every node at once, and takes in what was said last: nothing is under way then.
+    ///
+    /// # Errors
+    /// When something does not die.
+    pub fn end(&mut self) -> Result<(), LabError> {
+        for NodeProcess { name, child } in &mut self.nodes {
+            if let Some(mut child) = child.take() {
+                self.network.kill_host(name, child.id())?;
+                let _ = child.wait();
+            }
+        }
+        self.watch.linger(LAST_WORDS)
     }
 
     /// Kills the guest's process alone.

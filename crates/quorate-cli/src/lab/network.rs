@@ -167,8 +167,8 @@ impl Network {
         Ok(at)
     }
 
-    /// Kills the processes of a host that name `program` in their command lines, and waits until they
-    /// are gone; the host's `root` process is spared.
+    /// Kills the processes of a host that name `program` in their command lines, and waits until
+    /// they are gone; the host's `root` process is spared.
     ///
     /// Gives the moment of the kill.
     ///

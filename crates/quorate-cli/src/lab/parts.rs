@@ -14,9 +14,9 @@ use super::watch::NodeFiles;
 use super::{GROUP, LUN, RESOURCE};
 
 /// The size of the LUN: room for 131,071 records of the guest.
-pub(super) const LUN_BYTES: u64 = 64 << 20;
+pub const LUN_BYTES: u64 = 64 << 20;
 /// The guest's file on a LUN that is a directory.
-pub(super) const RECORDS_FILE: &str = "records";
+pub const RECORDS_FILE: &str = "records";
 
 /// What guest and LUN are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,9 @@ impl Built {
 
     fn lun_table(&self) -> String {
         match self {
-            Self::Real { target, .. } => format!("driver = \"iscsi\"\nurl = {:?}\n", target.url()),
+            Self::Real { target, .. } => {
+                format!("driver = \"iscsi\"\nurl = {:?}\nsave_area_mib = 16\n", target.url())
+            }
             Self::Plain { shared, .. } => format!("driver = \"file\"\npath = {shared:?}\n"),
         }
     }
@@ -94,7 +96,10 @@ impl Built {
     fn guest_table(&self, directory: &Path) -> String {
         match self {
             Self::Real { firmware, .. } => {
-                format!("driver = \"qemu\"\nfirmware = {firmware:?}\nmemory_mb = 2\n")
+                let settings = "driver = \"qemu\"\nmemory_mib = 2\naccel = \"tcg\"\n\
+                                cpu = \"qemu64,-apic\"\ndisk = \"ide\"\nstop = \"quit\"\n\
+                                heartbeat = \"serial\"\nheartbeat_prefix = \"tick\"\n";
+                format!("{settings}firmware = {firmware:?}\n")
             }
             Self::Plain { program, .. } => {
                 let words = [
@@ -128,9 +133,13 @@ pub(super) fn write_config(
     network: &Network,
     nodes: &[String],
 ) -> Result<(), LabError> {
-    let mut text = String::from(
-        "[cluster]\nname = \"lab\"\nid = \"00000000000000ab\"\n\n[timing]\nprofile = \"fast\"\n",
-    );
+    let random = |error: getrandom::Error| LabError::Failed {
+        what: "drawing a cluster id".into(),
+        said: error.to_string(),
+    };
+    let id = getrandom::u64().map_err(random)?.max(1);
+    let mut text =
+        format!("[cluster]\nname = \"lab\"\nid = \"{id:016x}\"\n\n[timing]\nprofile = \"fast\"\n");
     for node in nodes {
         let address = network.listens_at(node);
         let _ = write!(text, "\n[[nodes]]\nname = {node:?}\naddresses = [{address:?}]\n");

@@ -115,8 +115,8 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Follows these nodes. The observer is called in this thread: for each sighting, and with none now and
-    /// then while nothing comes.
+    /// Follows these nodes. The observer is called in this thread: for each sighting, and with none
+    /// now and then while nothing comes.
     #[must_use]
     pub fn start(nodes: &[NodeFiles], observer: Box<dyn FnMut(Option<&Sighting>)>) -> Self {
         let files = nodes.iter().flat_map(|node| [node.guest.clone(), node.output.clone()]);
@@ -142,7 +142,8 @@ impl Watch {
         self.add(Sighting { at, node, what: Seen::Fault(fault) });
     }
 
-    /// Watches until `condition` finds something in what was seen behind `mark`, at most for `bound`.
+    /// Watches until `condition` finds something in what was seen behind `mark`, at most for
+    /// `bound`.
     ///
     /// # Errors
     /// [`LabError::TooLate`] with what was seen last, or [`LabError::Interrupted`].
