@@ -100,7 +100,7 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
         "suspect" => Words::new(own, Tone::Plain, format!("{subject} is silent")),
         "isolated" => Words::new(own, Tone::Plain, format!("{subject} beats on the LUN only"))
             .once(format!("isolated {subject}")),
-        "down" => Words::new(own, Tone::Decision, format!("{subject} down: {}", field("cause")))
+        "down" => Words::new(own, Tone::Decision, format!("{subject} down: {}", cause(notice)))
             .once(format!("down {subject}")),
         "fenced" => {
             Words::new(own, Tone::Decision, format!("{subject} fenced: {}", field("proof")))
@@ -131,6 +131,14 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
         _ => return None,
     };
     Some(words)
+}
+
+/// Why a node is down, short enough for a lane.
+fn cause(notice: &NoticeLine) -> &str {
+    match notice.field("cause").unwrap_or_default() {
+        "connection_reset" => "reset",
+        other => other,
+    }
 }
 
 /// Whether what was told once may be told again: a node that comes back can go down once more.

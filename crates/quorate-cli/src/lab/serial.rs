@@ -55,8 +55,15 @@ pub enum GuestLine {
 
 impl GuestLine {
     /// Reads a line; none: it is not a whole line of the guest.
+    ///
+    /// A guest that was killed in the middle of a line is followed on it by the next one's boot.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
+        let boot = line.rfind("boot ").filter(|&place| place > 0);
+        Self::parse_whole(boot.map_or(line, |place| &line[place..]))
+    }
+
+    fn parse_whole(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let kind = words.next()?;
         let mut next = || words.next();
@@ -90,6 +97,8 @@ mod tests {
             Some(GuestLine::Refused { record: 9, nonce })
         );
         assert_eq!(read("corrupt"), Some(GuestLine::Broken));
+        let after_a_kill = read("tick 8 0123boot 0123456789abcdef 7");
+        assert_eq!(after_a_kill, Some(GuestLine::Boot { nonce, counter: 7 }));
         for torn in ["", "tick", "tick 8", "tick 8 0123", "tick x 0123456789abcdef", "ck 8"] {
             assert_eq!(read(torn), None, "{torn:?}");
         }
