@@ -373,7 +373,11 @@ impl Consensus {
     fn stand(&mut self, now: Instant) {
         self.election_at = now + draw(&self.timing, &mut self.random);
         self.raw.raft.election_elapsed = self.raw.raft.election_timeout();
-        let _ = self.raw.campaign();
+        // A learner, or a log that was never told of any voter, has no vote to stand with: to the library an empty
+        // electorate has elected everybody.
+        if self.raw.raft.promotable() {
+            let _ = self.raw.campaign();
+        }
     }
 }
 
