@@ -15,14 +15,14 @@ use quorate_core::id::{Epoch, ResourceId};
 use tempfile::TempDir;
 
 /// The bound of every wait: far above what is expected, so that a loaded machine fails no test.
-pub const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + BOUND
 }
 
 /// Waits until `look` finds something; a test that waits in vain says what for.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = soon();
     loop {
         if let Some(found) = look() {
@@ -35,15 +35,15 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A driver with its work directory and its reports.
-pub struct Bench {
-    pub directory: TempDir,
-    pub reports: Receiver<DriverReport>,
-    pub driver: Box<dyn Driver>,
-    pub context: StartContext,
+pub(crate) struct Bench {
+    pub(crate) directory: TempDir,
+    pub(crate) reports: Receiver<DriverReport>,
+    pub(crate) driver: Box<dyn Driver>,
+    pub(crate) context: StartContext,
 }
 
 impl Bench {
-    pub fn new(kind: &str, settings: serde_json::Value) -> Self {
+    pub(crate) fn new(kind: &str, settings: serde_json::Value) -> Self {
         let directory = tempfile::Builder::new().prefix("drv").tempdir().unwrap();
         let (sender, reports) = unbounded();
         let settings = DriverSettings::from_json(kind, settings).unwrap();
@@ -60,21 +60,21 @@ impl Bench {
         Self { directory, reports, driver, context }
     }
 
-    pub fn with_file_lun(mut self, path: &Path) -> Self {
+    pub(crate) fn with_file_lun(mut self, path: &Path) -> Self {
         let disk = Disk::File(path.to_owned());
         self.context.luns.push(Lun { name: "disk".to_owned(), disk });
         self
     }
 
-    pub fn work(&self, name: &str) -> PathBuf {
+    pub(crate) fn work(&self, name: &str) -> PathBuf {
         self.context.work_directory.join(name)
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.work(name)).unwrap_or_default()
     }
 
-    pub fn report(&self) -> DriverEvent {
+    pub(crate) fn report(&self) -> DriverEvent {
         let report = self.reports.recv_timeout(BOUND).expect("a report must come");
         assert_eq!((report.resource, report.epoch), (ResourceId(1), Epoch(3)));
         report.event
@@ -82,20 +82,20 @@ impl Bench {
 }
 
 /// Whether the process runs: neither gone nor a zombie.
-pub fn runs(process_id: i32) -> bool {
+pub(crate) fn runs(process_id: i32) -> bool {
     fs::read_to_string(format!("/proc/{process_id}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest).trim_start();
         !state.starts_with(['Z', 'X'])
     })
 }
 
-pub fn kill(process_id: i32, signal: rustix::process::Signal) {
+pub(crate) fn kill(process_id: i32, signal: rustix::process::Signal) {
     let process_id = rustix::process::Pid::from_raw(process_id).unwrap();
     rustix::process::kill_process(process_id, signal).unwrap();
 }
 
 /// The test guest's firmware, assembled once per test program.
-pub fn guest_rom() -> &'static Path {
+pub(crate) fn guest_rom() -> &'static Path {
     static ROM: OnceLock<PathBuf> = OnceLock::new();
     ROM.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -74,7 +74,9 @@ pub(super) fn arguments(
         "-name",
         format!("guest={}", escape(&format!("{}.{}", context.group, context.resource))),
     );
-    list.pair("-machine", &settings.machine).pair("-accel", accelerator);
+    // Without the description for debuggers a saved state is half as long, and every cut is seen.
+    let machine = format!("{},suppress-vmdesc=on", settings.machine);
+    list.pair("-machine", machine).pair("-accel", accelerator);
     if let Some(cpu) = &settings.cpu {
         list.pair("-cpu", cpu);
     }
