@@ -24,10 +24,11 @@ test: ## everything below, in order; it changes nothing in the tree
 
 ##@ Every day
 
-fix: ## formats, mends what clippy can mend, writes include/quorate.h anew
+fix: ## formats, mends what clippy can mend, writes generated files anew
 	cargo fmt
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
 	UPDATE=1 cargo test --quiet -p quorate-c
+	UPDATE=1 cargo test --quiet -p quorate-tests --test docs
 
 bench: ## measures speed, as ratios within one run
 	cargo bench --locked -p quorate-benches

@@ -81,8 +81,6 @@ pub enum Action {
 pub enum LunVerb {
     /// Register our key on our nexus, whatever was registered there.
     Register(ReservationKey),
-    /// Take our registration back.
-    Unregister(ReservationKey),
     /// Read the keys and the reservation.
     ReadKeys,
     /// Reserve: write exclusive, registrants only.
@@ -94,8 +92,6 @@ pub enum LunVerb {
         /// Whose registrations go.
         victim: ReservationKey,
     },
-    /// Release our reservation.
-    Release(ReservationKey),
     /// Let the resources of this node reach the LUN, and begin the storage heartbeat on it.
     Attach {
         /// The epoch: a refused write names it.

@@ -3,9 +3,13 @@
 //!
 //! ```text
 //! Unregistered -> Registering -> Reading -> Taking -> Reading … -> Attaching -> Held
-//!        Held -> Detaching -> Releasing -> Unregistering -> Released
+//!        Held -> Detaching -> Released
 //!        any  -> Lost (taken by another, or its path is gone) -> Detaching …
 //! ```
+//!
+//! Given back means detached, and no more: our reservation stays on the LUN and refuses every older
+//! owner, until the next one preempts it. A LUN without a reservation would take a write that a
+//! stopped process held back for an hour.
 //!
 //! A new owner, entitled by a committed ownership, preempts the old keys; no timed challenge is
 //! needed. A key with a larger epoch than ours, or of another cluster, is never preempted: then it
@@ -76,11 +80,8 @@ pub enum LockState {
     Lost(LockFailure),
     /// No further write goes out once this is answered.
     Detaching,
-    /// The reservation is being released.
-    Releasing,
-    /// Our key is being taken back.
-    Unregistering,
-    /// Given back, as far as it could be.
+    /// Given back: nothing of ours writes it any more. It stays reserved until the next owner takes
+    /// it.
     Released,
 }
 
@@ -157,10 +158,7 @@ impl Lock {
             | LockState::Attaching
             | LockState::Held
             | LockState::Lost(_) => self.ask(LockState::Detaching, LunVerb::Detach, out),
-            LockState::Detaching
-            | LockState::Releasing
-            | LockState::Unregistering
-            | LockState::Released => {}
+            LockState::Detaching | LockState::Released => {}
         }
     }
 
@@ -178,8 +176,6 @@ impl Lock {
             LockState::Unregistered
             | LockState::Lost(_)
             | LockState::Detaching
-            | LockState::Releasing
-            | LockState::Unregistering
             | LockState::Released => {}
         }
     }
@@ -203,13 +199,7 @@ impl Lock {
                 Ok(_) => self.state = LockState::Held,
                 Err(failure) => self.fail(*failure),
             },
-            LockState::Detaching => {
-                self.ask(LockState::Releasing, LunVerb::Release(self.key()), out);
-            }
-            LockState::Releasing => {
-                self.ask(LockState::Unregistering, LunVerb::Unregister(self.key()), out);
-            }
-            LockState::Unregistering => self.state = LockState::Released,
+            LockState::Detaching => self.state = LockState::Released,
             LockState::Unregistered
             | LockState::Held
             | LockState::Lost(_)
@@ -409,17 +399,15 @@ mod tests {
     }
 
     #[test]
-    fn a_release_waits_for_the_last_write_before_it_gives_the_reservation_back() {
+    fn a_lun_is_given_back_after_the_last_write_and_stays_reserved() {
         let mut t = Bench::new(1, 3);
         t.asked();
         t.lock.state = LockState::Held;
         t.lock.release(&mut t.out);
         assert_eq!(t.asked(), LunVerb::Detach);
-        t.answer(Ok(LunReply::Done));
-        assert_eq!(t.asked(), LunVerb::Release(key(1, 3)));
-        t.answer(Err(LunFailure::Conflict));
-        assert_eq!(t.asked(), LunVerb::Unregister(key(1, 3)));
+        assert_ne!(t.lock.state(), LockState::Released, "not before the answer");
         t.answer(Err(LunFailure::Unreachable));
         assert_eq!(t.lock.state(), LockState::Released);
+        assert_eq!(t.out.take_actions(), []);
     }
 }

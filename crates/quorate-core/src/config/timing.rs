@@ -197,10 +197,18 @@ impl Timing {
         &self.inputs
     }
 
-    /// The worst outage of a group from the death of its node to the order to start it: with the
-    /// kernel's word (connections reset), and by silence.
+    /// The usual outage of a group whose node falls silent, up to the order to start it elsewhere.
+    pub fn outage_usual(&self) -> Duration {
+        self.detect + self.interval
+    }
+
+    /// The worst one: the detector has seen much lateness, and the first election is split.
     pub fn outage_worst(&self) -> Duration {
-        self.detect + self.interval + self.election_max
+        let detect = match self.inputs.mode {
+            DetectionMode::Fixed => self.detect,
+            DetectionMode::Adaptive => self.detect * 2,
+        };
+        detect + self.interval + self.election_max
     }
 
     /// The derivation as text, one line a value, for people.
@@ -223,11 +231,12 @@ impl Timing {
         line("election", self.election_min, "max(3 x interval, detect / 4): the earliest");
         line("election_max", self.election_max, "max(5 x interval, detect / 2): the latest");
         line("reset_grace", self.reset_grace, "min(2 x interval, detect / 4): after a reset");
-        line(
-            "outage_worst",
-            self.outage_worst(),
-            "detect + interval + election_max: to the start order",
-        );
+        line("outage_usual", self.outage_usual(), "detect + interval: silence to start order");
+        let worst = match inputs.mode {
+            DetectionMode::Fixed => "detect + interval + election_max",
+            DetectionMode::Adaptive => "2 x detect + interval + election_max",
+        };
+        line("outage_worst", self.outage_worst(), worst);
         text
     }
 }

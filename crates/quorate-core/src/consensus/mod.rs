@@ -373,8 +373,8 @@ impl Consensus {
     fn stand(&mut self, now: Instant) {
         self.election_at = now + draw(&self.timing, &mut self.random);
         self.raw.raft.election_elapsed = self.raw.raft.election_timeout();
-        // A learner, or a log that was never told of any voter, has no vote to stand with: to the library an empty
-        // electorate has elected everybody.
+        // A learner, or a log that was never told of any voter, has no vote to stand with: to the
+        // library an empty electorate has elected everybody.
         if self.raw.raft.promotable() {
             let _ = self.raw.campaign();
         }

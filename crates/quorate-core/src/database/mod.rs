@@ -16,6 +16,14 @@ use crate::change::{Cause, DownCause, FenceKind, ReleaseKind};
 use crate::config::ClusterConfig;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
+/// Epochs count on from the second of the founding: if every state directory is wiped and the
+/// cluster founded again, its keys are still larger than those that stand on the LUNs. 28 bits of
+/// it: they repeat after nine years.
+fn first_epoch(founders: &[VoterId]) -> Epoch {
+    let newest = founders.iter().map(|voter| voter.0 >> 16).max().unwrap_or(0);
+    Epoch(newest / 1_000_000)
+}
+
 /// How often a saved state may fail to load before it is given up and the guest is started afresh.
 const LOADS_MAX: u32 = 2;
 
@@ -187,7 +195,7 @@ impl Database {
         let fresh = |group: &crate::config::GroupConfig| GroupRecord {
             online_wanted: group.auto_start,
             ownership: Ownership::Vacant(Vacancy::NeverOwned),
-            epoch: Epoch(0),
+            epoch: first_epoch(&founders),
             saved: None,
             loads: 0,
             failures: Vec::new(),

@@ -199,10 +199,6 @@ impl Trio {
             LunVerb::Register(key) => {
                 self.keys.insert((node, key));
             }
-            LunVerb::Unregister(key) => {
-                self.keys.remove(&(node, key));
-                self.holder = self.holder.filter(|&holder| holder != key);
-            }
             LunVerb::ReadKeys => {
                 let keys = self.keys.iter().map(|&(_, key)| key).collect();
                 return LunReply::Keys { keys, holder: self.holder };
@@ -214,7 +210,6 @@ impl Trio {
                     self.holder = Some(own);
                 }
             }
-            LunVerb::Release(key) => self.holder = self.holder.filter(|&holder| holder != key),
             LunVerb::Attach { .. } | LunVerb::Detach => {}
             LunVerb::ReadBeat(_) => return LunReply::Beat { counter: Some(self.now.0) },
         }
