@@ -1,8 +1,62 @@
 //! High availability as a library: membership, quorum, LUN locks, failover.
+//!
+//! A [`Node`] is one node of a cluster, inside a program of yours: a management tool, a hypervisor's
+//! agent, an appliance. Each host runs one, with the same [`Config`] and the same [`ClusterKey`]. They
+//! find each other, agree who coordinates, and keep every group online on one of them: when a host dies,
+//! its groups are started on another, as soon as it is proven that the old owner can no longer write.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use quorate::{ClusterKey, Config, Item, Node, NodeOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::from_file("cluster.toml".as_ref())?;
+//! let key = ClusterKey::from_file("cluster.key".as_ref())?;
+//! let node = Node::start(NodeOptions::new(config, "n1", "/var/lib/quorate/n1", key))?;
+//! loop {
+//!     node.wait(Duration::from_secs(1))?;
+//!     while let Some(item) = node.take()? {
+//!         if let Item::Notice(notice) = item {
+//!             println!("{notice}");
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # The poll interface
+//! Nothing of quorate ever calls into a host. A host waits for [`Node::fd`] (or in [`Node::wait`]) and
+//! takes [`Item`]s: notices to read, answers to its commands, and [`Request`]s for resources that it runs
+//! itself, which it answers with [`Node::complete`]. [`Node::serve`] puts a [`Resource`] trait object on
+//! top. The same interface, under the same names, exists in C and Python.
+//!
+//! # What is safe to rely on
+//! A node that may not act, stops what it runs: without quorum, with its lease over, with a broken disk,
+//! after a panic of its engine ([`Error::Poisoned`]), and when this process dies.
 
+pub mod config;
 pub mod drivers;
 pub mod key;
 #[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
 pub mod net;
+
+mod clock;
+mod error;
+mod item;
+mod node;
+mod notice;
+mod resource;
+mod status;
+
+pub use config::{Config, ConfigError};
+pub use error::Error;
+pub use item::{Answer, Item, LunAccess, OpId, Refusal, Request, Ticket, Verb};
+pub use key::{ClusterKey, KeyError};
+pub use log::LogError;
+pub use net::NetError;
+pub use node::{LunWrite, Node, NodeOptions, WriteHook};
+pub use notice::{Notice, NoticeKind, Stamp};
+pub use resource::Resource;
+pub use status::{GroupStatus, NodeStatus, Status};

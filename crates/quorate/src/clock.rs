@@ -1,0 +1,24 @@
+//! The two clocks of a node: the engine's, which runs through sleep, and the people's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use quorate_core::time::Instant;
+
+use crate::net::boottime_ns;
+use crate::notice::Stamp;
+
+/// The present, on the clock that leases are measured on.
+pub(crate) fn now() -> Instant {
+    Instant(boottime_ns())
+}
+
+/// The present, on both clocks.
+pub(crate) fn stamp() -> Stamp {
+    Stamp { boottime_ns: boottime_ns(), unix_us: unix_us() }
+}
+
+/// Microseconds since 1970; 0 on a machine that believes to be older.
+pub(crate) fn unix_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,209 @@
+//! From the words of cluster.toml to what the engine checks: names become numbers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_core::config::{ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig};
+use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
+
+use super::document::{Document, Group, Resource};
+use super::drivers::{LunSettings, ResourceSettings};
+use super::{ConfigError, Settings};
+
+/// Everything by name, with its number.
+struct Numbers<'a> {
+    nodes: BTreeMap<&'a str, NodeId>,
+    luns: BTreeMap<&'a str, LunId>,
+}
+
+pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
+    let numbers = Numbers {
+        nodes: named(document.nodes.iter().map(|node| (node.name.as_str(), node.id)), NodeId)?,
+        luns: named(document.luns.iter().map(|lun| (lun.name.as_str(), lun.id)), LunId)?,
+    };
+    let groups: BTreeMap<&str, GroupId> =
+        named(document.groups.iter().map(|group| (group.name.as_str(), group.id)), GroupId)?;
+    let all = document.groups.iter().flat_map(|group| &group.resources);
+    let resources: BTreeMap<&str, ResourceId> =
+        named(all.map(|resource| (resource.name.as_str(), resource.id)), ResourceId)?;
+    Ok(ClusterParts {
+        name: document.cluster.name.clone(),
+        id: cluster_id(&document.cluster.id)?,
+        timing: document.timing.inputs(),
+        nodes: nodes(document, &numbers),
+        luns: luns(document, &numbers)?,
+        groups: document
+            .groups
+            .iter()
+            .map(|group| {
+                convert_group(document, group, groups[group.name.as_str()], &numbers, &resources)
+            })
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// Numbers by name: the given one, or the place in the list from 1.
+///
+/// Names given twice are left to the engine's own check, which sees them too.
+fn named<'a, N: TryFrom<usize>, I>(
+    items: impl Iterator<Item = (&'a str, Option<N>)>,
+    make: impl Fn(N) -> I,
+) -> Result<BTreeMap<&'a str, I>, ConfigError> {
+    let mut found = BTreeMap::new();
+    for (at, (name, id)) in items.enumerate() {
+        let id = match id {
+            Some(id) => id,
+            None => N::try_from(at + 1)
+                .map_err(|_| ConfigError::new(name, "there are too many", "take some out"))?,
+        };
+        found.entry(name).or_insert_with(|| make(id));
+    }
+    Ok(found)
+}
+
+fn cluster_id(text: &str) -> Result<ClusterId, ConfigError> {
+    let wrong = || {
+        ConfigError::new(
+            "cluster.id",
+            format!("{text:?} is not an identity"),
+            "write 16 hex digits, drawn at random, as `quorate init` does",
+        )
+    };
+    if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    match u64::from_str_radix(text, 16) {
+        Ok(id) if id != 0 => Ok(ClusterId(id)),
+        _ => Err(wrong()),
+    }
+}
+
+fn nodes(document: &Document, numbers: &Numbers<'_>) -> Vec<NodeConfig> {
+    let nodes = document.nodes.iter();
+    let convert = |node: &super::Node| NodeConfig {
+        id: numbers.nodes[node.name.as_str()],
+        name: node.name.clone(),
+        addresses: node.addresses.clone(),
+        voter: node.voter,
+    };
+    nodes.map(convert).collect()
+}
+
+fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, ConfigError> {
+    let luns = document.luns.iter();
+    luns.map(|lun| {
+        let place = format!("luns.{}", lun.name);
+        let settings = json(&place, &lun.settings)?;
+        let checked = LunSettings::read(&lun.driver, &settings)
+            .map_err(|reason| refused(&place, &lun.settings, &lun.driver, reason))?;
+        Ok(LunConfig {
+            id: numbers.luns[lun.name.as_str()],
+            name: lun.name.clone(),
+            driver: lun.driver.clone(),
+            settings: settings.to_string(),
+            enforced: checked.is_enforced(),
+        })
+    })
+    .collect()
+}
+
+fn convert_group(
+    document: &Document,
+    group: &Group,
+    id: GroupId,
+    numbers: &Numbers<'_>,
+    resources: &BTreeMap<&str, ResourceId>,
+) -> Result<GroupConfig, ConfigError> {
+    let place = format!("groups.{}", group.name);
+    let owners = |key: &str, names: &[String]| {
+        lookup(&format!("{place}.{key}"), "node", "[[nodes]]", names, &numbers.nodes)
+    };
+    let others = u32::try_from(document.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let convert = |resource| convert_resource(&place, group, resource, resources);
+    Ok(GroupConfig {
+        id,
+        name: group.name.clone(),
+        auto_start: group.auto_start,
+        possible_owners: owners("possible_owners", &group.possible_owners)?,
+        preferred_owners: owners("preferred_owners", &group.preferred_owners)?,
+        failback: group.failback,
+        failover_threshold: group.failover_threshold.unwrap_or(others.max(1)),
+        failover_period: Duration::from_secs(group.failover_period_s),
+        retry_period: Duration::from_secs(group.retry_period_s),
+        luns: lookup(&format!("{place}.luns"), "lun", "[[luns]]", &group.luns, &numbers.luns)?,
+        resources: group.resources.iter().map(convert).collect::<Result<_, _>>()?,
+    })
+}
+
+fn convert_resource(
+    place: &str,
+    group: &Group,
+    resource: &Resource,
+    numbers: &BTreeMap<&str, ResourceId>,
+) -> Result<ResourceConfig, ConfigError> {
+    let place = format!("{place}.{}", resource.name);
+    let settings = json(&place, &resource.settings)?;
+    ResourceSettings::read(&resource.driver, &settings)
+        .map_err(|reason| refused(&place, &resource.settings, &resource.driver, reason))?;
+    let siblings: BTreeMap<&str, ResourceId> = (group.resources.iter())
+        .map(|sibling| (sibling.name.as_str(), numbers[sibling.name.as_str()]))
+        .collect();
+    let is_guest_alone = resource.driver == "qemu" && group.resources.len() == 1;
+    Ok(ResourceConfig {
+        id: numbers[resource.name.as_str()],
+        name: resource.name.clone(),
+        driver: resource.driver.clone(),
+        settings: settings.to_string(),
+        depends_on: lookup(
+            &format!("{place}.depends_on"),
+            "resource",
+            "[[groups.resources]] of this group",
+            &resource.depends_on,
+            &siblings,
+        )?,
+        save_on_move: resource.save_on_move.unwrap_or(is_guest_alone),
+        restart_threshold: resource.restart_threshold,
+        restart_period: Duration::from_secs(resource.restart_period_s),
+        pending_timeout: Duration::from_secs(resource.pending_timeout_s),
+    })
+}
+
+fn lookup<N: Copy>(
+    place: &str,
+    kind: &str,
+    home: &str,
+    names: &[String],
+    known: &BTreeMap<&str, N>,
+) -> Result<Vec<N>, ConfigError> {
+    let find = |name: &String| {
+        known.get(name.as_str()).copied().ok_or_else(|| {
+            let known: Vec<&str> = known.keys().copied().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            ConfigError::new(
+                place,
+                format!("{kind} {name:?} is not known; known: {known}"),
+                format!("add it under {home}, or take it out here"),
+            )
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The settings as the engine keeps them: one text for equal settings, whatever their order was.
+fn json(place: &str, settings: &Settings) -> Result<serde_json::Value, ConfigError> {
+    if let Some(key) = settings.iter().find(|(_, value)| value.is_datetime()).map(|(key, _)| key) {
+        return Err(ConfigError::new(
+            format!("{place}.{key}"),
+            "a date is no setting of any driver",
+            "write it in quotes",
+        ));
+    }
+    Ok(serde_json::to_value(settings).expect("TOML values are JSON values"))
+}
+
+/// A driver's refusal, at the key that it names.
+fn refused(place: &str, settings: &Settings, driver: &str, reason: String) -> ConfigError {
+    let named = reason.split(['`', '"', ' ', ':', ',']).find(|word| settings.contains_key(*word));
+    let place = named.map_or_else(|| place.to_owned(), |key| format!("{place}.{key}"));
+    ConfigError::new(place, reason, format!("correct the settings of the {driver} driver"))
+}

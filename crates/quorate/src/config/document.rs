@@ -1,0 +1,297 @@
+//! The words of cluster.toml: one field a key, nothing checked yet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_core::config::TimingInputs;
+use quorate_core::config::timing::DetectionMode;
+use serde::{Deserialize, Serialize};
+
+/// Settings of a driver, by key; the driver checks them.
+pub type Settings = BTreeMap<String, toml::Value>;
+
+/// A whole cluster.toml.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// `[cluster]`.
+    pub cluster: Cluster,
+    /// `[timing]`.
+    #[serde(default)]
+    pub timing: Timing,
+    /// `[[nodes]]`.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
+    /// `[[luns]]`.
+    #[serde(default)]
+    pub luns: Vec<Lun>,
+    /// `[[groups]]`.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The cluster's name.
+    pub name: String,
+    /// Its identity: 16 hex digits, drawn at random.
+    pub id: String,
+}
+
+/// `[timing]`: a profile, and what shall differ from it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timing {
+    /// What the other values start from.
+    pub profile: Profile,
+    /// How long a silent node is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_ms: Option<u64>,
+    /// Between two heartbeats on one path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_ms: Option<u64>,
+    /// How long killing what runs on a node may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_time_ms: Option<u64>,
+    /// The longest that one I/O to a LUN may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_bound_ms: Option<u64>,
+    /// How far two nodes' clocks may drift apart, in parts per million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_ppm: Option<u32>,
+    /// How silence is judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// A set of timing inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Detection in 2 s.
+    #[default]
+    Default,
+    /// Detection in 0.5 s, on quiet networks.
+    Fast,
+}
+
+/// How silence is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// After a fixed time.
+    Fixed,
+    /// By the arrivals seen, never before the fixed time.
+    Adaptive,
+}
+
+/// `[[nodes]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its number, stable for its life; its place in the list from 1, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u16>,
+    /// `host:port` on each network, in the order of the networks.
+    pub addresses: Vec<String>,
+    /// Whether it votes.
+    #[serde(default = "yes")]
+    pub voter: bool,
+}
+
+impl Node {
+    /// A voter with one address on each network.
+    pub fn new(name: impl Into<String>, addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
+        Self { name: name.into(), id: None, addresses, voter: true }
+    }
+}
+
+/// `[[luns]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lun {
+    /// Its name.
+    pub name: String,
+    /// Its number; its place in the list from 1, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// `iscsi` or `file`.
+    pub driver: String,
+    /// The driver's settings, inline.
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+impl Lun {
+    /// A directory on shared storage.
+    pub fn file(name: impl Into<String>, path: impl Into<String>) -> Self {
+        let path = toml::Value::String(path.into());
+        let settings = BTreeMap::from([("path".to_owned(), path)]);
+        Self { name: name.into(), id: None, driver: "file".to_owned(), settings }
+    }
+
+    /// A LUN of an iSCSI target: `iscsi://host:port/iqn/lun`.
+    pub fn iscsi(name: impl Into<String>, url: impl Into<String>) -> Self {
+        let url = toml::Value::String(url.into());
+        let settings = BTreeMap::from([("url".to_owned(), url)]);
+        Self { name: name.into(), id: None, driver: "iscsi".to_owned(), settings }
+    }
+}
+
+/// `[[groups]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its number; its place in the list from 1, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// Names of the LUNs that pass with it.
+    #[serde(default)]
+    pub luns: Vec<String>,
+    /// Names of the nodes where it may run; empty: all.
+    #[serde(default)]
+    pub possible_owners: Vec<String>,
+    /// Names of the nodes where it should run, best first.
+    #[serde(default)]
+    pub preferred_owners: Vec<String>,
+    /// Whether it returns by itself to a more preferred owner.
+    #[serde(default)]
+    pub failback: bool,
+    /// Whether it is started when the cluster forms.
+    #[serde(default = "yes")]
+    pub auto_start: bool,
+    /// How often it may fail over within `failover_period_s`; if left out, nodes - 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover_threshold: Option<u32>,
+    /// See `failover_threshold`.
+    #[serde(default = "six_hours")]
+    pub failover_period_s: u64,
+    /// How long after it was left failed it is tried again.
+    #[serde(default = "one_hour")]
+    pub retry_period_s: u64,
+    /// What runs in it.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+}
+
+impl Group {
+    /// A group that may run on all nodes.
+    pub fn new(name: impl Into<String>, luns: &[&str], resources: Vec<Resource>) -> Self {
+        Self {
+            name: name.into(),
+            id: None,
+            luns: luns.iter().map(|&lun| lun.to_owned()).collect(),
+            possible_owners: Vec::new(),
+            preferred_owners: Vec::new(),
+            failback: false,
+            auto_start: true,
+            failover_threshold: None,
+            failover_period_s: six_hours(),
+            retry_period_s: one_hour(),
+            resources,
+        }
+    }
+}
+
+/// `[[groups.resources]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// Its number; its place among all resources from 1, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// `process`, `qemu` or `host`.
+    pub driver: String,
+    /// Names of the resources of this group that must be online before it.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Whether a move saves and resumes it; if left out, yes for a `qemu` guest alone in its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_on_move: Option<bool>,
+    /// How often it is restarted in place within `restart_period_s` before the group fails over.
+    #[serde(default = "restarts")]
+    pub restart_threshold: u32,
+    /// See `restart_threshold`.
+    #[serde(default = "fifteen_minutes")]
+    pub restart_period_s: u64,
+    /// How long a start, a save or a stop may take.
+    #[serde(default = "three_minutes")]
+    pub pending_timeout_s: u64,
+    /// The driver's settings, inline.
+    #[serde(flatten)]
+    pub settings: Settings,
+}
+
+impl Resource {
+    /// A resource with the default policies.
+    pub fn new(name: impl Into<String>, driver: impl Into<String>, settings: Settings) -> Self {
+        Self {
+            name: name.into(),
+            id: None,
+            driver: driver.into(),
+            depends_on: Vec::new(),
+            save_on_move: None,
+            restart_threshold: restarts(),
+            restart_period_s: fifteen_minutes(),
+            pending_timeout_s: three_minutes(),
+            settings,
+        }
+    }
+}
+
+impl Timing {
+    /// The profile with what differs from it.
+    pub fn inputs(&self) -> TimingInputs {
+        let mut inputs = match self.profile {
+            Profile::Default => TimingInputs::DEFAULT,
+            Profile::Fast => TimingInputs::FAST,
+        };
+        let set = |value: &mut Duration, ms: Option<u64>| {
+            if let Some(ms) = ms {
+                *value = Duration::from_millis(ms);
+            }
+        };
+        set(&mut inputs.detect, self.detect_ms);
+        set(&mut inputs.interval, self.interval_ms);
+        set(&mut inputs.stop_time, self.stop_time_ms);
+        set(&mut inputs.io_bound, self.io_bound_ms);
+        inputs.drift_ppm = self.drift_ppm.unwrap_or(inputs.drift_ppm);
+        inputs.mode = match self.mode {
+            None => inputs.mode,
+            Some(Mode::Fixed) => DetectionMode::Fixed,
+            Some(Mode::Adaptive) => DetectionMode::Adaptive,
+        };
+        inputs
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn restarts() -> u32 {
+    3
+}
+
+fn six_hours() -> u64 {
+    6 * 3600
+}
+
+fn one_hour() -> u64 {
+    3600
+}
+
+fn fifteen_minutes() -> u64 {
+    900
+}
+
+fn three_minutes() -> u64 {
+    180
+}

@@ -1,0 +1,117 @@
+//! The settings that drivers take inline, read and checked with the configuration.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::drivers::DriverSettings;
+
+/// The settings of a LUN, by driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LunSettings {
+    Iscsi(IscsiSettings),
+    File(FileSettings),
+}
+
+/// `driver = "iscsi"`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IscsiSettings {
+    /// `iscsi://[user%password@]host[:port]/iqn/lun`.
+    pub(crate) url: String,
+    /// Our initiator name; `{node}` stands for the node's name.
+    #[serde(default = "initiator")]
+    pub(crate) initiator: String,
+    /// How much of the LUN's end holds saved guests and beats.
+    #[serde(default = "save_area_mib")]
+    pub(crate) save_area_mib: u64,
+}
+
+/// `driver = "file"`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileSettings {
+    /// A directory on shared storage.
+    pub(crate) path: PathBuf,
+    /// The size of the image in it; none: the directory itself is what resources get.
+    pub(crate) size_mib: Option<u64>,
+}
+
+/// The settings of a resource, by driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ResourceSettings {
+    BuiltIn(DriverSettings),
+    Host(HostSettings),
+}
+
+/// `driver = "host"`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostSettings {
+    /// Handed to the host with every request.
+    #[serde(default)]
+    pub(crate) settings: serde_json::Map<String, Value>,
+}
+
+impl LunSettings {
+    /// Reads and checks the settings of `driver`.
+    pub(crate) fn read(driver: &str, settings: &Value) -> Result<LunSettings, String> {
+        match driver {
+            "iscsi" => {
+                let settings: IscsiSettings = typed(settings)?;
+                if !settings.url.starts_with("iscsi://") {
+                    return Err("url must begin with iscsi://".to_owned());
+                }
+                Ok(LunSettings::Iscsi(settings))
+            }
+            "file" => {
+                let settings: FileSettings = typed(settings)?;
+                if !settings.path.is_absolute() {
+                    let path = settings.path.display();
+                    return Err(format!("path {path} must begin with /: all nodes share it"));
+                }
+                if settings.size_mib == Some(0) {
+                    return Err("size_mib 0 must be at least 1, or left out".to_owned());
+                }
+                Ok(LunSettings::File(settings))
+            }
+            other => Err(format!("driver {other:?} is not known; there are iscsi and file")),
+        }
+    }
+
+    /// Whether the device itself refuses a stale writer.
+    pub(crate) fn is_enforced(&self) -> bool {
+        match self {
+            LunSettings::Iscsi(_) => true,
+            LunSettings::File(_) => false,
+        }
+    }
+}
+
+impl ResourceSettings {
+    /// Reads and checks the settings of `driver`.
+    pub(crate) fn read(driver: &str, settings: &Value) -> Result<ResourceSettings, String> {
+        if driver == "host" {
+            return typed(settings).map(ResourceSettings::Host);
+        }
+        let settings = DriverSettings::from_json(driver, settings.clone());
+        settings.map(ResourceSettings::BuiltIn).map_err(|error| match driver {
+            "process" | "qemu" => error.to_string(),
+            other => format!("driver {other:?} is not known; there are process, qemu and host"),
+        })
+    }
+}
+
+fn typed<T: DeserializeOwned>(settings: &Value) -> Result<T, String> {
+    T::deserialize(settings).map_err(|error| error.to_string())
+}
+
+fn initiator() -> String {
+    "iqn.2026-01.io.quorate:{node}".to_owned()
+}
+
+fn save_area_mib() -> u64 {
+    64
+}

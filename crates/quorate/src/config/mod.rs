@@ -1,0 +1,176 @@
+//! The configuration: cluster.toml, checked whole before anything starts.
+//!
+//! [`Config`] is always valid: its [`ClusterConfig`] was built by the engine's own checks, and every
+//! driver has read its settings. Errors name the file, the line, the place and the remedy.
+
+mod convert;
+mod document;
+mod drivers;
+mod place;
+mod template;
+
+use std::fmt;
+use std::path::Path;
+
+use quorate_core::config::ClusterConfig;
+
+pub use document::{
+    Cluster, Document, Group, Lun, Mode, Node, Profile, Resource, Settings, Timing,
+};
+pub(crate) use drivers::{LunSettings, ResourceSettings};
+pub use template::{random_id, template};
+
+/// A configuration that holds together, with the text it was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    document: Document,
+    cluster: ClusterConfig,
+}
+
+impl Config {
+    /// Reads and checks a cluster.toml.
+    ///
+    /// # Errors
+    /// What is wrong, where, and the remedy.
+    pub fn from_file(path: &Path) -> Result<Config, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            file: Some(name.clone()),
+            position: None,
+            place: String::new(),
+            problem: format!("cannot be read: {error}"),
+            remedy: "name a file that `quorate init` wrote".to_owned(),
+        })?;
+        Config::from_toml_str(&text, &name)
+    }
+
+    /// Reads and checks the text of a cluster.toml; `file` names it in errors.
+    ///
+    /// # Errors
+    /// What is wrong, where, and the remedy.
+    pub fn from_toml_str(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let at = error.span().map(|span| place::position_of(text, span.start));
+            ConfigError {
+                file: Some(file.to_owned()),
+                position: at.map(|at| (at.line, at.column)),
+                place: String::new(),
+                problem: error.message().trim().replace('\n', ", "),
+                remedy: "correct it, or take it out".to_owned(),
+            }
+        })?;
+        Config::new(document).map_err(|mut error| {
+            error.file = Some(file.to_owned());
+            error.position =
+                place::find(text, &error.place).map(|position| (position.line, position.column));
+            error
+        })
+    }
+
+    /// Checks a configuration given as data.
+    ///
+    /// # Errors
+    /// What is wrong, the place and the remedy.
+    pub fn new(document: Document) -> Result<Config, ConfigError> {
+        let cluster = ClusterConfig::new(convert::parts(&document)?)?;
+        Ok(Config { document, cluster })
+    }
+
+    /// The words of the configuration.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// The configuration as a cluster.toml, without comments.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.document).expect("what was read from TOML can be written as TOML")
+    }
+
+    /// The configuration as the engine sees it.
+    pub fn cluster(&self) -> &ClusterConfig {
+        &self.cluster
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &str {
+        self.cluster.name()
+    }
+
+    /// The cluster's identity.
+    pub fn id(&self) -> u64 {
+        self.cluster.id().0
+    }
+
+    /// The nodes' names, by number.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.cluster.nodes().iter().map(|node| node.name.as_str())
+    }
+
+    /// The groups' names, in the order of the configuration.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.cluster.groups().iter().map(|group| group.name.as_str())
+    }
+
+    /// How every timeout follows from the inputs, one line a value.
+    pub fn timing_derivation(&self) -> String {
+        self.cluster.timing().derivation()
+    }
+}
+
+/// What is wrong with a configuration. Nothing of it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, when it came from one.
+    pub file: Option<String>,
+    /// Line and column in it, from 1, where that can be told.
+    pub position: Option<(usize, usize)>,
+    /// The path inside the configuration, as in `groups.vm1.luns`; empty for the text as a whole.
+    pub place: String,
+    /// What is wrong, with the value and the limit.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError {
+            file: None,
+            position: None,
+            place: place.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl From<quorate_core::config::ConfigError> for ConfigError {
+    fn from(error: quorate_core::config::ConfigError) -> ConfigError {
+        ConfigError::new(error.place, error.problem, error.remedy)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
+            if let Some((line, column)) = self.position {
+                write!(f, "{line}:{column}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! What a cluster.toml may say, and what is said about one that is wrong.
+
+use super::*;
+
+const GOOD: &str = r#"
+[cluster]
+name = "demo"
+id = "00000000000000ab"
+
+[timing]
+profile = "fast"
+detect_ms = 800
+
+[[nodes]]
+name = "n1"
+addresses = ["127.0.0.1:7401"]
+[[nodes]]
+name = "n2"
+addresses = ["127.0.0.1:7402"]
+[[nodes]]
+name = "n3"
+addresses = ["127.0.0.1:7403"]
+voter = false
+
+[[luns]]
+name = "disk1"
+driver = "file"
+path = "/shared/disk1"
+
+[[groups]]
+name = "web"
+luns = ["disk1"]
+possible_owners = ["n1", "n2"]
+preferred_owners = ["n2"]
+
+[[groups.resources]]
+name = "database"
+driver = "process"
+command = ["/bin/true"]
+
+[[groups.resources]]
+name = "server"
+driver = "host"
+depends_on = ["database"]
+settings = { colour = "blue" }
+"#;
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::from_toml_str(text, "cluster.toml")
+}
+
+/// The error of a good text in which one part was replaced.
+fn error(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    read(&GOOD.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_good_file_becomes_what_the_engine_checks() {
+    let config = read(GOOD).unwrap();
+    let cluster = config.cluster();
+    assert_eq!((config.name(), config.id()), ("demo", 0xab));
+    assert_eq!(config.node_names().collect::<Vec<_>>(), ["n1", "n2", "n3"]);
+    assert_eq!(cluster.timing().detect.as_millis(), 800);
+    let group = cluster.group_named("web").unwrap();
+    assert_eq!(group.failover_threshold, 2);
+    assert_eq!(group.possible_owners.len(), 2);
+    assert_eq!(group.resources[1].depends_on, [group.resources[0].id]);
+    assert!(!cluster.luns()[0].enforced);
+}
+
+#[test]
+fn a_configuration_survives_its_own_text() {
+    let config = read(GOOD).unwrap();
+    let again = read(&config.to_toml()).unwrap();
+    assert_eq!(config, again);
+    assert_eq!(config.cluster().digest(), again.cluster().digest());
+}
+
+#[test]
+fn the_order_of_keys_does_not_make_another_configuration() {
+    let from = "driver = \"host\"\ndepends_on = [\"database\"]\nsettings = { colour = \"blue\" }";
+    let to = "settings = { colour = \"blue\" }\ndepends_on = [\"database\"]\ndriver = \"host\"";
+    let other = read(&GOOD.replace(from, to)).unwrap();
+    assert_eq!(read(GOOD).unwrap().cluster().digest(), other.cluster().digest());
+}
+
+#[test]
+fn the_template_is_valid_as_it_stands() {
+    let nodes: Vec<(String, String)> =
+        (1..=3).map(|n| (format!("n{n}"), format!("10.0.0.{n}:7400"))).collect();
+    let text = template("demo", 0x1234_5678_9abc_def0, &nodes, "/shared/disk1");
+    let config = read(&text).unwrap();
+    assert_eq!(config.id(), 0x1234_5678_9abc_def0);
+    assert_eq!(config.node_names().count(), 3);
+    let all: String =
+        text.lines().map(|line| format!("{}\n", uncommented(line))).collect::<String>();
+    let text = all.replace("[\"n1\", \"n2\"]", "[\"n1\"]");
+    assert!(read(&text).is_ok(), "{}", read(&text).unwrap_err());
+}
+
+/// The line as it would be if a reader took the comment sign of an example away.
+fn uncommented(line: &str) -> &str {
+    let Some(example) = line.strip_prefix("# ") else { return line };
+    let is_setting = example.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    if is_setting || example.starts_with("[[") { example } else { line }
+}
+
+#[test]
+fn an_unknown_key_is_refused_where_it_stands() {
+    for (from, to, at) in [
+        ("name = \"demo\"", "name = \"demo\"\nnane = 1", "cluster.toml:4:1: "),
+        ("profile = \"fast\"", "profile = \"fast\"\nspeed = 1", "cluster.toml:8:1: "),
+        ("voter = false", "vote = false", "cluster.toml:19:1: "),
+        ("possible_owners", "owners", "cluster.toml:29:1: "),
+        (
+            "path = \"/shared/disk1\"",
+            "path = \"/a\"\nsize = 1",
+            "cluster.toml:25:1: luns.disk1.size",
+        ),
+        ("command =", "comand =", "cluster.toml:35:1: groups.web.database.comand"),
+        ("settings =", "setting =", "cluster.toml:41:1: groups.web.server.setting"),
+    ] {
+        let text = error(from, to);
+        assert!(text.starts_with(at), "{to}: {text}");
+        assert!(text.contains("unknown field") && text.contains("expected"), "{to}: {text}");
+    }
+}
+
+#[test]
+fn what_does_not_hold_together_names_its_place_and_the_remedy() {
+    for (from, to, parts) in [
+        (
+            "possible_owners = [\"n1\", \"n2\"]",
+            "possible_owners = [\"n1\", \"n9\"]",
+            &["cluster.toml:29:1: groups.web.possible_owners", "\"n9\"", "n1, n2, n3", "[[nodes]]"]
+                [..],
+        ),
+        ("luns = [\"disk1\"]", "luns = [\"disk2\"]", &["groups.web.luns", "disk1", "[[luns]]"]),
+        ("[\"database\"]", "[\"databse\"]", &["groups.web.server.depends_on", "database, server"]),
+        ("detect_ms = 800", "detect_ms = 100", &["cluster.toml:6:2: timing", "detect 100 ms"]),
+        ("00000000000000ab", "ab", &["cluster.toml:4:1: cluster.id", "16 hex digits"]),
+        ("00000000000000ab", "0000000000000000", &["cluster.id"]),
+        ("127.0.0.1:7402", "127.0.0.1:7401", &["nodes", "127.0.0.1:7401", "twice"]),
+        ("driver = \"file\"", "driver = \"nfs\"", &["luns.disk1", "iscsi and file"]),
+        (
+            "driver = \"process\"",
+            "driver = \"ocf\"",
+            &["groups.web.database", "process, qemu and host"],
+        ),
+        ("/shared/disk1", "disk1", &["cluster.toml:24:1: luns.disk1.path", "begin with /"]),
+        ("[\"/bin/true\"]", "[]", &["groups.web.database.command", "empty"]),
+    ] {
+        let text = error(from, to);
+        for part in parts {
+            assert!(text.contains(part), "{to}: {text} lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn a_syntax_error_names_its_line_and_column() {
+    let text = error("name = \"demo\"", "name = \"demo");
+    assert!(text.starts_with("cluster.toml:3:"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let text = Config::from_file("/nowhere/cluster.toml".as_ref()).unwrap_err().to_string();
+    assert!(text.contains("/nowhere/cluster.toml") && text.contains("cannot be read"), "{text}");
+}
+
+#[test]
+fn a_guest_alone_in_its_group_is_saved_on_a_move_and_a_process_is_not() {
+    let text = r#"
+[cluster]
+name = "demo"
+id = "00000000000000ab"
+[[nodes]]
+name = "n1"
+addresses = ["127.0.0.1:7401"]
+[[luns]]
+name = "disk1"
+driver = "iscsi"
+url = "iscsi://127.0.0.1:3260/iqn.2026-01.org.example:d/1"
+[[groups]]
+name = "vm"
+luns = ["disk1"]
+[[groups.resources]]
+name = "guest"
+driver = "qemu"
+memory_mib = 64
+"#;
+    let config = read(text).unwrap();
+    assert!(config.cluster().groups()[0].resources[0].save_on_move);
+    assert!(config.cluster().luns()[0].enforced);
+    assert!(!read(GOOD).unwrap().cluster().groups()[0].resources[0].save_on_move);
+}
+
+#[test]
+fn a_configuration_can_be_made_without_a_text() {
+    let command = toml::Value::Array(vec![toml::Value::String("/bin/true".to_owned())]);
+    let settings = Settings::from([("command".to_owned(), command)]);
+    let document = Document {
+        cluster: Cluster { name: "c".to_owned(), id: "00000000000000ab".to_owned() },
+        nodes: vec![Node::new("n1", &["127.0.0.1:7401"])],
+        luns: vec![Lun::file("d", "/shared/d")],
+        groups: vec![Group::new("g", &["d"], vec![Resource::new("r", "process", settings)])],
+        ..Document::default()
+    };
+    let config = Config::new(document).unwrap();
+    assert_eq!(config.group_names().collect::<Vec<_>>(), ["g"]);
+}

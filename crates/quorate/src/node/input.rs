@@ -1,0 +1,109 @@
+//! What reaches the engine's thread, and how much of it may wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use quorate_core::Event;
+use quorate_core::id::{GroupId, OpId};
+
+use crate::Error;
+use crate::net::{NetEvent, NetSink};
+use crate::notice::Notice;
+
+/// Most events of the network that wait.
+pub(crate) const NET_MAX: usize = 8192;
+/// Most other inputs that wait.
+pub(crate) const INBOX_MAX: usize = 1024;
+
+/// One input, beside the network's.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all inputs are events")]
+pub(crate) enum Input {
+    /// Ready for the engine.
+    Event(Event),
+    /// The log's word on requests.
+    Persisted { ops: Vec<OpId>, result: Result<(), String> },
+    /// For the host.
+    Notice(Notice),
+    /// The host wants to know why.
+    Explain { group: GroupId, reply: Sender<Vec<String>> },
+    /// End at once.
+    Kill,
+    /// Panic on the engine's thread.
+    #[cfg(feature = "test-switches")]
+    Panic,
+    /// Do nothing on the engine's thread for this long.
+    #[cfg(feature = "test-switches")]
+    Hang(Duration),
+}
+
+/// How often each queue of a node was full.
+#[derive(Debug, Default)]
+pub(crate) struct Full {
+    pub(crate) net: AtomicU64,
+    pub(crate) inbox: AtomicU64,
+}
+
+/// The way to the engine's thread, for the threads that work for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    sender: Sender<Input>,
+    full: Arc<Full>,
+}
+
+impl Inbox {
+    pub(crate) fn new(sender: Sender<Input>, full: Arc<Full>) -> Self {
+        Self { sender, full }
+    }
+
+    /// For threads of our own that have nothing else to do: waits while the queue is full.
+    pub(crate) fn deliver(&self, input: Input) {
+        match self.sender.try_send(input) {
+            // Nobody listens any more: the node is ending.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(input)) => {
+                self.full.inbox.fetch_add(1, Ordering::Relaxed);
+                let _ = self.sender.send(input);
+            }
+        }
+    }
+
+    /// For what must not be lost: waits for room, but not for ever.
+    pub(crate) fn force(&self, input: Input, patience: Duration) {
+        // Nobody listens any more, or the engine hangs; the caller has other means.
+        let _ = self.sender.send_timeout(input, patience);
+    }
+
+    /// For the host's threads: never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the queue is full; nothing was queued.
+    pub(crate) fn offer(&self, input: Input) -> Result<(), Error> {
+        match self.sender.try_send(input) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(Error::Ended),
+            Err(TrySendError::Full(_)) => {
+                self.full.inbox.fetch_add(1, Ordering::Relaxed);
+                Err(Error::Busy)
+            }
+        }
+    }
+}
+
+/// The way of the network's events to the engine's thread.
+pub(crate) struct NetQueue {
+    pub(crate) sender: Sender<NetEvent>,
+    pub(crate) full: Arc<Full>,
+}
+
+impl NetSink for NetQueue {
+    fn offer(&self, event: NetEvent) -> Result<(), NetEvent> {
+        let taken = self.sender.offer(event);
+        if taken.is_err() {
+            self.full.net.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+}

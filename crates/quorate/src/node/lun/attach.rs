@@ -1,0 +1,131 @@
+//! An attached LUN: resources reach it, and this node beats on it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use quorate_core::id::{Epoch, Incarnation};
+use quorate_storage::{Beat, LunError, NbdOptions, NbdServer, WriteHook, WriteRecord, write_beat};
+
+use super::Shared;
+use super::open::{Handle, Place};
+use crate::clock;
+use crate::config::LunSettings;
+use crate::node::LunWrite;
+
+/// While it lives the LUN is open to this node's resources.
+pub(super) struct Attachment {
+    shared: Arc<Shared>,
+    nbd: Option<NbdServer>,
+    stop_beat: Option<Sender<()>>,
+    beat: Option<JoinHandle<()>>,
+}
+
+impl Attachment {
+    /// Opens the LUN to resources, and begins to beat on it.
+    ///
+    /// # Errors
+    /// The NBD server's; nothing is left open.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        handle: &Handle,
+        epoch: Epoch,
+        incarnation: Incarnation,
+    ) -> Result<Self, LunError> {
+        let nbd = match (&shared.spec.settings, &handle.place) {
+            (LunSettings::Iscsi(_), Place::Tail(layout)) => {
+                let hook = shared.spec.write_hook.clone();
+                let name = shared.spec.name.clone();
+                let options = NbdOptions {
+                    socket: shared.spec.socket.clone(),
+                    offset: 0,
+                    length: layout.guest_bytes,
+                    hook: hook.map(|hook| {
+                        WriteHook::new(move |record| hook.call(&written(&name, epoch, record)))
+                    }),
+                };
+                Some(NbdServer::start(Arc::clone(&handle.lun), options)?)
+            }
+            _ => None,
+        };
+        shared.attached.store(epoch.0, Ordering::Release);
+        let (stop_beat, stopped) = bounded(1);
+        let beater = Beater {
+            shared: Arc::clone(shared),
+            handle: handle.clone(),
+            beat: Beat {
+                node: u64::from(shared.spec.node.0),
+                incarnation: incarnation.boot,
+                // It grows over restarts too, as the clock allows.
+                counter: clock::unix_us(),
+            },
+        };
+        let beat = std::thread::Builder::new()
+            .name(format!("beat-{}", shared.spec.name))
+            .spawn(move || beater.run(&stopped))
+            .map_err(|error| LunError::Io {
+                what: format!("starting the beat: {error}"),
+                kind: error.kind(),
+            })?;
+        Ok(Self { shared: Arc::clone(shared), nbd, stop_beat: Some(stop_beat), beat: Some(beat) })
+    }
+}
+
+impl Drop for Attachment {
+    /// No write goes out afterwards.
+    fn drop(&mut self) {
+        self.shared.attached.store(0, Ordering::Release);
+        self.stop_beat = None;
+        if let Some(nbd) = &self.nbd {
+            nbd.stop();
+        }
+        if let Some(beat) = self.beat.take() {
+            let _ = beat.join();
+        }
+    }
+}
+
+fn written<'a>(lun: &'a str, epoch: Epoch, record: &WriteRecord<'a>) -> LunWrite<'a> {
+    LunWrite {
+        lun,
+        epoch: epoch.0,
+        offset: record.offset,
+        data: record.data,
+        refused: record.outcome.as_ref().is_err_and(|error| error.is_refusal()),
+        written: record.outcome.is_ok(),
+    }
+}
+
+/// Says on storage that this node's engine gets on.
+struct Beater {
+    shared: Arc<Shared>,
+    handle: Handle,
+    beat: Beat,
+}
+
+impl Beater {
+    fn run(mut self, stopped: &Receiver<()>) {
+        loop {
+            if self.shared.pulse.is_fresh() {
+                self.beat.counter += 1;
+                if let Err(error) = self.write() {
+                    self.shared.tell_trouble(&error);
+                }
+            }
+            match stopped.recv_timeout(self.shared.spec.beat_interval) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn write(&self) -> Result<(), LunError> {
+        match &self.handle.place {
+            Place::Tail(layout) => {
+                write_beat(&*self.handle.lun, layout.beat_offset(0)?, &self.beat)
+            }
+            Place::Directory(beats) => beats.write(&self.beat),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Opening a LUN by its settings: one handle, one nexus, for everything this node does with it.
+
+use std::sync::Arc;
+
+use quorate_storage::{FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout, LunError};
+
+use super::{Shared, SharedLun, watch};
+use crate::config::LunSettings;
+
+const MIB: u64 = 1 << 20;
+
+/// An open LUN.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub(super) lun: SharedLun,
+    pub(super) place: Place,
+    /// Ends with the last copy of the handle.
+    _watch: Arc<watch::Watch>,
+}
+
+/// Where beats and saves go.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// Into the tail of the device.
+    Tail(Layout),
+    /// Into files beside the image.
+    Directory(FileBeats),
+}
+
+/// The open handle, opened first if need be. Several threads may ask; one opens.
+///
+/// # Errors
+/// The LUN's own; it is tried again with the next call.
+pub(super) fn handle(shared: &Arc<Shared>) -> Result<Handle, LunError> {
+    let mut slot = shared.handle.lock();
+    if let Some(handle) = &*slot {
+        return Ok(handle.clone());
+    }
+    let (lun, place) = open(shared)?;
+    let watch = Arc::new(watch::Watch::start(shared, &lun)?);
+    let handle = Handle { lun, place, _watch: watch };
+    *slot = Some(handle.clone());
+    Ok(handle)
+}
+
+fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
+    let spec = &shared.spec;
+    match &spec.settings {
+        LunSettings::Iscsi(settings) => {
+            let lun = IscsiLun::open(IscsiOptions {
+                url: settings.url.clone(),
+                initiator: spec.initiator.clone(),
+                nexus: spec.nexus.clone(),
+                timeout: spec.io_bound,
+            })?;
+            let lun: SharedLun = Arc::new(lun);
+            let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
+            Ok((lun, Place::Tail(layout)))
+        }
+        LunSettings::File(settings) => {
+            let lun = FileLun::open(FileOptions {
+                directory: settings.path.clone(),
+                size_bytes: settings.size_mib.map(|size| size * MIB),
+                timeout: spec.io_bound,
+            })?;
+            let beats = FileBeats::open(&settings.path)?;
+            Ok((Arc::new(lun), Place::Directory(beats)))
+        }
+    }
+}

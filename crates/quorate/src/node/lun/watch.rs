@@ -1,0 +1,119 @@
+//! What a LUN reports by itself: a refused write, a lost path.
+//!
+//! A path that comes back without our registration is reclaimed here, which succeeds only if nobody
+//! has preempted us; a path that stays away for longer than one I/O may take is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use quorate_core::event::Event;
+use quorate_core::id::Epoch;
+use quorate_storage::{EventQueue, Lun, LunError, LunEvent, ReservationKey};
+
+use super::{Shared, SharedLun};
+
+/// The longest wait between two looks at whether the handle is still in use.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The thread that listens to one LUN; it ends soon after this is dropped.
+pub(super) struct Watch {
+    stop: Arc<AtomicBool>,
+}
+
+impl Watch {
+    pub(super) fn start(shared: &Arc<Shared>, lun: &SharedLun) -> Result<Self, LunError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let listener = Listener {
+            shared: Arc::downgrade(shared),
+            lun: Arc::downgrade(lun),
+            events: lun.events(),
+            stop: Arc::clone(&stop),
+            lost_at: None,
+        };
+        std::thread::Builder::new()
+            .name(format!("watch-{}", shared.spec.name))
+            .spawn(move || listener.run())
+            .map_err(|error| LunError::Io {
+                what: format!("starting a thread: {error}"),
+                kind: error.kind(),
+            })?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+struct Listener {
+    shared: Weak<Shared>,
+    lun: Weak<dyn Lun>,
+    events: Arc<EventQueue>,
+    stop: Arc<AtomicBool>,
+    /// When the path was lost, until it is back or was reported.
+    lost_at: Option<Instant>,
+}
+
+impl Listener {
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let event = self.events.wait(LOOK_INTERVAL);
+            let Some(shared) = self.shared.upgrade() else { return };
+            match event {
+                Some(event) => self.on_event(&shared, event),
+                None => self.on_time(&shared),
+            }
+        }
+    }
+
+    fn on_event(&mut self, shared: &Shared, event: LunEvent) {
+        match event {
+            LunEvent::ReservationRefused => {
+                report(shared, |lun, epoch| Event::LunRefused { lun, epoch })
+            }
+            LunEvent::PathLost { why } => {
+                self.lost_at.get_or_insert_with(Instant::now);
+                shared.tell_trouble(&LunError::PathLost { why });
+            }
+            LunEvent::PathBack { registered: true } => {
+                self.lost_at = None;
+                shared.is_well();
+            }
+            LunEvent::PathBack { registered: false } => {
+                self.lost_at = None;
+                self.reclaim(shared);
+            }
+        }
+    }
+
+    fn on_time(&mut self, shared: &Shared) {
+        if self.lost_at.is_some_and(|at| at.elapsed() >= shared.spec.io_bound) {
+            self.lost_at = None;
+            report(shared, |lun, epoch| Event::LunLost { lun, epoch });
+        }
+    }
+
+    fn reclaim(&self, shared: &Shared) {
+        let (Some(lun), key) = (self.lun.upgrade(), shared.key()) else { return };
+        if shared.attached_epoch() == 0 || key == 0 {
+            return;
+        }
+        match lun.reclaim(ReservationKey(key)) {
+            Ok(()) => shared.is_well(),
+            Err(error) => {
+                shared.tell_trouble(&error);
+                report(shared, |lun, epoch| Event::LunLost { lun, epoch });
+            }
+        }
+    }
+}
+
+fn report(shared: &Shared, event: impl FnOnce(quorate_core::id::LunId, Epoch) -> Event) {
+    let epoch = shared.attached_epoch();
+    if epoch != 0 {
+        shared.event(event(shared.spec.id, Epoch(epoch)));
+    }
+}

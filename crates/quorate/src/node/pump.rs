@@ -1,0 +1,413 @@
+//! The engine's thread: takes what came, asks the engine, carries out what it wants.
+//!
+//! Owns the engine and the desks. *Architecture invariant*: nothing on this thread waits for a disk, a
+//! LUN, a guest, a peer or the host; each has a thread of its own and a queue between.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use quorate_core::action::{Action, ResourceVerb};
+use quorate_core::codec;
+use quorate_core::durable::Record;
+use quorate_core::engine::Engine;
+use quorate_core::event::Event;
+use quorate_core::id::{NodeId, OpId, ResourceId};
+use quorate_core::notice::Notice as Told;
+
+use super::guard::Guard;
+use super::incoming::{Drops, Incoming, engine_drop_word, incoming};
+use super::input::Input;
+use super::items::Items;
+use super::lun::{Job, Luns, Pulse};
+use super::persist::Persist;
+use super::resources::Resources;
+use super::start::Desks;
+use super::tell::{Fields, Names, notice};
+use super::view::{Snapshot, explained};
+use crate::clock;
+use crate::drivers::{Answer as DriverAnswer, DriverReport};
+use crate::item::{Answer, Item, Ticket};
+use crate::net::{NetEvent, NetHandle};
+use crate::notice::{Notice, NoticeKind};
+
+/// The most inputs that are taken before the view is renewed.
+const BATCH_MAX: usize = 256;
+/// How old the view for readers may be while nothing happens.
+const VIEW_AGE_MAX: Duration = Duration::from_millis(100);
+
+/// How the engine's thread came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything here is stopped, and the cluster knows.
+    Left,
+    /// The host wants it so.
+    Killed,
+    /// This node can promise nothing more.
+    Failed(String),
+}
+
+/// What the engine's thread works with.
+pub(crate) struct Pump {
+    pub(crate) engine: Engine,
+    pub(crate) node: NodeId,
+    pub(crate) net: NetHandle,
+    pub(crate) queues: Queues,
+    pub(crate) log: Sender<Persist>,
+    pub(crate) luns: Luns,
+    pub(crate) resources: Resources,
+    /// The digest of the configuration that the desks were made for.
+    pub(crate) digest: u64,
+    pub(crate) desks: Desks,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) pulse: Pulse,
+    pub(crate) items: Arc<Items>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) drops: Drops,
+    pub(crate) seen_at: Instant,
+    /// See the feature `test-switches`.
+    pub(crate) is_cut: Arc<AtomicBool>,
+    /// When each request to a resource went out, for the notices.
+    pub(crate) requested: BTreeMap<OpId, (ResourceId, ResourceVerb, Instant)>,
+}
+
+/// What comes in, by kind.
+pub(crate) struct Queues {
+    pub(crate) net: Receiver<NetEvent>,
+    pub(crate) inbox: Receiver<Input>,
+    pub(crate) answers: Receiver<DriverAnswer>,
+    pub(crate) reports: Receiver<DriverReport>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for a moment")]
+enum Got {
+    Net(NetEvent),
+    Input(Input),
+    Answer(DriverAnswer),
+    Report(DriverReport),
+    Nothing,
+}
+
+impl Pump {
+    /// Runs until the end.
+    pub(crate) fn run(&mut self) -> Outcome {
+        let mut outcome = self.step(Event::Tick);
+        while outcome.is_none() {
+            let mut got = self.wait();
+            let mut count = 0;
+            loop {
+                let was_nothing = matches!(got, Got::Nothing);
+                outcome = self.on(got);
+                count += 1;
+                if outcome.is_some() || was_nothing || count == BATCH_MAX {
+                    break;
+                }
+                got = self.poll();
+            }
+            if outcome.is_none() && self.is_due() {
+                outcome = self.step(Event::Tick);
+            }
+            if self.seen_at.elapsed() >= VIEW_AGE_MAX {
+                self.renew_view();
+            }
+        }
+        self.renew_view();
+        outcome.unwrap_or(Outcome::Killed)
+    }
+
+    fn is_due(&self) -> bool {
+        self.engine.deadline().is_some_and(|deadline| deadline <= clock::now())
+    }
+
+    fn wait(&self) -> Got {
+        let rest = self.engine.deadline().map_or(VIEW_AGE_MAX, |at| at.since(clock::now()));
+        let queues = &self.queues;
+        // A closed queue has nothing to say; the end comes by the inbox.
+        select! {
+            recv(queues.net) -> event => event.map_or(Got::Nothing, Got::Net),
+            recv(queues.inbox) -> input => input.map_or(Got::Nothing, Got::Input),
+            recv(queues.answers) -> answer => answer.map_or(Got::Nothing, Got::Answer),
+            recv(queues.reports) -> report => report.map_or(Got::Nothing, Got::Report),
+            default(rest.min(VIEW_AGE_MAX)) => Got::Nothing,
+        }
+    }
+
+    fn poll(&self) -> Got {
+        let queues = &self.queues;
+        select! {
+            recv(queues.net) -> event => event.map_or(Got::Nothing, Got::Net),
+            recv(queues.inbox) -> input => input.map_or(Got::Nothing, Got::Input),
+            recv(queues.answers) -> answer => answer.map_or(Got::Nothing, Got::Answer),
+            recv(queues.reports) -> report => report.map_or(Got::Nothing, Got::Report),
+            default => Got::Nothing,
+        }
+    }
+
+    fn on(&mut self, got: Got) -> Option<Outcome> {
+        match got {
+            Got::Nothing => None,
+            Got::Net(event) => self.on_net(event),
+            Got::Input(input) => self.on_input(input),
+            Got::Answer(answer) => {
+                let verb = self.requested.get(&answer.op).map(|(_, verb, _)| *verb);
+                let event = self.resources.on_answer(answer, verb);
+                self.step(event)
+            }
+            Got::Report(report) => self.on_report(&report),
+        }
+    }
+
+    fn on_net(&mut self, event: NetEvent) -> Option<Outcome> {
+        if self.is_cut.load(Ordering::Relaxed) && !matches!(event, NetEvent::Failed { .. }) {
+            return None;
+        }
+        match incoming(event, &Names(self.engine.config()), &mut self.drops) {
+            Incoming::Event(event) => self.step(event),
+            Incoming::Notice(notice) => {
+                self.items.push(Item::Notice(notice));
+                None
+            }
+            Incoming::Nothing => None,
+            Incoming::Failed(why) => Some(Outcome::Failed(why)),
+        }
+    }
+
+    fn on_input(&mut self, input: Input) -> Option<Outcome> {
+        match input {
+            Input::Event(event) => self.step(event),
+            Input::Persisted { ops, result: Ok(()) } => {
+                ops.into_iter().find_map(|op| self.step(Event::Persisted { op }))
+            }
+            Input::Persisted { ops, result: Err(error) } => {
+                for op in ops {
+                    let end = self.step(Event::PersistFailed { op, error: error.clone() });
+                    if end.is_some() {
+                        return end;
+                    }
+                }
+                // What was promised before holds; nothing more can be.
+                Some(Outcome::Failed(format!("the local log cannot be written: {error}")))
+            }
+            Input::Notice(notice) => {
+                self.items.push(Item::Notice(notice));
+                None
+            }
+            Input::Explain { group, reply } => {
+                let names = Names(self.engine.config());
+                let lines = self.engine.explain(group);
+                let lines = lines.map(|found| explained(&names.group(group), &found, &names));
+                let _ = reply.try_send(lines.unwrap_or_default());
+                None
+            }
+            Input::Kill => Some(Outcome::Killed),
+            #[cfg(feature = "test-switches")]
+            Input::Panic => panic!("a test wants the engine to panic"),
+            #[cfg(feature = "test-switches")]
+            Input::Hang(length) => {
+                std::thread::sleep(length);
+                None
+            }
+        }
+    }
+
+    fn on_report(&mut self, report: &DriverReport) -> Option<Outcome> {
+        let DriverReport { resource, epoch, event, .. } = report;
+        let trouble = event.trouble()?;
+        self.step(Event::ResourceFailed {
+            resource: *resource,
+            epoch: *epoch,
+            trouble,
+            detail: event.to_string(),
+        })
+    }
+
+    /// One event to the engine, and what follows from it at once.
+    fn step(&mut self, event: Event) -> Option<Outcome> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if let Event::Resource { op, resource, result } = &event {
+                self.tell_completed(*op, *resource, result);
+            }
+            let actions = self.engine.step(event, clock::now());
+            self.guard.on_turn(self.engine.lease().map(|until| until.0));
+            self.pulse.beat();
+            self.tell();
+            for action in actions {
+                match self.carry_out(action) {
+                    Carried::On => {}
+                    Carried::Answered(answer) => events.push_back(answer),
+                    Carried::Ended(outcome) => return Some(outcome),
+                }
+            }
+        }
+        None
+    }
+
+    fn carry_out(&mut self, action: Action) -> Carried {
+        match action {
+            Action::SendBeat { to, path, beat } => {
+                if !self.is_cut.load(Ordering::Relaxed) {
+                    // Lost is lost; the network counts it.
+                    let _ = self.net.send_datagram(to.0, path.0, &codec::encode(&beat));
+                }
+            }
+            Action::Send { to, message } => {
+                if !self.is_cut.load(Ordering::Relaxed) {
+                    let _ = self.net.send_stream(to.0, codec::encode(&message));
+                }
+            }
+            Action::Persist { op, records, rewrite } => return self.persist(op, records, rewrite),
+            Action::Lun { op, lun, verb } => {
+                return Carried::of(self.luns.carry_out(lun, Job { op, verb }));
+            }
+            Action::Resource { op, resource, verb } => {
+                self.tell_requested(op, resource, verb);
+                return Carried::of(self.resources.carry_out(op, resource, verb, &self.luns));
+            }
+            Action::Answer { request, result } => {
+                self.items.push(Item::Answer(Answer { ticket: Ticket(request.0), result }));
+            }
+            Action::Reincarnated { .. } => {}
+            Action::Left => return Carried::Ended(Outcome::Left),
+        }
+        Carried::On
+    }
+
+    fn persist(&mut self, op: OpId, records: Vec<Record>, rewrite: bool) -> Carried {
+        match self.log.send(Persist { op, records, rewrite }) {
+            Ok(()) => Carried::On,
+            Err(_) => Carried::Ended(Outcome::Failed("the log's thread has ended".to_owned())),
+        }
+    }
+
+    /// Tells the host what the engine found worth telling.
+    fn tell(&mut self) {
+        let told = self.engine.notices();
+        if told.is_empty() {
+            return;
+        }
+        let mut is_other_config = false;
+        for one in &told {
+            if let Told::Dropped { reason, .. } = one {
+                self.drops.count(engine_drop_word(*reason));
+            }
+            is_other_config |= matches!(one, Told::Joined | Told::ConfigurationDiffers { .. });
+            if let Some(notice) = Names(self.engine.config()).told(one) {
+                self.items.push(Item::Notice(notice));
+            }
+        }
+        if is_other_config {
+            self.adopt_configuration();
+        }
+        self.renew_view();
+    }
+
+    /// The committed configuration may differ from this node's file: what runs here follows it.
+    fn adopt_configuration(&mut self) {
+        let config = self.engine.config();
+        if config.digest() == self.digest {
+            return;
+        }
+        match self.desks.open(config, self.node) {
+            Ok((luns, resources)) => {
+                self.digest = config.digest();
+                let old = (
+                    std::mem::replace(&mut self.luns, luns),
+                    std::mem::replace(&mut self.resources, resources),
+                );
+                // Nothing runs yet; closing may wait for a storage that does not answer.
+                let _ = std::thread::Builder::new().name("close".to_owned()).spawn(|| drop(old));
+            }
+            Err(error) => {
+                let fields = Fields::default().with("detail", error.to_string());
+                let text = format!("the cluster's configuration cannot be followed here: {error}");
+                let told = notice(NoticeKind::ConfigurationDiffers, text, fields);
+                self.items.push(Item::Notice(told));
+            }
+        }
+    }
+
+    fn tell_requested(&mut self, op: OpId, resource: ResourceId, verb: ResourceVerb) {
+        if verb == ResourceVerb::Kill {
+            // What it cuts short may never be answered.
+            self.requested.retain(|_, (other, _, _)| *other != resource);
+        }
+        self.requested.insert(op, (resource, verb, Instant::now()));
+        let told = self.resource_notice(NoticeKind::Requested, resource, verb, |name, verb| {
+            (format!("{name}: {verb} requested"), Fields::default())
+        });
+        self.items.push(Item::Notice(told));
+    }
+
+    fn tell_completed(&mut self, op: OpId, resource: ResourceId, result: &Result<(), String>) {
+        let Some((_, verb, since)) = self.requested.remove(&op) else { return };
+        let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let told = self.resource_notice(NoticeKind::Completed, resource, verb, |name, verb| {
+            let ms = format!("{}.{} ms", took / 1000, took / 100 % 10);
+            let fields = Fields::default().with("took_us", took);
+            match result {
+                Ok(()) => (format!("{name}: {verb} done in {ms}"), fields),
+                Err(error) => (
+                    format!("{name}: {verb} failed after {ms}: {error}"),
+                    fields.with("error", error.as_str()),
+                ),
+            }
+        });
+        self.items.push(Item::Notice(told));
+    }
+
+    fn resource_notice(
+        &self,
+        kind: NoticeKind,
+        resource: ResourceId,
+        verb: ResourceVerb,
+        say: impl FnOnce(&str, &str) -> (String, Fields),
+    ) -> Notice {
+        let word = match verb {
+            ResourceVerb::Start { .. } => "start",
+            ResourceVerb::Load { .. } => "load",
+            ResourceVerb::Run => "run",
+            ResourceVerb::Save { .. } => "save",
+            ResourceVerb::Stop { .. } => "stop",
+            ResourceVerb::Kill => "kill",
+        };
+        let (name, group, epoch) = match self.resources.names(resource) {
+            Some((name, group, epoch)) => (name.to_owned(), group.to_owned(), epoch.0),
+            None => (resource.to_string(), String::new(), 0),
+        };
+        let epoch = match verb {
+            ResourceVerb::Start { epoch } | ResourceVerb::Load { epoch, .. } => epoch.0,
+            _ => epoch,
+        };
+        let (text, fields) = say(&name, word);
+        let fields = fields
+            .with("resource", name)
+            .with("group", group)
+            .with("verb", word)
+            .with("epoch", epoch);
+        notice(kind, text, fields)
+    }
+
+    fn renew_view(&mut self) {
+        self.seen_at = Instant::now();
+        let view = self.engine.status(clock::now());
+        self.snapshot.renew(view, clock::stamp(), &self.drops);
+        self.items.wake();
+    }
+}
+
+/// What came of carrying out an action.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for a moment")]
+enum Carried {
+    On,
+    Answered(Event),
+    Ended(Outcome),
+}
+
+impl Carried {
+    fn of(answer: Option<Event>) -> Self {
+        answer.map_or(Carried::On, Carried::Answered)
+    }
+}

@@ -1,0 +1,317 @@
+//! The resources of one node: verbs of the engine to drivers' workers or to the host.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use quorate_core::action::ResourceVerb;
+use quorate_core::config::{ClusterConfig, GroupConfig};
+use quorate_core::event::Event;
+use quorate_core::id::{Epoch, LunId, NodeId, OpId, ResourceId, SaveToken};
+
+use super::guard::Guard;
+use super::host::{Freight, Host};
+use super::input::{Inbox, Input};
+use super::lun::{Luns, lun_access};
+use crate::config::ResourceSettings;
+use crate::drivers::{
+    Answer, Disk, Done, DriverReport, DriverSettings, KillSwitch, Lun, Reporter, Request, SaveSink,
+    SaveSource, StartContext, Worker,
+};
+use crate::item::{self, Verb};
+
+/// Every resource of the configuration, and the workers of those that were ever asked for.
+pub(crate) struct Resources {
+    node: String,
+    work_dir: PathBuf,
+    entries: BTreeMap<ResourceId, Entry>,
+    answers: Sender<Answer>,
+    reports: Sender<DriverReport>,
+    guard: Arc<Guard>,
+    host: Arc<Host>,
+    inbox: Inbox,
+}
+
+struct Entry {
+    group: String,
+    name: String,
+    luns: Vec<LunId>,
+    enforced: bool,
+    pending_timeout: Duration,
+    settings: ResourceSettings,
+    /// The ownership in which it was last started.
+    epoch: Epoch,
+    worker: Option<(Worker, Arc<KillSwitch>)>,
+}
+
+/// Where answers and reports go.
+pub(crate) struct Ways {
+    pub(crate) answers: Sender<Answer>,
+    pub(crate) reports: Sender<DriverReport>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) inbox: Inbox,
+}
+
+impl Resources {
+    pub(crate) fn new(config: &ClusterConfig, node: String, work_dir: PathBuf, ways: Ways) -> Self {
+        let mut entries = BTreeMap::new();
+        for group in config.groups() {
+            for resource in &group.resources {
+                let settings = serde_json::from_str(&resource.settings)
+                    .map_err(|error| error.to_string())
+                    .and_then(|json| ResourceSettings::read(&resource.driver, &json))
+                    .expect("a configuration's settings have been read by their driver");
+                let entry = Entry {
+                    group: group.name.clone(),
+                    name: resource.name.clone(),
+                    luns: group.luns.clone(),
+                    enforced: config.is_enforced(group),
+                    pending_timeout: resource.pending_timeout,
+                    settings,
+                    epoch: Epoch(0),
+                    worker: None,
+                };
+                entries.insert(resource.id, entry);
+            }
+        }
+        let Ways { answers, reports, guard, host, inbox } = ways;
+        Self { node, work_dir, entries, answers, reports, guard, host, inbox }
+    }
+
+    /// Hands a verb on. Never waits; what cannot be handed on is answered at once.
+    pub(crate) fn carry_out(
+        &mut self,
+        op: OpId,
+        resource: ResourceId,
+        verb: ResourceVerb,
+        luns: &Luns,
+    ) -> Option<Event> {
+        let failed = |why: String| Some(Event::Resource { op, resource, result: Err(why) });
+        let Some(entry) = self.entries.get_mut(&resource) else {
+            return failed(format!("{resource} is not in this node's configuration"));
+        };
+        if let ResourceVerb::Start { epoch } | ResourceVerb::Load { epoch, .. } = verb {
+            entry.epoch = epoch;
+        }
+        if let ResourceSettings::Host(_) = entry.settings {
+            let (request, freight) = match self.host_request(op, resource, verb, luns) {
+                Ok(request) => request,
+                Err(why) => return failed(why),
+            };
+            self.host.ask(resource, request, freight);
+            return None;
+        }
+        match (verb, &entry.worker) {
+            (ResourceVerb::Kill | ResourceVerb::Stop { .. }, None) => {
+                // It never ran in this boot.
+                Some(Event::Resource { op, resource, result: Ok(()) })
+            }
+            (ResourceVerb::Kill, Some(_)) => self.kill(op, resource).err().and_then(failed),
+            (_, _) => self.driver_request(op, resource, verb, luns).err().and_then(failed),
+        }
+    }
+
+    /// What an answer of a worker means to the engine. `verb`: what it was asked for, if that counts.
+    pub(crate) fn on_answer(&self, answer: Answer, verb: Option<ResourceVerb>) -> Event {
+        let Answer { resource, op, result } = answer;
+        let has_ended = matches!(result, Ok(Done::Killed | Done::Stopped(_) | Done::Saved));
+        let starts = matches!(verb, Some(ResourceVerb::Start { .. } | ResourceVerb::Load { .. }));
+        // What fails to start leaves nothing running.
+        if has_ended || (starts && result.is_err()) {
+            self.guard.remove(resource);
+        }
+        let result = result.map(|_| ()).map_err(|error| error.to_string());
+        Event::Resource { op, resource, result }
+    }
+
+    fn driver_request(
+        &mut self,
+        op: OpId,
+        resource: ResourceId,
+        verb: ResourceVerb,
+        luns: &Luns,
+    ) -> Result<(), String> {
+        let context = self.context(resource, luns);
+        let entry = self.entries.get_mut(&resource).expect("the caller has found it");
+        let deadline = Instant::now() + entry.pending_timeout;
+        let request = match verb {
+            ResourceVerb::Kill => Request::Kill,
+            ResourceVerb::Start { .. } => Request::Start { context: Box::new(context?), deadline },
+            ResourceVerb::Load { token, .. } => {
+                let source = source_of(entry, luns, token)?;
+                Request::Load { context: Box::new(context?), source, deadline }
+            }
+            ResourceVerb::Run => Request::Run { deadline },
+            ResourceVerb::Save { token } => {
+                Request::Save { sink: sink_of(entry, luns, token)?, deadline }
+            }
+            ResourceVerb::Stop { timeout } => Request::Stop { deadline: Instant::now() + timeout },
+        };
+        let enforced = entry.enforced;
+        let (worker, switch) = self.worker(resource)?;
+        if matches!(request, Request::Start { .. } | Request::Load { .. }) {
+            let switch = Arc::clone(switch);
+            let sent = worker.request(op, request).map_err(|gone| gone.to_string());
+            self.guard.add(resource, switch, enforced);
+            return sent;
+        }
+        worker.request(op, request).map_err(|gone| gone.to_string())
+    }
+
+    fn kill(&mut self, op: OpId, resource: ResourceId) -> Result<(), String> {
+        let entry = self.entries.get_mut(&resource).ok_or("it is not configured")?;
+        let Some((worker, _)) = &entry.worker else { return Ok(()) };
+        if worker.kill(op).is_ok() {
+            return Ok(());
+        }
+        // The worker hangs, or has ended after a defect. It kills on its way out, and another takes
+        // its place.
+        let worker = entry.worker.take();
+        let (inbox, guard) = (self.inbox.clone(), Arc::clone(&self.guard));
+        let reap = move || {
+            drop(worker);
+            guard.remove(resource);
+            inbox.deliver(Input::Event(Event::Resource { op, resource, result: Ok(()) }));
+        };
+        let reaper = std::thread::Builder::new().name("reap".to_owned()).spawn(reap);
+        reaper.map(|_| ()).map_err(|error| format!("no thread to kill it: {error}"))
+    }
+
+    /// The worker of a resource, started if need be: it lives as long as the node.
+    fn worker(&mut self, resource: ResourceId) -> Result<&mut (Worker, Arc<KillSwitch>), String> {
+        let entry = self.entries.get_mut(&resource).ok_or("it is not configured")?;
+        if entry.worker.is_none() {
+            let ResourceSettings::BuiltIn(settings) = &entry.settings else {
+                return Err("the host runs it".to_owned());
+            };
+            let reporter = Reporter::new(resource, self.reports.clone());
+            let driver = settings.clone().into_driver(reporter);
+            let switch = driver.kill_switch();
+            let worker = Worker::spawn(resource, driver, self.answers.clone())
+                .map_err(|error| format!("no thread for it: {error}"))?;
+            entry.worker = Some((worker, switch));
+        }
+        entry.worker.as_mut().ok_or_else(|| "it has no worker".to_owned())
+    }
+
+    fn context(&self, resource: ResourceId, luns: &Luns) -> Result<StartContext, String> {
+        let entry = &self.entries[&resource];
+        Ok(StartContext {
+            group: entry.group.clone(),
+            resource: entry.name.clone(),
+            node: self.node.clone(),
+            epoch: entry.epoch,
+            work_directory: self.work_dir.join(&entry.name),
+            luns: disks(entry, luns)?.into_iter().map(|(name, disk)| Lun { name, disk }).collect(),
+            environment: BTreeMap::new(),
+        })
+    }
+
+    fn host_request(
+        &self,
+        op: OpId,
+        resource: ResourceId,
+        verb: ResourceVerb,
+        luns: &Luns,
+    ) -> Result<(item::Request, Freight), String> {
+        let entry = &self.entries[&resource];
+        let mut timeout = entry.pending_timeout;
+        let mut freight = Freight::Nothing;
+        let verb = match verb {
+            ResourceVerb::Start { .. } => Verb::Start,
+            ResourceVerb::Load { token, .. } => {
+                freight = Freight::Source(source_of(entry, luns, token)?);
+                Verb::Load
+            }
+            ResourceVerb::Run => Verb::Run,
+            ResourceVerb::Save { token } => {
+                freight = Freight::Sink(sink_of(entry, luns, token)?);
+                Verb::Save
+            }
+            ResourceVerb::Stop { timeout: given } => {
+                timeout = given;
+                Verb::Stop
+            }
+            ResourceVerb::Kill => Verb::Kill,
+        };
+        let state = match freight {
+            Freight::Nothing => None,
+            Freight::Sink(_) | Freight::Source(_) => {
+                Some(self.work_dir.join(format!("{}.state", entry.name)))
+            }
+        };
+        let settings = match &entry.settings {
+            ResourceSettings::Host(host) => serde_json::Value::Object(host.settings.clone()),
+            ResourceSettings::BuiltIn(_) => serde_json::Value::Null,
+        };
+        let disks = disks(entry, luns)?;
+        let request = item::Request {
+            op,
+            resource: entry.name.clone(),
+            group: entry.group.clone(),
+            verb,
+            epoch: entry.epoch.0,
+            timeout,
+            state,
+            luns: disks.iter().map(|(name, disk)| lun_access(name, disk)).collect(),
+            settings: settings.to_string(),
+        };
+        Ok((request, freight))
+    }
+
+    /// The name of a resource and of its group.
+    pub(crate) fn names(&self, resource: ResourceId) -> Option<(&str, &str, Epoch)> {
+        let entry = self.entries.get(&resource)?;
+        Some((&entry.name, &entry.group, entry.epoch))
+    }
+}
+
+/// The built-in resources that may run on `node`, for a look at what they need there.
+pub(crate) fn checks(
+    config: &ClusterConfig,
+    node: NodeId,
+) -> Vec<(ResourceId, String, DriverSettings)> {
+    let mut found = Vec::new();
+    let is_possible = |group: &&GroupConfig| {
+        group.possible_owners.is_empty() || group.possible_owners.contains(&node)
+    };
+    for resource in config.groups().iter().filter(is_possible).flat_map(|group| &group.resources) {
+        let json = serde_json::from_str(&resource.settings).unwrap_or_default();
+        let settings = ResourceSettings::read(&resource.driver, &json);
+        if let Ok(ResourceSettings::BuiltIn(settings)) = settings {
+            found.push((resource.id, resource.name.clone(), settings));
+        }
+    }
+    found
+}
+
+fn disks(entry: &Entry, luns: &Luns) -> Result<Vec<(String, Disk)>, String> {
+    let find = |id: &LunId| luns.access(*id).ok_or_else(|| format!("{id} is not configured"));
+    entry.luns.iter().map(find).collect()
+}
+
+fn save_lun(entry: &Entry) -> Result<LunId, String> {
+    let first = entry.luns.first().copied();
+    first.ok_or_else(|| format!("group {} has no lun to keep a saved state on", entry.group))
+}
+
+fn sink_of(
+    entry: &Entry,
+    luns: &Luns,
+    token: SaveToken,
+) -> Result<Box<dyn SaveSink + Send>, String> {
+    let lun = save_lun(entry)?;
+    luns.save_sink(lun, &entry.name, token).ok_or_else(|| format!("{lun} is not configured"))
+}
+
+fn source_of(
+    entry: &Entry,
+    luns: &Luns,
+    token: SaveToken,
+) -> Result<Box<dyn SaveSource + Send>, String> {
+    let lun = save_lun(entry)?;
+    luns.save_source(lun, &entry.name, token).ok_or_else(|| format!("{lun} is not configured"))
+}

@@ -1,0 +1,387 @@
+//! How a node comes up, part by part, and how it goes down again.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, bounded};
+use quorate_core::config::{ClusterConfig, NodeConfig};
+use quorate_core::engine::{Engine, Setup};
+use quorate_core::id::NodeId;
+
+use super::guard::{Guard, GuardThread};
+use super::host::Host;
+use super::incoming::Drops;
+use super::input::{Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
+use super::items::{End, Items};
+use super::lun::{LunSpec, Luns, Pulse};
+use super::pump::{Outcome, Pump, Queues};
+use super::resources::{Resources, Ways, checks};
+use super::tell::{Fields, Names, notice};
+use super::view::Snapshot;
+use super::{Inner, NodeOptions, WriteHook, panic_text, persist};
+use crate::Error;
+use crate::clock;
+use crate::config::LunSettings;
+use crate::drivers::{Answer, DriverReport, Reporter};
+use crate::item::Item;
+use crate::log::{Cut, Log};
+use crate::net::{Net, NetConfig, PathAddress, PeerConfig};
+use crate::notice::NoticeKind;
+
+/// The longest path of a socket, or of a directory with sockets in it, in bytes.
+const SOCKET_PATH_MAX: usize = 100;
+/// Most answers and reports of drivers that wait.
+const DRIVERS_MAX: usize = 1024;
+
+/// A node that runs.
+pub(super) struct Running {
+    pub(super) inner: Arc<Inner>,
+    pub(super) thread: JoinHandle<()>,
+}
+
+/// Starts everything; on an error nothing is left running.
+pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
+    let config = options.config.cluster().clone();
+    let me = find_node(&config, &options.node)?.clone();
+    let (paths, peers) = addresses(&config, me.id)?;
+    let work_dir = options.work_dir.clone().unwrap_or_else(|| options.state_dir.join("run"));
+
+    let (mut log, recovered) = Log::open(&options.state_dir, config.id().0, me.id.0)?;
+    let cut = recovered.cut;
+    let remembered = persist::remembered(recovered, options.state_dir.clone())?;
+    make_work_dir(&work_dir, &config)?;
+    let boot = clock::unix_us().max(remembered.boot + 1);
+    persist::begin_boot(&mut log, boot)?;
+
+    let items = Arc::new(Items::new()?);
+    let full = Arc::new(Full::default());
+    let (inbox_sender, inbox_queue) = bounded(INBOX_MAX);
+    let inbox = Inbox::new(inbox_sender, Arc::clone(&full));
+    let (net_sender, net_queue) = bounded(NET_MAX);
+    let net_config = NetConfig {
+        me: me.id.0,
+        incarnation: boot,
+        cluster_id: config.id().0,
+        key: options.key.clone(),
+        paths,
+        peers,
+        limits: Default::default(),
+    };
+    let net = Net::start(net_config, NetQueue { sender: net_sender, full: Arc::clone(&full) })?;
+
+    let now = clock::now();
+    let engine = Engine::new(
+        Setup {
+            config: config.clone(),
+            node: me.id,
+            boot,
+            durable: remembered.durable,
+            seed: boot,
+        },
+        now,
+    );
+    let pulse = Pulse::new(config.timing().detect);
+    let host = Host::new(Arc::clone(&items), inbox.clone());
+    let guard = Guard::new(Arc::clone(&host), config.timing().isolation_grace);
+    let guard_thread = GuardThread::start(Arc::clone(&guard))?;
+    let (answers, answer_queue) = bounded(DRIVERS_MAX);
+    let (reports, report_queue) = bounded(DRIVERS_MAX);
+    let desks = Desks {
+        inbox: inbox.clone(),
+        pulse: pulse.clone(),
+        answers,
+        reports,
+        guard: Arc::clone(&guard),
+        host: Arc::clone(&host),
+        work_dir,
+        write_hook: options.write_hook.clone(),
+    };
+    let (luns, resources) = desks.open(&config, me.id)?;
+    let log_thread = persist::spawn(log, boot, inbox.clone())?;
+    check_resources(&config, me.id, &inbox, desks.reports.clone());
+
+    let view = engine.status(now);
+    let snapshot = Snapshot::new(view, clock::stamp(), full, net.handle().clone());
+    let snapshot = Arc::new(snapshot);
+    let is_cut = Arc::new(AtomicBool::new(false));
+    items.push(Item::Notice(started(&me.name, boot, cut)));
+    let pump = Pump {
+        engine,
+        node: me.id,
+        net: net.handle().clone(),
+        queues: Queues {
+            net: net_queue,
+            inbox: inbox_queue,
+            answers: answer_queue,
+            reports: report_queue,
+        },
+        log: log_thread.requests,
+        luns,
+        resources,
+        digest: config.digest(),
+        desks,
+        guard: Arc::clone(&guard),
+        pulse,
+        items: Arc::clone(&items),
+        snapshot: Arc::clone(&snapshot),
+        drops: Drops::default(),
+        seen_at: Instant::now(),
+        is_cut: Arc::clone(&is_cut),
+        requested: Default::default(),
+    };
+    let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
+    let thread = std::thread::Builder::new()
+        .name("quorate-engine".to_owned())
+        .spawn(move || whole.run())
+        .map_err(Error::system("start the engine's thread"))?;
+    let inner = Inner {
+        config: options.config,
+        name: options.node,
+        items,
+        inbox,
+        snapshot,
+        host,
+        guard,
+        // Tickets of another boot are never given again.
+        tickets: AtomicU64::new(boot),
+        #[cfg(feature = "test-switches")]
+        is_cut,
+    };
+    Ok(Running { inner: Arc::new(inner), thread })
+}
+
+/// A node with all its threads.
+struct Whole {
+    pump: Pump,
+    net: Net,
+    guard_thread: GuardThread,
+    log_thread: JoinHandle<()>,
+}
+
+impl Whole {
+    fn run(mut self) {
+        let items = Arc::clone(&self.pump.items);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.pump.run()));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            Outcome::Failed(format!("the engine panicked: {}", panic_text(&*panic)))
+        });
+        let (end, last) = last_word(&outcome);
+        if outcome == Outcome::Left {
+            self.net.leave();
+        } else {
+            // First of all nothing may run or claim to live.
+            self.pump.guard.kill_all();
+            self.pump.pulse.end();
+            drop(self.net);
+        }
+        if let End::Poisoned(_) = end {
+            items.end(end.clone(), last.clone());
+        }
+        // Whatever breaks in what follows, the guests have been killed.
+        let rest = (self.pump, self.guard_thread, self.log_thread);
+        let closed = catch_unwind(AssertUnwindSafe(move || close(rest)));
+        if closed.is_err() {
+            tracing::error!("a thread of the node panicked while it ended");
+        }
+        items.end(end, last);
+    }
+}
+
+/// Waits until nothing of the node is left: guests first, then the LUNs, then the log.
+fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) {
+    let Pump { luns, resources, desks, log, queues, .. } = pump;
+    // Drivers' threads may be about to report; nobody listens any more.
+    drop(queues);
+    drop(resources);
+    desks.host.dismiss();
+    drop(desks);
+    drop(luns);
+    drop(guard_thread);
+    drop(log);
+    let _ = log_thread.join();
+}
+
+fn last_word(outcome: &Outcome) -> (End, crate::Notice) {
+    match outcome {
+        Outcome::Left => {
+            (End::Ended, notice(NoticeKind::Ended, "this node has left", Fields::default()))
+        }
+        Outcome::Killed => {
+            (End::Ended, notice(NoticeKind::Ended, "this node was ended", Fields::default()))
+        }
+        Outcome::Failed(why) => {
+            let text = format!("this node has fenced itself: {why}");
+            let fields = Fields::default().with("detail", why.as_str());
+            (End::Poisoned(why.clone()), notice(NoticeKind::Poisoned, text, fields))
+        }
+    }
+}
+
+fn started(node: &str, boot: u64, cut: Option<Cut>) -> crate::Notice {
+    let fields = Fields::default().with("node", node).with("boot", boot);
+    match cut {
+        None => notice(NoticeKind::Started, format!("{node} runs"), fields),
+        Some(cut) => {
+            let text = format!(
+                "{node} runs; the last crash had torn its log, {} bytes were cut off at {}",
+                cut.bytes, cut.offset
+            );
+            notice(NoticeKind::Started, text, fields.with("cut_bytes", cut.bytes))
+        }
+    }
+}
+
+/// What the desks for LUNs and resources are opened with.
+pub(crate) struct Desks {
+    pub(crate) inbox: Inbox,
+    pub(crate) pulse: Pulse,
+    pub(crate) answers: Sender<Answer>,
+    pub(crate) reports: Sender<DriverReport>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) write_hook: Option<WriteHook>,
+}
+
+impl Desks {
+    /// Desks for what `config` defines.
+    pub(crate) fn open(
+        &self,
+        config: &ClusterConfig,
+        node: NodeId,
+    ) -> Result<(Luns, Resources), Error> {
+        let name = Names(config).node(node);
+        let specs = config.luns().iter().map(|lun| {
+            let settings = serde_json::from_str(&lun.settings).unwrap_or_default();
+            let settings = LunSettings::read(&lun.driver, &settings).map_err(|reason| {
+                let place = format!("luns.{}", lun.name);
+                crate::ConfigError::new(place, reason, "correct the settings of the driver")
+            })?;
+            let initiator = match &settings {
+                LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", &name),
+                LunSettings::File(_) => String::new(),
+            };
+            Ok(LunSpec {
+                id: lun.id,
+                name: lun.name.clone(),
+                settings,
+                node,
+                initiator,
+                nexus: format!("{:016x}-{name}-{}", config.id().0, lun.name),
+                socket: socket_path(&self.work_dir, &lun.name),
+                io_bound: config.timing().io_bound,
+                beat_interval: config.timing().interval,
+                write_hook: self.write_hook.clone(),
+                ignore_reservations: ignores_reservations(),
+            })
+        });
+        let specs = specs.collect::<Result<Vec<LunSpec>, Error>>()?;
+        let luns = Luns::start(specs, &self.inbox, &self.pulse)?;
+        let ways = Ways {
+            answers: self.answers.clone(),
+            reports: self.reports.clone(),
+            guard: Arc::clone(&self.guard),
+            host: Arc::clone(&self.host),
+            inbox: self.inbox.clone(),
+        };
+        Ok((luns, Resources::new(config, name, self.work_dir.clone(), ways)))
+    }
+}
+
+/// The negative control of the tests: with it two nodes can write one LUN, and a test that does not
+/// see that proves nothing. Not in any build without the feature `test-switches`.
+fn ignores_reservations() -> bool {
+    cfg!(feature = "test-switches")
+        && std::env::var_os("QUORATE_TEST_IGNORE_RESERVATIONS").is_some_and(|value| value == "1")
+}
+
+fn find_node<'a>(config: &'a ClusterConfig, name: &str) -> Result<&'a NodeConfig, Error> {
+    config.node_named(name).ok_or_else(|| {
+        let known: Vec<&str> = config.nodes().iter().map(|node| node.name.as_str()).collect();
+        Error::Unknown { kind: "node", name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
+/// This node's addresses, and those of its peers.
+fn addresses(
+    config: &ClusterConfig,
+    me: NodeId,
+) -> Result<(Vec<PathAddress>, Vec<PeerConfig>), Error> {
+    let (mut own, mut peers) = (Vec::new(), Vec::new());
+    for node in config.nodes() {
+        let mut found = Vec::new();
+        for (path, text) in (0..=u8::MAX).zip(&node.addresses) {
+            found.push(PathAddress { path, address: resolve(&node.name, text)? });
+        }
+        if node.id == me {
+            own = found;
+        } else {
+            peers.push(PeerConfig { id: node.id.0, addresses: found });
+        }
+    }
+    Ok((own, peers))
+}
+
+fn resolve(node: &str, text: &str) -> Result<SocketAddr, Error> {
+    let wrong =
+        |why: String| Error::Address { node: node.to_owned(), address: text.to_owned(), why };
+    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("it has no address".to_owned()))
+}
+
+fn socket_path(work_dir: &Path, lun: &str) -> PathBuf {
+    work_dir.join(format!("lun-{lun}.sock"))
+}
+
+fn make_work_dir(work_dir: &Path, config: &ClusterConfig) -> Result<(), Error> {
+    let wrong = |why: String| Error::WorkDirectory { path: work_dir.to_owned(), why };
+    if !work_dir.is_absolute() {
+        return Err(wrong("it must begin with /".to_owned()));
+    }
+    let luns = config.luns().iter().map(|lun| socket_path(work_dir, &lun.name));
+    let resources = config.groups().iter().flat_map(|group| &group.resources);
+    let resources = resources.map(|resource| work_dir.join(&resource.name).join("qmp.sock"));
+    if let Some(long) = luns.chain(resources).find(|path| path.as_os_str().len() > SOCKET_PATH_MAX)
+    {
+        let (path, length) = (long.display(), long.as_os_str().len());
+        return Err(wrong(format!(
+            "the socket {path} in it would have a path of {length} bytes, the most is \
+             {SOCKET_PATH_MAX}; name a directory with a shorter path"
+        )));
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(work_dir);
+    made.map_err(|error| wrong(error.to_string()))
+}
+
+/// Looks, in the background, whether what the resources need is on this node.
+fn check_resources(
+    config: &ClusterConfig,
+    me: NodeId,
+    inbox: &Inbox,
+    reports: Sender<DriverReport>,
+) {
+    let found = checks(config, me);
+    let inbox = inbox.clone();
+    let body = move || {
+        for (resource, name, settings) in found {
+            let mut driver = settings.into_driver(Reporter::new(resource, reports.clone()));
+            if let Err(error) = driver.prepare() {
+                let text = format!("{name} cannot run on this node: {error}");
+                let fields = Fields::default()
+                    .with("resource", name)
+                    .with("trouble", "not_possible_here")
+                    .with("detail", error.to_string());
+                inbox.deliver(Input::Notice(notice(NoticeKind::ResourceTrouble, text, fields)));
+            }
+        }
+    };
+    // Without this thread a start says the same.
+    let _ = std::thread::Builder::new().name("check".to_owned()).spawn(body);
+}

@@ -1,0 +1,110 @@
+//! What readers see: a snapshot that the engine's thread renews, never the engine itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLock;
+use quorate_core::placement::NotHere;
+use quorate_core::status::{Explanation, Status as View};
+
+use super::incoming::{Drops, drop_word};
+use super::input::Full;
+use super::items::Items;
+use super::tell::Names;
+use crate::net::{DropReason, NetHandle};
+use crate::notice::Stamp;
+use crate::status::Status;
+
+/// The newest view of the engine, and the counts that are kept beside it.
+pub(crate) struct Snapshot {
+    view: RwLock<Arc<Seen>>,
+    pub(crate) full: Arc<Full>,
+    pub(crate) net: NetHandle,
+}
+
+struct Seen {
+    view: View,
+    at: Stamp,
+    drops: Drops,
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: View, at: Stamp, full: Arc<Full>, net: NetHandle) -> Self {
+        let seen = Seen { view, at, drops: Drops::default() };
+        Self { view: RwLock::new(Arc::new(seen)), full, net }
+    }
+
+    pub(crate) fn renew(&self, view: View, at: Stamp, drops: &Drops) {
+        *self.view.write() = Arc::new(Seen { view, at, drops: drops.clone() });
+    }
+
+    /// The status for the host.
+    pub(crate) fn status(&self, items: &Items) -> Status {
+        let seen = Arc::clone(&self.view.read());
+        let view = seen.view.clone();
+        let mut dropped: std::collections::BTreeMap<String, u64> =
+            seen.drops.0.iter().map(|(&reason, &count)| (reason.to_owned(), count)).collect();
+        for reason in DropReason::ALL {
+            let count = self.net.dropped(reason);
+            if count > 0 {
+                dropped.insert(drop_word(reason).to_owned(), count);
+            }
+        }
+        if items.notices_lost() > 0 {
+            dropped.insert("notices_not_taken".to_owned(), items.notices_lost());
+        }
+        let queues = [("net", &self.full.net), ("inbox", &self.full.inbox)];
+        let queues = queues.iter().map(|(name, count)| (*name, count.load(Ordering::Relaxed)));
+        Status {
+            cluster: view.cluster,
+            node: view.node,
+            at: seen.at,
+            boot: view.boot,
+            session: view.session,
+            member: view.member,
+            coordinator: view.coordinator,
+            epoch: view.epoch,
+            quorum: view.quorum,
+            votes: view.votes,
+            lease_left_ms: view.lease_left_ms,
+            applied: view.applied,
+            cluster_ms: view.cluster_ms,
+            nodes: view.nodes,
+            groups: view.groups,
+            dropped,
+            queue_full: queues
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+        }
+    }
+}
+
+/// Why a group is where it is, in sentences: what has led to it, then why not elsewhere.
+pub(crate) fn explained(group: &str, explanation: &Explanation, names: &Names<'_>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (at_ms, told) in &explanation.history {
+        let text = names.told(told).map_or_else(|| format!("{told:?}"), |notice| notice.text);
+        lines.push(format!("{}.{:03} s: {text}", at_ms / 1000, at_ms % 1000));
+    }
+    lines.push(match &explanation.placement {
+        Some(node) => format!("if {group} ran nowhere, it would be placed on {node}"),
+        None => format!("if {group} ran nowhere, no node could run it"),
+    });
+    for (node, why) in &explanation.not_there {
+        lines.push(format!("not {node}: {}", not_here(*why)));
+    }
+    lines
+}
+
+fn not_here(why: NotHere) -> &'static str {
+    match why {
+        NotHere::NotUp => "it does not take part",
+        NotHere::Paused => "it is paused",
+        NotHere::NotPossible => "it is not a possible owner",
+        NotHere::FailedThere => "the group has just failed there, and another node can run it",
+        NotHere::LessPreferred => "a node earlier in the preferred owners can run it",
+        NotHere::MoreLoaded => "another node owns fewer groups",
+        NotHere::HigherNumber => "equal in all, but another node has the lower number",
+    }
+}

@@ -1,0 +1,164 @@
+//! What a node tells its host: for people and for programs, with the time.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A point in time, on both clocks of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Stamp {
+    /// Nanoseconds on the clock that the engine runs on (`CLOCK_BOOTTIME`): for lengths, on one host.
+    pub boottime_ns: u64,
+    /// Microseconds since 1970: for people, and to compare hosts as well as their clocks agree.
+    pub unix_us: u64,
+}
+
+/// One thing worth telling.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Notice {
+    /// When this node learned or did it.
+    pub at: Stamp,
+    /// What kind of thing it is; names the `fields`.
+    pub kind: NoticeKind,
+    /// For people: one sentence with names, no time.
+    pub text: String,
+    /// For programs: `node`, `group`, `resource`, `lun`, `epoch`, `cause` and so on, by kind.
+    pub fields: Map<String, Value>,
+}
+
+impl Notice {
+    /// A text field, as `group` or `node`.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Display for Notice {
+    /// The local text with the time of day in UTC, to the millisecond.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.at.unix_us / 1_000 % 86_400_000;
+        let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
+        let (seconds, ms) = (ms / 1_000 % 60, ms % 1_000);
+        write!(f, "{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {}", self.text)
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// The kinds of notices. The word of each is the same in all languages.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum NoticeKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl NoticeKind {
+            /// Every kind.
+            pub const ALL: &[NoticeKind] = &[$(NoticeKind::$name,)*];
+
+            /// The kind as one word.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(NoticeKind::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The node's engine runs; `boot`. Of a log that a crash had torn also `cut_bytes`.
+    Started = "started",
+    /// The cluster is not founded yet; `missing` and `differing` voters.
+    FoundingWaits = "founding_waits",
+    /// The cluster was founded, or this node has joined it.
+    Joined = "joined",
+    /// A `node` runs with another configuration than the committed one.
+    ConfigurationDiffers = "configuration_differs",
+    /// This node follows the coordinator `node`, or none; `epoch`.
+    Coordinator = "coordinator",
+    /// This node may act.
+    LeaseGained = "lease_gained",
+    /// It may not; its guests stop.
+    LeaseLost = "lease_lost",
+    /// The `path` to `node` is `up` or not.
+    Path = "path",
+    /// A `node` is silent; not yet down.
+    Suspect = "suspect",
+    /// A suspect `node` was heard again.
+    Unsuspect = "unsuspect",
+    /// A `node` is cut off the network but beats on storage.
+    Isolated = "isolated",
+    /// A `node` is believed down, by `cause`. Committed.
+    Down = "down",
+    /// A `node` is proven harmless, by `proof`. Committed.
+    Fenced = "fenced",
+    /// A `node` takes part. Committed.
+    Up = "up",
+    /// A `node` is `paused` or resumed. Committed.
+    Paused = "paused",
+    /// A `group` has the new owner `node` in `epoch`, by `cause`. Committed.
+    Assigned = "assigned",
+    /// A `group` is asked to let go of its node; `epoch`, `cause`. Committed.
+    Releasing = "releasing",
+    /// A `group` is online on `node` in `epoch`. Committed.
+    Online = "online",
+    /// Nothing of a `group` runs on `node`; `saved`, `failed`. Committed.
+    Vacated = "vacated",
+    /// The saved state of a `group` is about to be resumed on `node`. Committed.
+    Consumed = "consumed",
+    /// A `group` could not be stopped on `node`.
+    StopFailed = "stop_failed",
+    /// No node may run a `group` at present.
+    Unplaced = "unplaced",
+    /// A `group` failed too often and is left failed.
+    GroupFailed = "group_failed",
+    /// A `resource` on this node is in `trouble`; `detail`.
+    ResourceTrouble = "resource_trouble",
+    /// A request for a `resource` has gone to its driver: `verb`, `group`, `epoch`.
+    Requested = "requested",
+    /// It was carried out, or not: `verb`, `error`, `took_us`.
+    Completed = "completed",
+    /// A `lun` of this node is held for `epoch`: writes are ours.
+    LunHeld = "lun_held",
+    /// A `lun` of this node is lost.
+    LunLost = "lun_lost",
+    /// A `lun` cannot be used as configured; `detail` with the remedy.
+    LunTrouble = "lun_trouble",
+    /// A connection was refused, as for a wrong key or another cluster; `address`, `reason`.
+    ConnectionRefused = "connection_refused",
+    /// Stable storage failed: the node ends its part; `detail`.
+    StorageFailed = "storage_failed",
+    /// The node fenced itself by a fault of its own; `detail`. The last notice.
+    Poisoned = "poisoned",
+    /// The node has left in good order, or was killed. The last notice.
+    Ended = "ended",
+}
+
+impl fmt::Display for NoticeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_kind_is_what_serde_writes() {
+        for kind in NoticeKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn a_notice_shows_the_time_of_day_to_the_millisecond() {
+        let at = Stamp { boottime_ns: 0, unix_us: 86_400_000_000 * 3 + 3_723_004_999 };
+        let notice =
+            Notice { at, kind: NoticeKind::Joined, text: "joined".to_owned(), fields: Map::new() };
+        assert_eq!(notice.to_string(), "01:02:03.004 joined");
+    }
+}
