@@ -152,6 +152,7 @@ impl Engine {
             candidates: self.candidates(database),
             cluster_ms: self.cluster_ms(),
             forming: forming_until.filter(|&until| self.now < until),
+            falling: Vec::new(),
             unplaced: Vec::new(),
             review: None,
             now: self.now,

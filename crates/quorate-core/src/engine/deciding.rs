@@ -19,6 +19,8 @@ pub(super) struct Deciding<'a> {
     pub(super) cluster_ms: u64,
     /// Until when a cluster that has just formed waits for its other nodes.
     pub(super) forming: Option<Instant>,
+    /// Nodes that go down by the very changes which come before.
+    pub(super) falling: Vec<NodeId>,
     /// Groups that nowhere can run.
     pub(super) unplaced: Vec<GroupId>,
     /// When to look again, though nothing happens.
@@ -33,6 +35,7 @@ impl Deciding<'_> {
         for change in changes.iter() {
             match change {
                 Change::Down { node, .. } | Change::Fenced { node, .. } => {
+                    self.falling.push(*node);
                     if let Some(candidate) = self.candidates.get_mut(node) {
                         candidate.up = false;
                     }
@@ -73,13 +76,15 @@ impl Deciding<'_> {
             Ownership::Vacant(vacancy) => self.assign(config, record, cause_of(vacancy, record)),
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
-                if owner.is_up_as(incarnation) {
+                let falls = self.falling.contains(&node);
+                let down = falls || matches!(owner.state, NodeState::Down(_));
+                if owner.incarnation != incarnation {
+                    None
+                } else if down {
+                    let fenced_by_luns = self.database.config().is_enforced(config);
+                    fenced_by_luns.then(|| self.assign(config, record, Cause::NodeDown))?
+                } else if owner.state == NodeState::Up {
                     self.look_after(config, record, node, state, owner)
-                } else if matches!(owner.state, NodeState::Down(_))
-                    && owner.incarnation == incarnation
-                    && self.database.config().is_enforced(config)
-                {
-                    self.assign(config, record, Cause::NodeDown)
                 } else {
                     None
                 }
