@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -57,7 +58,7 @@ pub enum Request {
         /// When it is killed.
         deadline: Instant,
     },
-    /// [`Driver::kill`]; also made by [`Worker::kill`], which does not wait for its turn.
+    /// [`Driver::kill`] in its turn; [`Worker::kill`] makes one that does not wait for it.
     Kill,
     /// [`Driver::looks_alive`].
     LooksAlive,
@@ -106,6 +107,8 @@ pub enum Done {
 pub struct Worker {
     requests: Option<Sender<(OpId, Request)>>,
     switch: Arc<KillSwitch>,
+    /// Kills that were asked for and not carried out yet.
+    kills: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -128,10 +131,12 @@ impl Worker {
     ) -> io::Result<Self> {
         let switch = driver.kill_switch();
         let (requests, queue) = bounded(REQUESTS_MAX);
-        let body = Body { resource, switch: Arc::clone(&switch), driver, answers };
+        let kills = Arc::new(AtomicUsize::new(0));
+        let (of_body, counted) = (Arc::clone(&switch), Arc::clone(&kills));
+        let body = Body { resource, switch: of_body, kills: counted, driver, answers };
         let name = format!("resource-{}", resource.0);
         let thread = thread::Builder::new().name(name).spawn(move || body.run(&queue))?;
-        Ok(Self { requests: Some(requests), switch, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), switch, kills, thread: Some(thread) })
     }
 
     /// Queues a request under the caller's `op`, which the answer carries.
@@ -149,8 +154,13 @@ impl Worker {
     /// # Errors
     /// [`WorkerGone`]: the kill was sent, but there will be no answer to `op`; ask again.
     pub fn kill(&self, op: OpId) -> Result<(), WorkerGone> {
+        self.kills.fetch_add(1, Ordering::SeqCst);
         self.switch.engage();
-        self.request(op, Request::Kill)
+        let taken = self.request(op, Request::Kill);
+        if taken.is_err() {
+            self.kills.fetch_sub(1, Ordering::SeqCst);
+        }
+        taken
     }
 }
 
@@ -190,6 +200,7 @@ impl fmt::Debug for Request {
 struct Body {
     resource: ResourceId,
     switch: Arc<KillSwitch>,
+    kills: Arc<AtomicUsize>,
     driver: Box<dyn Driver>,
     answers: Sender<Answer>,
 }
@@ -240,9 +251,25 @@ impl Body {
             }
             Request::Run { deadline } => driver.run(deadline).map(|()| Done::Running),
             Request::Stop { deadline } => driver.stop(deadline).map(Done::Stopped),
-            Request::Kill => driver.kill().map(|()| Done::Killed),
+            Request::Kill => {
+                let killed = driver.kill();
+                self.on_killed();
+                killed.map(|()| Done::Killed)
+            }
             Request::LooksAlive => Ok(Done::Looked(driver.looks_alive())),
             Request::IsAlive { deadline } => Ok(Done::Looked(driver.is_alive(deadline))),
+        }
+    }
+}
+
+impl Body {
+    /// A kill has released the switch. If another one was asked for meanwhile, what was queued
+    /// between the two must not start first.
+    fn on_killed(&self) {
+        let less = |kills: usize| Some(kills.saturating_sub(1));
+        let before = self.kills.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        if before.is_ok_and(|kills| kills > 1) {
+            self.switch.engage();
         }
     }
 }

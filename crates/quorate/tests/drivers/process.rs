@@ -26,8 +26,9 @@ fn number_in(bench: &Bench, name: &str) -> i32 {
 
 #[test]
 fn a_process_is_told_its_cluster_and_its_exit_is_reported_at_once() {
-    let mut bench = shell("echo $QUORATE_GROUP $QUORATE_NODE $QUORATE_EPOCH $QUORATE_LUN_DISK; exit 3")
-        .with_file_lun("/data/lun".as_ref());
+    let mut bench =
+        shell("echo $QUORATE_GROUP $QUORATE_NODE $QUORATE_EPOCH $QUORATE_LUN_DISK; exit 3")
+            .with_file_lun("/data/lun".as_ref());
     bench.driver.prepare().unwrap();
     bench.driver.start(&bench.context.clone(), soon()).unwrap();
     let expected = DriverEvent::Exited { exit: Exit::Code(3), cause: ExitCause::Unexpected };
@@ -48,7 +49,8 @@ fn the_cluster_key_in_our_environment_does_not_reach_a_process() {
 
 #[test]
 fn a_stop_is_orderly_when_the_process_ends_in_time_and_a_kill_when_not() {
-    let mut bench = shell("trap 'echo bye; exit 0' TERM; echo $$ > ready; while :; do sleep 0.01; done");
+    let mut bench =
+        shell("trap 'echo bye; exit 0' TERM; echo $$ > ready; while :; do sleep 0.01; done");
     bench.driver.start(&bench.context.clone(), soon()).unwrap();
     number_in(&bench, "ready");
     assert_eq!(bench.driver.looks_alive(), Health::Alive);
@@ -80,7 +82,8 @@ fn a_kill_takes_the_whole_process_group_and_returns_when_it_is_gone() {
 
 #[test]
 fn what_a_dead_process_left_behind_is_gone_before_it_can_be_started_again() {
-    let mut bench = shell("sh -c 'echo $$ > child; exec sleep 1000' & while [ ! -s child ]; do :; done");
+    let mut bench =
+        shell("sh -c 'echo $$ > child; exec sleep 1000' & while [ ! -s child ]; do :; done");
     bench.driver.start(&bench.context.clone(), soon()).unwrap();
     bench.report();
     let child = number_in(&bench, "child");
@@ -141,7 +144,9 @@ fn what_cannot_work_is_refused_with_the_remedy() {
     assert!(error.starts_with("/nowhere/program not found or not executable"), "{error}");
     let refusal = |value| DriverSettings::from_json("process", value).unwrap_err().to_string();
     assert!(refusal(json!({ "command": [] })).contains("command is empty"));
-    assert!(refusal(json!({ "command": ["a"], "stop_signal": "STOP" })).contains("unknown variant"));
+    assert!(
+        refusal(json!({ "command": ["a"], "stop_signal": "STOP" })).contains("unknown variant")
+    );
     let error = refusal(json!({ "command": ["a"], "environment": { "QUORATE_NODE": "x" } }));
     assert!(error.contains("QUORATE_NODE"), "{error}");
     let error = bench.driver.save(&mut |_: &mut dyn Read| Ok(()), soon()).unwrap_err();
@@ -166,7 +171,10 @@ fn a_worker_answers_each_request_and_a_kill_overtakes_what_hangs() {
     let killed = Instant::now();
     worker.kill(OpId(4)).unwrap();
     assert_eq!(answer().op, OpId(2));
-    assert_eq!(answer(), Answer { resource: ResourceId(1), op: OpId(3), result: Err(DriverError::Cancelled) });
+    assert_eq!(
+        answer(),
+        Answer { resource: ResourceId(1), op: OpId(3), result: Err(DriverError::Cancelled) }
+    );
     assert_eq!(answer(), Answer { resource: ResourceId(1), op: OpId(4), result: Ok(Done::Killed) });
     assert!(killed.elapsed() < BOUND / 4, "it did not wait for the stop's own time-out");
     assert!(matches!(reports.recv_timeout(BOUND).unwrap().event, DriverEvent::Exited { .. }));

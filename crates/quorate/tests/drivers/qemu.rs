@@ -346,7 +346,7 @@ fn what_is_missing_or_wrong_is_said_with_its_name() {
     let error = bench.driver.start(&bench.context.clone(), soon()).unwrap_err();
     let DriverError::ExitedEarly { exit, output, .. } = error else { panic!("{error}") };
     assert_eq!(exit, Exit::Code(1));
-    assert!(output.contains("no-such-machine"), "{output}");
+    assert!(output.contains("unsupported machine type"), "{output}");
     assert!(matches!(bench.report(), DriverEvent::Exited { .. }));
 
     let mut bench = guest().with_file_lun("/nowhere/disk".as_ref());
@@ -387,6 +387,26 @@ fn a_stop_ends_the_guest_in_order_and_kills_one_that_does_not_listen() {
     let stopped = bench.driver.stop(Instant::now() + Duration::from_millis(100));
     assert_eq!(stopped, Ok(Stopped::Killed), "the guest knows no ACPI");
     assert!(!runs(process));
+}
+
+#[test]
+fn a_guest_with_virtio_disks_and_an_agent_starts_and_its_silence_is_reported() {
+    let mut bench = guest_with(|settings| {
+        *settings = json!({
+            "binary": settings["binary"], "memory_mib": 32, "accel": "tcg",
+            "heartbeat": "guest-agent", "heartbeat_timeout_ms": 100,
+            "heartbeat_boot_timeout_ms": 200, "args": ["-vga", "none"]
+        });
+    });
+    for name in ["one", "two"] {
+        let path = bench.directory.path().join(name);
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        bench = bench.with_file_lun(&path);
+        bench.context.luns.last_mut().unwrap().name = name.to_owned();
+    }
+    bench.boot();
+    assert!(matches!(bench.report(), DriverEvent::HeartbeatLost { .. }), "no agent is in it");
+    assert!(matches!(bench.driver.is_alive(soon()), Health::Failed(_)));
 }
 
 #[test]

@@ -367,6 +367,8 @@ mod tests {
     fn a_stop_that_nobody_explains_is_reported_and_an_expected_one_is_not() {
         let world = world(LONG, LONG);
         world.tell("RESUME", json!({}));
+        let soon = Instant::now() + Duration::from_secs(10);
+        world.watch.wait_resumed(0, soon).unwrap();
         world.watch.expect_stop(true);
         world.tell("STOP", json!({}));
         world.tell("RESUME", json!({}));

@@ -84,3 +84,50 @@ pub(super) fn ping_agent(
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+    use crate::drivers::qemu::monitor::beats;
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn lines_with_the_prefix_are_beats_and_every_line_is_stamped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stamped");
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (sender, receiver) = beats();
+        follow_serial(ours, "tick".to_owned(), sender, Some(&path)).unwrap();
+        theirs.write_all(b"boot 1\ntick 1\nti").unwrap();
+        receiver.recv_timeout(BOUND).unwrap();
+        theirs.write_all(b"ck 2\nno line's end").unwrap();
+        receiver.recv_timeout(BOUND).unwrap();
+        drop(theirs);
+        assert!(receiver.recv().is_err(), "it ends with the port, and half a line is no beat");
+        let stamped = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = stamped.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        assert_eq!(
+            lines.iter().map(|(_, line)| *line).collect::<Vec<_>>(),
+            ["boot 1", "tick 1", "tick 2"]
+        );
+        assert!(lines.iter().all(|(moment, _)| moment.parse::<u64>().is_ok()));
+    }
+
+    #[test]
+    fn only_an_agent_that_answers_is_a_beat() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (sender, receiver) = beats();
+        let timeout = Duration::from_millis(60);
+        ping_agent(ours, timeout, sender).unwrap();
+        let mut pings = BufReader::new(theirs.try_clone().unwrap()).lines();
+        assert_eq!(pings.next().unwrap().unwrap(), r#"{"execute":"guest-ping"}"#);
+        assert!(receiver.recv_timeout(3 * timeout).is_err(), "it has not answered");
+        (&theirs).write_all(b"{\"return\": {}}\n").unwrap();
+        receiver.recv_timeout(BOUND).unwrap();
+        theirs.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(receiver.recv_timeout(BOUND).is_err());
+    }
+}
