@@ -1,0 +1,1007 @@
+/* The C interface of quorate: high availability as a library. Made by cbindgen; do not edit.
+ *
+ * A node is polled: the host waits on its descriptor or in quorate_node_next, takes items one by one
+ * (requests to carry out, notices, answers) and gives completions and commands. No thread of quorate
+ * calls the host.
+ *
+ * What holds for every function:
+ *
+ * Parameters: a pointer is NULL or valid for the call; where NULL has no meaning of its own it is
+ * refused as QUORATE_NULL_POINTER. Text is a pointer and a length; quorate_text_borrow makes one of a C
+ * string. Outputs come last and are written on success only.
+ *
+ * Returns: QUORATE_OK, or a status whose number is never used for anything else; quorate_error_copy
+ * gives the text of the error. Every call on a node can answer QUORATE_ENDED and QUORATE_POISONED. A
+ * fault inside a call on a node fences that node: it is killed as in a crash, and every later call on it
+ * answers QUORATE_POISONED.
+ *
+ * Memory and lifetimes: a handle that is given out is freed by the function of its name, and only once.
+ * What is borrowed from a handle ends with it. quorate keeps no pointer of the caller.
+ *
+ * Threads: every function may be called from any thread, also at the same time on one handle, but
+ * nothing may use a handle that is being freed. Do not use a node in a child after fork.
+ */
+
+#ifndef QUORATE_H
+#define QUORATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QUORATE_VERSION "0.1.0"
+#define QUORATE_VERSION_MAJOR 0
+#define QUORATE_VERSION_MINOR 1
+#define QUORATE_VERSION_PATCH 0
+
+/**
+ * What a call answers. The text of the last error says more: see `quorate_error_copy`.
+ */
+enum quorate_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Done.
+   */
+  QUORATE_OK = 0,
+  /**
+   * A pointer is NULL that may not be. Nothing was done.
+   */
+  QUORATE_NULL_POINTER = 1,
+  /**
+   * A text is not UTF-8. Nothing was done.
+   */
+  QUORATE_NOT_UTF8 = 2,
+  /**
+   * A fault of quorate itself in a call that has no node. Please report it.
+   */
+  QUORATE_BUG = 3,
+  /**
+   * The configuration is wrong; the text says where, and the remedy. Nothing was started.
+   */
+  QUORATE_CONFIG = 4,
+  /**
+   * There is no usable cluster key. Nothing was started.
+   */
+  QUORATE_KEY = 5,
+  /**
+   * The node's log cannot be opened or written: damaged, foreign, in use, or the disk is full.
+   */
+  QUORATE_LOG = 6,
+  /**
+   * The network did not start: a port in use, an address that is not ours. Nothing was started.
+   */
+  QUORATE_NET = 7,
+  /**
+   * An address of the configuration cannot be resolved. Nothing was started.
+   */
+  QUORATE_ADDRESS = 8,
+  /**
+   * The directory for sockets and logs cannot be used. Nothing was started.
+   */
+  QUORATE_WORK_DIRECTORY = 9,
+  /**
+   * A name that the configuration does not hold.
+   */
+  QUORATE_UNKNOWN = 10,
+  /**
+   * The call does not suit what it names, as a completion of a request that was never made.
+   */
+  QUORATE_MISUSE = 11,
+  /**
+   * The coordinator refused the command; the cluster is as it was.
+   */
+  QUORATE_REFUSED = 12,
+  /**
+   * What was waited for has not come yet. It may still come.
+   */
+  QUORATE_TIMED_OUT = 13,
+  /**
+   * The engine's queue is full. Nothing was queued: take what waits, then try again.
+   */
+  QUORATE_BUSY = 14,
+  /**
+   * The node has left or was killed: its guests are stopped, and it answers no more.
+   */
+  QUORATE_ENDED = 15,
+  /**
+   * The node failed by a fault of its own or of its disk, and has fenced itself: its guests are
+   * killed. Free it, and start it again.
+   */
+  QUORATE_POISONED = 16,
+  /**
+   * The operating system refused.
+   */
+  QUORATE_SYSTEM = 17,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum quorate_status quorate_status;
+#else
+typedef uint32_t quorate_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a host is asked to do with a resource.
+ */
+enum quorate_verb
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Start it afresh.
+   */
+  QUORATE_VERB_START = 0,
+  /**
+   * Load what was saved from `state`, but let it not run yet.
+   */
+  QUORATE_VERB_LOAD = 1,
+  /**
+   * Let what was loaded run.
+   */
+  QUORATE_VERB_RUN = 2,
+  /**
+   * Halt it, write its state to `state`, and end it here.
+   */
+  QUORATE_VERB_SAVE = 3,
+  /**
+   * Stop it in order.
+   */
+  QUORATE_VERB_STOP = 4,
+  /**
+   * End it now, whatever else is under way. Complete only when nothing of it runs.
+   */
+  QUORATE_VERB_KILL = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum quorate_verb quorate_verb;
+#else
+typedef uint32_t quorate_verb;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A configuration that holds together: what is wrong is refused when it is read. Free it with
+ * `quorate_config_free`.
+ */
+typedef struct quorate_config quorate_config;
+
+/**
+ * One thing taken from a node: a request, a notice or an answer. Free it with `quorate_item_free`.
+ */
+typedef struct quorate_item quorate_item;
+
+/**
+ * The secret that every node of a cluster shares. Free it with `quorate_key_free`.
+ */
+typedef struct quorate_key quorate_key;
+
+/**
+ * A node of a cluster, in this process. All calls may be made from any thread. End it with
+ * `quorate_node_free`.
+ */
+typedef struct quorate_node quorate_node;
+
+/**
+ * A text that belongs to the caller. Free it with `quorate_string_free`.
+ */
+typedef struct quorate_string quorate_string;
+
+/**
+ * A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold any
+ * bytes).
+ *
+ * To quorate it needs no NUL at its end. From quorate it always has one, which `len` does not count,
+ * so that `data` can be printed as it is. `data` is NULL where there is no text.
+ */
+typedef struct {
+  /**
+   * The first byte; NULL: no text.
+   */
+  const char *data;
+  /**
+   * How many bytes.
+   */
+  size_t len;
+} quorate_text;
+
+/**
+ * A node for a new configuration.
+ */
+typedef struct {
+  /**
+   * The node's name.
+   */
+  quorate_text name;
+  /**
+   * Its `host:port`.
+   */
+  quorate_text address;
+} quorate_node_address;
+
+/**
+ * Something to do for a resource with `driver = "host"`; answer with `quorate_node_complete`. Later
+ * versions may add members at the end.
+ */
+typedef struct {
+  /**
+   * The completion names it.
+   */
+  uint64_t op;
+  /**
+   * The epoch of the group's ownership; `quorate_node_report` names it.
+   */
+  uint64_t epoch;
+  /**
+   * How long it may take before the resource is killed and counts as failed.
+   */
+  uint64_t timeout_ms;
+  /**
+   * What to do.
+   */
+  quorate_verb verb;
+  /**
+   * The same as a word, as `start`.
+   */
+  quorate_text verb_name;
+  /**
+   * The resource.
+   */
+  quorate_text resource;
+  /**
+   * Its group.
+   */
+  quorate_text group;
+  /**
+   * The file to write the state to or to read it from; no text unless the verb is save or load.
+   */
+  quorate_text state;
+  /**
+   * The resource's own settings, a JSON object.
+   */
+  quorate_text settings;
+} quorate_request;
+
+/**
+ * How a LUN of a request is reached on this node. Later versions may add members at the end.
+ */
+typedef struct {
+  /**
+   * The LUN's name.
+   */
+  quorate_text name;
+  /**
+   * A path, or the Unix socket of an NBD server with one unnamed export, by `is_nbd`.
+   */
+  quorate_text path;
+  /**
+   * Whether `path` is such a socket: the only way to a LUN that quorate itself is registered at.
+   */
+  bool is_nbd;
+} quorate_lun;
+
+/**
+ * Something worth knowing; nothing depends on its being read. Later versions may add members at the
+ * end.
+ */
+typedef struct {
+  /**
+   * When this node learned or did it, on `CLOCK_BOOTTIME`: for lengths, on one host.
+   */
+  uint64_t boottime_ns;
+  /**
+   * The same since 1970: for people, and to compare hosts as well as their clocks agree.
+   */
+  uint64_t unix_us;
+  /**
+   * What kind of thing it is, one word: `down`, `assigned`, `online` and so on.
+   */
+  quorate_text kind;
+  /**
+   * For people: one sentence with names.
+   */
+  quorate_text text;
+  /**
+   * The same with the time of day before it.
+   */
+  quorate_text line;
+  /**
+   * For programs: a JSON object, by kind. See also `quorate_item_field`.
+   */
+  quorate_text fields;
+} quorate_notice;
+
+/**
+ * The answer to a command. Later versions may add members at the end.
+ */
+typedef struct {
+  /**
+   * The command.
+   */
+  uint64_t ticket;
+  /**
+   * `QUORATE_OK`: accepted and committed, though not carried out yet; or `QUORATE_REFUSED`.
+   */
+  quorate_status status;
+  /**
+   * Why it was refused; no text otherwise.
+   */
+  quorate_text reason;
+} quorate_answer;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The word of a status, the same in all languages: `ok`, `config`, `timed_out` and so on.
+ *
+ * Parameters: `status`: any number.
+ *
+ * Returns: the word; `unlisted` for a number that this version does not know.
+ *
+ * Memory and lifetimes: the text lives for ever.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_status_name(uint32_t status);
+
+/**
+ * Makes a text of a C string, which stays the caller's. NULL gives no text.
+ *
+ * Parameters: `c_string`: bytes with a NUL at the end, or NULL.
+ *
+ * Returns: the text.
+ *
+ * Memory and lifetimes: it points to `c_string`, and is valid as long as that.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_text_borrow(const char *c_string);
+
+/**
+ * What a string holds.
+ *
+ * Parameters: `string`: a string, or NULL.
+ *
+ * Returns: its text, with a NUL behind it; no text for NULL.
+ *
+ * Memory and lifetimes: valid until the string is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_string_text(const quorate_string *string);
+
+/**
+ * Frees a string. NULL is fine.
+ *
+ * Parameters: `string`: a string, or NULL.
+ *
+ * Memory and lifetimes: the string and its text end here.
+ *
+ * Threads: any, while no other uses the string.
+ */
+void quorate_string_free(quorate_string *string);
+
+/**
+ * The version of the library that runs, as in `QUORATE_VERSION` of the header that was compiled.
+ *
+ * Returns: three numbers, as in `0.1.0`.
+ *
+ * Memory and lifetimes: the text lives for ever.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_version(void);
+
+/**
+ * Copies the text of this thread's last error: one line that names what, where and the remedy.
+ *
+ * The text stays until the next call of this thread that fails, so a call that succeeds in between
+ * does no harm; before the first error it is empty.
+ *
+ * Parameters: `buf`, `buf_len`: where it goes and how many bytes fit, the NUL at its end included; a
+ * longer text is cut between two characters. `buf` may be NULL: then nothing is copied.
+ *
+ * Returns: the length of the whole text in bytes, without the NUL.
+ *
+ * Memory and lifetimes: `buf` is the caller's; nothing of it is kept.
+ *
+ * Threads: any; each sees its own errors only.
+ */
+size_t quorate_error_copy(char *buf,
+                          size_t buf_len);
+
+/**
+ * Reads and checks a cluster.toml.
+ *
+ * Parameters: `path`: the file. `config`: the configuration, on success.
+ *
+ * Returns: `QUORATE_CONFIG` when it is wrong; the error text names the file, the line, the place and
+ * the remedy.
+ *
+ * Memory and lifetimes: free the configuration with `quorate_config_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_from_file(quorate_text path,
+                                        quorate_config **config);
+
+/**
+ * Reads and checks the text of a cluster.toml.
+ *
+ * Parameters: `toml`: the text. `file`: what errors call it, as `cluster.toml`. `config`: the
+ * configuration, on success.
+ *
+ * Returns: `QUORATE_CONFIG` when it is wrong, as for `quorate_config_from_file`.
+ *
+ * Memory and lifetimes: free the configuration with `quorate_config_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_from_toml(quorate_text toml,
+                                        quorate_text file,
+                                        quorate_config **config);
+
+/**
+ * Frees a configuration. NULL is fine.
+ *
+ * Parameters: `config`: a configuration, or NULL.
+ *
+ * Memory and lifetimes: the configuration and the names taken from it end here; nodes that were
+ * started with it keep their own copy.
+ *
+ * Threads: any, while no other uses the configuration.
+ */
+void quorate_config_free(quorate_config *config);
+
+/**
+ * The cluster's name.
+ *
+ * Parameters: `config`: the configuration.
+ *
+ * Returns: the name; no text for NULL.
+ *
+ * Memory and lifetimes: valid until the configuration is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_config_name(const quorate_config *config);
+
+/**
+ * The cluster's identity.
+ *
+ * Parameters: `config`: the configuration.
+ *
+ * Returns: the identity, never 0; 0 for NULL.
+ *
+ * Threads: any.
+ */
+uint64_t quorate_config_id(const quorate_config *config);
+
+/**
+ * The name of a node, by its place.
+ *
+ * Parameters: `config`: the configuration. `index`: from 0.
+ *
+ * Returns: the name; no text behind the last node and for NULL.
+ *
+ * Memory and lifetimes: valid until the configuration is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_config_node_name(const quorate_config *config, size_t index);
+
+/**
+ * The name of a group, by its place.
+ *
+ * Parameters: `config`: the configuration. `index`: from 0.
+ *
+ * Returns: the name; no text behind the last group and for NULL.
+ *
+ * Memory and lifetimes: valid until the configuration is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_config_group_name(const quorate_config *config, size_t index);
+
+/**
+ * How every timeout follows from the inputs, one line a value.
+ *
+ * Parameters: `config`: the configuration. `derivation`: the lines, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_timing_derivation(const quorate_config *config,
+                                                quorate_string **derivation);
+
+/**
+ * The configuration as a cluster.toml, without comments.
+ *
+ * Parameters: `config`: the configuration. `toml`: the text, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_to_toml(const quorate_config *config, quorate_string **toml);
+
+/**
+ * A commented cluster.toml to begin with: one `process` guest on a `file` LUN, and an example of
+ * everything else in comments.
+ *
+ * Parameters: `name`: the cluster's name. `id`: its identity, from `quorate_config_random_id`.
+ * `nodes`, `nodes_len`: its nodes. `shared_dir`: a directory on storage that all nodes share. `toml`:
+ * the text, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_template(quorate_text name,
+                                       uint64_t id,
+                                       const quorate_node_address *nodes,
+                                       size_t nodes_len,
+                                       quorate_text shared_dir,
+                                       quorate_string **toml);
+
+/**
+ * Draws an identity for a new cluster.
+ *
+ * Parameters: `id`: the identity, never 0, on success.
+ *
+ * Returns: `QUORATE_SYSTEM` when the system has no random numbers.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_random_id(uint64_t *id);
+
+/**
+ * Draws a fresh key.
+ *
+ * Parameters: `key`: the key, on success.
+ *
+ * Returns: `QUORATE_KEY` when the system has no random numbers.
+ *
+ * Memory and lifetimes: free the key with `quorate_key_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_key_generate(quorate_key **key);
+
+/**
+ * Reads a key from a file: one line of 64 hex digits, closed to group and others.
+ *
+ * Parameters: `path`: the file. `key`: the key, on success.
+ *
+ * Returns: `QUORATE_KEY` when the file is missing, open to others, another user's, or not a key; the
+ * error text says what to do.
+ *
+ * Memory and lifetimes: free the key with `quorate_key_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_key_from_file(quorate_text path,
+                                     quorate_key **key);
+
+/**
+ * Reads a key from the environment variable `QUORATE_KEY`: 64 hex digits.
+ *
+ * Parameters: `key`: the key, on success.
+ *
+ * Returns: `QUORATE_KEY` when it is not set, or set to anything else.
+ *
+ * Memory and lifetimes: free the key with `quorate_key_free`.
+ *
+ * Threads: any, while no other changes the environment.
+ */
+quorate_status quorate_key_from_environment(quorate_key **key);
+
+/**
+ * Writes a key to a new file that only its owner can read. An existing file is left alone.
+ *
+ * Parameters: `key`: the key. `path`: the new file.
+ *
+ * Returns: `QUORATE_KEY` when there is a file already, or it cannot be written.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_key_write_new_file(const quorate_key *key, quorate_text path);
+
+/**
+ * Frees a key, and overwrites it. NULL is fine.
+ *
+ * Parameters: `key`: a key, or NULL.
+ *
+ * Memory and lifetimes: the key ends here; nodes that were started with it keep their own copy.
+ *
+ * Threads: any, while no other uses the key.
+ */
+void quorate_key_free(quorate_key *key);
+
+/**
+ * Starts a node: reads its log, opens its network, and looks for its cluster.
+ *
+ * Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where this
+ * node, and no other, keeps its log; made if its parent is there. `key`: the secret of the cluster.
+ * `work_dir`: where sockets and logs of guests go, an absolute and short path; no text: `run` in
+ * `state_dir`. `node`: the node, on success.
+ *
+ * Returns: `QUORATE_CONFIG`, `QUORATE_LOG`, `QUORATE_NET`, `QUORATE_ADDRESS`,
+ * `QUORATE_WORK_DIRECTORY`, `QUORATE_UNKNOWN` or `QUORATE_SYSTEM`, with nothing left running.
+ *
+ * Memory and lifetimes: the configuration and the key stay the caller's and may be freed at once. Free
+ * the node with `quorate_node_free`.
+ *
+ * Threads: any. The node has threads of its own; none of them calls the host, and a signal that is
+ * blocked here is blocked in them.
+ */
+quorate_status quorate_node_start(const quorate_config *config,
+                                  quorate_text name,
+                                  quorate_text state_dir,
+                                  const quorate_key *key,
+                                  quorate_text work_dir,
+                                  quorate_node **node);
+
+/**
+ * Ends a node as `quorate_node_kill` does, and frees it. NULL is fine.
+ *
+ * Parameters: `node`: a node, or NULL.
+ *
+ * Memory and lifetimes: the node, its name and its descriptor end here. Items that were taken from it
+ * stay valid until they are freed.
+ *
+ * Threads: any, while no other thread is in a call on the node.
+ */
+void quorate_node_free(quorate_node *node);
+
+/**
+ * The node's name.
+ *
+ * Parameters: `node`: the node.
+ *
+ * Returns: the name; no text for NULL.
+ *
+ * Memory and lifetimes: valid until the node is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_node_name(const quorate_node *node);
+
+/**
+ * A descriptor for `poll` and `epoll`: readable while an item waits, and for ever once the node has
+ * ended. Read nothing from it.
+ *
+ * Parameters: `node`: the node. `fd`: the descriptor, on success.
+ *
+ * Memory and lifetimes: the descriptor belongs to the node; do not close it.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_fd(const quorate_node *node, int *fd);
+
+/**
+ * Takes the oldest item.
+ *
+ * Parameters: `node`: the node. `item`: the item, or NULL when nothing waits, on success.
+ *
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ *
+ * Memory and lifetimes: free the item with `quorate_item_free`.
+ *
+ * Threads: any; each item goes to one of them.
+ */
+quorate_status quorate_node_take(quorate_node *node,
+                                 quorate_item **item);
+
+/**
+ * Waits until an item can be taken.
+ *
+ * Parameters: `node`: the node. `timeout_ms`: how long at most. `is_ready`: whether an item waits, on
+ * success.
+ *
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ *
+ * Threads: any; this one waits.
+ */
+quorate_status quorate_node_wait(const quorate_node *node,
+                                 uint32_t timeout_ms,
+                                 bool *is_ready);
+
+/**
+ * Waits for an item and takes it: the head of a host's loop.
+ *
+ * Parameters: `node`: the node. `timeout_ms`: how long at most. `item`: the item, or NULL when none
+ * came in time, on success.
+ *
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ *
+ * Memory and lifetimes: free the item with `quorate_item_free`.
+ *
+ * Threads: any; this one waits. Each item goes to one of them.
+ */
+quorate_status quorate_node_next(quorate_node *node,
+                                 uint32_t timeout_ms,
+                                 quorate_item **item);
+
+/**
+ * Completes a request: done, or why not.
+ *
+ * A request that a kill has cut short may be completed or not.
+ *
+ * Parameters: `node`: the node. `op`: the request's. `error`: why it was not carried out; no text: it
+ * was.
+ *
+ * Returns: `QUORATE_MISUSE` for a request that was never made.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_complete(quorate_node *node,
+                                     uint64_t op,
+                                     quorate_text error);
+
+/**
+ * Says that a resource with `driver = "host"` has failed by itself.
+ *
+ * Parameters: `node`: the node. `resource`: the resource. `epoch`: that of the request which started
+ * it. `detail`: what happened, for people.
+ *
+ * Returns: `QUORATE_UNKNOWN`, `QUORATE_MISUSE` for another driver's resource, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_report(quorate_node *node,
+                                   quorate_text resource,
+                                   uint64_t epoch,
+                                   quorate_text detail);
+
+/**
+ * What this node knows of its cluster, at most 0.1 s old: its coordinator and quorum, the nodes, the
+ * groups with their owners.
+ *
+ * Parameters: `node`: the node. `json`: a JSON object, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_status_json(const quorate_node *node,
+                                        quorate_string **json);
+
+/**
+ * Why a group is where it is, and why it is not elsewhere: one sentence a line.
+ *
+ * Parameters: `node`: the node. `group`: the group. `explanation`: the lines, on success.
+ *
+ * Returns: `QUORATE_UNKNOWN`, `QUORATE_BUSY` or `QUORATE_TIMED_OUT`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_explain(const quorate_node *node,
+                                    quorate_text group,
+                                    quorate_string **explanation);
+
+/**
+ * Leaves in good order: the groups here move away, then the node ends.
+ *
+ * Requests for the host's own resources come meanwhile, so that another thread must serve them.
+ *
+ * Parameters: `node`: the node. `timeout_ms`: how long to wait at most.
+ *
+ * Returns: `QUORATE_TIMED_OUT`: it is still leaving; `quorate_node_kill` ends it at once.
+ *
+ * Threads: any; this one waits.
+ */
+quorate_status quorate_node_leave(quorate_node *node, uint32_t timeout_ms);
+
+/**
+ * Ends the node at once: its guests are killed, and its peers see it die as in a crash. Calling it
+ * again does nothing.
+ *
+ * Parameters: `node`: the node.
+ *
+ * Threads: any; this one waits until nothing of the node runs, 10 s at most when storage does not
+ * answer.
+ */
+quorate_status quorate_node_kill(quorate_node *node);
+
+/**
+ * Moves a group: saved, handed over and resumed where it can be, else stopped and started.
+ *
+ * Parameters: `node`: the node. `group`: the group. `to`: the node to move it to; no text: placement
+ * chooses. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_move_group(quorate_node *node,
+                                       quorate_text group,
+                                       quorate_text to,
+                                       uint64_t *ticket);
+
+/**
+ * Brings a group online.
+ *
+ * Parameters: `node`: the node. `group`: the group. `ticket`: names the command in its answer, on
+ * success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_online(quorate_node *node, quorate_text group, uint64_t *ticket);
+
+/**
+ * Takes a group offline, and keeps it there.
+ *
+ * Parameters: `node`: the node. `group`: the group. `ticket`: names the command in its answer, on
+ * success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_offline(quorate_node *node, quorate_text group, uint64_t *ticket);
+
+/**
+ * Moves everything off a node, and lets nothing start there.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node to drain. `ticket`: names the command
+ * in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_drain(quorate_node *node,
+                                  quorate_text target,
+                                  uint64_t *ticket);
+
+/**
+ * Lets nothing new start on a node; what runs there stays.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node to pause. `ticket`: names the command
+ * in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_pause(quorate_node *node,
+                                  quorate_text target,
+                                  uint64_t *ticket);
+
+/**
+ * Ends a pause or a drain.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that is paused. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_resume(quorate_node *node,
+                                   quorate_text target,
+                                   uint64_t *ticket);
+
+/**
+ * A human's word, with a reason, that a node which is down runs nothing and writes nothing.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that is down. `reason`: how it is
+ * known. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_confirm_fenced(quorate_node *node,
+                                           quorate_text target,
+                                           quorate_text reason,
+                                           uint64_t *ticket);
+
+/**
+ * Waits for the answer to a command; it is then no longer among the items.
+ *
+ * Parameters: `node`: the node. `ticket`: the command's. `timeout_ms`: how long at most.
+ *
+ * Returns: `QUORATE_OK`: it was accepted and committed, not that it is carried out.
+ * `QUORATE_REFUSED`: the error text says why. `QUORATE_TIMED_OUT`: its answer may still come as an
+ * item.
+ *
+ * Threads: any; this one waits.
+ */
+quorate_status quorate_node_command_wait(quorate_node *node, uint64_t ticket, uint32_t timeout_ms);
+
+/**
+ * The request that an item is.
+ *
+ * Parameters: `item`: an item, or NULL.
+ *
+ * Returns: the request; NULL when the item is another thing.
+ *
+ * Memory and lifetimes: the request and its texts are valid until the item is freed.
+ *
+ * Threads: any.
+ */
+const quorate_request *quorate_item_request(const quorate_item *item);
+
+/**
+ * A LUN of the request that an item is: how the resource's group reaches it on this node.
+ *
+ * Parameters: `item`: an item, or NULL. `index`: from 0.
+ *
+ * Returns: the LUN; NULL behind the last one, and when the item is no request.
+ *
+ * Memory and lifetimes: the LUN and its texts are valid until the item is freed.
+ *
+ * Threads: any.
+ */
+const quorate_lun *quorate_item_lun(const quorate_item *item, size_t index);
+
+/**
+ * The notice that an item is.
+ *
+ * Parameters: `item`: an item, or NULL.
+ *
+ * Returns: the notice; NULL when the item is another thing.
+ *
+ * Memory and lifetimes: the notice and its texts are valid until the item is freed.
+ *
+ * Threads: any.
+ */
+const quorate_notice *quorate_item_notice(const quorate_item *item);
+
+/**
+ * A text field of the notice that an item is, as `group` or `node`.
+ *
+ * Parameters: `item`: an item, or NULL. `name`: the field.
+ *
+ * Returns: its text; no text when there is no such text field.
+ *
+ * Memory and lifetimes: valid until the item is freed.
+ *
+ * Threads: any.
+ */
+quorate_text quorate_item_field(const quorate_item *item, quorate_text name);
+
+/**
+ * The answer that an item is.
+ *
+ * Parameters: `item`: an item, or NULL.
+ *
+ * Returns: the answer; NULL when the item is another thing.
+ *
+ * Memory and lifetimes: the answer and its text are valid until the item is freed.
+ *
+ * Threads: any.
+ */
+const quorate_answer *quorate_item_answer(const quorate_item *item);
+
+/**
+ * Frees an item. NULL is fine.
+ *
+ * Parameters: `item`: an item, or NULL.
+ *
+ * Memory and lifetimes: the item and all that was taken from it end here. A request that it was is
+ * still open: complete it by its `op`.
+ *
+ * Threads: any, while no other uses the item.
+ */
+void quorate_item_free(quorate_item *item);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* QUORATE_H */
