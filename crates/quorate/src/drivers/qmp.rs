@@ -428,10 +428,10 @@ mod tests {
     fn the_end_of_the_connection_in_half_a_line_fails_what_waits_and_what_comes() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let thread = thread::spawn(move || {
-            theirs
-                .write_all(format!("{GREETING}\n{{\"return\": {{}}, \"id\": 1}}\n").as_bytes())?;
+            theirs.write_all(format!("{GREETING}\n").as_bytes())?;
             let mut commands = BufReader::new(theirs.try_clone()?).lines();
             commands.next();
+            theirs.write_all(b"{\"return\": {}, \"id\": 1}\n")?;
             commands.next();
             theirs.write_all(b"{\"return\": {}, \"i")
         });
