@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What the system said to a write, or that the file is not ours.
-pub fn run(lun: &str, logs: &Path) -> io::Result<()> {
+pub(crate) fn run(lun: &str, logs: &Path) -> io::Result<()> {
     let node = variable("QUORATE_NODE")?;
     let directory = PathBuf::from(variable(&format!("QUORATE_LUN_{}", lun.to_uppercase()))?);
     let epoch = variable("QUORATE_EPOCH")?.parse().map_err(io::Error::other)?;

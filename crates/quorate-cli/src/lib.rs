@@ -1,7 +1,76 @@
 //! The `quorate` command, and the laboratory in which its demo and the end-to-end tests run.
+//!
+//! *Architecture Invariant*: whatever the command does to a cluster it does through the public API
+//! of the `quorate` crate. The laboratory runs the command itself, as a user would.
 
+pub mod arguments;
+mod ask;
 pub mod control;
-pub mod counter;
+mod counter;
 pub mod demo;
+pub mod failure;
+mod init;
 pub mod lab;
+mod run;
+mod serve;
 pub mod writes;
+
+use std::io::{Write as _, stdout};
+
+use arguments::{Arguments, Ask, Command};
+use control::Request;
+use failure::{Exit, Failure};
+
+/// Carries out one command line.
+///
+/// # Errors
+/// One line for people, and the exit code.
+pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
+    let said = match arguments.command {
+        Command::Init(init) => init::init(&init)?,
+        Command::Check(check) => init::check(&check)?,
+        Command::Run(run) => {
+            log_to_stderr();
+            return run::run(&run);
+        }
+        Command::Status(status) => return ask::status(&status),
+        Command::Explain { group, ask } => ask::explain(&ask, &group)?,
+        Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
+        Command::Demo(demo) => return demo::demo(&demo),
+        Command::GuestCounter { lun, write_logs } => {
+            return counter::run(&lun, &write_logs)
+                .map_err(|error| Failure::new(Exit::Failed, error.to_string()));
+        }
+        asking => {
+            let (ask, request) = request(asking);
+            ask::command(&ask, &request)?
+        }
+    };
+    // Who has closed our output has no wish to read it.
+    let _ = writeln!(stdout(), "{said}");
+    Ok(())
+}
+
+/// The request of a command that the cluster carries out.
+fn request(command: Command) -> (Ask, Request) {
+    match command {
+        Command::Move { group, node, ask } => (ask, Request::Move { group, to: node }),
+        Command::Online { group, ask } => (ask, Request::Online { group }),
+        Command::Offline { group, ask } => (ask, Request::Offline { group }),
+        Command::Drain { node, ask } => (ask, Request::Drain { node }),
+        Command::Pause { node, ask } => (ask, Request::Pause { node }),
+        Command::Resume { node, ask } => (ask, Request::Resume { node }),
+        Command::ConfirmFenced { node, reason, ask } => {
+            (ask, Request::ConfirmFenced { node, reason })
+        }
+        other => unreachable!("{other:?} is carried out elsewhere"),
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QUORATE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A second one would be a test's own.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

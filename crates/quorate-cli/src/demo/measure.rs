@@ -54,7 +54,8 @@ pub struct Move {
     pub outage: Duration,
     /// From the fault, or the request, to the first order that lets the guest run on the new owner.
     pub until_start_order: Duration,
-    /// From the verdict that the old owner is down to that order; none for a planned move.
+    /// From the verdict that the old owner is down (and harmless, where the LUN cannot see to that)
+    /// to that order; none for a planned move.
     pub engine_share: Option<Duration>,
     /// The steps, in order.
     pub steps: Vec<Step>,
@@ -91,7 +92,7 @@ impl Move {
             to: self.to.clone(),
             detect_ms: length(&["detect"]),
             agree_ms: length(&["agree"]),
-            fence_ms: length(&["fence", "save", "hand over"]),
+            fence_ms: length(&["prove", "fence", "save", "hand over"]),
             start_ms: length(&["start", "resume"]),
             outage_ms: tenths_ms(self.outage),
             first_tick_ms: length(&["first tick"]),
@@ -151,24 +152,27 @@ impl Scene<'_> {
         let ordered = self.notice(Some(to), "requested", &verb)?;
         let started = self.notice(Some(to), "completed", &verb)?;
         let cause = down.notice().and_then(|notice| notice.field("cause")).unwrap_or_default();
-        let steps = chain(
-            self.at,
-            &[
-                ("detect", down.at, &cause.replace('_', " ")),
-                ("agree", assigned.at, "its successor is committed"),
-                ("fence", held.at, "the LUN refuses the old owner"),
-                ("start", started.at, "the guest's machine runs"),
-                ("first tick", tick.at, "its first write is on the LUN"),
-            ],
-        );
+        // Where the LUN cannot refuse the old owner, its successor waits for another proof.
+        let proof = self.notice(None, "fenced", &[("node", old)]);
+        let proof = proof.filter(|proof| proof.at <= assigned.at);
+        let cause = cause.replace('_', " ");
+        let mut ends = vec![("detect", down.at, cause.as_str())];
+        ends.extend(proof.map(|proof| ("prove", proof.at, "the old owner's lease is over")));
+        ends.extend([
+            ("agree", assigned.at, "its successor is committed"),
+            ("fence", held.at, "the LUN is the successor's"),
+            ("start", started.at, "the guest's machine runs"),
+            ("first tick", tick.at, "its first write is on the LUN"),
+        ]);
+        let verdict = proof.map_or(down.at, |proof| proof.at);
         Some(Move {
             kind,
             from: old.to_owned(),
             to: new.to_owned(),
             outage: self.outage(tick),
             until_start_order: ordered.at.since(self.at),
-            engine_share: Some(ordered.at.since(down.at)),
-            steps,
+            engine_share: Some(ordered.at.since(verdict)),
+            steps: chain(self.at, &ends),
         })
     }
 

@@ -3,6 +3,7 @@
 mod judge;
 mod measure;
 mod picture;
+mod show;
 mod story;
 mod summary;
 mod tell;
@@ -10,5 +11,6 @@ mod waterfall;
 
 pub use judge::{Acknowledged, Judgement, check, judge};
 pub use measure::{Kind, Move, MoveSummary, Scene, Step};
+pub(crate) use show::demo;
 pub use story::Story;
 pub use summary::{Spread, Summary};

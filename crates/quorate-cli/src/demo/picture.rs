@@ -39,6 +39,7 @@ pub(crate) struct Picture {
     newest: Option<(Moment, usize, u32)>,
     drawn: Moment,
     is_line_alive: bool,
+    is_over: bool,
 }
 
 impl Picture {
@@ -57,6 +58,7 @@ impl Picture {
             newest: None,
             drawn: Moment(0),
             is_line_alive: false,
+            is_over: false,
         }
     }
 
@@ -88,8 +90,11 @@ impl Picture {
 
     /// Draws what was seen; with none, keeps the living line fresh.
     pub(crate) fn see(&mut self, sighting: Option<&Sighting>) {
+        if self.is_over {
+            return;
+        }
         let Some(sighting) = sighting else { return self.draw_live_line() };
-        self.told.retain(|key| !forgets(sighting, key));
+        self.told.retain(|key| !forgets(sighting, key, &self.names));
         let first_tick = self.follow(sighting);
         let words = words(sighting, &self.names).or(first_tick);
         if let Some(words) = words
@@ -213,8 +218,14 @@ impl Picture {
         self.is_line_alive = true;
     }
 
+    /// The story is over: what is seen now is its stage being taken down.
+    pub(crate) fn end(&mut self) {
+        self.end_live_line();
+        self.is_over = true;
+    }
+
     /// Takes the living line away, so that the next line stands in its place.
-    pub(crate) fn end_live_line(&mut self) {
+    fn end_live_line(&mut self) {
         if std::mem::take(&mut self.is_line_alive) {
             let _ = write!(stdout(), "\r\x1b[K");
         }

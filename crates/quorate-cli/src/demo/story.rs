@@ -183,7 +183,7 @@ impl Story {
                 Err(error) => return Some(error.to_string()),
             };
             let name = self.lab.name(node);
-            if status["joined"] != true || status["has_lease"] != true {
+            if status["member"] != true || status["lease_left_ms"].is_null() {
                 return Some(format!("{name} may not act"));
             }
             let list = |key: &str| status[key].as_array().cloned().unwrap_or_default();

@@ -97,9 +97,12 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
     let words = match notice.kind.as_str() {
         "coordinator" if is_own => Words::new(own, Tone::Plain, "coordinator"),
         "lease_lost" => Words::new(own, Tone::Bad, "lease over: may not act"),
-        "suspect" => Words::new(own, Tone::Plain, format!("{subject} is silent")),
+        "suspect" => Words::new(own, Tone::Plain, format!("{subject} is silent"))
+            .once(format!("suspect {subject}")),
         "isolated" => Words::new(own, Tone::Plain, format!("{subject} beats on the LUN only"))
             .once(format!("isolated {subject}")),
+        // Of its own end a node learns from the log, when it comes back.
+        "down" | "fenced" if is_own => return None,
         "down" => Words::new(own, Tone::Decision, format!("{subject} down: {}", cause(notice)))
             .once(format!("down {subject}")),
         "fenced" => {
@@ -109,12 +112,10 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
         "up" => {
             Words::new(Lane::Node(other?), Tone::Good, "takes part").once(format!("up {subject}"))
         }
-        "assigned" => Words::new(
-            Lane::Node(other?),
-            Tone::Decision,
-            format!("owner of {}, epoch {epoch}", field("group")),
-        )
-        .once(format!("assigned {epoch}")),
+        "assigned" => {
+            Words::new(Lane::Node(other?), Tone::Decision, format!("owner of {}", field("group")))
+                .once(format!("assigned {epoch}"))
+        }
         "vacated" => Words::new(Lane::Node(other?), Tone::Plain, "nothing of it runs here")
             .once(format!("vacated {epoch}")),
         "online" => {
@@ -141,12 +142,11 @@ fn cause(notice: &NoticeLine) -> &str {
     }
 }
 
-/// Whether what was told once may be told again: a node that comes back can go down once more.
-pub(crate) fn forgets(sighting: &Sighting, key: &str) -> bool {
-    match (&sighting.what, key.split_once(' ')) {
-        (Seen::Fault(_), Some((kind, _))) => matches!(kind, "down" | "up" | "fenced" | "isolated"),
-        _ => false,
-    }
+/// Whether what was told once may be told again: a node to which something was done can go down, or
+/// come up, once more.
+pub(crate) fn forgets(sighting: &Sighting, key: &str, names: &[String]) -> bool {
+    matches!(sighting.what, Seen::Fault(_))
+        && key.split_once(' ').is_some_and(|(_, subject)| subject == names[sighting.node])
 }
 
 #[cfg(test)]
@@ -170,7 +170,7 @@ mod tests {
         let (first, second) = (told(&notice(0, json)).unwrap(), told(&notice(2, json)).unwrap());
         assert_eq!(first, second);
         assert_eq!(first.lane, Lane::Node(1));
-        assert_eq!(first.text, "owner of vm1, epoch 3");
+        assert_eq!(first.text, "owner of vm1");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use moment::{Moment, tenths_ms};
 pub use network::Wire;
 pub use parts::{LUN_BYTES, Parts, RECORDS_FILE};
 pub use serial::GuestLine;
-pub use watch::{NoticeLine, Seen, Sighting, Watch};
+pub use watch::{NoticeLine, Observe, Seen, Sighting, Watch};
 
 use crate::control::{Client, Request};
 use network::Network;
@@ -49,6 +49,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the last lines of what has ended are waited for: many looks of the one who follows
 /// them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// If it is set, the lab's directory is left behind, to look into after a failure.
+const KEEP: &str = "QUORATE_LAB_KEEP";
 
 /// What a lab is to be like.
 #[derive(Clone, Debug)]
@@ -102,11 +105,7 @@ impl Lab {
     ///
     /// # Errors
     /// What is missing here, or what went wrong.
-    pub fn build(
-        plan: Plan,
-        ground: Ground,
-        observer: Box<dyn FnMut(Option<&Sighting>)>,
-    ) -> Result<Self, LabError> {
+    pub fn build(plan: Plan, ground: Ground, observer: Box<dyn Observe>) -> Result<Self, LabError> {
         let failed = |error| LabError::system("no temporary directory", error);
         let directory =
             tempfile::Builder::new().prefix("quorate-lab-").tempdir().map_err(failed)?;
@@ -307,6 +306,10 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::env::var_os(KEEP).is_some() {
+            self.directory.disable_cleanup(true);
+            eprintln!("kept {}", self.directory.path().display());
+        }
         for NodeProcess { name, child } in &mut self.nodes {
             if let Some(mut child) = child.take() {
                 // What could not be killed here dies with this thread.

@@ -100,11 +100,23 @@ pub struct NodeFiles {
     pub output: PathBuf,
 }
 
+/// Who is told of everything that is seen, as it is seen. Closures will do.
+pub trait Observe {
+    /// Told of a sighting; of none now and then while nothing comes.
+    fn see(&mut self, sighting: Option<&Sighting>);
+}
+
+impl<F: FnMut(Option<&Sighting>)> Observe for F {
+    fn see(&mut self, sighting: Option<&Sighting>) {
+        self(sighting);
+    }
+}
+
 /// Everything seen so far, and who is told of it at once.
 pub struct Watch {
     sightings: Vec<Sighting>,
     lines: Receiver<Line>,
-    observer: Box<dyn FnMut(Option<&Sighting>)>,
+    observer: Box<dyn Observe>,
     _follower: Follower,
 }
 
@@ -118,7 +130,7 @@ impl Watch {
     /// Follows these nodes. The observer is called in this thread: for each sighting, and with none
     /// now and then while nothing comes.
     #[must_use]
-    pub fn start(nodes: &[NodeFiles], observer: Box<dyn FnMut(Option<&Sighting>)>) -> Self {
+    pub fn start(nodes: &[NodeFiles], observer: Box<dyn Observe>) -> Self {
         let files = nodes.iter().flat_map(|node| [node.guest.clone(), node.output.clone()]);
         let (send, lines) = channel();
         let follower = Follower::start(files.collect(), send);
@@ -194,7 +206,7 @@ impl Watch {
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                (self.observer)(None);
+                self.observer.see(None);
             }
         }
     }
@@ -213,7 +225,7 @@ impl Watch {
     }
 
     fn add(&mut self, sighting: Sighting) {
-        (self.observer)(Some(&sighting));
+        self.observer.see(Some(&sighting));
         self.sightings.push(sighting);
     }
 

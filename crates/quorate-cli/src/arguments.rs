@@ -1,0 +1,249 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::EXIT_CODES;
+
+/// Keeps guests running when their hosts fail.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented cluster.toml and a key for a new cluster
+    Init(Init),
+    /// Check a cluster.toml and show how its timeouts follow from its inputs
+    Check(Check),
+    /// Run one node of a cluster, in the foreground
+    Run(Run),
+    /// Show the cluster as a running node sees it
+    Status(Status),
+    /// Move a group: it is saved, its LUN handed over, and it goes on
+    Move {
+        /// The group
+        group: String,
+        /// The node; placement chooses if it is left out
+        node: Option<String>,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Bring a group online
+    Online {
+        /// The group
+        group: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Take a group offline and keep it there
+    Offline {
+        /// The group
+        group: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Move everything off a node and let nothing start there
+    Drain {
+        /// The node
+        node: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Let nothing new start on a node; what runs stays
+    Pause {
+        /// The node
+        node: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// End a drain or a pause
+    Resume {
+        /// The node
+        node: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Give your word that a node which is down runs nothing and writes nothing
+    ConfirmFenced {
+        /// The node
+        node: String,
+        /// Who says so, and why: it is kept with the decision
+        #[arg(long)]
+        reason: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Say why a group is where it is
+    Explain {
+        /// The group
+        group: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show what a node has told
+    Events {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Go on until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Three hosts, one LUN, one guest: watch it survive
+    Demo(Demo),
+    /// The guest of the plain demo
+    #[command(hide = true)]
+    GuestCounter {
+        /// The LUN's name
+        #[arg(long)]
+        lun: String,
+        /// Where each write is noted
+        #[arg(long)]
+        write_logs: PathBuf,
+    },
+}
+
+/// `quorate init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The directory to write to; made if it is missing
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// The cluster's name
+    #[arg(long, default_value = "cluster")]
+    pub name: String,
+    /// A node and where it listens, as n1=10.0.0.1:7400; once for each node [default: three nodes
+    /// on this machine, to try it out]
+    #[arg(long = "node", value_name = "NAME=HOST:PORT", value_parser = node_address)]
+    pub nodes: Vec<(String, String)>,
+    /// A directory on storage that all nodes share, for the example in it [default: DIR/shared]
+    #[arg(long)]
+    pub shared: Option<PathBuf>,
+}
+
+/// `quorate check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file
+    #[arg(default_value = "cluster.toml")]
+    pub file: PathBuf,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `quorate run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Which node of the configuration this is
+    #[arg(long)]
+    pub node: String,
+    /// The configuration
+    #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
+    pub config: PathBuf,
+    /// The directory of the node's log and sockets [default: state/NODE beside the configuration]
+    #[arg(long)]
+    pub state: Option<PathBuf>,
+    /// The cluster key [default: QUORATE_KEY, else cluster.key beside the configuration]
+    #[arg(long)]
+    pub key: Option<PathBuf>,
+    /// Print notices as JSON, one a line
+    #[arg(long)]
+    pub json: bool,
+    /// How long moving everything away may take after the first Ctrl-C, in seconds
+    #[arg(long, default_value_t = 60)]
+    pub leave_timeout: u64,
+}
+
+/// Which running node to ask.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// The configuration that the node was started with
+    #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
+    pub config: PathBuf,
+    /// The node to ask [default: any that runs here]
+    #[arg(long = "at", value_name = "NODE")]
+    pub at: Option<String>,
+    /// The state directory of the node to ask
+    #[arg(long, conflicts_with = "at")]
+    pub state: Option<PathBuf>,
+}
+
+/// `quorate status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again twice a second, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// Which node to ask
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// `quorate demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A process on a shared directory instead of a QEMU guest on an iSCSI LUN: needs no package
+    #[arg(long)]
+    pub plain: bool,
+    /// How often each move is made
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Print the figures as JSON instead of the picture
+    #[arg(long)]
+    pub json: bool,
+    /// Where the figures go
+    #[arg(long, default_value = "target/demo/summary.json")]
+    pub summary: PathBuf,
+}
+
+fn node_address(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, address)) if !name.is_empty() && address.contains(':') => {
+            Ok((name.to_owned(), address.to_owned()))
+        }
+        _ => Err("write NAME=HOST:PORT, as in n1=10.0.0.1:7400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_names_the_exit_codes() {
+        Arguments::command().debug_assert();
+        let help = Arguments::command().render_help().to_string();
+        assert!(help.contains("Exit codes:") && !help.contains("guest-counter"), "{help}");
+    }
+
+    #[test]
+    fn a_node_is_a_name_and_an_address() {
+        assert_eq!(node_address("n1=h:1"), Ok(("n1".into(), "h:1".into())));
+        for wrong in ["n1", "=h:1", "n1=h"] {
+            assert!(node_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The commands that ask a running node: status, moves, drains, explanations, events.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::arguments::{Ask, Status};
+use crate::control::{Client, ControlError, Request, SOCKET};
+use crate::failure::Failure;
+use crate::init::beside;
+use crate::run::default_state;
+
+/// Between two looks of `status --watch`.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Asks for a command of the cluster. Gives what to print.
+///
+/// # Errors
+/// That no node runs here, or why it was refused.
+pub(crate) fn command(ask: &Ask, request: &Request) -> Result<String, Failure> {
+    connect(ask)?.ask(request)?;
+    Ok(match request {
+        Request::Move { group, to: Some(to) } => format!("{group} moves to {to}"),
+        Request::Move { group, to: None } => format!("{group} moves"),
+        Request::Online { group } => format!("{group} is to be online"),
+        Request::Offline { group } => format!("{group} is to be offline"),
+        Request::Drain { node } => format!("{node} is drained: everything moves away"),
+        Request::Pause { node } => format!("{node} is paused: nothing new starts there"),
+        Request::Resume { node } => format!("{node} may run groups again"),
+        Request::ConfirmFenced { node, .. } => format!("{node} counts as fenced, on your word"),
+        Request::Status | Request::Explain { .. } | Request::Events { .. } => String::new(),
+    })
+}
+
+/// Asks why a group is where it is.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn explain(ask: &Ask, group: &str) -> Result<String, Failure> {
+    let answer = connect(ask)?.ask(&Request::Explain { group: group.to_owned() })?;
+    let lines = answer.as_array().cloned().unwrap_or_default();
+    Ok(lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints what a node has told.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn events(ask: &Ask, as_json: bool, follow: bool) -> Result<(), Failure> {
+    let print = |notice: Value| {
+        let line = if as_json { notice.to_string() } else { event_line(&notice) };
+        writeln!(stdout(), "{line}").and_then(|()| stdout().flush()).is_ok()
+    };
+    match connect(ask)?.ask_each(&Request::Events { follow }, print) {
+        // To follow a node to its end is what was asked for.
+        Err(ControlError::NoAnswer) if follow => Ok(()),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+/// Shows the cluster as a node sees it.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn status(arguments: &Status) -> Result<(), Failure> {
+    loop {
+        let status = connect(&arguments.ask).and_then(|client| client.ask(&Request::Status));
+        let text = match (&status, arguments.json) {
+            (Ok(status), true) => format!("{status}\n"),
+            (Ok(status), false) => table(status),
+            (Err(error), _) if arguments.watch => format!("{error}\n"),
+            (Err(_), _) => return Err(status.expect_err("it was just seen").into()),
+        };
+        // In a watch each picture replaces the one before.
+        let before = if arguments.watch { "\x1b[H\x1b[J" } else { "" };
+        let is_read = write!(stdout(), "{before}{text}").and_then(|()| stdout().flush()).is_ok();
+        if !arguments.watch || !is_read {
+            return Ok(());
+        }
+        thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// Connects to the node that is meant, or to any that runs here.
+fn connect(ask: &Ask) -> Result<Client, ControlError> {
+    if let Some(state) = &ask.state {
+        return Client::connect(state);
+    }
+    if let Some(node) = &ask.at {
+        return Client::connect(&default_state(&ask.config, node));
+    }
+    let home = beside(&ask.config, "state");
+    let mut states: Vec<PathBuf> =
+        fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    states.retain(|state| state.join(SOCKET).exists());
+    states.sort();
+    let mut last = ControlError::NotRunning { state: home.join("*") };
+    for state in states {
+        match Client::connect(&state) {
+            Ok(client) => return Ok(client),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A notice as `quorate run` prints it.
+fn event_line(notice: &Value) -> String {
+    let ms = notice["at"]["unix_us"].as_u64().unwrap_or_default() / 1_000 % 86_400_000;
+    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
+    let (seconds, ms) = (ms / 1_000 % 60, ms % 1_000);
+    let text = notice["text"].as_str().unwrap_or_default();
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {text}")
+}
+
+/// A status as text.
+fn table(status: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Bool(yes) => (if *yes { "yes" } else { "no" }).to_owned(),
+        other => other.to_string(),
+    };
+    let rows = |key: &str| status[key].as_array().cloned().unwrap_or_default();
+    let mut out =
+        format!("cluster {}, seen by {}; ", text(&status["cluster"]), text(&status["node"]));
+    out += &match (status["member"].as_bool(), &status["coordinator"]) {
+        (Some(true), Value::String(name)) => format!("coordinator {name}; "),
+        (Some(true), _) => "no coordinator; ".to_owned(),
+        _ => "not part of a cluster yet; ".to_owned(),
+    };
+    out += &match status["lease_left_ms"].as_u64() {
+        Some(left) => format!("it may act for {left} ms more\n"),
+        None => "it may NOT act\n".to_owned(),
+    };
+    let nodes = rows("nodes").into_iter().map(|node| {
+        let mut state = text(&node["state"]);
+        for (key, word) in [("draining", "draining"), ("paused", "paused")] {
+            if node[key] == true {
+                let _ = write!(state, ", {word}");
+            }
+        }
+        vec![text(&node["name"]), state, text(&node["voter"]), text(&node["heard"])]
+    });
+    out += &columns(&["NODE", "STATE", "VOTER", "HEARD"], nodes);
+    // Pairs of a name and what this node holds of it.
+    let pairs = |value: &Value| {
+        let pairs = value.as_array().cloned().unwrap_or_default();
+        let pair = |it: &Value| format!("{} {}", text(&it[0]), text(&it[1]).to_lowercase());
+        pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
+    };
+    let groups = rows("groups").into_iter().map(|group| {
+        let wanted = if group["online_wanted"] == true { "online" } else { "offline" };
+        vec![
+            text(&group["name"]),
+            text(&group["state"]),
+            text(&group["owner"]),
+            wanted.to_owned(),
+            pairs(&group["luns"]),
+            pairs(&group["resources"]),
+        ]
+    });
+    let heads = ["GROUP", "STATE", "OWNER", "WANTED", "LUNS HERE", "RESOURCES HERE"];
+    out += &columns(&heads, groups);
+    out
+}
+
+/// Rows under their heads, each column as wide as its widest cell; nothing without rows.
+fn columns(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut all = vec![heads.iter().map(|&head| head.to_owned()).collect::<Vec<_>>()];
+    all.extend(rows);
+    if all.len() == 1 {
+        return String::new();
+    }
+    let width =
+        |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let mut text = String::from("\n");
+    for row in &all {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_status_is_a_page_of_columns() {
+        let node = |name: &str, state: &str, paused: bool, heard: &str| {
+            json!({
+                "name": name, "state": state, "voter": true, "paused": paused,
+                "draining": false, "heard": heard,
+            })
+        };
+        let group = json!({
+            "name": "vm1", "state": "online", "owner": "n1", "online_wanted": true,
+            "luns": [["disk1", "Held"]], "resources": [],
+        });
+        let status = json!({
+            "cluster": "c", "node": "n1", "member": true, "coordinator": "n2",
+            "lease_left_ms": null, "groups": [group],
+            "nodes": [node("n1", "up", true, "self"), node("node2", "down", false, "down")],
+        });
+        assert_eq!(
+            table(&status),
+            "cluster c, seen by n1; coordinator n2; it may NOT act\n\n\
+             NODE   STATE       VOTER  HEARD\n\
+             n1     up, paused  yes    self\n\
+             node2  down        yes    down\n\n\
+             GROUP  STATE   OWNER  WANTED  LUNS HERE   RESOURCES HERE\n\
+             vm1    online  n1     online  disk1 held\n"
+        );
+    }
+
+    #[test]
+    fn without_a_running_node_the_answer_names_the_place_and_the_remedy() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("cluster.toml");
+        let any = Ask { config: config.clone(), at: None, state: None };
+        let text = connect(&any).unwrap_err().to_string();
+        assert!(text.contains("state/*") && text.contains("quorate run"), "{text}");
+        let one = Ask { config, at: Some("n2".into()), state: None };
+        assert!(connect(&one).unwrap_err().to_string().contains("state/n2"));
+    }
+}

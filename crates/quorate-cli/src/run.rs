@@ -1,0 +1,183 @@
+//! `quorate run`: one node, in the foreground.
+
+use std::io::{Write as _, stderr, stdout};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use quorate::key::{ClusterKey, KeyError};
+use quorate::{Config, Error, Item, LunWrite, Node, NodeOptions, Notice, WriteHook};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::arguments::Run;
+use crate::failure::{Exit, Failure};
+use crate::init::{KEY_FILE, beside};
+use crate::lab::Moment;
+use crate::serve::{Journal, serve};
+use crate::writes::{Outcome, Record, Write, WriteLog};
+
+/// Names a file in which each write of a guest is noted; for demos and tests.
+const WRITE_LOG: &str = "QUORATE_WRITE_LOG";
+
+/// Runs the node until it has left, was ended, or fenced itself.
+///
+/// # Errors
+/// Why it did not start, or how it ended.
+pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
+    let config = Config::from_file(&arguments.config)?;
+    let key = find_key(arguments)?;
+    let state = state_directory(arguments)?;
+    let mut options = NodeOptions::new(config, &arguments.node, &state, key);
+    options.write_hook = write_hook(&arguments.node)?;
+
+    // Before the node runs, so that a signal from now on ends it in order.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear signals: {error}")))?;
+    let node = Arc::new(Node::start(options)?);
+    let journal = Arc::new(Journal::default());
+    let server = serve(Arc::clone(&node), Arc::clone(&journal), &state)?;
+    let is_late = obey(signals, &node, Duration::from_secs(arguments.leave_timeout));
+
+    let ended = tell(&node, &journal, arguments.json);
+    journal.end();
+    drop(server);
+    match ended {
+        Error::Ended if is_late.load(Ordering::SeqCst) => {
+            Err(Failure::new(Exit::TimedOut, "leaving took too long: the node was ended"))
+        }
+        Error::Ended => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
+/// Prints what the node tells until it ends; gives how it ended.
+fn tell(node: &Node, journal: &Journal, as_json: bool) -> Error {
+    loop {
+        match node.take() {
+            Ok(Some(Item::Notice(notice))) => {
+                journal.add(&notice);
+                print(&notice, as_json);
+            }
+            Ok(Some(Item::Request(request))) => {
+                let why = format!(
+                    "{} has driver = \"host\": only the program that embeds quorate can {} it",
+                    request.resource,
+                    request.verb.as_str()
+                );
+                // The engine takes the refusal, or has ended: the next take says so.
+                let _ = node.complete(request.op, Err(why));
+            }
+            Ok(Some(Item::Answer(_))) => {}
+            Ok(None) => {
+                if let Err(error) = node.wait(Duration::from_secs(60)) {
+                    return error;
+                }
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+fn print(notice: &Notice, as_json: bool) {
+    let line = match as_json {
+        true => serde_json::to_string(notice).expect("a notice is plain data"),
+        false => notice.to_string(),
+    };
+    // Whoever read us has gone; the node has not.
+    let _ = writeln!(stdout(), "{line}");
+    let _ = stdout().flush();
+}
+
+/// The first signal lets the node leave in order, the second ends it. Gives whether leaving took
+/// too long.
+fn obey(mut signals: Signals, node: &Arc<Node>, patience: Duration) -> Arc<AtomicBool> {
+    let is_late = Arc::new(AtomicBool::new(false));
+    let (node, late) = (Arc::clone(node), Arc::clone(&is_late));
+    thread::spawn(move || {
+        let mut is_leaving = false;
+        for _ in signals.forever() {
+            if std::mem::replace(&mut is_leaving, true) {
+                note("ending at once");
+                node.kill();
+                return;
+            }
+            note("leaving: what runs here moves away; a second signal ends it at once");
+            let (node, late) = (Arc::clone(&node), Arc::clone(&late));
+            thread::spawn(move || {
+                if let Err(Error::TimedOut { .. }) = node.leave(patience) {
+                    late.store(true, Ordering::SeqCst);
+                    node.kill();
+                }
+            });
+        }
+    });
+    is_late
+}
+
+fn note(text: &str) {
+    let _ = writeln!(stderr(), "quorate: {text}");
+}
+
+fn find_key(arguments: &Run) -> Result<ClusterKey, KeyError> {
+    match &arguments.key {
+        Some(path) => ClusterKey::from_file(path),
+        None => match ClusterKey::from_environment()? {
+            Some(key) => Ok(key),
+            None => ClusterKey::from_file(&beside(&arguments.config, KEY_FILE)),
+        },
+    }
+}
+
+/// The state directory, as an absolute path; its parents are made.
+fn state_directory(arguments: &Run) -> Result<PathBuf, Failure> {
+    let state = match &arguments.state {
+        Some(state) => state.clone(),
+        None => default_state(&arguments.config, &arguments.node),
+    };
+    let failed = |error: std::io::Error| {
+        let text =
+            format!("state directory {}: {error}; name another with --state", state.display());
+        Failure::new(Exit::Configuration, text)
+    };
+    let whole = std::path::absolute(&state).map_err(failed)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&whole).map_err(failed)?;
+    Ok(whole)
+}
+
+/// Where a node keeps its state unless it is told otherwise.
+#[must_use]
+pub(crate) fn default_state(config: &Path, node: &str) -> PathBuf {
+    beside(config, "state").join(node)
+}
+
+fn write_hook(node: &str) -> Result<Option<WriteHook>, Failure> {
+    let Some(path) = std::env::var_os(WRITE_LOG).map(PathBuf::from) else { return Ok(None) };
+    let log = WriteLog::open(&path).map_err(|error| {
+        let text = format!(
+            "{WRITE_LOG} {}: {error}; name a file in a directory you may write to",
+            path.display()
+        );
+        Failure::new(Exit::Configuration, text)
+    })?;
+    let node = node.to_owned();
+    Ok(Some(WriteHook::new(move |write: &LunWrite<'_>| {
+        let outcome = match (write.written, write.refused) {
+            (true, _) => Outcome::Written,
+            (false, true) => Outcome::Refused,
+            (false, false) => Outcome::Failed,
+        };
+        log.add(&Write {
+            at_ns: Moment::now().0,
+            node: node.clone(),
+            epoch: write.epoch,
+            offset: write.offset,
+            length: write.data.len() as u64,
+            outcome,
+            record: Record::parse(write.data),
+        });
+    })))
+}

@@ -1,0 +1,155 @@
+//! The command as a user meets it: what it writes, what it says, how it exits.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn quorate(home: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .args(words)
+        .current_dir(home)
+        .env_remove("QUORATE_KEY")
+        .env_remove("QUORATE_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in: {said}");
+    }
+}
+
+fn new_cluster() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let output = quorate(home.path(), &["init"]);
+    assert!(output.status.success(), "{}", said(&output));
+    home
+}
+
+#[test]
+fn init_writes_a_configuration_that_check_finds_in_order_and_overwrites_nothing() {
+    let home = new_cluster();
+    let config = fs::read_to_string(home.path().join("cluster.toml")).unwrap();
+    let key = fs::read(home.path().join("cluster.key")).unwrap();
+    let checked = quorate(home.path(), &["check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(said(&checked).contains("lease"), "{}", said(&checked));
+
+    assert_fails(&quorate(home.path(), &["init"]), 3, &["cluster.toml exists already", "--dir"]);
+    fs::remove_file(home.path().join("cluster.toml")).unwrap();
+    assert_fails(&quorate(home.path(), &["init"]), 3, &["cluster.key exists already", "--dir"]);
+    assert!(!home.path().join("cluster.toml").exists());
+    assert_eq!(fs::read(home.path().join("cluster.key")).unwrap(), key);
+    assert!(config.contains("# "), "it has comments");
+}
+
+#[test]
+fn init_takes_nodes_and_makes_its_directory() {
+    let home = tempfile::tempdir().unwrap();
+    let words = [
+        "init",
+        "--dir",
+        "a/b",
+        "--name",
+        "c1",
+        "--node",
+        "x=10.0.0.1:7400",
+        "--node",
+        "y=10.0.0.2:7400",
+    ];
+    assert!(quorate(home.path(), &words).status.success());
+    let checked = quorate(home.path(), &["check", "--json", "a/b/cluster.toml"]);
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!((&json["cluster"], &json["ok"]), (&"c1".into(), &true.into()));
+    assert_eq!(json["nodes"], serde_json::json!(["x", "y"]));
+    assert!(json["timing_ms"]["lease"].as_u64() < json["timing_ms"]["detect"].as_u64());
+    assert_fails(&quorate(home.path(), &["init", "--node", "x"]), 2, &["NAME=HOST:PORT"]);
+}
+
+#[test]
+fn check_names_file_line_place_and_remedy() {
+    let home = new_cluster();
+    let path = home.path().join("cluster.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let with = |from: &str, to: &str| {
+        let (from, to) = (format!("\n{from}\n"), format!("\n{to}\n"));
+        assert!(good.contains(&from), "{from}");
+        fs::write(&path, good.replacen(&from, &to, 1)).unwrap();
+        quorate(home.path(), &["check"])
+    };
+    assert_fails(&with("[timing]", "[timing]\nstop_time_ms = 1900"), 3, &["cluster.toml", "lease"]);
+    assert_fails(&with("[timing]", "[timing]\nlaese = 3"), 3, &["cluster.toml:", "laese"]);
+    assert_fails(
+        &with("[[groups]]", "[[groups]]\npossible_owners = [\"n9\"]"),
+        3,
+        &["cluster.toml:", "possible_owners", "n9"],
+    );
+    let missing = quorate(home.path(), &["check", "nowhere.toml"]);
+    assert_fails(&missing, 3, &["nowhere.toml", "quorate init"]);
+    fs::write(&path, good.replacen("\n[timing]", "\n[timing]\nlaese = 3", 1)).unwrap();
+    let json = quorate(home.path(), &["check", "--json"]);
+    let error: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(error["ok"], false);
+    assert!(error["error"]["line"].is_number(), "{error}");
+}
+
+#[test]
+fn run_says_what_is_wrong_before_it_starts_anything() {
+    let home = new_cluster();
+    let run = |more: &[&str]| quorate(home.path(), &[&["run", "--node"], more].concat());
+    assert_fails(&run(&["n9"]), 1, &["n9", "n1, n2, n3"]);
+    assert_fails(&run(&["n1", "--config", "none.toml"]), 3, &["none.toml"]);
+    assert_fails(&run(&["n1", "--key", "none.key"]), 3, &["none.key", "quorate init"]);
+    let key = home.path().join("cluster.key");
+    Command::new("chmod").arg("644").arg(&key).status().unwrap();
+    assert_fails(&run(&["n1"]), 3, &["0644", "chmod 600"]);
+}
+
+#[test]
+fn without_a_running_node_every_question_says_how_to_start_one() {
+    let home = new_cluster();
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["move", "counter", "n2"],
+        &["drain", "n1"],
+        &["explain", "counter"],
+        &["events"],
+        &["confirm-fenced", "n1", "--reason", "me: its plug is out"],
+    ] {
+        assert_fails(&quorate(home.path(), words), 4, &["no node runs", "quorate run"]);
+    }
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let home = tempfile::tempdir().unwrap();
+    let help = said(&quorate(home.path(), &["--help"]));
+    for word in [
+        "init",
+        "check",
+        "run",
+        "status",
+        "move",
+        "online",
+        "offline",
+        "drain",
+        "pause",
+        "resume",
+        "confirm-fenced",
+        "explain",
+        "events",
+        "demo",
+        "Exit codes",
+    ] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+}
