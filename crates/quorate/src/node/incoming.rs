@@ -1,6 +1,8 @@
 //! From what the network delivers to what the engine understands; the rest is dropped and counted.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use quorate_core::codec::{self, CodecError};
 use quorate_core::event::{Event, StreamEnd};
@@ -26,6 +28,11 @@ pub(crate) enum Incoming {
     Failed(String),
 }
 
+/// How soon the same refusal of a connection is told again.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
+/// Most refusals that are remembered.
+const REFUSALS_MAX: usize = 256;
+
 /// What was dropped here, by reason. The network counts its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drops(pub(crate) BTreeMap<&'static str, u64>);
@@ -36,7 +43,29 @@ impl Drops {
     }
 }
 
-pub(crate) fn incoming(event: NetEvent, names: &Names<'_>, drops: &mut Drops) -> Incoming {
+/// Which refusals of connections were told, and when: a peer with a wrong key calls every second.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(BTreeMap<(Option<u16>, IpAddr, DropReason), Instant>);
+
+impl Refusals {
+    fn is_new(&mut self, peer: Option<u16>, address: IpAddr, reason: DropReason) -> bool {
+        let now = Instant::now();
+        self.0.retain(|_, told| now.duration_since(*told) < REFUSAL_INTERVAL);
+        let key = (peer, address, reason);
+        let is_new = !self.0.contains_key(&key) && self.0.len() < REFUSALS_MAX;
+        if is_new {
+            self.0.insert(key, now);
+        }
+        is_new
+    }
+}
+
+pub(crate) fn incoming(
+    event: NetEvent,
+    names: &Names<'_>,
+    drops: &mut Drops,
+    refusals: &mut Refusals,
+) -> Incoming {
     let event = match event {
         NetEvent::Datagram { from, path, incarnation, bytes, .. } => {
             let Some(beat) = decoded::<Beat>(&bytes, drops) else { return Incoming::Nothing };
@@ -58,6 +87,9 @@ pub(crate) fn incoming(event: NetEvent, names: &Names<'_>, drops: &mut Drops) ->
         }
         NetEvent::StreamRefused { peer, .. } => Event::StreamRefused { node: NodeId(peer) },
         NetEvent::HandshakeFailed { address, peer, reason } => {
+            if !refusals.is_new(peer, address.ip(), reason) {
+                return Incoming::Nothing;
+            }
             let peer = peer.map(|peer| names.node(NodeId(peer)));
             return Incoming::Notice(refused(&address.to_string(), peer, reason));
         }

@@ -55,6 +55,25 @@ struct State {
     end: Option<End>,
 }
 
+impl State {
+    fn add(&mut self, item: Item) {
+        match &item {
+            Item::Notice(_) if self.notices == NOTICES_MAX => {
+                self.notices_lost += 1;
+                let oldest = self.queue.iter().position(|item| matches!(item, Item::Notice(_)));
+                oldest.and_then(|at| self.queue.remove(at));
+            }
+            Item::Notice(_) => self.notices += 1,
+            Item::Answer(answer) if self.awaited.contains(&answer.ticket) => {
+                self.answers.insert(answer.ticket, answer.result.clone());
+                return;
+            }
+            Item::Answer(_) | Item::Request(_) => {}
+        }
+        self.queue.push_back(item);
+    }
+}
+
 impl Items {
     pub(crate) fn new() -> Result<Self, Error> {
         let ready = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -73,30 +92,22 @@ impl Items {
         if state.end.is_some() {
             return;
         }
-        match &item {
-            Item::Notice(_) if state.notices == NOTICES_MAX => {
-                state.notices_lost += 1;
-                let oldest = state.queue.iter().position(|item| matches!(item, Item::Notice(_)));
-                oldest.and_then(|at| state.queue.remove(at));
-            }
-            Item::Notice(_) => state.notices += 1,
-            Item::Answer(answer) if state.awaited.contains(&answer.ticket) => {
-                state.answers.insert(answer.ticket, answer.result.clone());
-                self.changed.notify_all();
-                return;
-            }
-            Item::Answer(_) | Item::Request(_) => {}
+        state.add(item);
+        if state.queue.is_empty() {
+            self.changed.notify_all();
+        } else {
+            self.ring();
         }
-        state.queue.push_back(item);
-        self.ring();
     }
 
     /// Adds the last notice and ends the queue. The first end counts.
     pub(crate) fn end(&self, end: End, last: Notice) {
-        self.push(Item::Notice(last));
         let mut state = self.state.lock();
-        state.end.get_or_insert(end);
-        self.ring();
+        if state.end.is_none() {
+            state.add(Item::Notice(last));
+            state.end = Some(end);
+            self.ring();
+        }
     }
 
     /// Takes the oldest item.

@@ -18,7 +18,7 @@ use quorate_core::id::{NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
 use super::guard::Guard;
-use super::incoming::{Drops, Incoming, engine_drop_word, incoming};
+use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
 use super::items::Items;
 use super::lun::{Job, Luns, Pulse};
@@ -66,6 +66,7 @@ pub(crate) struct Pump {
     pub(crate) items: Arc<Items>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) drops: Drops,
+    pub(crate) refusals: Refusals,
     pub(crate) seen_at: Instant,
     /// See the feature `test-switches`.
     pub(crate) is_cut: Arc<AtomicBool>,
@@ -163,7 +164,8 @@ impl Pump {
         if self.is_cut.load(Ordering::Relaxed) && !matches!(event, NetEvent::Failed { .. }) {
             return None;
         }
-        match incoming(event, &Names(self.engine.config()), &mut self.drops) {
+        let names = Names(self.engine.config());
+        match incoming(event, &names, &mut self.drops, &mut self.refusals) {
             Incoming::Event(event) => self.step(event),
             Incoming::Notice(notice) => {
                 self.items.push(Item::Notice(notice));

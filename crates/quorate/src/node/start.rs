@@ -16,7 +16,7 @@ use quorate_core::id::NodeId;
 
 use super::guard::{Guard, GuardThread};
 use super::host::Host;
-use super::incoming::Drops;
+use super::incoming::{Drops, Refusals};
 use super::input::{Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
 use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
@@ -131,6 +131,7 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
         items: Arc::clone(&items),
         snapshot: Arc::clone(&snapshot),
         drops: Drops::default(),
+        refusals: Refusals::default(),
         seen_at: Instant::now(),
         is_cut: Arc::clone(&is_cut),
         requested: Default::default(),

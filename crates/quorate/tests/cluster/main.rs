@@ -1,0 +1,7 @@
+//! Whole nodes in one process: real sockets on loopback, real logs, a directory as LUN, real processes.
+
+mod bad_input;
+mod failover;
+mod host;
+mod safety;
+mod trio;

@@ -1,0 +1,235 @@
+//! A cluster of three nodes, and a guest that counts on the shared directory.
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use quorate::config::{
+    Cluster, Document, Group, Lun, Node as NodeText, Resource, Settings, Timing,
+};
+use quorate::{ClusterKey, Config, Error, Item, Node, NodeOptions, Notice, NoticeKind, Status};
+use tempfile::TempDir;
+
+/// Nothing here takes so long, on any machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Counts into `ticks` on the LUN: node, epoch, number.
+const COUNTER: &str = "n=0; while :; do n=$((n+1)); \
+    echo \"$QUORATE_NODE $QUORATE_EPOCH $n\" >> \"$QUORATE_LUN_DISK1/ticks\"; sleep 0.02; done";
+
+/// Three nodes, some of which may run.
+pub(crate) struct Trio {
+    pub(crate) dir: TempDir,
+    pub(crate) config: Config,
+    pub(crate) key: ClusterKey,
+    nodes: Vec<Option<Node>>,
+}
+
+/// One line of the counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tick {
+    pub(crate) node: String,
+    pub(crate) epoch: u64,
+}
+
+impl Trio {
+    /// A cluster with one group `counter` of one process, all its nodes started.
+    pub(crate) fn with_counter() -> Self {
+        let trio = Self::with_groups(|_| vec![counter("counter", COUNTER)]);
+        trio.started()
+    }
+
+    /// A cluster with the groups that `groups` makes for its shared directory; no node is started.
+    pub(crate) fn with_groups(groups: impl FnOnce(&Path) -> Vec<Group>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = dir.path().join("shared");
+        let config = Config::new(document(&free_addresses(), &shared, groups(&shared))).unwrap();
+        let key = ClusterKey::generate().unwrap();
+        Self { dir, config, key, nodes: vec![None, None, None] }
+    }
+
+    pub(crate) fn started(mut self) -> Self {
+        (1..=3).for_each(|number| self.start(number));
+        self
+    }
+
+    pub(crate) fn shared(&self) -> PathBuf {
+        self.dir.path().join("shared")
+    }
+
+    pub(crate) fn state_dir(&self, number: usize) -> PathBuf {
+        self.dir.path().join(format!("n{number}"))
+    }
+
+    pub(crate) fn options(&self, number: usize) -> NodeOptions {
+        let name = format!("n{number}");
+        NodeOptions::new(self.config.clone(), name, self.state_dir(number), self.key.clone())
+    }
+
+    pub(crate) fn start(&mut self, number: usize) {
+        self.nodes[number - 1] = Some(Node::start(self.options(number)).unwrap());
+    }
+
+    /// Ends a node as a crash would.
+    pub(crate) fn kill(&mut self, number: usize) {
+        self.nodes[number - 1] = None;
+    }
+
+    pub(crate) fn node(&self, number: usize) -> &Node {
+        self.nodes[number - 1].as_ref().expect("the node runs")
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Waits until every running node sees what is wanted.
+    pub(crate) fn wait_all(&self, what: &str, condition: impl Fn(&Status) -> bool) {
+        for node in self.nodes() {
+            wait(node, what, &condition);
+        }
+    }
+
+    /// Waits until all running nodes agree where a group is online, and it is not on `not`.
+    pub(crate) fn wait_online(&self, group: &str, not: Option<usize>) -> usize {
+        let not = not.map(|number| format!("n{number}"));
+        let first = self.nodes().next().unwrap();
+        let status = wait(first, &format!("{group} online"), &|status: &Status| {
+            status.online_on(group).is_some_and(|node| Some(node) != not.as_deref())
+        });
+        let owner = status.online_on(group).unwrap().to_owned();
+        self.wait_all("agreement", |status| status.online_on(group) == Some(owner.as_str()));
+        owner[1..].parse().unwrap()
+    }
+
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
+        let text = std::fs::read_to_string(self.shared().join("ticks")).unwrap_or_default();
+        // The last line may be under way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let parse = |line: &str| {
+            let mut words = line.split(' ');
+            let node = words.next()?.to_owned();
+            let epoch = words.next()?.parse().ok()?;
+            Some(Tick { node, epoch })
+        };
+        whole.lines().map(|line| parse(line).unwrap_or_else(|| panic!("{line:?}"))).collect()
+    }
+
+    /// Waits for ticks of this node that are newer than those before.
+    pub(crate) fn wait_ticks(&self, number: usize) {
+        let before = self.ticks().len();
+        let name = format!("n{number}");
+        wait_for(&format!("a tick of {name}"), || {
+            self.ticks().iter().skip(before).any(|tick| tick.node == name)
+        });
+    }
+
+    /// Panics unless each epoch's ticks came from one node and after all of the epochs before.
+    pub(crate) fn check_one_writer(&self) {
+        let ticks = self.ticks();
+        for pair in ticks.windows(2) {
+            assert!(pair[0].epoch <= pair[1].epoch, "a late write: {pair:?}");
+            assert!(
+                pair[0].epoch < pair[1].epoch || pair[0].node == pair[1].node,
+                "two writers: {pair:?}"
+            );
+        }
+    }
+}
+
+pub(crate) fn counter(name: &str, script: &str) -> Group {
+    Group::new(name, &["disk1"], vec![process(name, script)])
+}
+
+/// A shell script as resource.
+pub(crate) fn process(name: &str, script: &str) -> Resource {
+    let words = ["/bin/sh", "-c", script].map(|word| toml::Value::String(word.to_owned()));
+    let command = toml::Value::Array(words.to_vec());
+    let settings = Settings::from([("command".to_owned(), command)]);
+    Resource { pending_timeout_s: 10, ..Resource::new(name, "process", settings) }
+}
+
+pub(crate) fn document(addresses: &[String], shared: &Path, groups: Vec<Group>) -> Document {
+    let named = (1..).zip(addresses);
+    Document {
+        cluster: Cluster { name: "test".to_owned(), id: "00c0ffee00c0ffee".to_owned() },
+        // Between the two profiles: quick, and still calm on a machine that is busy with other tests.
+        timing: Timing {
+            detect_ms: Some(1_500),
+            interval_ms: Some(100),
+            stop_time_ms: Some(300),
+            ..Timing::default()
+        },
+        nodes: named.map(|(n, address)| NodeText::new(format!("n{n}"), &[address])).collect(),
+        luns: vec![Lun::file("disk1", shared.to_str().unwrap())],
+        groups,
+    }
+}
+
+/// Three addresses on loopback whose ports were free a moment ago, by TCP and UDP.
+pub(crate) fn free_addresses() -> Vec<String> {
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        let stream = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = stream.local_addr().unwrap();
+        if let Ok(datagram) = UdpSocket::bind(address) {
+            held.push((stream, datagram, address.to_string()));
+        }
+    }
+    held.into_iter().map(|(_, _, address)| address).collect()
+}
+
+pub(crate) fn wait(node: &Node, what: &str, condition: &dyn Fn(&Status) -> bool) -> Status {
+    match node.wait_until(PATIENCE, condition) {
+        Ok(status) => status,
+        Err(Error::TimedOut { .. }) => {
+            let told: Vec<String> = notices(node).iter().map(Notice::to_string).collect();
+            let status = serde_json::to_string_pretty(&node.status().unwrap()).unwrap();
+            panic!("{}: no {what}\n{}\n{status}", node.name(), told.join("\n"));
+        }
+        Err(error) => panic!("{}: {error} instead of {what}", node.name()),
+    }
+}
+
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "no {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The notices that wait, everything else left out.
+pub(crate) fn notices(node: &Node) -> Vec<Notice> {
+    let mut found = Vec::new();
+    while let Ok(Some(item)) = node.take() {
+        if let Item::Notice(notice) = item {
+            found.push(notice);
+        }
+    }
+    found
+}
+
+/// Takes items until a notice of this kind comes for which `which` holds.
+pub(crate) fn wait_notice(
+    node: &Node,
+    kind: NoticeKind,
+    which: impl Fn(&Notice) -> bool,
+) -> Notice {
+    let end = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while Instant::now() < end {
+        match node.take() {
+            Ok(Some(Item::Notice(notice))) if notice.kind == kind && which(&notice) => {
+                return notice;
+            }
+            Ok(Some(Item::Notice(notice))) => seen.push(notice.to_string()),
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let _ = node.wait(Duration::from_millis(100));
+            }
+            Err(error) => panic!("{error}, no {kind} among\n{}", seen.join("\n")),
+        }
+    }
+    panic!("no {kind} among\n{}", seen.join("\n"));
+}
