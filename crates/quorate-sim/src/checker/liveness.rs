@@ -1,0 +1,27 @@
+//! I6: when the faults have stopped, everything that can run is online within the budget.
+
+use super::{Checker, Fact, View};
+
+pub(super) struct Liveness;
+
+impl Checker for Liveness {
+    fn name(&self) -> &'static str {
+        "Liveness"
+    }
+
+    fn judge(&mut self, _: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        match *fact {
+            Fact::Unconverged { missing } => Err(missing.to_owned()),
+            Fact::Started { .. }
+            | Fact::Told { .. }
+            | Fact::Persists { .. }
+            | Fact::Starts { .. }
+            | Fact::Began { .. }
+            | Fact::Ended { .. }
+            | Fact::Resumed { .. }
+            | Fact::Wrote { .. }
+            | Fact::Access { .. }
+            | Fact::Passed => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The judges of a run. Each sees every fact as it comes about, and the whole world beside it.
+//!
+//! | checker          | holds | must never be seen                                                              |
+//! |------------------|-------|---------------------------------------------------------------------------------|
+//! | `OneWriter`      | I1    | two guests whose writes a LUN would take; a write taken after one of a later epoch |
+//! | `Counter`        | I1    | a guest's record lost, doubled or skipped; a saved state that is stale or used twice |
+//! | `OneOwner`       | I2    | a group running on two nodes, unless its LUNs refuse the older one               |
+//! | `Entitled`       | I2    | a start by a node to which no committed change, known to it, gives the group      |
+//! | `OneCoordinator` | I3    | two nodes that coordinate in one epoch                                           |
+//! | `OneHistory`     | I3, I4 | two nodes that hold different things committed at one place                      |
+//! | `Lease`          | I5    | a group that time alone protects, running longer than its node's lease allows    |
+//! | `Liveness`       | I6    | a group that can run and is not online in time, after the faults have stopped     |
+
+mod counter;
+mod entitled;
+mod lease;
+mod liveness;
+mod one_coordinator;
+mod one_history;
+mod one_owner;
+mod one_writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use quorate_core::Notice;
+use quorate_core::config::ClusterConfig;
+use quorate_core::durable::Record;
+use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
+
+use crate::clock::Moment;
+use crate::host::Host;
+use crate::storage::Storage;
+
+/// The world as it is, not as any engine believes it to be.
+pub struct View<'a> {
+    /// The time.
+    pub now: Moment,
+    /// What the nodes were started with.
+    pub config: &'a ClusterConfig,
+    /// The hosts.
+    pub hosts: &'a BTreeMap<NodeId, Host>,
+    /// The storage.
+    pub storage: &'a Storage,
+}
+
+/// Something that has come about.
+#[derive(Debug)]
+pub enum Fact<'a> {
+    /// A process has started, with what it remembers.
+    Started {
+        /// The node.
+        node: NodeId,
+        /// What it remembers, as records.
+        records: &'a [Record],
+    },
+    /// An engine has said something.
+    Told {
+        /// The node.
+        node: NodeId,
+        /// What.
+        notice: &'a Notice,
+    },
+    /// An engine asks to persist something.
+    Persists {
+        /// The node.
+        node: NodeId,
+        /// What.
+        records: &'a [Record],
+    },
+    /// A driver sets about starting or loading a guest.
+    Starts {
+        /// The node.
+        node: NodeId,
+        /// The group.
+        group: GroupId,
+        /// The epoch in which it does.
+        epoch: Epoch,
+    },
+    /// A guest counts as running from here on.
+    Began {
+        /// The node.
+        node: NodeId,
+        /// The group.
+        group: GroupId,
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// It has ended.
+    Ended {
+        /// The node.
+        node: NodeId,
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// A guest goes on from a saved state.
+    Resumed {
+        /// The node.
+        node: NodeId,
+        /// The saved state.
+        token: SaveToken,
+        /// Its counters.
+        records: &'a BTreeMap<LunId, u64>,
+    },
+    /// A LUN has taken a write.
+    Wrote {
+        /// The LUN.
+        lun: LunId,
+        /// Whose session brought it.
+        node: NodeId,
+        /// The epoch of the guest.
+        epoch: Epoch,
+        /// The record.
+        value: u64,
+        /// The newest record before it.
+        before: u64,
+    },
+    /// Who may write to a LUN may have changed.
+    Access {
+        /// The LUN.
+        lun: LunId,
+    },
+    /// Time has passed.
+    Passed,
+    /// The faults have stopped long ago, and this is still missing.
+    Unconverged {
+        /// What is missing.
+        missing: &'a str,
+    },
+}
+
+/// A judge of one promise.
+pub trait Checker {
+    /// Its name, as in the table.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a fact, in the world in which it has come about.
+    ///
+    /// # Errors
+    /// What has been seen that must never be.
+    fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String>;
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: Moment,
+    /// Which checker saw it; `Engine` for a panic of an engine.
+    pub checker: &'static str,
+    /// What it saw.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}: {}", self.at, self.checker, self.what)
+    }
+}
+
+/// A fresh set of every checker.
+pub fn table() -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(one_writer::OneWriter::default()),
+        Box::new(counter::Counter::default()),
+        Box::new(one_owner::OneOwner),
+        Box::new(entitled::Entitled::default()),
+        Box::new(one_coordinator::OneCoordinator::default()),
+        Box::new(one_history::OneHistory::default()),
+        Box::new(lease::Lease::default()),
+        Box::new(liveness::Liveness),
+    ]
+}

@@ -1,0 +1,63 @@
+//! I2: a group runs on one node; on two only while all its LUNs refuse every one but the newest.
+
+use quorate_core::config::GroupConfig;
+use quorate_core::id::{Epoch, NodeId};
+
+use super::{Checker, Fact, View};
+
+pub(super) struct OneOwner;
+
+impl Checker for OneOwner {
+    fn name(&self) -> &'static str {
+        "OneOwner"
+    }
+
+    fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        match *fact {
+            Fact::Began { group, .. } => {
+                view.config.group(group).map_or(Ok(()), |group| one_owner(view, group))
+            }
+            Fact::Access { lun } => view
+                .config
+                .groups()
+                .iter()
+                .filter(|group| group.luns.contains(&lun))
+                .try_for_each(|group| one_owner(view, group)),
+            Fact::Started { .. }
+            | Fact::Told { .. }
+            | Fact::Persists { .. }
+            | Fact::Starts { .. }
+            | Fact::Ended { .. }
+            | Fact::Resumed { .. }
+            | Fact::Wrote { .. }
+            | Fact::Passed
+            | Fact::Unconverged { .. } => Ok(()),
+        }
+    }
+}
+
+fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
+    let running: Vec<(Epoch, NodeId)> = view
+        .hosts
+        .values()
+        .filter_map(|host| {
+            let guests = host.slots.values().filter_map(|slot| slot.guest.as_ref());
+            let of_group = guests.filter(|guest| guest.group == group.id && guest.runs());
+            of_group.map(|guest| (guest.epoch, host.id)).max()
+        })
+        .collect();
+    if running.len() < 2 {
+        return Ok(());
+    }
+    let newest = running.iter().max().copied();
+    for &(epoch, node) in running.iter().filter(|&&older| Some(older) != newest) {
+        let refused = group.luns.iter().all(|lun| !view.storage.luns[lun].takes_writes_of(node));
+        if !view.config.is_enforced(group) || !refused {
+            return Err(format!(
+                "{} runs on {running:?}, and nothing refuses {node} in {epoch}",
+                group.name
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The world's time, and each host's own view of it.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+use quorate_core::time::{Instant, nanos};
+
+/// A point in the world's time, in nanoseconds since its beginning. No engine ever sees one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The length since `earlier`; zero if `earlier` is later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+    fn add(self, length: Duration) -> Moment {
+        Moment(self.0.saturating_add(nanos(length)))
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>3}.{:06}", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+    }
+}
+
+/// A host's monotonic clock: it starts anywhere and runs a little too fast or too slow.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    offset: u64,
+    ppm: i64,
+}
+
+const MILLION: i128 = 1_000_000;
+
+impl Clock {
+    /// A clock that showed `offset` nanoseconds at the world's beginning and gains `ppm` microseconds a second.
+    pub fn new(offset: u64, ppm: i64) -> Self {
+        Self { offset, ppm }
+    }
+
+    /// What it shows at `moment`.
+    pub fn local(&self, moment: Moment) -> Instant {
+        let world = i128::from(moment.0);
+        let shown = i128::from(self.offset) + world + world * i128::from(self.ppm) / MILLION;
+        Instant(u64::try_from(shown).expect("a clock of the world stays within 64 bits"))
+    }
+
+    /// The first moment at which it shows `local` or more.
+    pub fn when(&self, local: Instant) -> Moment {
+        let shown = i128::from(local.0.saturating_sub(self.offset));
+        let guess = shown * MILLION / (MILLION + i128::from(self.ppm));
+        let mut moment = Moment(u64::try_from(guess.max(2) - 2).unwrap_or(u64::MAX));
+        while self.local(moment) < local {
+            moment.0 += 1;
+        }
+        moment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_met_at_the_first_moment_that_shows_it() {
+        for ppm in [-500, -1, 0, 3, 500] {
+            let clock = Clock::new(77_000_000_123, ppm);
+            for local in [77_000_000_123, 77_000_000_124, 99_123_456_789, 1_077_000_000_124] {
+                let moment = clock.when(Instant(local));
+                assert!(clock.local(moment) >= Instant(local));
+                assert!(moment.0 == 0 || clock.local(Moment(moment.0 - 1)) < Instant(local));
+            }
+        }
+    }
+}

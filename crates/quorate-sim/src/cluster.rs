@@ -1,0 +1,124 @@
+//! The cluster of a run, drawn from its seed.
+
+use std::time::Duration;
+
+use quorate_core::config::{
+    ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
+};
+use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
+use quorate_core::random::Random;
+
+use crate::chance;
+use crate::options::Options;
+
+/// How many networks the nodes share.
+pub const PATHS: u8 = 2;
+
+/// How long a driver may take in the simulated cluster, in detection times.
+const PENDING: u32 = 3;
+
+/// Draws a cluster.
+pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
+    let nodes = options.nodes.unwrap_or_else(|| 3 + random.below(6).saturating_sub(3) as u16);
+    let groups = options.groups.unwrap_or_else(|| 2 + random.below(3) as u32);
+    let drawn = if random.chance(1, 3) { TimingInputs::FAST } else { TimingInputs::DEFAULT };
+    let timing = options.timing.unwrap_or(drawn);
+    let voters = if nodes > 3 && random.chance(1, 3) { 3 } else { nodes };
+    let mut parts = ClusterParts {
+        name: "simulated".into(),
+        id: ClusterId(random.draw()),
+        timing,
+        nodes: (1..=nodes).map(|id| node(id, id <= voters)).collect(),
+        luns: Vec::new(),
+        groups: Vec::new(),
+    };
+    for id in 1..=groups {
+        let luns = draw_luns(random, id, &mut parts.luns);
+        let group = draw_group(random, GroupId(id), luns, &parts);
+        parts.groups.push(group);
+    }
+    ClusterConfig::new(parts).expect("a drawn cluster holds together")
+}
+
+/// How long a driver may take with one request.
+pub fn pending_timeout(timing: &TimingInputs) -> Duration {
+    timing.detect * PENDING
+}
+
+fn node(id: u16, voter: bool) -> NodeConfig {
+    let addresses = (0..PATHS).map(|path| format!("10.{path}.0.{id}:7000")).collect();
+    NodeConfig { id: NodeId(id), name: format!("n{id}"), addresses, voter }
+}
+
+/// The LUNs of a group: mostly one that refuses, often one that does not, sometimes none or two.
+fn draw_luns(random: &mut Random, group: u32, luns: &mut Vec<LunConfig>) -> Vec<LunId> {
+    let enforced: &[bool] = match random.below(10) {
+        0 => &[],
+        1 => &[true, true],
+        2..=5 => &[true],
+        _ => &[false],
+    };
+    let of_group = |at: usize| LunId(group * 10 + at as u32);
+    for (at, &enforced) in enforced.iter().enumerate() {
+        luns.push(LunConfig {
+            id: of_group(at),
+            name: format!("lun-{group}-{at}"),
+            driver: if enforced { "iscsi" } else { "file" }.into(),
+            settings: "{}".into(),
+            enforced,
+        });
+    }
+    (0..enforced.len()).map(of_group).collect()
+}
+
+fn draw_group(
+    random: &mut Random,
+    id: GroupId,
+    luns: Vec<LunId>,
+    parts: &ClusterParts,
+) -> GroupConfig {
+    let mut owners: Vec<NodeId> = parts.nodes.iter().map(|node| node.id).collect();
+    chance::shuffle(random, &mut owners);
+    let possible = if random.chance(1, 4) { owners[..2].to_vec() } else { Vec::new() };
+    let preferred = if random.chance(1, 2) { owners[..1].to_vec() } else { Vec::new() };
+    let two = random.chance(1, 4);
+    let first = ResourceId(id.0 * 10);
+    let mut resources = vec![resource(random, first, &parts.timing, Vec::new(), !two)];
+    if two {
+        let second = ResourceId(id.0 * 10 + 1);
+        resources.push(resource(random, second, &parts.timing, vec![first], false));
+    }
+    GroupConfig {
+        id,
+        name: format!("g{id}", id = id.0),
+        auto_start: true,
+        possible_owners: possible,
+        preferred_owners: preferred,
+        failback: random.chance(1, 4),
+        failover_threshold: 1_000,
+        failover_period: Duration::from_secs(3_600),
+        retry_period: parts.timing.detect,
+        luns,
+        resources,
+    }
+}
+
+fn resource(
+    random: &mut Random,
+    id: ResourceId,
+    timing: &TimingInputs,
+    depends_on: Vec<ResourceId>,
+    may_save: bool,
+) -> ResourceConfig {
+    ResourceConfig {
+        id,
+        name: format!("r{}", id.0),
+        driver: "host".into(),
+        settings: "{}".into(),
+        depends_on,
+        save_on_move: may_save && random.chance(2, 3),
+        restart_threshold: random.below(4) as u32,
+        restart_period: timing.detect * 30,
+        pending_timeout: pending_timeout(timing),
+    }
+}

@@ -1,0 +1,112 @@
+//! A node's stable storage for its log: what is written is safe only once its completion has come.
+
+use std::collections::VecDeque;
+
+use quorate_core::durable::{Durable, Record};
+use quorate_core::id::OpId;
+use quorate_core::random::Random;
+
+use crate::clock::Moment;
+
+/// A disk.
+#[derive(Debug, Default)]
+pub struct Disk {
+    records: Vec<Record>,
+    under_way: VecDeque<Write>,
+    last: Moment,
+}
+
+#[derive(Debug)]
+struct Write {
+    op: OpId,
+    records: Vec<Record>,
+    rewrite: bool,
+}
+
+impl Disk {
+    /// Queues a write that will take until `done`; gives when it is through, never before those in front of it.
+    pub fn write(&mut self, op: OpId, records: Vec<Record>, rewrite: bool, done: Moment) -> Moment {
+        self.under_way.push_back(Write { op, records, rewrite });
+        self.last = self.last.max(done);
+        self.last
+    }
+
+    /// The oldest write is through: which request that was.
+    pub fn done(&mut self) -> Option<OpId> {
+        let Write { op, records, rewrite } = self.under_way.pop_front()?;
+        if rewrite {
+            self.records.clear();
+        }
+        self.records.extend(records);
+        Some(op)
+    }
+
+    /// The process or the host is gone: of the writes under way any number has become stable, oldest first, the
+    /// newest of them perhaps in part; a rewrite is stable as a whole or not at all.
+    pub fn crash(&mut self, random: &mut Random) {
+        let survivors = random.below(self.under_way.len() as u64 + 1);
+        for _ in 0..survivors {
+            self.done();
+        }
+        if let Some(Write { records, rewrite: false, .. }) = self.under_way.pop_front() {
+            let part = random.below(records.len() as u64 + 1) as usize;
+            self.records.extend(records.into_iter().take(part));
+        }
+        self.under_way.clear();
+        self.last = Moment::default();
+    }
+
+    /// Nothing under way becomes stable, though it was said to be: what a disk that lies does in a crash.
+    pub fn crash_losing_all(&mut self) {
+        self.under_way.clear();
+        self.last = Moment::default();
+    }
+
+    /// The disk is replaced by an empty one.
+    pub fn wipe(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What a node that starts here remembers.
+    pub fn durable(&self) -> Durable {
+        Durable::replay(self.records.iter().cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_core::id::{NodeId, VoterId};
+
+    fn identity(boot: u64) -> Record {
+        Record::Identity(VoterId::new(NodeId(1), boot))
+    }
+
+    #[test]
+    fn what_was_acknowledged_survives_every_crash_and_the_rest_only_from_its_front() {
+        for seed in 0..200 {
+            let mut disk = Disk::default();
+            for boot in 1..=4 {
+                disk.write(OpId(boot), vec![identity(boot)], false, Moment(boot));
+            }
+            assert_eq!((disk.done(), disk.done()), (Some(OpId(1)), Some(OpId(2))));
+            disk.crash(&mut Random::new(seed));
+            let kept = disk.records.len();
+            assert!((2..=4).contains(&kept));
+            assert_eq!(disk.records, (1..=kept as u64).map(identity).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_rewrite_is_stable_as_a_whole_or_not_at_all() {
+        for seed in 0..50 {
+            let mut disk = Disk::default();
+            disk.write(OpId(1), vec![identity(1), identity(2)], false, Moment(1));
+            disk.done();
+            disk.write(OpId(2), vec![identity(3), identity(4), identity(5)], true, Moment(2));
+            disk.crash(&mut Random::new(seed));
+            let whole = vec![identity(3), identity(4), identity(5)];
+            assert!(disk.records == whole || disk.records == [identity(1), identity(2)]);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A host: its clock, its disk, the process with the engine, and the guests it was asked to run.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use quorate_core::Event;
+use quorate_core::config::ClusterConfig;
+use quorate_core::id::{NodeId, OpId, ResourceId};
+use quorate_core::time::Instant;
+
+use crate::clock::{Clock, Moment};
+use crate::disk::Disk;
+use crate::guest::Slot;
+use quorate_core::engine::Engine;
+
+/// How a process is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The engine's thread hangs; sessions to LUNs and what carries guests' I/O go on.
+    Engine,
+    /// The whole process is stopped: what it carries stands still too.
+    Whole,
+}
+
+/// The process with the engine.
+pub struct Process {
+    /// The engine.
+    pub engine: Engine,
+    /// Which process of this host, from 1.
+    pub life: u64,
+    /// Its boot.
+    pub boot: u64,
+    /// When the engine wants to be asked again.
+    pub wake: Option<Moment>,
+    /// Whether it is paused, and how.
+    pub pause: Option<Pause>,
+    /// What waits for it while it is paused.
+    pub inbox: VecDeque<Event>,
+    /// When, by this host's clock, the newest heartbeat was sent that each peer has acknowledged.
+    pub acknowledged: BTreeMap<NodeId, u64>,
+    /// Requests to LUNs that have not been answered.
+    pub lun_requests: BTreeSet<OpId>,
+    /// It dies in the midst of carrying out the next actions.
+    pub dies_next: bool,
+}
+
+/// A host.
+pub struct Host {
+    /// Its node.
+    pub id: NodeId,
+    /// Whether it has power.
+    pub up: bool,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its disk.
+    pub disk: Disk,
+    /// The process, if it runs.
+    pub process: Option<Process>,
+    /// What it was asked to run.
+    pub slots: BTreeMap<ResourceId, Slot>,
+    /// How many processes there have been.
+    pub lives: u64,
+    /// The boot of the newest.
+    pub boot: u64,
+    /// What had been acknowledged to the newest when it ended.
+    last_acknowledged: BTreeMap<NodeId, u64>,
+}
+
+impl Host {
+    /// A host that is switched on, without a process.
+    pub fn new(id: NodeId, clock: Clock) -> Self {
+        Self {
+            id,
+            up: true,
+            clock,
+            disk: Disk::default(),
+            process: None,
+            slots: BTreeMap::new(),
+            lives: 0,
+            boot: 0,
+            last_acknowledged: BTreeMap::new(),
+        }
+    }
+
+    /// The process, if it is this life and not paused.
+    pub fn awake(&mut self, life: u64) -> Option<&mut Process> {
+        self.process.as_mut().filter(|process| process.life == life && process.pause.is_none())
+    }
+
+    /// Whether a process runs here and is not paused.
+    pub fn is_awake(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.pause.is_none())
+    }
+
+    /// Whether what the process carries goes on: it lives, and is not stopped as a whole.
+    pub fn carries(&self, life: u64) -> bool {
+        self.process
+            .as_ref()
+            .is_some_and(|process| process.life == life && process.pause != Some(Pause::Whole))
+    }
+
+    /// Keeps what a process that ends had been acknowledged: what it has started may outlive it by a little.
+    pub fn keep_lease(&mut self, acknowledged: BTreeMap<NodeId, u64>) {
+        self.last_acknowledged = acknowledged;
+    }
+
+    /// When the lease of this node ends by its own clock: `lease` after the sending of its newest heartbeat that a
+    /// majority of voters has acknowledged. Reckoned here from what was delivered, not asked of the engine.
+    pub fn lease_end(&self, config: &ClusterConfig) -> Option<Instant> {
+        let acknowledged = match &self.process {
+            Some(process) => &process.acknowledged,
+            None => &self.last_acknowledged,
+        };
+        let voters: Vec<NodeId> = config.voters().collect();
+        let own = usize::from(voters.contains(&self.id));
+        let needed = (voters.len() / 2 + 1).saturating_sub(own);
+        let mut sent: Vec<u64> = acknowledged
+            .iter()
+            .filter(|(peer, _)| voters.contains(peer))
+            .map(|(_, &sent)| sent)
+            .collect();
+        sent.sort_unstable_by(|a, b| b.cmp(a));
+        if needed == 0 {
+            return Some(Instant(u64::MAX));
+        }
+        sent.get(needed - 1).map(|&at| Instant(at) + config.timing().lease)
+    }
+}

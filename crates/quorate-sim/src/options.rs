@@ -1,0 +1,126 @@
+//! What a run is made of, beside its seed.
+
+use std::time::Duration;
+
+use quorate_core::config::{Timing, TimingInputs};
+
+/// A bug put into the world on purpose, so that a checker can be seen to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plant {
+    /// LUNs that are said to be enforced take every write.
+    LunIgnoresReservations,
+    /// A killed guest is said to be dead, and runs on.
+    KillLeavesRunning,
+    /// Disks say that a write is stable long before it is.
+    DiskLies,
+    /// A paused process does not trip its host's watchdog.
+    NoWatchdog,
+    /// A LUN forgets every hundredth write that it acknowledged.
+    LunForgets,
+    /// A saved state is one write older than the guest was.
+    StaleSave,
+    /// A driver starts a guest under the epoch after the one it was asked for.
+    DriverStartsUnasked,
+    /// The network stays cut when the faults are over.
+    NeverHeals,
+}
+
+/// Which kinds of faults a run may draw. Each seed draws its own subset of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// Processes die, at any point of carrying out a step's actions, and come back.
+    pub crashes: bool,
+    /// Whole hosts lose power, one or all, and come back.
+    pub power: bool,
+    /// A disk is lost and its node comes back empty.
+    pub wipes: bool,
+    /// Processes stop for a while and go on.
+    pub pauses: bool,
+    /// Networks are cut: wholly, one way, on one path.
+    pub cuts: bool,
+    /// Networks lose, double, delay and reorder.
+    pub noise: bool,
+    /// Streams break though both ends live.
+    pub resets: bool,
+    /// The way to a LUN is cut.
+    pub storage: bool,
+    /// Guests die, fail to start, hang when they should stop.
+    pub guests: bool,
+    /// The host gives commands: move, drain, pause, offline, leave.
+    pub commands: bool,
+}
+
+impl Faults {
+    /// Everything may happen.
+    pub const ALL: Self = Self {
+        crashes: true,
+        power: true,
+        wipes: true,
+        pauses: true,
+        cuts: true,
+        noise: true,
+        resets: true,
+        storage: true,
+        guests: true,
+        commands: true,
+    };
+
+    /// Nothing happens by itself.
+    pub const NONE: Self = Self {
+        crashes: false,
+        power: false,
+        wipes: false,
+        pauses: false,
+        cuts: false,
+        noise: false,
+        resets: false,
+        storage: false,
+        guests: false,
+        commands: false,
+    };
+}
+
+/// What a run is made of, beside its seed. `None` means: drawn from the seed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many nodes; drawn from 3 to 5.
+    pub nodes: Option<u16>,
+    /// How many groups; drawn from 2 to 4.
+    pub groups: Option<u32>,
+    /// The timing profile; drawn from the two that ship.
+    pub timing: Option<TimingInputs>,
+    /// How long faults happen, in detection times of the profile.
+    pub duration: u32,
+    /// What may happen.
+    pub faults: Faults,
+    /// A bug in the world.
+    pub plant: Option<Plant>,
+    /// The name of the one checker that judges. None: all do.
+    pub only: Option<&'static str>,
+    /// Whether the story is kept.
+    pub story: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: None,
+            groups: None,
+            timing: None,
+            duration: 15,
+            faults: Faults::ALL,
+            plant: None,
+            only: None,
+            story: false,
+        }
+    }
+}
+
+/// How long a healed cluster may take until everything that can run is online.
+///
+/// Every node must be found silent and admitted again, a coordinator elected, commands to LUNs that will never be
+/// answered must time out at each of a group's steps, hung guests must run into their timeout, and a start that
+/// failed is tried again.
+pub fn convergence_budget(timing: &Timing, pending_timeout: Duration) -> Duration {
+    timing.detect * 6 + timing.election_max * 6 + timing.io_bound * 4 + pending_timeout * 3
+}

@@ -1,0 +1,111 @@
+//! One seed, from the beginning to the verdict.
+
+use std::time::Duration;
+
+use quorate_core::config::ClusterConfig;
+
+use crate::checker::Violation;
+use crate::clock::Moment;
+use crate::cluster;
+use crate::fault;
+use crate::options::{Options, convergence_budget};
+use crate::stats::Stats;
+use crate::world::World;
+
+/// What a run has shown.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// What was broken; empty: nothing.
+    pub violations: Vec<Violation>,
+    /// A hash over every event and action of every engine.
+    pub trace_hash: u64,
+    /// What was counted.
+    pub stats: Stats,
+    /// The cluster, in a line.
+    pub cluster: String,
+    /// How long the healed cluster took until everything was online.
+    pub converged_after: Option<Duration>,
+    /// The story, if it was wanted, a line an entry.
+    pub story: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether nothing was broken.
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+/// Runs a seed: faults first, then a healed cluster that must come online and stay so.
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    let mut world = World::new(seed, options);
+    let cluster = describe(world.config());
+    let faults = Moment::default() + fault::duration(options, world.config());
+    world.run_until(faults);
+    let converged_after = if world.violations().is_empty() { converge(&mut world) } else { None };
+    let (violations, stats) = world.take_findings();
+    let trace = world.into_trace();
+    let trace_hash = trace.hash();
+    let story = trace.into_story();
+    Outcome { seed, violations, trace_hash, stats, cluster, converged_after, story }
+}
+
+/// Heals the world and waits until everything is online and has been for a detection time.
+fn converge(world: &mut World) -> Option<Duration> {
+    world.heal();
+    let healed = world.now();
+    let timing = world.config().timing().clone();
+    let pending = cluster::pending_timeout(timing.inputs());
+    let deadline = healed + convergence_budget(&timing, pending);
+    let mut since: Option<Moment> = None;
+    let mut pressed: Option<Moment> = None;
+    loop {
+        if pressed.is_none_or(|at| world.now().since(at) > timing.detect * 2) {
+            world.press_wishes();
+            pressed = Some(world.now());
+        }
+        world.run_until(world.now() + timing.interval * 2);
+        if !world.violations().is_empty() {
+            return None;
+        }
+        let missing = world.missing();
+        match (missing, since) {
+            (None, Some(at)) if world.now().since(at) >= timing.detect => {
+                return Some(at.since(healed));
+            }
+            (None, Some(_)) => {}
+            (None, None) => since = Some(world.now()),
+            (Some(missing), _) => {
+                since = None;
+                if world.now() > deadline {
+                    world.give_up(&missing);
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn describe(config: &ClusterConfig) -> String {
+    let voters = config.voters().count();
+    let groups: Vec<String> = config
+        .groups()
+        .iter()
+        .map(|group| {
+            let kind = match (group.luns.len(), config.is_enforced(group)) {
+                (0, _) => "no LUN",
+                (_, true) => "enforced",
+                (_, false) => "cooperative",
+            };
+            format!("{} {kind} x{}", group.name, group.resources.len())
+        })
+        .collect();
+    let detect = config.timing().detect;
+    format!(
+        "{} nodes, {voters} vote, detect {detect:?}, {}",
+        config.nodes().len(),
+        groups.join(", ")
+    )
+}

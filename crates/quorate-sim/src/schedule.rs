@@ -1,0 +1,92 @@
+//! What will happen, in order of time; what falls on one moment stays in the order in which it was planned.
+
+use std::collections::BTreeMap;
+
+use quorate_core::Event;
+use quorate_core::event::StreamEnd;
+use quorate_core::id::{LunId, NodeId, OpId, PathId, ResourceId};
+use quorate_core::message::Beat;
+
+use crate::clock::Moment;
+use crate::network::End;
+
+/// One thing that will happen, unless what it is about is gone by then.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// An event reaches the process of a node, if it is still that life of it.
+    Event(NodeId, u64, Box<Event>),
+    /// A datagram arrives.
+    Datagram {
+        /// Who sent it.
+        from: NodeId,
+        /// To whom.
+        to: NodeId,
+        /// On which network.
+        path: PathId,
+        /// What it says.
+        beat: Box<Beat>,
+    },
+    /// A pair of nodes tries to have a stream.
+    Attempt(NodeId, NodeId),
+    /// The handshake of a stream is through.
+    Handshake(NodeId, NodeId, u64),
+    /// A message on a stream may have arrived at an end.
+    Arrival(End),
+    /// An end of a stream has heard nothing for too long, if this is still the same silence.
+    Silence(End, u64),
+    /// An end of a stream learns that the other end is closed.
+    Closed(End, StreamEnd),
+    /// The oldest write of a node's disk is through.
+    DiskDone(NodeId, u64),
+    /// Commands of a nexus may have reached the device.
+    LunArrival(NodeId, LunId),
+    /// The answer to a LUN request is too late.
+    LunTimeout(NodeId, u64, LunId, OpId),
+    /// A guest's I/O is too late.
+    GuestIoTimeout(NodeId, LunId, u64),
+    /// A node's heartbeat on a LUN is due.
+    StorageBeat(NodeId, LunId, u64),
+    /// A guest has got on with what it was asked.
+    GuestStage(NodeId, ResourceId, u64),
+    /// A guest wants to write its next record.
+    GuestWrite(NodeId, ResourceId, u64, LunId),
+    /// What a dead process has left behind is gone.
+    Orphans(NodeId, u64),
+    /// A paused process goes on.
+    Wakes(NodeId, u64),
+    /// A host or its process starts again.
+    Restart(NodeId),
+    /// A node that was asked to leave should have.
+    LeaveEnds(NodeId, u64),
+    /// The watchdog of a host may have to act.
+    Watchdog(NodeId, u64),
+    /// The fault with this number begins.
+    Fault(usize),
+    /// It ends.
+    FaultEnds(usize),
+}
+
+/// The table of happenings.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    table: BTreeMap<(Moment, u64), Happening>,
+    serial: u64,
+}
+
+impl Schedule {
+    /// Plans one.
+    pub fn at(&mut self, moment: Moment, happening: Happening) {
+        self.serial += 1;
+        self.table.insert((moment, self.serial), happening);
+    }
+
+    /// When the next one is due.
+    pub fn next(&self) -> Option<Moment> {
+        self.table.keys().next().map(|&(moment, _)| moment)
+    }
+
+    /// Takes the next one.
+    pub fn take(&mut self) -> Option<(Moment, Happening)> {
+        self.table.pop_first().map(|((moment, _), happening)| (moment, happening))
+    }
+}

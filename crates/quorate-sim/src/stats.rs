@@ -1,0 +1,71 @@
+//! What a run is counted by: enough to see that the seeds do not all miss the point.
+
+use std::ops::AddAssign;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counts of one run, or of many.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Stats { $($(#[$doc])* pub $name: u64),* }
+
+        impl AddAssign<&Stats> for Stats {
+            fn add_assign(&mut self, other: &Stats) { $(self.$name += other.$name;)* }
+        }
+
+        impl Stats {
+            /// Every count with its name.
+            pub fn table(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
+    };
+}
+
+stats! {
+    /// Events given to engines.
+    steps,
+    /// Actions carried out.
+    actions,
+    /// Processes that died.
+    deaths,
+    /// Hosts that lost power.
+    power_losses,
+    /// Hosts reset by their watchdog.
+    watchdog_resets,
+    /// Processes paused.
+    pauses,
+    /// Links cut.
+    cuts,
+    /// Streams that broke.
+    broken_streams,
+    /// Disks replaced.
+    wipes,
+    /// Ownerships given because a node was down.
+    failovers,
+    /// Ownerships given for other reasons.
+    assignments,
+    /// Guests that began to run.
+    guests_begun,
+    /// Guests that went on from a saved state.
+    resumes,
+    /// Guests that ended.
+    guests_ended,
+    /// Writes taken by LUNs.
+    writes_taken,
+    /// Writes refused by LUNs.
+    writes_refused,
+    /// Reservations taken from another.
+    preempts,
+    /// LUN requests that were not answered in time.
+    lun_timeouts,
+    /// Sessions to LUNs lost under a guest.
+    luns_lost,
+    /// Leases lost.
+    leases_lost,
+    /// Nodes declared down.
+    downs,
+    /// Commands of hosts accepted.
+    commands_accepted,
+    /// Commands refused.
+    commands_refused,
+}

@@ -1,0 +1,181 @@
+//! Carrying out what engines ask for.
+
+use std::time::Duration;
+
+use quorate_core::Action;
+use quorate_core::Event;
+use quorate_core::Notice;
+use quorate_core::change::Cause;
+use quorate_core::durable::Record;
+use quorate_core::id::{LunId, NodeId, OpId, PathId, ResourceId};
+use quorate_core::message::{Beat, ConsensusMessage, Message};
+use quorate_core::random::Random;
+
+use super::World;
+use super::processes::Death;
+use crate::chance;
+use crate::checker::Fact;
+use crate::options::Plant;
+use crate::schedule::Happening;
+
+/// Actions between which an order holds: those of one key stay as they were.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Disk,
+    Lun(LunId),
+    Resource(ResourceId),
+    None,
+}
+
+fn lane(action: &Action) -> Lane {
+    match action {
+        Action::Persist { .. } => Lane::Disk,
+        Action::Lun { lun, .. } => Lane::Lun(*lun),
+        Action::Resource { resource, .. } => Lane::Resource(*resource),
+        Action::SendBeat { .. }
+        | Action::Send { .. }
+        | Action::Answer { .. }
+        | Action::Reincarnated { .. }
+        | Action::Left => Lane::None,
+    }
+}
+
+/// Shuffles a list of actions, but leaves those of one lane in their order.
+pub(super) fn shuffle(random: &mut Random, actions: &mut Vec<Action>) {
+    let taken = std::mem::take(actions);
+    let mut places: Vec<Lane> = taken.iter().map(lane).collect();
+    chance::shuffle(random, &mut places);
+    let mut left: Vec<Option<Action>> = taken.into_iter().map(Some).collect();
+    for place in places {
+        let next = left.iter_mut().find(|slot| slot.as_ref().is_some_and(|a| lane(a) == place));
+        actions.extend(next.and_then(Option::take));
+    }
+    // What has no lane may stand anywhere among its like.
+    let mut loose: Vec<usize> =
+        (0..actions.len()).filter(|&at| lane(&actions[at]) == Lane::None).collect();
+    let order = loose.clone();
+    chance::shuffle(random, &mut loose);
+    for (from, to) in order.into_iter().zip(loose) {
+        actions.swap(from, to);
+    }
+}
+
+impl World {
+    /// Carries out one action of a process.
+    pub(super) fn act(&mut self, node: NodeId, life: u64, action: Action) {
+        self.trace.mix(self.now, node, &action);
+        self.stats.actions += 1;
+        match action {
+            Action::SendBeat { to, path, beat } => self.send_beat(node, to, path, beat),
+            Action::Send { to, message } => self.send_message(node, to, message),
+            Action::Persist { op, records, rewrite } => {
+                self.persist(node, life, op, records, rewrite);
+            }
+            Action::Lun { op, lun, verb } => self.ask_lun(node, life, op, lun, verb),
+            Action::Resource { op, resource, verb } => self.ask_resource(node, op, resource, verb),
+            Action::Answer { request, result } => self.on_answer(node, request, result),
+            Action::Reincarnated { incarnation } => {
+                self.tell(|| format!("{node}: becomes {incarnation:?}"));
+            }
+            Action::Left => {
+                self.end_process(node, Death::Goodbye);
+                let delay = percent(&mut self.random, self.config.timing().detect, 10, 400);
+                self.after(delay, Happening::Restart(node));
+            }
+        }
+    }
+
+    fn send_beat(&mut self, from: NodeId, to: NodeId, path: PathId, beat: Beat) {
+        if self.links.is_cut(from, to, path) {
+            return;
+        }
+        for delay in self.links.datagram(&mut self.random).into_iter().flatten() {
+            let beat = Box::new(beat.clone());
+            self.after(delay, Happening::Datagram { from, to, path, beat });
+        }
+    }
+
+    fn persist(&mut self, node: NodeId, life: u64, op: OpId, records: Vec<Record>, rewrite: bool) {
+        self.tell(|| format!("{node}: {op} persists {} records, rewrite {rewrite}", records.len()));
+        self.fact(&Fact::Persists { node, records: &records });
+        let slow = if self.random.chance(1, 100) { 120_000 } else { 3_000 };
+        let mut delay = chance::micros(&mut self.random, 100, slow);
+        if self.is_planted(Plant::DiskLies) {
+            self.after(delay, Happening::Event(node, life, Box::new(Event::Persisted { op })));
+            delay = self.config.timing().detect * 4;
+        }
+        let done = self.now + delay;
+        let at = self.host(node).disk.write(op, records, rewrite, done);
+        self.schedule.at(at, Happening::DiskDone(node, life));
+    }
+
+    /// The oldest write of a disk is through.
+    pub(super) fn disk_done(&mut self, node: NodeId, life: u64) {
+        if self.hosts[&node].process.as_ref().is_none_or(|process| process.life != life) {
+            return;
+        }
+        if let Some(op) = self.host(node).disk.done()
+            && !self.is_planted(Plant::DiskLies)
+        {
+            self.deliver(node, life, Event::Persisted { op });
+        }
+    }
+
+    /// Counts what a notice tells.
+    pub(super) fn count_notice(&mut self, node: NodeId, notice: &Notice) {
+        match notice {
+            // Every node tells of a committed change: the owner's word counts.
+            Notice::Assigned { owner, cause, .. } if *owner == node => match cause {
+                Cause::NodeDown => self.stats.failovers += 1,
+                Cause::Start | Cause::Failure | Cause::Move | Cause::Drain | Cause::Failback => {
+                    self.stats.assignments += 1;
+                }
+            },
+            Notice::LeaseLost => self.stats.leases_lost += 1,
+            Notice::Down { .. } => self.stats.downs += 1,
+            _ => {}
+        }
+    }
+
+    /// A line of the story for an event that matters on its own.
+    pub(super) fn tell_event(&mut self, node: NodeId, event: &Event) {
+        match event {
+            Event::Tick | Event::Beat { .. } => {}
+            Event::Message { from, message } => self.tell_message(node, *from, message),
+            Event::StreamOpened { .. }
+            | Event::StreamClosed { .. }
+            | Event::StreamRefused { .. }
+            | Event::Persisted { .. }
+            | Event::PersistFailed { .. }
+            | Event::Lun { .. }
+            | Event::LunRefused { .. }
+            | Event::LunLost { .. }
+            | Event::Resource { .. }
+            | Event::ResourceFailed { .. }
+            | Event::Command { .. }
+            | Event::Leave => self.tell(|| format!("{node} <- {event:?}")),
+        }
+    }
+}
+
+impl World {
+    /// A line for a message, shorter than the whole of it.
+    fn tell_message(&mut self, node: NodeId, from: NodeId, message: &Message) {
+        let Message::Consensus(inner) = message else {
+            return self.tell(|| format!("{node} <- {from}: {message:?}"));
+        };
+        self.tell(|| {
+            let ConsensusMessage { kind, term, index, entries, commit, reject, .. } = inner;
+            let snapshot = inner.snapshot.as_ref().map(|snapshot| snapshot.index);
+            format!(
+                "{node} <- {from}: consensus {kind}, epoch {term}, at {index}, {} entries, commit {commit}, \
+                 reject {reject}, snapshot {snapshot:?}",
+                entries.len()
+            )
+        });
+    }
+}
+
+fn percent(random: &mut Random, length: Duration, least: u32, most: u32) -> Duration {
+    chance::percent_of(random, length, least, most)
+}

@@ -1,0 +1,124 @@
+//! After the faults: everything is mended, and the world looks whether all that should run runs.
+
+use quorate_core::id::{NodeId, RequestId};
+use quorate_core::message::{Command, Refusal};
+use quorate_core::status::Status;
+
+use super::World;
+use crate::checker::Fact;
+use crate::clock::Moment;
+use crate::guest::Stage;
+use crate::network::Noise;
+
+/// What an operator wants after the faults: said again until it is so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wish(Command);
+
+impl World {
+    /// The faults are over: every host is on, every process goes on.
+    pub fn heal(&mut self) {
+        self.tell(|| "HEALED".into());
+        self.is_healed = true;
+        self.links.noise = Noise::LITTLE;
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
+        for &node in &nodes {
+            if let Some(process) = &mut self.host(node).process {
+                process.dies_next = false;
+                let life = process.life;
+                self.wakes(node, life);
+            }
+            self.restart(node);
+        }
+    }
+
+    /// The newest view that any engine has of the cluster.
+    fn newest_status(&self) -> Option<Status> {
+        let views = self.hosts.values().filter(|host| host.is_awake()).filter_map(|host| {
+            let process = host.process.as_ref()?;
+            Some(process.engine.status(host.clock.local(self.now)))
+        });
+        views.filter(|view| view.member).max_by_key(|view| view.applied)
+    }
+
+    /// What an operator sees to be otherwise than wanted: commands given before may take effect late.
+    fn wishes(&self) -> Vec<Wish> {
+        let Some(status) = self.newest_status() else { return Vec::new() };
+        let paused = status.nodes.iter().filter(|node| node.paused || node.draining);
+        let resumes = paused.map(|node| Wish(Command::Resume { node: node.name.clone() }));
+        let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
+        let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
+        resumes.chain(onlines).collect()
+    }
+
+    /// Says what is wanted and not so, each to some node.
+    pub fn press_wishes(&mut self) {
+        let awake: Vec<NodeId> =
+            self.hosts.values().filter(|host| host.is_awake()).map(|host| host.id).collect();
+        for wish in self.wishes() {
+            let Some(node) = crate::chance::pick(&mut self.random, &awake) else { return };
+            self.command(node, wish.0);
+        }
+    }
+
+    /// An engine has answered a command.
+    pub(super) fn on_answer(
+        &mut self,
+        node: NodeId,
+        request: RequestId,
+        result: Result<(), Refusal>,
+    ) {
+        self.tell(|| format!("{node}: {request} is answered {result:?}"));
+        match &result {
+            Ok(()) => self.stats.commands_accepted += 1,
+            Err(_) => self.stats.commands_refused += 1,
+        }
+    }
+
+    /// The first thing that is not as it should be in a healed cluster; none: it has converged.
+    pub fn missing(&self) -> Option<String> {
+        if let Some(host) = self.hosts.values().find(|host| !host.is_awake()) {
+            return Some(format!("{} does not run", host.id));
+        }
+        let Some(status) = self.newest_status() else { return Some("nobody is a member".into()) };
+        if let Some(node) = status.nodes.iter().find(|node| node.state != "up" || node.paused) {
+            return Some(format!("{} is {}, paused: {}", node.name, node.state, node.paused));
+        }
+        if let Some(group) = status.groups.iter().find(|group| group.state != "online") {
+            return Some(format!("{} is {}", group.name, group.state));
+        }
+        self.config.groups().iter().find_map(|group| self.missing_of_group(group))
+    }
+
+    fn missing_of_group(&self, group: &quorate_core::config::GroupConfig) -> Option<String> {
+        let mut places = Vec::new();
+        for host in self.hosts.values() {
+            let stages: Vec<Stage> = group
+                .resources
+                .iter()
+                .filter_map(|resource| host.slots.get(&resource.id)?.guest.as_ref())
+                .map(|guest| guest.stage)
+                .collect();
+            if !stages.is_empty() {
+                places.push((host.id, stages));
+            }
+        }
+        let online = |stages: &[Stage]| {
+            stages.len() == group.resources.len() && stages.iter().all(|&s| s == Stage::Running)
+        };
+        match &places[..] {
+            [(_, stages)] if online(stages) => None,
+            [] => Some(format!("{} runs nowhere", group.name)),
+            _ => Some(format!("{} is not online on one node: {places:?}", group.name)),
+        }
+    }
+
+    /// Tells the checkers that the cluster has not converged in time.
+    pub fn give_up(&mut self, missing: &str) {
+        self.fact(&Fact::Unconverged { missing });
+    }
+
+    /// The end of the faults' time, when [`World::heal`] is due.
+    pub fn faults_end(&self) -> Moment {
+        self.faults.iter().map(|planned| planned.until).max().unwrap_or_default()
+    }
+}

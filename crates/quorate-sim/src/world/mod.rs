@@ -1,0 +1,249 @@
+//! The world: hosts, networks, storage, and one queue of what happens next.
+//!
+//! Nothing in it calls an engine from within an engine's step: every consequence of an action is planned as a
+//! happening of its own, later, so that anything may come between.
+
+mod acting;
+mod faulting;
+mod guests;
+mod healing;
+mod luns;
+mod processes;
+mod wires;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_core::config::ClusterConfig;
+use quorate_core::id::NodeId;
+use quorate_core::random::Random;
+
+use crate::chance;
+use crate::checker::{self, Checker, Fact, View, Violation};
+use crate::clock::{Clock, Moment};
+use crate::cluster;
+use crate::fault::Planned;
+use crate::host::Host;
+use crate::network::{Links, Streams};
+use crate::options::{Options, Plant};
+use crate::schedule::{Happening, Schedule};
+use crate::stats::Stats;
+use crate::storage::Storage;
+use crate::trace::Trace;
+
+/// A whole cluster.
+pub struct World {
+    config: ClusterConfig,
+    plant: Option<Plant>,
+    random: Random,
+    now: Moment,
+    schedule: Schedule,
+    hosts: BTreeMap<NodeId, Host>,
+    links: Links,
+    streams: Streams,
+    storage: Storage,
+    faults: Vec<Planned>,
+    is_healed: bool,
+    requests: u64,
+    serial: u64,
+    checkers: Vec<Option<Box<dyn Checker>>>,
+    violations: Vec<Violation>,
+    trace: Trace,
+    /// What was counted.
+    pub stats: Stats,
+}
+
+impl World {
+    /// The world of a seed, at its beginning: every host is on, every process about to start.
+    pub fn new(seed: u64, options: &Options) -> Self {
+        let mut random = Random::new(seed);
+        let config = cluster::draw(&mut random, options);
+        let faults = crate::fault::draw(&mut random, options, &config);
+        let ignores = options.plant == Some(Plant::LunIgnoresReservations);
+        let storage = Storage::new(&config, ignores, &mut random);
+        let hosts = config.nodes().iter().map(|node| {
+            let clock = draw_clock(&mut random, &config);
+            (node.id, Host::new(node.id, clock))
+        });
+        let hosts = hosts.collect();
+        let table = checker::table().into_iter();
+        let table = table.filter(|checker| options.only.is_none_or(|name| checker.name() == name));
+        let mut world = Self {
+            plant: options.plant,
+            now: Moment::default(),
+            schedule: Schedule::default(),
+            hosts,
+            links: Links::new(cluster::PATHS),
+            streams: Streams::default(),
+            storage,
+            faults,
+            is_healed: false,
+            requests: 0,
+            serial: 0,
+            checkers: table.map(Some).collect(),
+            violations: Vec::new(),
+            trace: Trace::new(options.story),
+            stats: Stats::default(),
+            random,
+            config,
+        };
+        world.plan_beginning();
+        world
+    }
+
+    /// What the nodes are started with.
+    pub fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// The time.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// What has been broken so far, each checker's first finding.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Lets everything happen that is due by `until`; stops early at a violation.
+    pub fn run_until(&mut self, until: Moment) {
+        while self.violations.is_empty() {
+            let wake = self.next_wake();
+            let next = self.schedule.next();
+            let due = match (wake, next) {
+                (Some((at, _)), Some(next)) => at.min(next),
+                (Some((at, _)), None) => at,
+                (None, Some(next)) => next,
+                (None, None) => break,
+            };
+            if due > until {
+                break;
+            }
+            self.now = self.now.max(due);
+            match wake {
+                Some((at, node)) if at == due => self.wake_engine(node),
+                Some(_) | None => {
+                    if let Some((_, happening)) = self.schedule.take() {
+                        self.happen(happening);
+                    }
+                }
+            }
+            self.fact(&Fact::Passed);
+            self.check_pace();
+        }
+        if self.violations.is_empty() {
+            self.now = self.now.max(until);
+        }
+    }
+
+    /// The record of the run.
+    pub fn into_trace(self) -> Trace {
+        self.trace
+    }
+
+    /// The violations and the counts, to be kept.
+    pub fn take_findings(&mut self) -> (Vec<Violation>, Stats) {
+        (std::mem::take(&mut self.violations), self.stats.clone())
+    }
+
+    fn plan_beginning(&mut self) {
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
+        for &node in &nodes {
+            let delay = chance::millis(&mut self.random, 0, 300);
+            self.schedule.at(self.now + delay, Happening::Restart(node));
+        }
+        for number in 0..self.faults.len() {
+            self.schedule.at(self.faults[number].at, Happening::Fault(number));
+            self.schedule.at(self.faults[number].until, Happening::FaultEnds(number));
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Event(node, life, event) => self.deliver(node, life, *event),
+            Happening::Datagram { from, to, path, beat } => self.datagram(from, to, path, *beat),
+            Happening::Attempt(one, other) => self.attempt(one, other),
+            Happening::Handshake(one, other, serial) => self.handshake(one, other, serial),
+            Happening::Arrival(end) => self.arrival(end),
+            Happening::Silence(end, silence) => self.silence(end, silence),
+            Happening::Closed(end, how) => self.closed(end, how),
+            Happening::DiskDone(node, life) => self.disk_done(node, life),
+            Happening::LunArrival(node, lun) => self.lun_arrival(node, lun),
+            Happening::LunTimeout(node, life, lun, op) => self.lun_timeout(node, life, lun, op),
+            Happening::GuestIoTimeout(node, lun, serial) => {
+                self.guest_io_timeout(node, lun, serial)
+            }
+            Happening::StorageBeat(node, lun, serial) => self.storage_beat(node, lun, serial),
+            Happening::GuestStage(node, resource, work) => self.guest_stage(node, resource, work),
+            Happening::GuestWrite(node, resource, guest, lun) => {
+                self.guest_write(node, resource, guest, lun);
+            }
+            Happening::Orphans(node, life) => self.orphans(node, life),
+            Happening::Wakes(node, life) => self.wakes(node, life),
+            Happening::Restart(node) => self.restart(node),
+            Happening::LeaveEnds(node, life) => self.leave_ends(node, life),
+            Happening::Watchdog(node, life) => self.watchdog(node, life),
+            Happening::Fault(number) => self.fault(number),
+            Happening::FaultEnds(number) => self.fault_ends(number),
+        }
+    }
+
+    /// Shows a fact to every checker that has not found anything yet.
+    fn fact(&mut self, fact: &Fact<'_>) {
+        let view = View {
+            now: self.now,
+            config: &self.config,
+            hosts: &self.hosts,
+            storage: &self.storage,
+        };
+        for place in &mut self.checkers {
+            let Some(checker) = place else { continue };
+            if let Err(what) = checker.judge(&view, fact) {
+                let violation = Violation { at: self.now, checker: checker.name(), what };
+                self.trace.tell(self.now, || format!("VIOLATION {}", violation.what));
+                self.violations.push(violation);
+                *place = None;
+            }
+        }
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        self.trace.tell(self.now, line);
+    }
+
+    fn host(&mut self, node: NodeId) -> &mut Host {
+        self.hosts.get_mut(&node).expect("every node of the configuration has a host")
+    }
+
+    fn is_planted(&self, plant: Plant) -> bool {
+        self.plant == Some(plant)
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn after(&mut self, delay: Duration, happening: Happening) {
+        self.schedule.at(self.now + delay, happening);
+    }
+
+    /// An engine that asks to be stepped again and again at one moment would stop the world: that is a finding.
+    fn check_pace(&mut self) {
+        let steps = self.stats.steps;
+        let allowed = 200_000 + self.now.0 / 1_000_000 * 200;
+        if steps > allowed && self.violations.is_empty() {
+            let what = format!("{steps} steps in {} s of the world", self.now);
+            self.violations.push(Violation { at: self.now, checker: "Engine", what });
+        }
+    }
+}
+
+/// A clock that stands anywhere and drifts by at most half of what two nodes may drift apart.
+fn draw_clock(random: &mut Random, config: &ClusterConfig) -> Clock {
+    let half = u64::from(config.timing().inputs().drift_ppm) / 2;
+    let ppm = random.below(2 * half + 1) as i64 - half as i64;
+    Clock::new(1_000_000_000 + random.below(1_000_000_000_000), ppm)
+}

@@ -1,0 +1,338 @@
+//! Processes: they start, are stepped, hang, die.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use quorate_core::event::StreamEnd;
+use quorate_core::id::{NodeId, ResourceId};
+use quorate_core::{Action, Event, Notice};
+
+use super::World;
+use crate::chance;
+use crate::checker::{Fact, Violation};
+use crate::clock::Moment;
+use crate::host::{Pause, Process};
+use crate::options::Plant;
+use crate::schedule::Happening;
+use quorate_core::engine::{Engine, Setup};
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    /// The process alone.
+    Process,
+    /// It left in order.
+    Goodbye,
+    /// The whole host loses power.
+    Power,
+}
+
+/// Microseconds since 1970 at the world's beginning, on a host whose wall clock is right.
+const BOOT_BASE: u64 = 1_750_000_000_000_000;
+
+/// At most so many datagrams wait for a paused process; more are lost.
+const INBOX_MAX: usize = 4_000;
+
+impl World {
+    /// The engine with the nearest deadline.
+    pub(super) fn next_wake(&self) -> Option<(Moment, NodeId)> {
+        let wakes = self.hosts.values().filter_map(|host| {
+            let process = host.process.as_ref().filter(|process| process.pause.is_none())?;
+            process.wake.map(|at| (at, host.id))
+        });
+        wakes.min()
+    }
+
+    /// Gives an engine the tick it asked for.
+    pub(super) fn wake_engine(&mut self, node: NodeId) {
+        self.step(node, Event::Tick);
+    }
+
+    /// Starts what is not running: the host, the process, the engine on what the disk holds.
+    pub(super) fn restart(&mut self, node: NodeId) {
+        if self.hosts[&node].process.is_some() {
+            return;
+        }
+        let orphaned = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
+        if orphaned {
+            // A driver starts nothing while something of an earlier process still runs.
+            self.after(std::time::Duration::from_millis(5), Happening::Restart(node));
+            return;
+        }
+        if !self.hosts[&node].up {
+            // Its clock begins anew.
+            let clock = super::draw_clock(&mut self.random, &self.config);
+            let host = self.host(node);
+            host.up = true;
+            host.clock = clock;
+        }
+        self.start_process(node);
+    }
+
+    fn start_process(&mut self, node: NodeId) {
+        let seed = self.random.draw();
+        let config = self.config.clone();
+        let now = self.now;
+        let host = self.host(node);
+        host.lives += 1;
+        host.boot = (BOOT_BASE + now.0 / 1_000 + u64::from(node.0) * 977).max(host.boot + 1);
+        let (life, boot) = (host.lives, host.boot);
+        let durable = host.disk.durable();
+        let records = durable.records();
+        let local = host.clock.local(now);
+        let engine = Engine::new(Setup { config, node, boot, durable, seed }, local);
+        host.process = Some(Process {
+            engine,
+            life,
+            boot,
+            wake: None,
+            pause: None,
+            inbox: VecDeque::new(),
+            acknowledged: BTreeMap::new(),
+            lun_requests: BTreeSet::new(),
+            dies_next: false,
+        });
+        self.tell(|| format!("{node}: the process starts, boot {boot}"));
+        self.fact(&Fact::Started { node, records: &records });
+        self.step(node, Event::Tick);
+        let peers: Vec<NodeId> = self.hosts.keys().copied().filter(|&peer| peer != node).collect();
+        for peer in peers {
+            self.begin_attempts(node, peer);
+        }
+    }
+
+    /// Gives an event to a process, or keeps it while the process is paused.
+    pub(super) fn deliver(&mut self, node: NodeId, life: u64, event: Event) {
+        let Some(process) = self.host(node).process.as_mut().filter(|process| process.life == life)
+        else {
+            return;
+        };
+        if process.pause.is_some() {
+            let lossy = matches!(event, Event::Beat { .. });
+            if !lossy || process.inbox.len() < INBOX_MAX {
+                process.inbox.push_back(event);
+            }
+            return;
+        }
+        self.step(node, event);
+    }
+
+    /// One step of an engine, and everything that follows at once from it.
+    fn step(&mut self, node: NodeId, event: Event) {
+        self.trace.mix(self.now, node, &event);
+        self.stats.steps += 1;
+        self.note_acknowledgement(node, &event);
+        if self.trace.is_told() {
+            self.tell_event(node, &event);
+        }
+        let now = self.now;
+        let host = self.host(node);
+        let local = host.clock.local(now);
+        let process = host.process.as_mut().expect("only a living process is stepped");
+        let life = process.life;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let actions = process.engine.step(event, local);
+            (actions, process.engine.notices(), process.engine.deadline())
+        }));
+        match outcome {
+            Ok((actions, notices, deadline)) => {
+                self.plan_wake(node, deadline);
+                for notice in &notices {
+                    self.on_notice(node, notice);
+                }
+                self.act_all(node, life, actions);
+            }
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                let what = format!("{node} panics: {}", text.unwrap_or_default());
+                self.tell(|| what.clone());
+                self.violations.push(Violation { at: now, checker: "Engine", what });
+            }
+        }
+    }
+
+    /// A driver's timer is seldom exact.
+    fn plan_wake(&mut self, node: NodeId, deadline: Option<quorate_core::time::Instant>) {
+        let late = if self.random.chance(1, 50) { 8_000 } else { 200 };
+        let late = chance::micros(&mut self.random, 1, late);
+        let now = self.now;
+        let host = self.host(node);
+        let wake = deadline.map(|at| host.clock.when(at).max(now) + late);
+        if let Some(process) = &mut host.process {
+            process.wake = wake;
+        }
+    }
+
+    fn note_acknowledgement(&mut self, node: NodeId, event: &Event) {
+        let Event::Beat { from, beat, .. } = event else { return };
+        let Some(process) = &mut self.host(node).process else { return };
+        if let Some((boot, sent)) = beat.acknowledged
+            && boot == process.boot
+        {
+            let newest = process.acknowledged.entry(*from).or_default();
+            *newest = sent.max(*newest);
+        }
+    }
+
+    fn on_notice(&mut self, node: NodeId, notice: &Notice) {
+        self.count_notice(node, notice);
+        self.tell(|| format!("{node}: {notice:?}"));
+        self.fact(&Fact::Told { node, notice });
+    }
+
+    fn act_all(&mut self, node: NodeId, life: u64, mut actions: Vec<Action>) {
+        super::acting::shuffle(&mut self.random, &mut actions);
+        let dies = self.host(node).process.as_ref().is_some_and(|process| process.dies_next);
+        if dies && !actions.is_empty() {
+            let count = self.random.below(actions.len() as u64 + 1) as usize;
+            actions.truncate(count);
+            for action in actions {
+                self.act(node, life, action);
+            }
+            self.end_process(node, Death::Process);
+            return;
+        }
+        for action in actions {
+            // One of them may have been the last.
+            if self.hosts[&node].process.is_some() {
+                self.act(node, life, action);
+            }
+        }
+    }
+
+    /// Ends the process of a node, or the whole host.
+    pub(super) fn end_process(&mut self, node: NodeId, death: Death) {
+        if death == Death::Power {
+            self.host(node).up = false;
+        }
+        let Some(process) = self.host(node).process.take() else {
+            if death == Death::Power {
+                self.end_all_guests(node);
+            }
+            return;
+        };
+        self.stats.deaths += 1;
+        self.stats.power_losses += u64::from(death == Death::Power);
+        self.tell(|| format!("{node}: the process ends ({death:?})"));
+        if process.pause == Some(Pause::Whole) {
+            self.hold_sessions(node, false);
+        }
+        self.host(node).keep_lease(process.acknowledged);
+        self.crash_disk(node);
+        self.close_streams(node, process.life, death);
+        self.abandon_sessions(node, process.life);
+        for slot in self.host(node).slots.values_mut() {
+            slot.work = None;
+            slot.queue.clear();
+        }
+        if death == Death::Power {
+            self.end_all_guests(node);
+        } else {
+            let delay = chance::millis(&mut self.random, 1, 15);
+            self.after(delay, Happening::Orphans(node, process.life));
+        }
+    }
+
+    fn crash_disk(&mut self, node: NodeId) {
+        if self.is_planted(Plant::DiskLies) {
+            self.host(node).disk.crash_losing_all();
+        } else {
+            let host = self.hosts.get_mut(&node).expect("the caller has seen the host");
+            host.disk.crash(&mut self.random);
+        }
+    }
+
+    /// What a dead process has started dies with it.
+    pub(super) fn orphans(&mut self, node: NodeId, life: u64) {
+        if self.hosts[&node].lives == life {
+            self.end_all_guests(node);
+        }
+    }
+
+    /// Pauses a process for some time.
+    pub(super) fn pause(&mut self, node: NodeId, pause: Pause, until: Moment) {
+        let Some(process) = &mut self.host(node).process else { return };
+        if process.pause.is_some() {
+            return;
+        }
+        process.pause = Some(pause);
+        let life = process.life;
+        self.stats.pauses += 1;
+        self.tell(|| format!("{node}: paused ({pause:?}) until {until}"));
+        if pause == Pause::Whole {
+            self.hold_sessions(node, true);
+        }
+        self.schedule.at(until, Happening::Wakes(node, life));
+        self.arm_watchdog(node, life);
+    }
+
+    /// A process goes on: with a tick first or with what waits for it, as it comes.
+    pub(super) fn wakes(&mut self, node: NodeId, life: u64) {
+        let Some(process) = self.host(node).process.as_mut().filter(|process| process.life == life)
+        else {
+            return;
+        };
+        let Some(pause) = process.pause.take() else { return };
+        self.tell(|| format!("{node}: goes on"));
+        if pause == Pause::Whole {
+            self.hold_sessions(node, false);
+        }
+        if self.random.chance(1, 2) {
+            self.step(node, Event::Tick);
+        }
+        while let Some(event) =
+            self.host(node).awake(life).and_then(|process| process.inbox.pop_front())
+        {
+            self.step(node, event);
+        }
+        let resources: Vec<ResourceId> = self.hosts[&node].slots.keys().copied().collect();
+        for resource in resources {
+            self.work(node, resource);
+        }
+    }
+
+    /// The watchdog of a host is fed for as long as the lease lasts, and half of the time to stop beyond it.
+    fn arm_watchdog(&mut self, node: NodeId, life: u64) {
+        if self.is_planted(Plant::NoWatchdog) {
+            return;
+        }
+        let host = &self.hosts[&node];
+        let end = host.lease_end(&self.config).unwrap_or_default();
+        let at = host.clock.when(end + self.config.timing().stop_time / 2).max(self.now);
+        self.schedule.at(at, Happening::Watchdog(node, life));
+    }
+
+    /// It resets a host whose engine hangs while something runs that nothing but time protects.
+    pub(super) fn watchdog(&mut self, node: NodeId, life: u64) {
+        let hangs = self.hosts[&node]
+            .process
+            .as_ref()
+            .is_some_and(|process| process.life == life && process.pause.is_some());
+        let config = &self.config;
+        let exposed = self.hosts[&node].slots.values().any(|slot| {
+            let group = slot.guest.as_ref().and_then(|guest| config.group(guest.group));
+            group.is_some_and(|group| !config.is_enforced(group))
+        });
+        if hangs && exposed {
+            self.stats.watchdog_resets += 1;
+            self.tell(|| format!("{node}: the watchdog resets the host"));
+            self.end_process(node, Death::Power);
+            let delay = self.config.timing().detect;
+            self.after(delay, Happening::Restart(node));
+        }
+    }
+}
+
+impl Death {
+    /// What a peer's end of a stream is told.
+    pub(super) fn stream_end(self) -> Option<StreamEnd> {
+        match self {
+            Death::Process => Some(StreamEnd::Reset),
+            Death::Goodbye => Some(StreamEnd::Goodbye),
+            Death::Power => None,
+        }
+    }
+}

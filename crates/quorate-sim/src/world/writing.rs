@@ -1,0 +1,78 @@
+//! The I/O of guests: record after record, on every LUN of their group.
+
+use quorate_core::event::Trouble;
+use quorate_core::id::{LunId, NodeId, ResourceId};
+
+use super::World;
+use crate::chance;
+use crate::guest::Stage;
+use crate::schedule::Happening;
+use crate::storage::Body;
+
+impl World {
+    /// A guest begins to write.
+    pub(super) fn guest_runs(&mut self, node: NodeId, resource: ResourceId) {
+        let Some(guest) = self.guest(node, resource) else { return };
+        guest.stage = Stage::Running;
+        let serial = guest.serial;
+        let luns: Vec<LunId> = guest.records.keys().copied().collect();
+        for lun in luns {
+            self.plan_write(node, resource, serial, lun);
+        }
+    }
+
+    /// Several writes a lease.
+    fn plan_write(&mut self, node: NodeId, resource: ResourceId, guest: u64, lun: LunId) {
+        let lease = self.config.timing().lease;
+        let delay = chance::percent_of(&mut self.random, lease, 2, 20);
+        self.after(delay, Happening::GuestWrite(node, resource, guest, lun));
+    }
+
+    /// A guest wants to write its next record.
+    pub(super) fn guest_write(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        serial: u64,
+        lun: LunId,
+    ) {
+        let life = self.hosts[&node].lives;
+        let Some(guest) = self.guest(node, resource) else { return };
+        if guest.serial != serial || !guest.writes() {
+            return;
+        }
+        guest.writing.insert(lun);
+        let (epoch, value) = (guest.epoch, guest.records[&lun] + 1);
+        self.guest_io(node, life, lun, Body::Write { resource, guest: serial, epoch, value });
+    }
+
+    /// Sends a guest's command over the session of its process, or over the host's own way to a shared file.
+    pub(super) fn guest_io(&mut self, node: NodeId, life: u64, lun: LunId, body: Body) {
+        let attached = self.storage.nexus(node, lun).attached;
+        if self.is_enforced(lun) && attached.is_none_or(|held| held.life != life) {
+            self.guests_lose_lun(node, lun, Trouble::IoError);
+            return;
+        }
+        let serial = self.send_to_lun(node, life, lun, body);
+        let bound = self.config.timing().io_bound;
+        self.after(bound, Happening::GuestIoTimeout(node, lun, serial));
+    }
+
+    /// The LUN has taken a guest's record.
+    pub(super) fn guest_has_written(
+        &mut self,
+        node: NodeId,
+        lun: LunId,
+        (resource, serial): (ResourceId, u64),
+        value: u64,
+    ) {
+        let Some(guest) = self.guest(node, resource).filter(|guest| guest.serial == serial) else {
+            return;
+        };
+        guest.writing.remove(&lun);
+        guest.records.insert(lun, value);
+        if guest.writes() {
+            self.plan_write(node, resource, serial, lun);
+        }
+    }
+}
