@@ -1,16 +1,16 @@
 # The guest of the tests and of the demo: a whole machine in 64 KiB of firmware.
 #
 # Ten times a second it writes record n to its disk, then the counter, flushes the disk's cache, and
-# only then says so on the serial port. Whoever reads `tick n` may therefore demand record n from the
-# disk for ever: that is how a lost write is seen. Each record carries the nonce of the boot that wrote
-# it: that is how a write of two guests at once is seen.
+# only then says so on the serial port. Whoever reads `tick n` may therefore demand record n from
+# the disk for ever: that is how a lost write is seen. Each record carries the nonce of the boot
+# that wrote it: that is how a write of two guests at once is seen.
 #
 # Built by build.sh (as, ld). Runs on `-M pc -m 2 -bios guest.rom` with an IDE disk on ide.0.
 #
 # The disk, in sectors of 512 bytes; all numbers little-endian:
 #
 #   sector 0          the counter: the newest record, written after that record
-#   sector 1 ...      a ring of `capacity` records; record n (from 1) is in sector 1 + (n - 1) mod capacity
+#   sector 1 ...      a ring of `capacity` records: n (from 1) is in sector 1 + (n - 1) mod capacity
 #
 # Both kinds of sector look alike:
 #
@@ -27,8 +27,8 @@
 #   boot NONCE N              booted; the counter on the disk says N (0: the disk is blank)
 #   tick N NONCE              record N is written and flushed; these lines are the guest's heartbeat
 #   ioerr N NONCE STATUS ERR  the disk refused a command of record N (ATA status and error, hex).
-#                             It is tried again at the next beat, for ever: a guest that gave up would
-#                             hide a fence that does not hold.
+#                             It is tried again at the next beat, for ever: a guest that gave up
+#                             would hide a fence that does not hold.
 #   nodisk                    no disk answers; it halts
 #   corrupt                   sector 0 is neither blank nor ours; it halts and writes nothing
 
@@ -150,7 +150,7 @@ corrupt:
         hlt
         jmp     5b
 
-# ---- the two kinds of sector ------------------------------------------------------------------------
+# ---- the two kinds of sector ---------------------------------------------------------------------
 
 # Builds the sector of record last + 1; cs:si is its magic.
 build_sector:
@@ -225,13 +225,13 @@ read_counter:
 9:      stc
         ret
 
-# ---- the nonce: 64 bits from the jitter of the clock and the time of day ----------------------------
+# ---- the nonce: 64 bits from the jitter of the clock and the time of day -------------------------
 
 draw_nonce:
         mov     esi, 0x811c9dc5
         mov     edi, 0x9e3779b9
         mov     cx, 256
-1:      in      al, 0x40                        # the timer's counter; leaving the guest costs a varying time
+1:      in      al, 0x40                        # leaving the guest costs a varying time
         movzx   ebx, al
         rdtsc
         call    mix
@@ -262,7 +262,7 @@ mix:
         xor     esi, ebp
         ret
 
-# ---- timer: the PIT at 100 Hz on interrupt 0x20 -----------------------------------------------------
+# ---- timer: the PIT at 100 Hz on interrupt 0x20 --------------------------------------------------
 
 timer_setup:
         mov     dword ptr [ticks], 0
@@ -293,10 +293,10 @@ timer_setup:
         out     0x40, al
         ret
 
-# Lets the PIC's interrupts through the local APIC, as every firmware must. Its registers lie far above
-# the first megabyte: they are written in a moment of protected mode. KVM without a host's support for
-# real mode does not like that; there it is enough to switch the local APIC off, which QEMU 7.2's own
-# emulation does not take.
+# Lets the PIC's interrupts through the local APIC, as every firmware must. Its registers lie far
+# above the first megabyte: they are written in a moment of protected mode. KVM without a host's
+# support for real mode does not like that; there it is enough to switch the local APIC off, which
+# QEMU 7.2's own emulation does not take.
 pass_through_apic:
         mov     eax, 0x40000000
         cpuid
@@ -332,7 +332,7 @@ on_timer:
         pop     ax
         iret
 
-# ---- disk: ATA PIO, polled, 28-bit addresses --------------------------------------------------------
+# ---- disk: ATA PIO, polled, 28-bit addresses -----------------------------------------------------
 
 # Finds the disk and its capacity; carry: none.
 disk_setup:
@@ -449,7 +449,7 @@ disk_wait_data:
         stc
 2:      ret
 
-# ---- serial port ------------------------------------------------------------------------------------
+# ---- serial port ---------------------------------------------------------------------------------
 
 serial_setup:
         mov     dx, COM1 + 3
@@ -538,7 +538,7 @@ print_byte:
 2:      add     al, 0x30
         jmp     print_char
 
-# ---- texts ------------------------------------------------------------------------------------------
+# ---- texts ---------------------------------------------------------------------------------------
 
 magic_record:   .ascii  "QRECORD1"
 magic_counter:  .ascii  "QCOUNTR1"

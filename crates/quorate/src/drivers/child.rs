@@ -1,12 +1,12 @@
 //! A child process that is known to be gone when it is said to be gone.
 //!
-//! Each child leads a process group of its own. A waiter thread sees its exit at once, without reaping
-//! it: while the leader is a zombie its number cannot be given to another process, so signals to the
-//! group reach nobody else. The waiter kills what is left of the group, reaps the leader, and waits
-//! until the group is empty; only then the child counts as gone.
+//! Each child leads a process group of its own. A waiter thread sees its exit at once, without
+//! reaping it: while the leader is a zombie its number cannot be given to another process, so
+//! signals to the group reach nobody else. The waiter kills what is left of the group, reaps the
+//! leader, and waits until the group is empty; only then the child counts as gone.
 //!
-//! What a child moves out of its group (`setsid`) escapes; a daemon that does so is not a resource for
-//! the process driver.
+//! What a child moves out of its group (`setsid`) escapes; a daemon that does so is not a resource
+//! for the process driver.
 
 use std::fs;
 use std::io;
@@ -33,8 +33,8 @@ const REPORT_DELAY_MAX: Duration = Duration::from_millis(10);
 
 /// Kills a resource from any thread, and keeps it from being started behind the killer's back.
 ///
-/// [`KillSwitch::engage`] returns at once; the process is gone when [`super::Driver::kill`] returns,
-/// which releases the switch too.
+/// [`KillSwitch::engage`] returns at once; the process is gone when [`super::Driver::kill`]
+/// returns, which releases the switch too.
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     state: Mutex<Switch>,
@@ -130,9 +130,9 @@ struct Life {
 }
 
 impl Supervised {
-    /// Spawns `command`, once, as the leader of a new process group. `on_exit` is called by the waiter when
-    /// the leader has ended (at once, unless parts of its group are hard to kill), with whether the
-    /// driver had asked for it. It may block without holding up a kill.
+    /// Spawns `command`, once, as the leader of a new process group. `on_exit` is called by the
+    /// waiter when the leader has ended (at once, unless parts of its group are hard to kill), with
+    /// whether the driver had asked for it. It may block without holding up a kill.
     pub(super) fn spawn(
         command: &mut Command,
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
@@ -202,7 +202,8 @@ impl Supervised {
         self.shared.life.lock().gone
     }
 
-    /// Waits until leader and group are gone; `None` at the deadline. Without one it waits for ever.
+    /// Waits until leader and group are gone; `None` at the deadline. Without one it waits for
+    /// ever.
     pub(super) fn wait_gone(&self, deadline: Option<Instant>) -> Option<Exit> {
         let mut life = self.shared.life.lock();
         while !life.gone {
@@ -291,7 +292,8 @@ impl Shared {
                     }
                 }
                 Ok(None) | Err(rustix::io::Errno::INTR) => {}
-                // Someone else reaped it (a host that ignores SIGCHLD): it is gone, its code is lost.
+                // Someone else reaped it (a host that ignores SIGCHLD): it is gone, its code is
+                // lost.
                 Err(_) => return Exit::Code(-1),
             }
         }
@@ -308,7 +310,8 @@ fn group_has_survivors(leader: Pid) -> bool {
     }
     let number = leader.as_raw_nonzero().get();
     if fs::exists(format!("/proc/{number}")).unwrap_or(false) {
-        // A stranger has the leader's number, which the kernel gives away only after the last member.
+        // A stranger has the leader's number, which the kernel gives away only after the last
+        // member.
         return false;
     }
     let Ok(entries) = fs::read_dir("/proc") else { return false };

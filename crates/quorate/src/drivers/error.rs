@@ -107,7 +107,8 @@ pub enum DriverError {
     /// The call was cut short by a kill, or came after one.
     #[error("cancelled by a kill")]
     Cancelled,
-    /// A defect of ours: the driver panicked. Its thread has ended, and with it what it had started.
+    /// A defect of ours: the driver panicked. Its thread has ended, and with it what it had
+    /// started.
     #[error("defect in the driver: {message}")]
     Defect {
         /// The panic's message.

@@ -1,16 +1,17 @@
 //! Drivers: what starts, saves, resumes, stops and kills a resource.
 //!
-//! A driver obeys and reports; it holds no policy. It knows no retry count, no back-off and no cluster
-//! state: whether a failed start is tried again, here or elsewhere, is the engine's business.
+//! A driver obeys and reports; it holds no policy. It knows no retry count, no back-off and no
+//! cluster state: whether a failed start is tried again, here or elsewhere, is the engine's
+//! business.
 //!
-//! Architecture Invariant: no driver call is made on the engine's thread, or on one that beats. Calls
-//! block, so each resource has a [`Worker`]: one thread that lives as long as the resource is
+//! Architecture Invariant: no driver call is made on the engine's thread, or on one that beats.
+//! Calls block, so each resource has a [`Worker`]: one thread that lives as long as the resource is
 //! configured. Its life matters: the kernel ties a child's parent-death signal to the *thread* that
 //! spawned it, so a guest started on a short-lived thread would die with that thread.
 //!
-//! Architecture Invariant: when [`Driver::kill`] has returned `Ok`, no process of the resource runs on
-//! this node. Nothing else counts as proof that a resource has stopped, except [`Driver::stop`] and
-//! [`Driver::save`], which end with the same certainty.
+//! Architecture Invariant: when [`Driver::kill`] has returned `Ok`, no process of the resource runs
+//! on this node. Nothing else counts as proof that a resource has stopped, except [`Driver::stop`]
+//! and [`Driver::save`], which end with the same certainty.
 //!
 //! ```text
 //!                 start
@@ -49,8 +50,8 @@ pub use worker::{Answer, Done, Request, Worker, WorkerGone};
 
 /// What runs one resource.
 ///
-/// Every call may block until its `deadline`; [`Worker`] makes them on a thread of their own. A call
-/// that fails to start something leaves nothing running.
+/// Every call may block until its `deadline`; [`Worker`] makes them on a thread of their own. A
+/// call that fails to start something leaves nothing running.
 pub trait Driver: Send {
     /// Checks what can be checked before a start is asked for: programs, files, an accelerator.
     ///
@@ -68,8 +69,8 @@ pub trait Driver: Send {
 
     /// Saves the running resource into `sink`, and ends it here.
     ///
-    /// The order is the promise: it stands still, its whole state is in the sink, the sink has made it
-    /// durable, and only then does it end. It never runs on after a save that succeeded.
+    /// The order is the promise: it stands still, its whole state is in the sink, the sink has made
+    /// it durable, and only then does it end. It never runs on after a save that succeeded.
     ///
     /// # Errors
     /// [`DriverError::SaveUnsupported`]: this kind of resource moves by stop and start.
@@ -79,8 +80,8 @@ pub trait Driver: Send {
     /// Loads a saved resource from `source`, but does not let it run yet; [`Driver::run`] does.
     ///
     /// # Errors
-    /// Nothing is left of it then. [`DriverError::SaveRejected`]: the state itself cannot be used, and
-    /// only a cold start is left.
+    /// Nothing is left of it then. [`DriverError::SaveRejected`]: the state itself cannot be used,
+    /// and only a cold start is left.
     fn load(
         &mut self,
         context: &StartContext,
@@ -104,15 +105,15 @@ pub trait Driver: Send {
 
     /// Kills the resource and waits until it is gone.
     ///
-    /// Returns `Ok` only when no process of it is left, and at once if none was. It waits as long as
-    /// that takes: a process that the kernel cannot kill (it waits for a dead disk) is not gone.
+    /// Returns `Ok` only when no process of it is left, and at once if none was. It waits as long
+    /// as that takes: a process that the kernel cannot kill (it waits for a dead disk) is not gone.
     ///
     /// # Errors
     /// The resource may still run.
     fn kill(&mut self) -> Result<(), DriverError>;
 
-    /// A look that costs nothing and asks nobody: is the process there, not stopped by an error, and
-    /// was its heartbeat heard in time.
+    /// A look that costs nothing and asks nobody: is the process there, not stopped by an error,
+    /// and was its heartbeat heard in time.
     fn looks_alive(&mut self) -> Health;
 
     /// A thorough look that asks the resource itself.
@@ -126,11 +127,11 @@ pub trait Driver: Send {
 ///
 /// A function or closure of the same form is one too.
 pub trait SaveSink {
-    /// Reads `state` to its end and makes it durable and valid, as one step: after `Ok` it survives a
-    /// power cut; after `Err` it must never be usable, for the resource then goes on where it is.
+    /// Reads `state` to its end and makes it durable and valid, as one step: after `Ok` it survives
+    /// a power cut; after `Err` it must never be usable, for the resource then goes on where it is.
     ///
-    /// `state` ends (returns 0) only when the whole state has come; a save that breaks off ends in an
-    /// error of `state`, which must be passed on.
+    /// `state` ends (returns 0) only when the whole state has come; a save that breaks off ends in
+    /// an error of `state`, which must be passed on.
     ///
     /// # Errors
     /// Those of `state`, and whatever keeps the save from being durable.
@@ -163,8 +164,8 @@ pub struct StartContext {
     pub node: String,
     /// The epoch of the ownership that entitles this node.
     pub epoch: Epoch,
-    /// A directory of this resource alone, for sockets, logs and process ids. It is made when missing;
-    /// sockets need its path to be short (at most 90 bytes).
+    /// A directory of this resource alone, for sockets, logs and process ids. It is made when
+    /// missing; sockets need its path to be short (at most 90 bytes).
     pub work_directory: PathBuf,
     /// The LUNs, in the order in which a guest sees them as disks.
     pub luns: Vec<Lun>,
@@ -184,7 +185,8 @@ pub struct Lun {
 /// How a LUN is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disk {
-    /// Through an NBD server of ours on a Unix socket: the session behind it holds the registration.
+    /// Through an NBD server of ours on a Unix socket: the session behind it holds the
+    /// registration.
     Nbd {
         /// The server's socket.
         socket: PathBuf,
@@ -254,8 +256,8 @@ pub enum DriverEvent {
     },
     /// The guest's disk failed, and the guest stands still.
     IoError {
-        /// The disk refused this node (a reservation conflict), as against a broken disk. The resource
-        /// is someone else's: it must be killed, never continued.
+        /// The disk refused this node (a reservation conflict), as against a broken disk. The
+        /// resource is someone else's: it must be killed, never continued.
         refused: bool,
         /// The LUN's device in the guest.
         device: String,

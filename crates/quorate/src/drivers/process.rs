@@ -29,8 +29,8 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessSettings {
-    /// The program and its arguments; no shell reads it. A program without a slash is looked up along
-    /// PATH.
+    /// The program and its arguments; no shell reads it. A program without a slash is looked up
+    /// along PATH.
     pub command: Vec<String>,
     /// Environment variables, added to the few that are inherited (PATH, HOME, LANG and the like).
     /// Names that begin with QUORATE_ are ours.
@@ -42,8 +42,8 @@ pub struct ProcessSettings {
     /// What asks it, and all of its process group, to end.
     #[serde(default)]
     pub stop_signal: StopSignal,
-    /// How long it may take to end before it is killed. Default 10,000 ms; a stop that is given less
-    /// time kills earlier.
+    /// How long it may take to end before it is killed. Default 10,000 ms; a stop that is given
+    /// less time kills earlier.
     #[serde(default = "default_stop_timeout_ms")]
     pub stop_timeout_ms: u64,
     /// Where its output goes.

@@ -1,8 +1,8 @@
 //! A small QMP client: commands with numbers and time-outs, events on a channel.
 //!
 //! Owns the connection to a hypervisor's monitor and one thread that reads it. It must never trust
-//! what comes in: lines that are no JSON are counted and skipped, lines without end are refused, and
-//! the end of the connection fails every command that waits.
+//! what comes in: lines that are no JSON are counted and skipped, lines without end are refused,
+//! and the end of the connection fails every command that waits.
 //!
 //! Source: QEMU docs/interop/qmp-spec.rst.
 
@@ -332,7 +332,10 @@ mod tests {
 
     use super::*;
 
-    const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": []}}"#;
+    const GREETING: &str = concat!(
+        r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "#,
+        r#""capabilities": []}}"#
+    );
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
@@ -395,7 +398,8 @@ mod tests {
     fn a_refusal_carries_the_hypervisors_words() {
         let (qmp, _events, thread) = greeted(|_, id| {
             Some(format!(
-                "{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no such\"}}, \"id\": {id}}}\n"
+                "{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no such\"}}, \
+                 \"id\": {id}}}\n"
             ))
         });
         let error = qmp.execute("cont", json!({}), soon()).unwrap_err();

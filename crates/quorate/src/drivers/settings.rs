@@ -18,8 +18,8 @@ impl DriverSettings {
     /// well: [`DriverSettings::from_toml`].
     ///
     /// # Errors
-    /// An unknown driver, an unknown or missing key, a value of the wrong form or outside its bounds;
-    /// the text names the key and the remedy.
+    /// An unknown driver, an unknown or missing key, a value of the wrong form or outside its
+    /// bounds; the text names the key and the remedy.
     pub fn from_json(kind: &str, value: serde_json::Value) -> Result<Self, SettingsError> {
         Self::read(kind, value)
     }

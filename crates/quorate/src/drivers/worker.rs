@@ -148,8 +148,8 @@ impl Worker {
         queue.try_send((op, request)).map_err(|_| WorkerGone)
     }
 
-    /// Kills the resource now, ahead of every queued request. Never blocks; the answer to `op` comes
-    /// when the resource is gone.
+    /// Kills the resource now, ahead of every queued request. Never blocks; the answer to `op`
+    /// comes when the resource is gone.
     ///
     /// # Errors
     /// [`WorkerGone`]: the kill was sent, but there will be no answer to `op`; ask again.

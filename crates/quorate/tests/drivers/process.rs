@@ -108,7 +108,7 @@ fn a_health_command_that_fails_is_reported_with_its_words() {
         json!({
             "command": ["/bin/sleep", "1000"],
             "health": {
-                "command": ["/bin/sh", "-c", "test ! -e sick || { echo 'it is sick' >&2; exit 4; }"],
+                "command": ["/bin/sh", "-c", "test ! -e sick || { echo it is sick >&2; exit 4; }"],
                 "interval_ms": 20
             }
         }),

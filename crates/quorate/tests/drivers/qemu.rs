@@ -147,7 +147,7 @@ fn a_saved_guest_goes_on_elsewhere_without_a_gap_or_a_double() {
     let ran = started.elapsed();
     target.wait_tick(last + 1);
     println!(
-        "figure: save {saved:?} ({} bytes), load {loaded:?}, run {:?}, next tick {:?} after the load",
+        "figure: save {saved:?} ({} bytes), load {loaded:?}, run {:?}, next tick after {:?} in all",
         state.len(),
         ran - loaded,
         started.elapsed()

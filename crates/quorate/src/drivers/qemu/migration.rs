@@ -16,8 +16,8 @@ const BYTES_PER_SECOND_MAX: u64 = 1 << 40;
 /// How long a QEMU may take to give up a transfer.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Stops the guest and has `sink` store its whole state. Afterwards the guest stands still in any case;
-/// after `Ok` it must not be continued.
+/// Stops the guest and has `sink` store its whole state. Afterwards the guest stands still in any
+/// case; after `Ok` it must not be continued.
 pub(super) fn save(
     instance: &Instance,
     sink: &mut dyn SaveSink,

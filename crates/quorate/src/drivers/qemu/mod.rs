@@ -1,12 +1,13 @@
 //! The `qemu` driver: a guest in QEMU, driven over QMP.
 //!
-//! The guest's disks are the group's LUNs, through NBD sockets of ours: the session behind the socket
-//! holds the registration, QEMU's own would be a stranger to the target. A disk error stops the guest
-//! (`werror=stop,rerror=stop`) and is reported; a refused write means that the LUN is someone else's,
-//! and the guest has to be killed. QEMU's own image lock is a lock within one node: it protects nothing.
+//! The guest's disks are the group's LUNs, through NBD sockets of ours: the session behind the
+//! socket holds the registration, QEMU's own would be a stranger to the target. A disk error stops
+//! the guest (`werror=stop,rerror=stop`) and is reported; a refused write means that the LUN is
+//! someone else's, and the guest has to be killed. QEMU's own image lock is a lock within one node:
+//! it protects nothing.
 //!
-//! A saved state is good for the one move it was made for; after a crash only a cold start is right.
-//! Known to work with QEMU 7.2 and 10.0.
+//! A saved state is good for the one move it was made for; after a crash only a cold start is
+//! right. Known to work with QEMU 7.2 and 10.0.
 
 mod arguments;
 mod instance;

@@ -1,5 +1,5 @@
-//! What QEMU tells by itself: one thread turns its events and the guest's heartbeats into reports, and
-//! keeps what the driver's calls want to know.
+//! What QEMU tells by itself: one thread turns its events and the guest's heartbeats into reports,
+//! and keeps what the driver's calls want to know.
 
 use std::sync::Arc;
 use std::thread;
@@ -291,8 +291,8 @@ fn note(seen: &mut Seen, event: &QmpEvent) -> Option<DriverEvent> {
     }
 }
 
-/// Whether a disk error's text says that this node may not write: an NBD server of ours answers EPERM,
-/// the kernel EBADE. QEMU is run with LC_ALL=C, so the texts are these.
+/// Whether a disk error's text says that this node may not write: an NBD server of ours answers
+/// EPERM, the kernel EBADE. QEMU is run with LC_ALL=C, so the texts are these.
 fn is_refusal(reason: &str) -> bool {
     reason.contains("Operation not permitted") || reason.contains("Invalid exchange")
 }

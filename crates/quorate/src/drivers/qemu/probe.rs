@@ -69,7 +69,8 @@ fn run(binary: &Path, directory: &Path) -> Result<(), String> {
     }
 }
 
-/// 64 KiB, the processor begins 16 bytes before the end: `mov al, TOKEN; out 0xf4, al; hlt; jmp -3`.
+/// 64 KiB, the processor begins 16 bytes before the end: `mov al, TOKEN; out 0xf4, al; hlt; jmp
+/// -3`.
 fn firmware_image() -> Vec<u8> {
     let mut image = vec![0; 65_536];
     image[0xfff0..0xfff7].copy_from_slice(&[0xb0, TOKEN, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd]);

@@ -12,8 +12,8 @@ use crossbeam_channel::Sender;
 
 use crate::drivers::qmp::Lines;
 
-/// Reads the guest's serial port for as long as QEMU lives: each line that begins with `prefix` is a
-/// beat. With `stamped` each line is also written there, behind the moment at which it came.
+/// Reads the guest's serial port for as long as QEMU lives: each line that begins with `prefix` is
+/// a beat. With `stamped` each line is also written there, behind the moment at which it came.
 pub(super) fn follow_serial(
     stream: UnixStream,
     prefix: String,
@@ -47,7 +47,8 @@ pub(super) fn follow_serial(
     thread::Builder::new().name("serial".to_owned()).spawn(body).map(|_| ())
 }
 
-/// Pings the guest agent three times per `timeout` for as long as QEMU lives: each answer is a beat.
+/// Pings the guest agent three times per `timeout` for as long as QEMU lives: each answer is a
+/// beat.
 ///
 /// Source: QEMU qga/qapi-schema.json, guest-ping.
 pub(super) fn ping_agent(

@@ -47,8 +47,9 @@ pub struct QemuSettings {
     /// How the guest is asked to stop.
     #[serde(default)]
     pub stop: StopMethod,
-    /// Also writes `serial.stamped` to the work directory: each line of the guest's serial port with
-    /// the CLOCK_MONOTONIC nanosecond at which it came. `serial.log` is always written, by QEMU.
+    /// Also writes `serial.stamped` to the work directory: each line of the guest's serial port
+    /// with the CLOCK_MONOTONIC nanosecond at which it came. `serial.log` is always written, by
+    /// QEMU.
     #[serde(default)]
     pub serial_stamps: bool,
     /// Further arguments for QEMU, passed as they are; those that would work against the driver are
@@ -217,7 +218,7 @@ fn check_arguments(arguments: &[String]) -> Result<(), String> {
             let read_only = ["readonly=on", "read-only=on", "\"read-only\":true"];
             if !read_only.iter().any(|word| plain.contains(word)) {
                 return Err(format!(
-                    "args: -{name} {value:?} must be read-only: what the guest writes to must be a lun"
+                    "args: -{name} {value:?} must be read-only: what the guest writes to is a lun"
                 ));
             }
         }
