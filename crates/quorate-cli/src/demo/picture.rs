@@ -116,7 +116,9 @@ impl Picture {
             Seen::Fault(Fault::Cut(_)) => column.is_cut = true,
             Seen::Fault(Fault::Healed(_)) => column.is_cut = false,
             Seen::Notice(notice) => self.follow_notice(node, notice),
-            Seen::Said(_) | Seen::Fault(Fault::MoveAsked) | Seen::Guest(_) => {}
+            Seen::Fault(Fault::MoveAsked | Fault::Paused | Fault::Woken)
+            | Seen::Said(_)
+            | Seen::Guest(_) => {}
         }
         let (record, _) = sighting.tick()?;
         self.columns[node].has_guest = true;

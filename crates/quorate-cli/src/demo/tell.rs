@@ -67,6 +67,8 @@ fn of_fault(lane: Lane, fault: &Fault) -> Words {
         Fault::GuestKilled => Words::new(lane, Tone::Bad, "kill -9: the guest"),
         Fault::Cut(which) => Words::new(lane, Tone::Bad, format!("{}: cut", wire(which))),
         Fault::Healed(which) => Words::new(lane, Tone::Good, format!("{}: healed", wire(which))),
+        Fault::Paused => Words::new(lane, Tone::Bad, "its host stands still"),
+        Fault::Woken => Words::new(lane, Tone::Good, "its host goes on"),
         Fault::MoveAsked => Words::new(lane, Tone::Decision, "a move here is asked for"),
     }
 }
@@ -122,7 +124,7 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
             Words::new(Lane::Node(other?), Tone::Good, "online").once(format!("online {epoch}"))
         }
         "lun_held" => Words::new(Lane::Lun, Tone::Decision, format!("held by {}", names[node])),
-        "lun_lost" => Words::new(Lane::Lun, Tone::Bad, format!("lost to {}", names[node])),
+        "lun_lost" => Words::new(Lane::Lun, Tone::Bad, format!("refuses {}", names[node])),
         "requested" => Words::new(own, Tone::Plain, format!("guest: {}", field("verb"))),
         "resource_trouble" => {
             Words::new(own, Tone::Bad, format!("guest: {}", field("trouble").replace('_', " ")))

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 pub use error::LabError;
@@ -73,6 +74,10 @@ pub enum Fault {
     Killed,
     /// The guest's process alone was killed.
     GuestKilled,
+    /// Everything on its host stands still.
+    Paused,
+    /// It goes on.
+    Woken,
     /// A cable was pulled.
     Cut(Wire),
     /// A cable was plugged in again.
@@ -239,6 +244,29 @@ impl Lab {
             }
         }
         self.watch.linger(LAST_WORDS)
+    }
+
+    /// Lets everything on the node's host stand still, as a machine that is paused.
+    ///
+    /// # Errors
+    /// When something cannot be stopped.
+    pub fn pause(&mut self, node: usize) -> Result<Moment, LabError> {
+        self.signal(node, Signal::STOP, Fault::Paused)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When something cannot be woken.
+    pub fn wake(&mut self, node: usize) -> Result<Moment, LabError> {
+        self.signal(node, Signal::CONT, Fault::Woken)
+    }
+
+    fn signal(&mut self, node: usize, signal: Signal, fault: Fault) -> Result<Moment, LabError> {
+        let NodeProcess { name, child } = &self.nodes[node];
+        let at = self.network.signal_host(name, child.as_ref().map_or(0, Child::id), signal)?;
+        self.watch.note(at, node, fault);
+        Ok(at)
     }
 
     /// Kills the guest's process alone.

@@ -167,6 +167,26 @@ impl Network {
         Ok(at)
     }
 
+    /// Sends a signal to whatever runs on a host.
+    ///
+    /// Gives the moment before the first.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(super) fn signal_host(
+        &self,
+        host: &str,
+        root: u32,
+        signal: Signal,
+    ) -> Result<Moment, LabError> {
+        let at = Moment::now();
+        for pid in self.processes(host, root) {
+            kill_process(pid, signal)
+                .map_err(|error| LabError::system(format!("cannot signal {host}"), error.into()))?;
+        }
+        Ok(at)
+    }
+
     /// Kills the processes of a host that name `program` in their command lines, and waits until
     /// they are gone; the host's `root` process is spared.
     ///

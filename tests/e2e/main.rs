@@ -1,0 +1,6 @@
+//! The whole path on real parts: three hosts in namespaces, an iSCSI target, QEMU, and faults.
+//!
+//! `run.sh` builds the command first.
+
+mod stage;
+mod stories;
