@@ -279,6 +279,13 @@ impl Driver for ProcessDriver {
     }
 }
 
+impl Drop for ProcessDriver {
+    /// What it started ends with it, and is gone then.
+    fn drop(&mut self) {
+        self.switch.kill_and_wait();
+    }
+}
+
 impl StopSignal {
     fn signal(self) -> Signal {
         match self {

@@ -283,3 +283,10 @@ impl Driver for QemuDriver {
         Arc::clone(&self.switch)
     }
 }
+
+impl Drop for QemuDriver {
+    /// What it started ends with it, and is gone then.
+    fn drop(&mut self) {
+        self.switch.kill_and_wait();
+    }
+}
