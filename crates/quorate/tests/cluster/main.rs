@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod failover;
+mod guest;
 mod host;
 mod safety;
 mod trio;

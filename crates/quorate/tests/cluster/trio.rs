@@ -67,7 +67,12 @@ impl Trio {
     }
 
     pub(crate) fn start(&mut self, number: usize) {
-        self.nodes[number - 1] = Some(Node::start(self.options(number)).unwrap());
+        let options = self.options(number);
+        self.run(number, options);
+    }
+
+    pub(crate) fn run(&mut self, number: usize, options: NodeOptions) {
+        self.nodes[number - 1] = Some(Node::start(options).unwrap());
     }
 
     /// Ends a node as a crash would.
