@@ -211,10 +211,10 @@ impl Engine {
                     self.timers.set(Timer::Isolation, until + grace);
                 } else {
                     self.timers.clear(Timer::Isolation);
-                    self.abandon_all();
+                    self.abandon_groups(|_| true);
                 }
             }
-            None => self.abandon_all(),
+            None => self.abandon_groups(|_| true),
         }
     }
 

@@ -135,10 +135,12 @@ impl Engine {
         self.groups.values_mut().for_each(LocalGroup::abandon);
     }
 
+    /// Ends what runs without a lease. What was just given to this node waits for its lease: to
+    /// hand it back would only make the coordinator give it again.
     pub(super) fn abandon_groups(&mut self, which: impl Fn(bool) -> bool) {
         let config = &self.config;
         for group in self.groups.values_mut() {
-            if which(is_enforced(config, group.id())) {
+            if !group.is_untouched() && which(is_enforced(config, group.id())) {
                 group.abandon();
             }
         }

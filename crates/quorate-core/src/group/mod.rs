@@ -378,6 +378,11 @@ impl LocalGroup {
             && self.resources.values().all(|resource| resource.state == ResourceState::Online)
     }
 
+    /// Nothing of it runs here, and none of its LUNs was asked for anything.
+    pub fn is_untouched(&self) -> bool {
+        self.is_stopped() && self.locks.values().all(|lock| lock.state() == LockState::Unregistered)
+    }
+
     /// Nothing of it runs here.
     pub fn is_stopped(&self) -> bool {
         self.resources.values().all(|resource| resource.state == ResourceState::Offline)
