@@ -1,0 +1,107 @@
+//! The configuration and the key.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use crate::error::Failure;
+
+/// A cluster's configuration: read, checked whole, and never changed.
+#[pyclass(frozen, module = "quorate")]
+pub(crate) struct Config(pub(crate) quorate::Config);
+
+#[pymethods]
+impl Config {
+    #[staticmethod]
+    fn from_file(path: PathBuf) -> Result<Config, Failure> {
+        Ok(Config(quorate::Config::from_file(&path)?))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (text, file = "cluster.toml"))]
+    fn from_toml(text: &str, file: &str) -> Result<Config, Failure> {
+        Ok(Config(quorate::Config::from_toml_str(text, file)?))
+    }
+
+    #[staticmethod]
+    fn template(name: &str, id: u64, nodes: Vec<(String, String)>, shared_dir: &str) -> String {
+        quorate::config::template(name, id, &nodes, shared_dir)
+    }
+
+    fn to_toml(&self) -> String {
+        self.0.to_toml()
+    }
+
+    fn timing_derivation(&self) -> String {
+        self.0.timing_derivation()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[getter]
+    fn id(&self) -> u64 {
+        self.0.id()
+    }
+
+    #[getter]
+    fn node_names(&self) -> Vec<&str> {
+        self.0.node_names().collect()
+    }
+
+    #[getter]
+    fn group_names(&self) -> Vec<&str> {
+        self.0.group_names().collect()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<quorate.Config {}>", self.0.name())
+    }
+}
+
+/// A cluster identity drawn at random.
+#[pyfunction]
+pub(crate) fn random_id() -> Result<u64, Failure> {
+    Ok(quorate::config::random_id()?)
+}
+
+/// The secret that every node of a cluster shares. It is never shown.
+#[pyclass(frozen, module = "quorate")]
+pub(crate) struct ClusterKey(pub(crate) quorate::ClusterKey);
+
+#[pymethods]
+impl ClusterKey {
+    #[staticmethod]
+    fn generate() -> Result<ClusterKey, Failure> {
+        Ok(ClusterKey(quorate::ClusterKey::generate()?))
+    }
+
+    #[staticmethod]
+    fn from_bytes(key: [u8; quorate::key::KEY_BYTES]) -> ClusterKey {
+        ClusterKey(quorate::ClusterKey::from_bytes(key))
+    }
+
+    #[staticmethod]
+    fn from_environment() -> Result<Option<ClusterKey>, Failure> {
+        Ok(quorate::ClusterKey::from_environment()?.map(ClusterKey))
+    }
+
+    #[staticmethod]
+    fn from_file(path: PathBuf) -> Result<ClusterKey, Failure> {
+        Ok(ClusterKey(quorate::ClusterKey::from_file(&path)?))
+    }
+
+    fn write_new_file(&self, path: PathBuf) -> Result<(), Failure> {
+        Ok(self.0.write_new_file(&path)?)
+    }
+
+    fn to_hex(&self) -> String {
+        self.0.to_hex().to_string()
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "<quorate.ClusterKey, not shown>"
+    }
+}

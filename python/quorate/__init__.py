@@ -1,0 +1,87 @@
+"""High availability as a library: membership, quorum, LUN locks, failover.
+
+    import quorate
+
+    config = quorate.Config.from_file("cluster.toml")
+    key = quorate.ClusterKey.from_file("cluster.key")
+    with quorate.Node(config, "n1", "/var/lib/quorate/n1", key) as node:
+        for notice in node.notices():
+            print(notice)
+
+Every `timeout` is in seconds. Nothing of quorate calls into a program from a thread of its own.
+"""
+
+from ._quorate import KEY_VARIABLE, VERSION, ClusterKey, Config, random_id
+from .errors import (
+    AddressError,
+    BusyError,
+    ClusterKeyError,
+    ConfigError,
+    EndedError,
+    Error,
+    LogError,
+    MisuseError,
+    NetError,
+    PoisonedError,
+    RefusedError,
+    SystemCallError,
+    TimedOutError,
+    UnknownError,
+    WorkDirectoryError,
+)
+from .items import (
+    Answer,
+    Item,
+    LunAccess,
+    Notice,
+    NoticeKind,
+    OpId,
+    Request,
+    Stamp,
+    Ticket,
+    Verb,
+)
+from .node import Node, Stream
+from .resource import Resource
+from .status import GroupStatus, NodeStatus, Status
+
+__version__ = VERSION
+
+__all__ = [
+    "KEY_VARIABLE",
+    "VERSION",
+    "AddressError",
+    "Answer",
+    "BusyError",
+    "ClusterKey",
+    "ClusterKeyError",
+    "Config",
+    "ConfigError",
+    "EndedError",
+    "Error",
+    "GroupStatus",
+    "Item",
+    "LogError",
+    "LunAccess",
+    "MisuseError",
+    "NetError",
+    "Node",
+    "NodeStatus",
+    "Notice",
+    "NoticeKind",
+    "OpId",
+    "PoisonedError",
+    "RefusedError",
+    "Request",
+    "Resource",
+    "Stamp",
+    "Status",
+    "Stream",
+    "SystemCallError",
+    "Ticket",
+    "TimedOutError",
+    "UnknownError",
+    "Verb",
+    "WorkDirectoryError",
+    "random_id",
+]

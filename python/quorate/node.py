@@ -1,0 +1,208 @@
+"""A running node: what a host does with it, on top of the module written in Rust."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Generic, Optional, TypeVar, Union
+
+from . import _quorate
+from ._quorate import ClusterKey, Config
+from .errors import EndedError
+from .items import Item, Notice, Request
+from .resource import Resource, Server
+
+T = TypeVar("T")
+
+SERVERS_WAIT = 10.0
+"""Seconds that the end of a node waits for the last step of a resource served here."""
+
+
+class Stream(Generic[T]):
+    """What a node has to tell, in order, for `for` and for `async for`; it ends with the node.
+
+    Several streams of one node share its items: each item comes in one of them.
+    """
+
+    def __init__(self, node: Node, choose: Callable[[Item], Optional[T]]) -> None:
+        self._node, self._choose = node, choose
+
+    def __iter__(self) -> Iterator[T]:
+        """Waits where nothing is to be told, and lets other threads run.
+
+        Raises `PoisonedError` when the node has fenced itself.
+        """
+        while not self._is_over():
+            yield from self._waiting()
+            try:
+                self._node.wait()
+            except EndedError:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """The same for asyncio: the loop waits for the node's descriptor."""
+        while not self._is_over():
+            for chosen in self._waiting():
+                yield chosen
+            await _readable(self._node.fileno())
+
+    def _is_over(self) -> bool:
+        try:
+            self._node.wait(timeout=0)
+        except EndedError:
+            return True
+        return False
+
+    def _waiting(self) -> Iterator[T]:
+        while (item := self._take()) is not None:
+            chosen = self._choose(item)
+            if chosen is not None:
+                yield chosen
+
+    def _take(self) -> Optional[Item]:
+        try:
+            return self._node.take()
+        except EndedError:
+            return None
+
+
+class Node(_quorate.Node):
+    """A node of a cluster, in this process, from its making until `leave` or `kill`.
+
+    Every method may be called from any thread. Those that wait let other threads run meanwhile.
+    Every `timeout` is in seconds. Every call can raise `EndedError` and `PoisonedError`.
+
+    As a context manager it leaves the cluster at the end of the block: what it runs moves away in
+    order, within `leave_timeout` seconds. When the block raises it is killed, as in a crash.
+    """
+
+    leave_timeout: float = 60.0
+    """Seconds that the end of a `with` block waits for the groups to move away; then it kills."""
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        state_dir: Union[str, os.PathLike[str]],
+        key: ClusterKey,
+        *,
+        work_dir: Union[str, os.PathLike[str], None] = None,
+    ) -> None:
+        """Starts the node `name` of `config`, which keeps its log in `state_dir`.
+
+        Sockets and logs of guests go to `work_dir`, by default `run` in `state_dir`. Raises
+        `ConfigError`, `LogError`, `NetError`, `AddressError`, `WorkDirectoryError` or `UnknownError`;
+        nothing is left running then.
+        """
+        super().__init__()
+        self._servers: list[Server] = []
+        _alive.add(self)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items())
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self.items().__aiter__()
+
+    def items(self) -> Stream[Item]:
+        """All that comes: requests for resources that nobody serves, notices and answers."""
+        return Stream(self, lambda item: item)
+
+    def notices(self) -> Stream[Notice]:
+        """The notices alone, for a host whose resources are all served.
+
+        A request that comes all the same is answered as failed; answers to commands are passed over.
+        """
+        return Stream(self, self._notice)
+
+    def serve(self, resource: str, served: Resource) -> None:
+        """Lets `served` carry out the requests for a resource with `driver = "host"`, on threads of
+        its own. Raises `UnknownError`, or `MisuseError` for another driver's resource."""
+        kills, orders = self._open_desks(resource)
+        self._servers.append(Server(resource, served, kills, orders))
+
+    def leave(self, timeout: float) -> None:
+        """Leaves in good order: the groups here move away, then the node ends.
+
+        Raises `TimedOutError`: it is still leaving, and `kill` ends it at once.
+        """
+        super().leave(timeout)
+        self._join()
+
+    def kill(self) -> None:
+        """Ends the node at once: what it runs is killed, and its peers see it die as in a crash.
+
+        Returns when nothing of it runs. Calling it again does nothing.
+        """
+        super().kill()
+        self._join()
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        try:
+            if kind is None:
+                self.leave(self.leave_timeout)
+        except EndedError:
+            pass
+        finally:
+            self.kill()
+
+    async def __aenter__(self) -> Node:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    def _notice(self, item: Item) -> Optional[Notice]:
+        if isinstance(item, Request):
+            self.complete(item.op, f"nobody serves {item.resource} on {self.name}")
+        return item if isinstance(item, Notice) else None
+
+    def _join(self) -> None:
+        for server in self._servers:
+            server.join(SERVERS_WAIT)
+
+
+async def _readable(fd: int) -> None:
+    """Waits until a descriptor can be read. Its copy can be watched whoever else watches it."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    copy = os.dup(fd)
+
+    def on_readable() -> None:
+        loop.remove_reader(copy)
+        ready.set_result(None)
+
+    loop.add_reader(copy, on_readable)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(copy)
+        os.close(copy)
+
+
+_alive: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+@atexit.register
+def _kill_all() -> None:
+    """What a node runs must not outlive the interpreter that answers for it."""
+    for node in list(_alive):
+        node.kill()

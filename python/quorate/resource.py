@@ -1,0 +1,114 @@
+"""Resource types of one's own: a class with a method for each request."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import traceback
+from typing import Callable
+
+from ._quorate import Desk
+from .items import Request
+
+Step = Callable[[Request], None]
+"""One step of a resource. What it raises says why it failed."""
+
+
+class Resource:
+    """A resource that the host runs, for `Node.serve`: inherit from it, and write its steps.
+
+    Steps come one at a time on a thread of their own, and may block for `request.timeout` seconds. A
+    step that returns has succeeded; one that raises has failed, for the reason that it gives. Only
+    `kill` may come, on another thread, while a step is under way, which it should cut short; it then
+    comes again when that step has ended.
+    """
+
+    def start(self, request: Request) -> None:
+        """Starts it afresh. If it raises, nothing of it may run."""
+        raise NotImplementedError(f"{request.resource} has no start")
+
+    def stop(self, request: Request) -> None:
+        """Stops it in order within `request.timeout`. If it raises, it is killed."""
+        self.kill(request)
+
+    def kill(self, request: Request) -> None:
+        """Ends it now. Returns when nothing of it runs, also when nothing did.
+
+        If it raises, something may still run: no other node may take the group over.
+        """
+        raise NotImplementedError(f"{request.resource} has no kill")
+
+    def save(self, request: Request) -> None:
+        """Halts it, writes its state to the file `request.state`, and ends it here.
+
+        For `save_on_move` only. If it raises, it is killed, and started afresh at its new place.
+        """
+        raise NotImplementedError(f"{request.resource} cannot be saved")
+
+    def load(self, request: Request) -> None:
+        """Loads what `save` wrote from the file `request.state`, and lets it not run yet."""
+        raise NotImplementedError(f"{request.resource} cannot be loaded")
+
+    def run(self, request: Request) -> None:
+        """Lets what was loaded run."""
+        raise NotImplementedError(f"{request.resource} cannot be loaded")
+
+
+class Server:
+    """The threads that carry out the requests for one resource. They end with their node.
+
+    A kill that was answered holds: no step that was asked for before it runs on or begins after it.
+    """
+
+    def __init__(self, name: str, resource: Resource, kills: Desk, orders: Desk) -> None:
+        self._resource = resource
+        self._is_in_step = threading.Lock()
+        self._killed_until = 0
+        self._threads = [
+            threading.Thread(target=self._serve, args=(desk, do), name=f"{word}-{name}", daemon=True)
+            for word, desk, do in (("kill", kills, self._kill), ("serve", orders, self._step))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Waits until the requests are done, the last kill too."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+
+    def _serve(self, desk: Desk, do: Step) -> None:
+        while (work := desk.take()) is not None:
+            try:
+                do(work.request)
+            except BaseException as error:  # Whatever a step does, the next one is served.
+                work.complete("".join(traceback.format_exception_only(type(error), error)).strip())
+            else:
+                work.complete()
+
+    def _step(self, request: Request) -> None:
+        steps: dict[str, Step] = {
+            "start": self._resource.start,
+            "load": self._resource.load,
+            "run": self._resource.run,
+            "save": self._resource.save,
+            "stop": self._resource.stop,
+        }
+        with self._is_in_step:
+            if request.op <= self._killed_until:
+                raise RuntimeError("cut short by a kill")
+            steps[request.verb](request)
+
+    def _kill(self, request: Request) -> None:
+        # The kill that comes with the node's end has the number 0: nothing may follow it.
+        self._killed_until = max(self._killed_until, request.op or sys.maxsize)
+        if not self._is_in_step.acquire(blocking=False):
+            with contextlib.suppress(Exception):
+                self._resource.kill(request)
+            # The step under way has been cut short, but it may have left something behind.
+            self._is_in_step.acquire()
+        try:
+            self._resource.kill(request)
+        finally:
+            self._is_in_step.release()

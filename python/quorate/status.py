@@ -1,0 +1,137 @@
+"""What a node knows of its cluster, with names. All of it is plain, frozen data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .items import Stamp
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """A node, as this one sees it."""
+
+    name: str
+    """Its name."""
+    state: str
+    """Its committed state: `absent`, `up`, `down`, `fenced`."""
+    heard: str
+    """What is heard of it: `alive`, `suspect`, `isolated`, `silent`; `self` for this node."""
+    paused: bool
+    """It gets no new groups."""
+    draining: bool
+    """What it runs moves away."""
+    boot: int
+    """Its newest admitted boot."""
+    session: int
+    """Its session in that boot."""
+    voter: bool
+    """Whether it votes."""
+    paths: tuple[bool, ...]
+    """For each network, whether its heartbeats arrive."""
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """A group."""
+
+    name: str
+    """Its name."""
+    state: str
+    """Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`,
+    `stop-failed`, `lost` (its owner is down and not yet proven harmless)."""
+    owner: Optional[str]
+    """Its owner."""
+    epoch: int
+    """How often its ownership has been given."""
+    online_wanted: bool
+    """Whether it should be online."""
+    saved: bool
+    """Whether it has a saved state that its next start resumes."""
+    resources: Mapping[str, str]
+    """The states of its resources by name, where they run on this node: `online` and so on."""
+    luns: Mapping[str, str]
+    """The states of its LUNs by name, where this node holds or takes them: `held` and so on."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One node's view of the cluster at one moment."""
+
+    cluster: str
+    """The cluster's name."""
+    node: str
+    """This node."""
+    at: Stamp
+    """When this view was made."""
+    boot: int
+    """This start of the node: larger than every earlier one."""
+    session: int
+    """How often it was readmitted in this boot."""
+    member: bool
+    """Whether the cluster has been founded and this node belongs to it."""
+    coordinator: Optional[str]
+    """The coordinator that this node follows."""
+    epoch: int
+    """The coordinator's epoch."""
+    quorum: bool
+    """Whether a coordinator is followed: a majority of votes stands behind it."""
+    votes: int
+    """How many votes there are."""
+    lease_left_ms: Optional[int]
+    """Milliseconds that this node may act without hearing more; None: it may not."""
+    applied: int
+    """How much of the log is applied here."""
+    cluster_ms: int
+    """The cluster's time in milliseconds."""
+    nodes: tuple[NodeStatus, ...]
+    """The nodes, by number."""
+    groups: tuple[GroupStatus, ...]
+    """The groups, by number."""
+    dropped: Mapping[str, int]
+    """What was dropped since the start, by reason."""
+    queue_full: Mapping[str, int]
+    """How often a queue of this node was full since the start, by queue."""
+
+    def node_named(self, name: str) -> Optional[NodeStatus]:
+        """The node with this name."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def group_named(self, name: str) -> Optional[GroupStatus]:
+        """The group with this name."""
+        return next((group for group in self.groups if group.name == name), None)
+
+    def online_on(self, group: str) -> Optional[str]:
+        """The node on which the group is online; None: it is not."""
+        found = self.group_named(group)
+        return found.owner if found and found.state == "online" else None
+
+
+def status_from(fields: dict[str, Any]) -> Status:
+    """The status from its parts, as the node gives them."""
+    nodes = ({**node, "paths": tuple(node["paths"])} for node in fields["nodes"])
+    groups = (
+        {**group, "resources": _states(group["resources"]), "luns": _states(group["luns"])}
+        for group in fields["groups"]
+    )
+    whole = {
+        **fields,
+        "at": Stamp(**fields["at"]),
+        "nodes": tuple(NodeStatus(**node) for node in nodes),
+        "groups": tuple(GroupStatus(**group) for group in groups),
+    }
+    return Status(**whole)
+
+
+def _states(pairs: list[tuple[str, Any]]) -> dict[str, str]:
+    return {name: _words(state) for name, state in pairs}
+
+
+def _words(state: Any) -> str:
+    """`StopFailed` is `stop-failed`, and `{"Lost": "Overtaken"}` is `lost: overtaken`."""
+    if isinstance(state, dict):
+        return ", ".join(f"{_words(key)}: {_words(value)}" for key, value in state.items())
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", str(state)).lower()
