@@ -89,7 +89,7 @@ fn a_torn_log_goes_on_and_a_damaged_one_is_refused() {
     trio.start(1);
     let started = wait_notice(trio.node(1), NoticeKind::Started, |_| true);
     assert!(started.text.contains("cut off"), "{}", started.text);
-    wait(trio.node(1), "membership", &|status| status.member);
+    wait(trio.node(1), "membership", &mut |status| status.member);
     trio.kill(1);
     let mut damaged = std::fs::read(&path).unwrap();
     let middle = damaged.len() / 2;
@@ -166,7 +166,7 @@ fn a_program_that_is_missing_is_told_at_the_start_and_fails_the_group() {
         notice.field("trouble") == Some("not_possible_here")
     });
     assert!(told.text.contains("/nowhere/guest"), "{}", told.text);
-    wait(trio.node(1), "a failed group", &|status: &Status| {
+    wait(trio.node(1), "a failed group", &mut |status: &Status| {
         status.group("counter").is_some_and(|group| group.state == "failed")
     });
 }

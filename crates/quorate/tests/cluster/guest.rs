@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use quorate::config::{Group, Lun, Resource, Settings};
+use quorate::config::{Document, Group, Lun, Resource, Settings};
 use quorate::{Config, LunWrite, NoticeKind, WriteHook};
 use quorate_storage::testing::{Proxy, Target};
 
@@ -26,8 +26,8 @@ struct Written {
 }
 
 /// Three nodes, one LUN, one guest.
-struct Lab {
-    trio: Trio,
+pub(crate) struct Lab {
+    pub(crate) trio: Trio,
     target: Target,
     wire: Proxy,
     writes: Arc<Mutex<Vec<Written>>>,
@@ -35,6 +35,11 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// With a configuration that differs.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Document)) -> Self {
         let target = Target::start(16 << 20).unwrap();
         let mut trio = Trio::with_groups(|_| vec![]);
         let mut document = trio.config.document().clone();
@@ -43,6 +48,7 @@ impl Lab {
         lun.settings.insert("save_area_mib".to_owned(), 8.into());
         document.luns = vec![lun];
         document.groups = vec![Group::new("vm", &["disk1"], vec![guest()])];
+        change(&mut document);
         trio.config = Config::new(document).unwrap();
         let writes = Arc::default();
         let mut lab = Self { trio, target, wire, writes };
@@ -50,7 +56,7 @@ impl Lab {
         lab
     }
 
-    fn start_node(&mut self, number: usize) {
+    pub(crate) fn start_node(&mut self, number: usize) {
         let writes = Arc::clone(&self.writes);
         let mut options = self.trio.options(number);
         options.write_hook = Some(WriteHook::new(move |write: &LunWrite<'_>| {
@@ -85,13 +91,13 @@ impl Lab {
     }
 
     /// Waits for so many further ticks on a node.
-    fn wait_ticks(&self, number: usize, more: usize) {
+    pub(crate) fn wait_ticks(&self, number: usize, more: usize) {
         let before = self.ticks(number).len();
         wait_for(&format!("ticks on n{number}"), || self.ticks(number).len() >= before + more);
     }
 
     /// Every acknowledged record is on the LUN, and nobody else has written its number.
-    fn check(&self) -> Result<usize, String> {
+    pub(crate) fn check(&self) -> Result<usize, String> {
         let acknowledged: BTreeSet<(u32, u64)> =
             (1..=3).flat_map(|number| self.ticks(number)).collect();
         let writes = self.writes.lock().clone();
@@ -232,7 +238,7 @@ fn cut_the_owner(lab: &Lab) -> (usize, usize) {
     lab.wait_ticks(first, 5);
     lab.trio.node(first).cut_network(true);
     let name = format!("n{first}");
-    let status = wait(lab.trio.node(first % 3 + 1), "the failover", &|status| {
+    let status = wait(lab.trio.node(first % 3 + 1), "the failover", &mut |status| {
         status.online_on("vm").is_some_and(|node| node != name)
     });
     let second: usize = status.online_on("vm").unwrap()[1..].parse().unwrap();

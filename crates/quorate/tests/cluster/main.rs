@@ -4,5 +4,6 @@ mod bad_input;
 mod failover;
 mod guest;
 mod host;
+mod measure;
 mod safety;
 mod trio;

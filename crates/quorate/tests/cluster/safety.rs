@@ -16,7 +16,7 @@ fn a_node_that_is_cut_off_stops_its_guest_before_another_starts_it() {
     trio.node(first).cut_network(true);
     let others: Vec<usize> = (1..=3).filter(|number| *number != first).collect();
     let name = format!("n{first}");
-    let status = wait(trio.node(others[0]), "the failover", &|status| {
+    let status = wait(trio.node(others[0]), "the failover", &mut |status| {
         status.online_on("counter").is_some_and(|node| node != name)
     });
     let second: usize = status.online_on("counter").unwrap()[1..].parse().unwrap();
@@ -50,7 +50,7 @@ fn a_panic_of_the_engine_kills_the_guest_and_poisons_every_call() {
     }
     let name = format!("n{first}");
     let other = trio.node(first % 3 + 1);
-    let status = wait(other, "the failover", &|status| {
+    let status = wait(other, "the failover", &mut |status| {
         status.online_on("counter").is_some_and(|node| node != name)
     });
     let second: usize = status.online_on("counter").unwrap()[1..].parse().unwrap();
@@ -66,7 +66,7 @@ fn an_engine_that_hangs_past_its_lease_loses_its_guest_to_the_guard() {
     trio.node(first).hang_engine(Duration::from_secs(5)).unwrap();
     let name = format!("n{first}");
     let other = trio.node(first % 3 + 1);
-    let status = wait(other, "the failover", &|status| {
+    let status = wait(other, "the failover", &mut |status| {
         status.online_on("counter").is_some_and(|node| node != name)
     });
     let second: usize = status.online_on("counter").unwrap()[1..].parse().unwrap();

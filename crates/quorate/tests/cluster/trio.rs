@@ -91,20 +91,26 @@ impl Trio {
     /// Waits until every running node sees what is wanted.
     pub(crate) fn wait_all(&self, what: &str, condition: impl Fn(&Status) -> bool) {
         for node in self.nodes() {
-            wait(node, what, &condition);
+            wait(node, what, &mut |status| condition(status));
         }
     }
 
     /// Waits until all running nodes agree where a group is online, and it is not on `not`.
+    ///
+    /// A node that has just come back knows at first what its log says.
     pub(crate) fn wait_online(&self, group: &str, not: Option<usize>) -> usize {
         let not = not.map(|number| format!("n{number}"));
-        let first = self.nodes().next().unwrap();
-        let status = wait(first, &format!("{group} online"), &|status: &Status| {
-            status.online_on(group).is_some_and(|node| Some(node) != not.as_deref())
+        let place = |status: &Status| {
+            let found = status.online_on(group).filter(|_| status.lease_left_ms.is_some());
+            found.filter(|node| Some(*node) != not.as_deref()).map(str::to_owned)
+        };
+        let mut owner = None;
+        wait(self.nodes().next().unwrap(), &format!("{group} online"), &mut |status| {
+            owner = place(status);
+            let agrees = |node: &Node| place(&node.status().unwrap()) == owner;
+            owner.is_some() && self.nodes().all(agrees)
         });
-        let owner = status.online_on(group).unwrap().to_owned();
-        self.wait_all("agreement", |status| status.online_on(group) == Some(owner.as_str()));
-        owner[1..].parse().unwrap()
+        owner.unwrap()[1..].parse().unwrap()
     }
 
     pub(crate) fn ticks(&self) -> Vec<Tick> {
@@ -184,7 +190,7 @@ pub(crate) fn free_addresses() -> Vec<String> {
     held.into_iter().map(|(_, _, address)| address).collect()
 }
 
-pub(crate) fn wait(node: &Node, what: &str, condition: &dyn Fn(&Status) -> bool) -> Status {
+pub(crate) fn wait(node: &Node, what: &str, condition: &mut dyn FnMut(&Status) -> bool) -> Status {
     match node.wait_until(PATIENCE, condition) {
         Ok(status) => status,
         Err(Error::TimedOut { .. }) => {
