@@ -1,22 +1,22 @@
 /* The C interface of quorate: high availability as a library. Made by cbindgen; do not edit.
  *
- * A node is polled: the host waits on its descriptor or in quorate_node_next, takes items one by one
- * (requests to carry out, notices, answers) and gives completions and commands. No thread of quorate
- * calls the host.
+ * A node is polled: the host waits on its descriptor or in quorate_node_next, takes items one by
+ * one (requests to carry out, notices, answers) and gives completions and commands. No thread of
+ * quorate calls the host.
  *
  * What holds for every function:
  *
  * Parameters: a pointer is NULL or valid for the call; where NULL has no meaning of its own it is
- * refused as QUORATE_NULL_POINTER. Text is a pointer and a length; quorate_text_borrow makes one of a C
- * string. Outputs come last and are written on success only.
+ * refused as QUORATE_NULL_POINTER. Text is a pointer and a length; quorate_text_borrow makes one
+ * of a C string. Outputs come last and are written on success only.
  *
- * Returns: QUORATE_OK, or a status whose number is never used for anything else; quorate_error_copy
- * gives the text of the error. Every call on a node can answer QUORATE_ENDED and QUORATE_POISONED. A
- * fault inside a call on a node fences that node: it is killed as in a crash, and every later call on it
- * answers QUORATE_POISONED.
+ * Returns: QUORATE_OK, or a status whose number is never used for anything else;
+ * quorate_error_copy gives the text of the error. Every call on a node can answer QUORATE_ENDED
+ * and QUORATE_POISONED. A fault inside a call on a node fences that node: it is killed as in a
+ * crash, and every later call on it answers QUORATE_POISONED.
  *
- * Memory and lifetimes: a handle that is given out is freed by the function of its name, and only once.
- * What is borrowed from a handle ends with it. quorate keeps no pointer of the caller.
+ * Memory and lifetimes: a handle that is given out is freed by the function of its name, and only
+ * once. What is borrowed from a handle ends with it. quorate keeps no pointer of the caller.
  *
  * Threads: every function may be called from any thread, also at the same time on one handle, but
  * nothing may use a handle that is being freed. Do not use a node in a child after fork.
@@ -193,11 +193,11 @@ typedef struct quorate_node quorate_node;
 typedef struct quorate_string quorate_string;
 
 /**
- * A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold any
- * bytes).
+ * A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold
+ * any bytes).
  *
- * To quorate it needs no NUL at its end. From quorate it always has one, which `len` does not count,
- * so that `data` can be printed as it is. `data` is NULL where there is no text.
+ * To quorate it needs no NUL at its end. From quorate it always has one, which `len` does not
+ * count, so that `data` can be printed as it is. `data` is NULL where there is no text.
  */
 typedef struct {
   /**
@@ -225,8 +225,8 @@ typedef struct {
 } quorate_node_address;
 
 /**
- * Something to do for a resource with `driver = "host"`; answer with `quorate_node_complete`. Later
- * versions may add members at the end.
+ * Something to do for a resource with `driver = "host"`; answer with `quorate_node_complete`.
+ * Later versions may add members at the end.
  */
 typedef struct {
   /**
@@ -286,8 +286,8 @@ typedef struct {
 } quorate_lun;
 
 /**
- * Something worth knowing; nothing depends on its being read. Later versions may add members at the
- * end.
+ * Something worth knowing; nothing depends on its being read. Later versions may add members at
+ * the end.
  */
 typedef struct {
   /**
@@ -405,8 +405,8 @@ quorate_text quorate_version(void);
  * The text stays until the next call of this thread that fails, so a call that succeeds in between
  * does no harm; before the first error it is empty.
  *
- * Parameters: `buf`, `buf_len`: where it goes and how many bytes fit, the NUL at its end included; a
- * longer text is cut between two characters. `buf` may be NULL: then nothing is copied.
+ * Parameters: `buf`, `buf_len`: where it goes and how many bytes fit, the NUL at its end included;
+ * a longer text is cut between two characters. `buf` may be NULL: then nothing is copied.
  *
  * Returns: the length of the whole text in bytes, without the NUL.
  *
@@ -414,23 +414,21 @@ quorate_text quorate_version(void);
  *
  * Threads: any; each sees its own errors only.
  */
-size_t quorate_error_copy(char *buf,
-                          size_t buf_len);
+size_t quorate_error_copy(char *buf, size_t buf_len);
 
 /**
  * Reads and checks a cluster.toml.
  *
  * Parameters: `path`: the file. `config`: the configuration, on success.
  *
- * Returns: `QUORATE_CONFIG` when it is wrong; the error text names the file, the line, the place and
- * the remedy.
+ * Returns: `QUORATE_CONFIG` when it is wrong; the error text names the file, the line, the place
+ * and the remedy.
  *
  * Memory and lifetimes: free the configuration with `quorate_config_free`.
  *
  * Threads: any.
  */
-quorate_status quorate_config_from_file(quorate_text path,
-                                        quorate_config **config);
+quorate_status quorate_config_from_file(quorate_text path, quorate_config **config);
 
 /**
  * Reads and checks the text of a cluster.toml.
@@ -538,8 +536,8 @@ quorate_status quorate_config_to_toml(const quorate_config *config, quorate_stri
  * everything else in comments.
  *
  * Parameters: `name`: the cluster's name. `id`: its identity, from `quorate_config_random_id`.
- * `nodes`, `nodes_len`: its nodes. `shared_dir`: a directory on storage that all nodes share. `toml`:
- * the text, on success.
+ * `nodes`, `nodes_len`: its nodes. `shared_dir`: a directory on storage that all nodes share.
+ * `toml`: the text, on success.
  *
  * Memory and lifetimes: free the string with `quorate_string_free`.
  *
@@ -581,15 +579,14 @@ quorate_status quorate_key_generate(quorate_key **key);
  *
  * Parameters: `path`: the file. `key`: the key, on success.
  *
- * Returns: `QUORATE_KEY` when the file is missing, open to others, another user's, or not a key; the
- * error text says what to do.
+ * Returns: `QUORATE_KEY` when the file is missing, open to others, another user's, or not a key;
+ * the error text says what to do.
  *
  * Memory and lifetimes: free the key with `quorate_key_free`.
  *
  * Threads: any.
  */
-quorate_status quorate_key_from_file(quorate_text path,
-                                     quorate_key **key);
+quorate_status quorate_key_from_file(quorate_text path, quorate_key **key);
 
 /**
  * Reads a key from the environment variable `QUORATE_KEY`: 64 hex digits.
@@ -629,16 +626,16 @@ void quorate_key_free(quorate_key *key);
 /**
  * Starts a node: reads its log, opens its network, and looks for its cluster.
  *
- * Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where this
- * node, and no other, keeps its log; made if its parent is there. `key`: the secret of the cluster.
- * `work_dir`: where sockets and logs of guests go, an absolute and short path; no text: `run` in
- * `state_dir`. `node`: the node, on success.
+ * Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where
+ * this node, and no other, keeps its log; made if its parent is there. `key`: the secret of the
+ * cluster. `work_dir`: where sockets and logs of guests go, an absolute and short path; no text:
+ * `run` in `state_dir`. `node`: the node, on success.
  *
  * Returns: `QUORATE_CONFIG`, `QUORATE_LOG`, `QUORATE_NET`, `QUORATE_ADDRESS`,
  * `QUORATE_WORK_DIRECTORY`, `QUORATE_UNKNOWN` or `QUORATE_SYSTEM`, with nothing left running.
  *
- * Memory and lifetimes: the configuration and the key stay the caller's and may be freed at once. Free
- * the node with `quorate_node_free`.
+ * Memory and lifetimes: the configuration and the key stay the caller's and may be freed at once.
+ * Free the node with `quorate_node_free`.
  *
  * Threads: any. The node has threads of its own; none of them calls the host, and a signal that is
  * blocked here is blocked in them.
@@ -655,8 +652,8 @@ quorate_status quorate_node_start(const quorate_config *config,
  *
  * Parameters: `node`: a node, or NULL.
  *
- * Memory and lifetimes: the node, its name and its descriptor end here. Items that were taken from it
- * stay valid until they are freed.
+ * Memory and lifetimes: the node, its name and its descriptor end here. Items that were taken from
+ * it stay valid until they are freed.
  *
  * Threads: any, while no other thread is in a call on the node.
  */
@@ -676,8 +673,8 @@ void quorate_node_free(quorate_node *node);
 quorate_text quorate_node_name(const quorate_node *node);
 
 /**
- * A descriptor for `poll` and `epoll`: readable while an item waits, and for ever once the node has
- * ended. Read nothing from it.
+ * A descriptor for `poll` and `epoll`: readable while an item waits, and for ever once the node
+ * has ended. Read nothing from it.
  *
  * Parameters: `node`: the node. `fd`: the descriptor, on success.
  *
@@ -692,66 +689,62 @@ quorate_status quorate_node_fd(const quorate_node *node, int *fd);
  *
  * Parameters: `node`: the node. `item`: the item, or NULL when nothing waits, on success.
  *
- * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+ * taken.
  *
  * Memory and lifetimes: free the item with `quorate_item_free`.
  *
  * Threads: any; each item goes to one of them.
  */
-quorate_status quorate_node_take(quorate_node *node,
-                                 quorate_item **item);
+quorate_status quorate_node_take(quorate_node *node, quorate_item **item);
 
 /**
  * Waits until an item can be taken.
  *
- * Parameters: `node`: the node. `timeout_ms`: how long at most. `is_ready`: whether an item waits, on
- * success.
+ * Parameters: `node`: the node. `timeout_ms`: how long at most. `is_ready`: whether an item waits,
+ * on success.
  *
- * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+ * taken.
  *
  * Threads: any; this one waits.
  */
-quorate_status quorate_node_wait(const quorate_node *node,
-                                 uint32_t timeout_ms,
-                                 bool *is_ready);
+quorate_status quorate_node_wait(const quorate_node *node, uint32_t timeout_ms, bool *is_ready);
 
 /**
  * Waits for an item and takes it: the head of a host's loop.
  *
- * Parameters: `node`: the node. `timeout_ms`: how long at most. `item`: the item, or NULL when none
- * came in time, on success.
+ * Parameters: `node`: the node. `timeout_ms`: how long at most. `item`: the item, or NULL when
+ * none came in time, on success.
  *
- * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+ * Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+ * taken.
  *
  * Memory and lifetimes: free the item with `quorate_item_free`.
  *
  * Threads: any; this one waits. Each item goes to one of them.
  */
-quorate_status quorate_node_next(quorate_node *node,
-                                 uint32_t timeout_ms,
-                                 quorate_item **item);
+quorate_status quorate_node_next(quorate_node *node, uint32_t timeout_ms, quorate_item **item);
 
 /**
  * Completes a request: done, or why not.
  *
  * A request that a kill has cut short may be completed or not.
  *
- * Parameters: `node`: the node. `op`: the request's. `error`: why it was not carried out; no text: it
- * was.
+ * Parameters: `node`: the node. `op`: the request's. `error`: why it was not carried out; no text:
+ * it was.
  *
  * Returns: `QUORATE_MISUSE` for a request that was never made.
  *
  * Threads: any.
  */
-quorate_status quorate_node_complete(quorate_node *node,
-                                     uint64_t op,
-                                     quorate_text error);
+quorate_status quorate_node_complete(quorate_node *node, uint64_t op, quorate_text error);
 
 /**
  * Says that a resource with `driver = "host"` has failed by itself.
  *
- * Parameters: `node`: the node. `resource`: the resource. `epoch`: that of the request which started
- * it. `detail`: what happened, for people.
+ * Parameters: `node`: the node. `resource`: the resource. `epoch`: that of the request which
+ * started it. `detail`: what happened, for people.
  *
  * Returns: `QUORATE_UNKNOWN`, `QUORATE_MISUSE` for another driver's resource, or `QUORATE_BUSY`.
  *
@@ -763,8 +756,8 @@ quorate_status quorate_node_report(quorate_node *node,
                                    quorate_text detail);
 
 /**
- * What this node knows of its cluster, at most 0.1 s old: its coordinator and quorum, the nodes, the
- * groups with their owners.
+ * What this node knows of its cluster, at most 0.1 s old: its coordinator and quorum, the nodes,
+ * the groups with their owners.
  *
  * Parameters: `node`: the node. `json`: a JSON object, on success.
  *
@@ -772,8 +765,7 @@ quorate_status quorate_node_report(quorate_node *node,
  *
  * Threads: any.
  */
-quorate_status quorate_node_status_json(const quorate_node *node,
-                                        quorate_string **json);
+quorate_status quorate_node_status_json(const quorate_node *node, quorate_string **json);
 
 /**
  * Why a group is where it is, and why it is not elsewhere: one sentence a line.
@@ -817,8 +809,8 @@ quorate_status quorate_node_kill(quorate_node *node);
 /**
  * Moves a group: saved, handed over and resumed where it can be, else stopped and started.
  *
- * Parameters: `node`: the node. `group`: the group. `to`: the node to move it to; no text: placement
- * chooses. `ticket`: names the command in its answer, on success.
+ * Parameters: `node`: the node. `group`: the group. `to`: the node to move it to; no text:
+ * placement chooses. `ticket`: names the command in its answer, on success.
  *
  * Returns: `QUORATE_BUSY`.
  *
@@ -856,44 +848,38 @@ quorate_status quorate_node_offline(quorate_node *node, quorate_text group, uint
 /**
  * Moves everything off a node, and lets nothing start there.
  *
- * Parameters: `node`: the node that is asked. `target`: the node to drain. `ticket`: names the command
- * in its answer, on success.
- *
- * Returns: `QUORATE_BUSY`.
- *
- * Threads: any.
- */
-quorate_status quorate_node_drain(quorate_node *node,
-                                  quorate_text target,
-                                  uint64_t *ticket);
-
-/**
- * Lets nothing new start on a node; what runs there stays.
- *
- * Parameters: `node`: the node that is asked. `target`: the node to pause. `ticket`: names the command
- * in its answer, on success.
- *
- * Returns: `QUORATE_BUSY`.
- *
- * Threads: any.
- */
-quorate_status quorate_node_pause(quorate_node *node,
-                                  quorate_text target,
-                                  uint64_t *ticket);
-
-/**
- * Ends a pause or a drain.
- *
- * Parameters: `node`: the node that is asked. `target`: the node that is paused. `ticket`: names the
+ * Parameters: `node`: the node that is asked. `target`: the node to drain. `ticket`: names the
  * command in its answer, on success.
  *
  * Returns: `QUORATE_BUSY`.
  *
  * Threads: any.
  */
-quorate_status quorate_node_resume(quorate_node *node,
-                                   quorate_text target,
-                                   uint64_t *ticket);
+quorate_status quorate_node_drain(quorate_node *node, quorate_text target, uint64_t *ticket);
+
+/**
+ * Lets nothing new start on a node; what runs there stays.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node to pause. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_pause(quorate_node *node, quorate_text target, uint64_t *ticket);
+
+/**
+ * Ends a pause or a drain.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that is paused. `ticket`: names
+ * the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_resume(quorate_node *node, quorate_text target, uint64_t *ticket);
 
 /**
  * A human's word, with a reason, that a node which is down runs nothing and writes nothing.

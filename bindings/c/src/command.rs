@@ -11,8 +11,8 @@ use crate::text::quorate_text;
 
 /// Moves a group: saved, handed over and resumed where it can be, else stopped and started.
 ///
-/// Parameters: `node`: the node. `group`: the group. `to`: the node to move it to; no text: placement
-/// chooses. `ticket`: names the command in its answer, on success.
+/// Parameters: `node`: the node. `group`: the group. `to`: the node to move it to; no text:
+/// placement chooses. `ticket`: names the command in its answer, on success.
 ///
 /// Returns: `QUORATE_BUSY`.
 ///
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn quorate_node_offline(
 
 /// Moves everything off a node, and lets nothing start there.
 ///
-/// Parameters: `node`: the node that is asked. `target`: the node to drain. `ticket`: names the command
-/// in its answer, on success.
+/// Parameters: `node`: the node that is asked. `target`: the node to drain. `ticket`: names the
+/// command in its answer, on success.
 ///
 /// Returns: `QUORATE_BUSY`.
 ///
@@ -106,8 +106,8 @@ pub unsafe extern "C" fn quorate_node_drain(
 
 /// Lets nothing new start on a node; what runs there stays.
 ///
-/// Parameters: `node`: the node that is asked. `target`: the node to pause. `ticket`: names the command
-/// in its answer, on success.
+/// Parameters: `node`: the node that is asked. `target`: the node to pause. `ticket`: names the
+/// command in its answer, on success.
 ///
 /// Returns: `QUORATE_BUSY`.
 ///
@@ -129,8 +129,8 @@ pub unsafe extern "C" fn quorate_node_pause(
 
 /// Ends a pause or a drain.
 ///
-/// Parameters: `node`: the node that is asked. `target`: the node that is paused. `ticket`: names the
-/// command in its answer, on success.
+/// Parameters: `node`: the node that is asked. `target`: the node that is paused. `ticket`: names
+/// the command in its answer, on success.
 ///
 /// Returns: `QUORATE_BUSY`.
 ///

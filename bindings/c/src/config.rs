@@ -33,8 +33,8 @@ pub struct quorate_node_address {
 ///
 /// Parameters: `path`: the file. `config`: the configuration, on success.
 ///
-/// Returns: `QUORATE_CONFIG` when it is wrong; the error text names the file, the line, the place and
-/// the remedy.
+/// Returns: `QUORATE_CONFIG` when it is wrong; the error text names the file, the line, the place
+/// and the remedy.
 ///
 /// Memory and lifetimes: free the configuration with `quorate_config_free`.
 ///
@@ -191,8 +191,8 @@ pub extern "C" fn quorate_config_to_toml(
 /// everything else in comments.
 ///
 /// Parameters: `name`: the cluster's name. `id`: its identity, from `quorate_config_random_id`.
-/// `nodes`, `nodes_len`: its nodes. `shared_dir`: a directory on storage that all nodes share. `toml`:
-/// the text, on success.
+/// `nodes`, `nodes_len`: its nodes. `shared_dir`: a directory on storage that all nodes share.
+/// `toml`: the text, on success.
 ///
 /// Memory and lifetimes: free the string with `quorate_string_free`.
 ///

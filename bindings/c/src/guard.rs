@@ -92,8 +92,8 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// The text stays until the next call of this thread that fails, so a call that succeeds in between
 /// does no harm; before the first error it is empty.
 ///
-/// Parameters: `buf`, `buf_len`: where it goes and how many bytes fit, the NUL at its end included; a
-/// longer text is cut between two characters. `buf` may be NULL: then nothing is copied.
+/// Parameters: `buf`, `buf_len`: where it goes and how many bytes fit, the NUL at its end included;
+/// a longer text is cut between two characters. `buf` may be NULL: then nothing is copied.
 ///
 /// Returns: the length of the whole text in bytes, without the NUL.
 ///
@@ -109,8 +109,8 @@ pub unsafe extern "C" fn quorate_error_copy(buf: *mut c_char, buf_len: usize) ->
         }
         let cut = cut_within(&text, buf_len - 1);
         let target = buf.cast::<u8>();
-        // SAFETY: the caller promised `buf_len` bytes at `buf`; `cut` is less than that, and the text
-        // is a string of ours elsewhere.
+        // SAFETY: the caller promised `buf_len` bytes at `buf`; `cut` is less than that, and the
+        // text is a string of ours elsewhere.
         unsafe { target.copy_from_nonoverlapping(text.as_ptr(), cut) };
         // SAFETY: `cut` is less than the `buf_len` bytes that the caller promised.
         let end = unsafe { target.add(cut) };

@@ -27,8 +27,8 @@ pub enum quorate_verb {
     QUORATE_VERB_KILL = 5,
 }
 
-/// Something to do for a resource with `driver = "host"`; answer with `quorate_node_complete`. Later
-/// versions may add members at the end.
+/// Something to do for a resource with `driver = "host"`; answer with `quorate_node_complete`.
+/// Later versions may add members at the end.
 #[repr(C)]
 #[derive(Debug)]
 pub struct quorate_request {
@@ -64,8 +64,8 @@ pub struct quorate_lun {
     pub is_nbd: bool,
 }
 
-/// Something worth knowing; nothing depends on its being read. Later versions may add members at the
-/// end.
+/// Something worth knowing; nothing depends on its being read. Later versions may add members at
+/// the end.
 #[repr(C)]
 #[derive(Debug)]
 pub struct quorate_notice {

@@ -32,8 +32,8 @@ pub extern "C" fn quorate_key_generate(
 ///
 /// Parameters: `path`: the file. `key`: the key, on success.
 ///
-/// Returns: `QUORATE_KEY` when the file is missing, open to others, another user's, or not a key; the
-/// error text says what to do.
+/// Returns: `QUORATE_KEY` when the file is missing, open to others, another user's, or not a key;
+/// the error text says what to do.
 ///
 /// Memory and lifetimes: free the key with `quorate_key_free`.
 ///

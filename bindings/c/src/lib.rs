@@ -1,13 +1,14 @@
 //! The C interface of quorate: `include/quorate.h` is made from this crate.
 //!
-//! Owns how a call from C becomes a call of `quorate`, and nothing else: no policy, no state but the
-//! text of each thread's last error.
+//! Owns how a call from C becomes a call of `quorate`, and nothing else: no policy, no state but
+//! the text of each thread's last error.
 //!
 //! *Architecture invariants*
-//! - Handles and outputs come in as `Option<&T>`, `Option<Box<T>>` and `Option<&mut MaybeUninit<T>>`:
-//!   for C these are pointers that may be NULL. The header makes the caller promise that such a pointer
-//!   is NULL or valid for the call. Only text and arrays come in as raw pointers.
-//! - Every entry runs inside one of the guards of [`mod@guard`]; no panic leaves this crate.
+//! - Handles and outputs come in as `Option<&T>`, `Option<Box<T>>` and `Option<&mut
+//!   MaybeUninit<T>>`: for C these are pointers that may be NULL. The header makes the caller
+//!   promise that such a pointer is NULL or valid for the call. Only text and arrays come in as raw
+//!   pointers.
+//! - Every entry runs inside one of the guards of `guard`; no panic leaves this crate.
 //! - An output is written last, and only on success.
 //! - The numbers of statuses and verbs are written out and never used again.
 

@@ -33,7 +33,8 @@ impl quorate_node {
         Some(Fault::new(quorate_status::QUORATE_POISONED, text))
     }
 
-    /// A call has panicked: what it left behind is not to be trusted, so the node ends as in a crash.
+    /// A call has panicked: what it left behind is not to be trusted, so the node ends as in a
+    /// crash.
     fn fence(&self, panic: &(dyn Any + Send)) -> Fault {
         let why = self.poison.get_or_init(|| panic_text(panic)).clone();
         self.node.kill();
@@ -58,16 +59,16 @@ pub(crate) fn on_node(
 
 /// Starts a node: reads its log, opens its network, and looks for its cluster.
 ///
-/// Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where this
-/// node, and no other, keeps its log; made if its parent is there. `key`: the secret of the cluster.
-/// `work_dir`: where sockets and logs of guests go, an absolute and short path; no text: `run` in
-/// `state_dir`. `node`: the node, on success.
+/// Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where
+/// this node, and no other, keeps its log; made if its parent is there. `key`: the secret of the
+/// cluster. `work_dir`: where sockets and logs of guests go, an absolute and short path; no text:
+/// `run` in `state_dir`. `node`: the node, on success.
 ///
 /// Returns: `QUORATE_CONFIG`, `QUORATE_LOG`, `QUORATE_NET`, `QUORATE_ADDRESS`,
 /// `QUORATE_WORK_DIRECTORY`, `QUORATE_UNKNOWN` or `QUORATE_SYSTEM`, with nothing left running.
 ///
-/// Memory and lifetimes: the configuration and the key stay the caller's and may be freed at once. Free
-/// the node with `quorate_node_free`.
+/// Memory and lifetimes: the configuration and the key stay the caller's and may be freed at once.
+/// Free the node with `quorate_node_free`.
 ///
 /// Threads: any. The node has threads of its own; none of them calls the host, and a signal that is
 /// blocked here is blocked in them.
@@ -105,8 +106,8 @@ pub unsafe extern "C" fn quorate_node_start(
 ///
 /// Parameters: `node`: a node, or NULL.
 ///
-/// Memory and lifetimes: the node, its name and its descriptor end here. Items that were taken from it
-/// stay valid until they are freed.
+/// Memory and lifetimes: the node, its name and its descriptor end here. Items that were taken from
+/// it stay valid until they are freed.
 ///
 /// Threads: any, while no other thread is in a call on the node.
 #[unsafe(no_mangle)]
@@ -128,8 +129,8 @@ pub extern "C" fn quorate_node_name(node: Option<&quorate_node>) -> quorate_text
     value(quorate_text::NONE, || node.map_or(quorate_text::NONE, |node| node.name.text()))
 }
 
-/// A descriptor for `poll` and `epoll`: readable while an item waits, and for ever once the node has
-/// ended. Read nothing from it.
+/// A descriptor for `poll` and `epoll`: readable while an item waits, and for ever once the node
+/// has ended. Read nothing from it.
 ///
 /// Parameters: `node`: the node. `fd`: the descriptor, on success.
 ///
@@ -151,7 +152,8 @@ pub extern "C" fn quorate_node_fd(
 ///
 /// Parameters: `node`: the node. `item`: the item, or NULL when nothing waits, on success.
 ///
-/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+/// taken.
 ///
 /// Memory and lifetimes: free the item with `quorate_item_free`.
 ///
@@ -172,10 +174,11 @@ pub unsafe extern "C" fn quorate_node_take(
 
 /// Waits until an item can be taken.
 ///
-/// Parameters: `node`: the node. `timeout_ms`: how long at most. `is_ready`: whether an item waits, on
-/// success.
+/// Parameters: `node`: the node. `timeout_ms`: how long at most. `is_ready`: whether an item waits,
+/// on success.
 ///
-/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+/// taken.
 ///
 /// Threads: any; this one waits.
 #[unsafe(no_mangle)]
@@ -192,10 +195,11 @@ pub extern "C" fn quorate_node_wait(
 
 /// Waits for an item and takes it: the head of a host's loop.
 ///
-/// Parameters: `node`: the node. `timeout_ms`: how long at most. `item`: the item, or NULL when none
-/// came in time, on success.
+/// Parameters: `node`: the node. `timeout_ms`: how long at most. `item`: the item, or NULL when
+/// none came in time, on success.
 ///
-/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was taken.
+/// Returns: `QUORATE_ENDED` or `QUORATE_POISONED` once the node has ended and its last item was
+/// taken.
 ///
 /// Memory and lifetimes: free the item with `quorate_item_free`.
 ///
@@ -221,8 +225,8 @@ pub unsafe extern "C" fn quorate_node_next(
 ///
 /// A request that a kill has cut short may be completed or not.
 ///
-/// Parameters: `node`: the node. `op`: the request's. `error`: why it was not carried out; no text: it
-/// was.
+/// Parameters: `node`: the node. `op`: the request's. `error`: why it was not carried out; no text:
+/// it was.
 ///
 /// Returns: `QUORATE_MISUSE` for a request that was never made.
 ///
@@ -244,8 +248,8 @@ pub unsafe extern "C" fn quorate_node_complete(
 
 /// Says that a resource with `driver = "host"` has failed by itself.
 ///
-/// Parameters: `node`: the node. `resource`: the resource. `epoch`: that of the request which started
-/// it. `detail`: what happened, for people.
+/// Parameters: `node`: the node. `resource`: the resource. `epoch`: that of the request which
+/// started it. `detail`: what happened, for people.
 ///
 /// Returns: `QUORATE_UNKNOWN`, `QUORATE_MISUSE` for another driver's resource, or `QUORATE_BUSY`.
 ///
@@ -268,8 +272,8 @@ pub unsafe extern "C" fn quorate_node_report(
     })
 }
 
-/// What this node knows of its cluster, at most 0.1 s old: its coordinator and quorum, the nodes, the
-/// groups with their owners.
+/// What this node knows of its cluster, at most 0.1 s old: its coordinator and quorum, the nodes,
+/// the groups with their owners.
 ///
 /// Parameters: `node`: the node. `json`: a JSON object, on success.
 ///

@@ -8,11 +8,11 @@ use std::slice;
 use crate::guard::{Fault, value};
 use crate::status::quorate_status;
 
-/// A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold any
-/// bytes).
+/// A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold
+/// any bytes).
 ///
-/// To quorate it needs no NUL at its end. From quorate it always has one, which `len` does not count,
-/// so that `data` can be printed as it is. `data` is NULL where there is no text.
+/// To quorate it needs no NUL at its end. From quorate it always has one, which `len` does not
+/// count, so that `data` can be printed as it is. `data` is NULL where there is no text.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct quorate_text {

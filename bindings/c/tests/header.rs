@@ -8,23 +8,23 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 const HEAD: &str = "\
 /* The C interface of quorate: high availability as a library. Made by cbindgen; do not edit.
  *
- * A node is polled: the host waits on its descriptor or in quorate_node_next, takes items one by one
- * (requests to carry out, notices, answers) and gives completions and commands. No thread of quorate
- * calls the host.
+ * A node is polled: the host waits on its descriptor or in quorate_node_next, takes items one by
+ * one (requests to carry out, notices, answers) and gives completions and commands. No thread of
+ * quorate calls the host.
  *
  * What holds for every function:
  *
  * Parameters: a pointer is NULL or valid for the call; where NULL has no meaning of its own it is
- * refused as QUORATE_NULL_POINTER. Text is a pointer and a length; quorate_text_borrow makes one of a C
- * string. Outputs come last and are written on success only.
+ * refused as QUORATE_NULL_POINTER. Text is a pointer and a length; quorate_text_borrow makes one
+ * of a C string. Outputs come last and are written on success only.
  *
- * Returns: QUORATE_OK, or a status whose number is never used for anything else; quorate_error_copy
- * gives the text of the error. Every call on a node can answer QUORATE_ENDED and QUORATE_POISONED. A
- * fault inside a call on a node fences that node: it is killed as in a crash, and every later call on it
- * answers QUORATE_POISONED.
+ * Returns: QUORATE_OK, or a status whose number is never used for anything else;
+ * quorate_error_copy gives the text of the error. Every call on a node can answer QUORATE_ENDED
+ * and QUORATE_POISONED. A fault inside a call on a node fences that node: it is killed as in a
+ * crash, and every later call on it answers QUORATE_POISONED.
  *
- * Memory and lifetimes: a handle that is given out is freed by the function of its name, and only once.
- * What is borrowed from a handle ends with it. quorate keeps no pointer of the caller.
+ * Memory and lifetimes: a handle that is given out is freed by the function of its name, and only
+ * once. What is borrowed from a handle ends with it. quorate keeps no pointer of the caller.
  *
  * Threads: every function may be called from any thread, also at the same time on one handle, but
  * nothing may use a handle that is being freed. Do not use a node in a child after fork.
