@@ -6,9 +6,10 @@ from typing import ClassVar, Optional
 
 
 class Error(Exception):
-    """The base of all errors of quorate. `code` is the kind as one word, the same in all languages."""
+    """The base of all errors of quorate."""
 
     code: ClassVar[str] = "error"
+    """The kind of error as one word, the same in all languages."""
 
 
 class ConfigError(Error):
@@ -60,7 +61,7 @@ class LogError(Error):
 
 
 class NetError(Error):
-    """The network did not start: a port in use, an address that is not ours. Nothing was started."""
+    """The network did not start: a port in use, an address not ours. Nothing was started."""
 
     code = "net"
 

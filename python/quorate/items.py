@@ -15,7 +15,7 @@ Ticket = NewType("Ticket", int)
 """Names one command; its answer carries it back."""
 
 Verb = Literal["start", "load", "run", "save", "stop", "kill"]
-"""What a host is asked to do with a resource; see `quorate.Resource`, which has a method for each."""
+"""What a host is asked to do with a resource; `quorate.Resource` has a method for each."""
 
 NoticeKind = Literal[
     "started",

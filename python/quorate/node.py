@@ -96,8 +96,8 @@ class Node(_quorate.Node):
         """Starts the node `name` of `config`, which keeps its log in `state_dir`.
 
         Sockets and logs of guests go to `work_dir`, by default `run` in `state_dir`. Raises
-        `ConfigError`, `LogError`, `NetError`, `AddressError`, `WorkDirectoryError` or `UnknownError`;
-        nothing is left running then.
+        `ConfigError`, `LogError`, `NetError`, `AddressError`, `WorkDirectoryError` or
+        `UnknownError`; nothing is left running then.
         """
         super().__init__()
         self._servers: list[Server] = []
@@ -116,7 +116,8 @@ class Node(_quorate.Node):
     def notices(self) -> Stream[Notice]:
         """The notices alone, for a host whose resources are all served.
 
-        A request that comes all the same is answered as failed; answers to commands are passed over.
+        A request that comes all the same is answered as failed; answers to commands are passed
+        over.
         """
         return Stream(self, self._notice)
 

@@ -18,10 +18,10 @@ Step = Callable[[Request], None]
 class Resource:
     """A resource that the host runs, for `Node.serve`: inherit from it, and write its steps.
 
-    Steps come one at a time on a thread of their own, and may block for `request.timeout` seconds. A
-    step that returns has succeeded; one that raises has failed, for the reason that it gives. Only
-    `kill` may come, on another thread, while a step is under way, which it should cut short; it then
-    comes again when that step has ended.
+    Steps come one at a time on a thread of their own, and may block for `request.timeout` seconds.
+    A step that returns has succeeded; one that raises has failed, for the reason that it gives.
+    Only `kill` may come, on another thread, while a step is under way, which it should cut short;
+    it then comes again when that step has ended.
     """
 
     def start(self, request: Request) -> None:
@@ -66,17 +66,20 @@ class Server:
         self._is_in_step = threading.Lock()
         self._killed_until = 0
         self._threads = [
-            threading.Thread(target=self._serve, args=(desk, do), name=f"{word}-{name}", daemon=True)
-            for word, desk, do in (("kill", kills, self._kill), ("serve", orders, self._step))
+            self._thread(f"kill-{name}", kills, self._kill),
+            self._thread(f"serve-{name}", orders, self._step),
         ]
-        for thread in self._threads:
-            thread.start()
 
     def join(self, timeout: float) -> None:
         """Waits until the requests are done, the last kill too."""
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout)
+
+    def _thread(self, name: str, desk: Desk, do: Step) -> threading.Thread:
+        thread = threading.Thread(target=self._serve, args=(desk, do), name=name, daemon=True)
+        thread.start()
+        return thread
 
     def _serve(self, desk: Desk, do: Step) -> None:
         while (work := desk.take()) is not None:

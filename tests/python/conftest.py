@@ -107,7 +107,7 @@ class Cluster:
     def __init__(self, folder: Path, timing: str = "") -> None:
         self.folder = folder
         (folder / "lun").mkdir()
-        # Loopback addresses of their own, where no other program's connection takes a port meanwhile.
+        # Loopback addresses of their own: no other program's connection takes a port meanwhile.
         net = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         hosts = {name: f"{net}.{number}" for number, name in enumerate(self.names, start=1)}
         self.addresses = {name: (host, free_port(host)) for name, host in hosts.items()}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Python package as a user gets it: built into a wheel, installed into a fresh environment, tested
-# there, its types checked, and its stubs compared with the module.
+# The Python package as a user gets it: built into a wheel, installed into a fresh environment,
+# tested there, its types checked, and its stubs compared with the module.
 #
 # usage: tests/python/run.sh [PYTEST ARGUMENT...]
 set -euo pipefail
@@ -16,8 +16,8 @@ export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
 pip install --quiet --requirement tests/python/requirements.txt
 
 echo "python: building the wheel"
-# Unoptimised, with the other crates' target folder: what the Rust tests have compiled is not compiled
-# again. libiscsi stays outside: a wheel for strangers would be repaired to hold it.
+# Unoptimised, with the other crates' target folder: what the Rust tests have compiled is not
+# compiled again. libiscsi stays outside: a wheel for strangers would be repaired to hold it.
 (cd python && maturin build --quiet --locked --auditwheel skip \
     --target-dir "$PWD/../target" --out "$wheels")
 pip install --quiet --no-index --no-deps "$wheels"/quorate-*.whl

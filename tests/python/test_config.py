@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import get_args
@@ -86,7 +87,9 @@ def test_a_key_shows_only_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None
     assert quorate.ClusterKey.from_environment() is None
 
 
-def test_every_kind_of_notice_and_error_has_its_word_in_both_languages() -> None:
+def test_every_kind_of_notice_and_error_has_its_word_in_both_languages(root: Path) -> None:
     assert list(get_args(quorate.NoticeKind)) == list(_quorate.NOTICE_KINDS)
+    page = (root / "docs/PYTHON.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(_quorate.NOTICE_KINDS)
     assert all(kind.code == code for code, kind in errors.BY_CODE.items())
     assert len(errors.BY_CODE) == 14

@@ -15,7 +15,7 @@ def counted(cluster: Cluster) -> int:
 
 
 def runs_counter(child: Child) -> bool:
-    """Whether the newest thing that the child said of the counter's steps is that it was started."""
+    """Whether the newest step of the counter that the child told of is its start."""
     steps = [line for line in child.said().splitlines() if line.startswith("completed ")]
     return bool(steps) and "start done" in steps[-1]
 

@@ -1,8 +1,8 @@
 //! The Python module quorate._quorate: conversion only.
 //!
-//! The classes that people see are in python/quorate; items, status and exceptions are written there
-//! and made from here. *Architecture invariant*: no thread of ours calls into Python; a call that
-//! waits lets the interpreter go meanwhile.
+//! The classes that people see are in python/quorate; items, status and exceptions are written
+//! there and made from here. *Architecture invariant*: no thread of ours calls into
+//! Python; a call that waits lets the interpreter go meanwhile.
 
 use pyo3::prelude::*;
 
