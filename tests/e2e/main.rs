@@ -2,5 +2,6 @@
 //!
 //! `run.sh` builds the command first.
 
+mod demo;
 mod stage;
 mod stories;

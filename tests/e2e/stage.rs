@@ -13,13 +13,13 @@ const PROGRAM: &str = "QUORATE_PROGRAM";
 const SWITCHED_PROGRAM: &str = "QUORATE_SWITCHED_PROGRAM";
 
 /// A story under way.
-pub struct Stage {
-    pub story: Story,
+pub(crate) struct Stage {
+    pub(crate) story: Story,
 }
 
 impl Stage {
     /// The nonces of the guest's boots, in order.
-    pub fn boots(&mut self) -> Vec<u64> {
+    pub(crate) fn boots(&mut self) -> Vec<u64> {
         let boot = |it: &Sighting| match it.what {
             Seen::Guest(GuestLine::Boot { nonce, .. }) => Some(nonce),
             _ => None,
@@ -28,13 +28,13 @@ impl Stage {
     }
 
     /// Whether a node has told something of this kind.
-    pub fn has_told(&mut self, node: usize, kind: &str) -> bool {
+    pub(crate) fn has_told(&mut self, node: usize, kind: &str) -> bool {
         let mut mine = self.story.lab().sightings().iter().filter(|it| it.node == node);
         mine.any(|it| it.notice().is_some_and(|notice| notice.kind == kind))
     }
 
     /// Every write so far, node by node.
-    pub fn writes(&mut self) -> Result<Vec<Write>, LabError> {
+    pub(crate) fn writes(&mut self) -> Result<Vec<Write>, LabError> {
         let read = |path: PathBuf| {
             writes::read(&path)
                 .map_err(|error| LabError::system(format!("{}", path.display()), error))
@@ -44,14 +44,14 @@ impl Stage {
     }
 
     /// Ends every node and judges what happened.
-    pub fn judge(&mut self) -> Result<Judgement, LabError> {
+    pub(crate) fn judge(&mut self) -> Result<Judgement, LabError> {
         let lab = self.story.lab();
         lab.end()?;
         judge(lab)
     }
 
     /// Demands that no write was lost or doubled.
-    pub fn is_clean(&mut self) -> Result<(), LabError> {
+    pub(crate) fn is_clean(&mut self) -> Result<(), LabError> {
         let judgement = self.judge()?;
         println!("{judgement:?}");
         for found in self.story.moves() {
@@ -64,15 +64,15 @@ impl Stage {
 
 /// Plays a story in namespaces of its own, in this very test started again inside of them.
 #[track_caller]
-pub fn on_stage(parts: Parts, act: impl FnOnce(&mut Stage) -> Result<(), LabError>) {
-    play(|| program(PROGRAM, "quorate"), parts, vec![], act);
+pub(crate) fn on_stage(parts: Parts, act: impl FnOnce(&mut Stage) -> Result<(), LabError>) {
+    play(program, parts, vec![], act);
 }
 
 /// As [`on_stage`], on real parts whose reservations nobody heeds.
 #[track_caller]
-pub fn on_lawless_stage(act: impl FnOnce(&mut Stage) -> Result<(), LabError>) {
+pub(crate) fn on_lawless_stage(act: impl FnOnce(&mut Stage) -> Result<(), LabError>) {
     let switch = ("QUORATE_TEST_IGNORE_RESERVATIONS".to_owned(), "1".to_owned());
-    play(|| program(SWITCHED_PROGRAM, "quorate-switched"), Parts::Real, vec![switch], act);
+    play(|| find(SWITCHED_PROGRAM, "quorate-switched"), Parts::Real, vec![switch], act);
 }
 
 #[track_caller]
@@ -121,8 +121,14 @@ fn play_inside(test: &str) {
     assert!(status.success(), "{test} failed in its namespaces");
 }
 
+/// The command under test.
 #[track_caller]
-fn program(variable: &str, name: &str) -> PathBuf {
+pub(crate) fn program() -> PathBuf {
+    find(PROGRAM, "quorate")
+}
+
+#[track_caller]
+fn find(variable: &str, name: &str) -> PathBuf {
     let built = || {
         let this = std::env::current_exe().expect("a test knows its program");
         // target/debug/deps/e2e-…, beside which cargo puts the command.

@@ -80,7 +80,8 @@ fn what_was_queued_at_a_cut_off_host_is_refused_when_its_port_comes_back() {
             .into_iter()
             .filter(|write| write.node == name && write.at_ns > at.0)
             .collect();
-        // The guest beats ten times a second: one write at least was under way while it was cut off.
+        // The guest beats ten times a second: one write at least was under way while it was cut
+        // off.
         assert!(!stale.is_empty(), "nothing was queued: the story has not been told");
         assert!(stale.iter().all(|write| write.outcome != Outcome::Written), "{stale:?}");
         stage.is_clean()

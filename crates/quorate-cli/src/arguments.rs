@@ -207,6 +207,9 @@ pub struct Demo {
     /// A process on a shared directory instead of a QEMU guest on an iSCSI LUN: needs no package
     #[arg(long)]
     pub plain: bool,
+    /// Use loopback addresses even where namespaces are permitted: nothing can be cut then
+    #[arg(long)]
+    pub loopback: bool,
     /// How often each move is made
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,

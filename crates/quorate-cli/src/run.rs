@@ -17,7 +17,7 @@ use crate::arguments::Run;
 use crate::failure::{Exit, Failure};
 use crate::init::{KEY_FILE, beside};
 use crate::lab::Moment;
-use crate::serve::{Journal, serve};
+use crate::serve::{Desk, serve};
 use crate::writes::{Outcome, Record, Write, WriteLog};
 
 /// Names a file in which each write of a guest is noted; for demos and tests.
@@ -37,13 +37,12 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     // Before the node runs, so that a signal from now on ends it in order.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear signals: {error}")))?;
-    let node = Arc::new(Node::start(options)?);
-    let journal = Arc::new(Journal::default());
-    let server = serve(Arc::clone(&node), Arc::clone(&journal), &state)?;
-    let is_late = obey(signals, &node, Duration::from_secs(arguments.leave_timeout));
+    let desk = Desk::new(Node::start(options)?);
+    let server = serve(&desk, &state)?;
+    let is_late = obey(signals, &desk, Duration::from_secs(arguments.leave_timeout));
 
-    let ended = tell(&node, &journal, arguments.json);
-    journal.end();
+    let ended = tell(&desk, arguments.json);
+    desk.journal.end();
     drop(server);
     match ended {
         Error::Ended if is_late.load(Ordering::SeqCst) => {
@@ -55,11 +54,12 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
 }
 
 /// Prints what the node tells until it ends; gives how it ended.
-fn tell(node: &Node, journal: &Journal, as_json: bool) -> Error {
+fn tell(desk: &Desk, as_json: bool) -> Error {
+    let node = &desk.node;
     loop {
         match node.take() {
             Ok(Some(Item::Notice(notice))) => {
-                journal.add(&notice);
+                desk.journal.add(&notice);
                 print(&notice, as_json);
             }
             Ok(Some(Item::Request(request))) => {
@@ -71,7 +71,7 @@ fn tell(node: &Node, journal: &Journal, as_json: bool) -> Error {
                 // The engine takes the refusal, or has ended: the next take says so.
                 let _ = node.complete(request.op, Err(why));
             }
-            Ok(Some(Item::Answer(_))) => {}
+            Ok(Some(Item::Answer(answer))) => desk.answers.add(answer),
             Ok(None) => {
                 if let Err(error) = node.wait(Duration::from_secs(60)) {
                     return error;
@@ -94,23 +94,23 @@ fn print(notice: &Notice, as_json: bool) {
 
 /// The first signal lets the node leave in order, the second ends it. Gives whether leaving took
 /// too long.
-fn obey(mut signals: Signals, node: &Arc<Node>, patience: Duration) -> Arc<AtomicBool> {
+fn obey(mut signals: Signals, desk: &Arc<Desk>, patience: Duration) -> Arc<AtomicBool> {
     let is_late = Arc::new(AtomicBool::new(false));
-    let (node, late) = (Arc::clone(node), Arc::clone(&is_late));
+    let (desk, late) = (Arc::clone(desk), Arc::clone(&is_late));
     thread::spawn(move || {
         let mut is_leaving = false;
         for _ in signals.forever() {
             if std::mem::replace(&mut is_leaving, true) {
                 note("ending at once");
-                node.kill();
+                desk.node.kill();
                 return;
             }
             note("leaving: what runs here moves away; a second signal ends it at once");
-            let (node, late) = (Arc::clone(&node), Arc::clone(&late));
+            let (desk, late) = (Arc::clone(&desk), Arc::clone(&late));
             thread::spawn(move || {
-                if let Err(Error::TimedOut { .. }) = node.leave(patience) {
+                if let Err(Error::TimedOut { .. }) = desk.node.leave(patience) {
                     late.store(true, Ordering::SeqCst);
-                    node.kill();
+                    desk.node.kill();
                 }
             });
         }

@@ -1,6 +1,6 @@
 //! The node's end of the control socket, and what it remembers of what the node has told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use quorate::{Error, Node, Notice, Ticket};
+use quorate::{Answer, Error, Node, Notice, Refusal, Ticket};
 use serde_json::Value;
 
 use crate::control::{
@@ -21,6 +21,8 @@ use crate::failure::{Exit, Failure};
 
 /// How many notices are remembered.
 const JOURNAL_MAX: usize = 4096;
+/// How many answers wait for those who asked.
+const ANSWERS_MAX: usize = 1024;
 /// How many connections are served at once.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a client may take to say what it wants, and to read a line.
@@ -75,6 +77,58 @@ impl Journal {
     }
 }
 
+/// The answers to commands: whoever takes the node's items puts them in, whoever asked waits for
+/// his.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    unclaimed: Mutex<BTreeMap<Ticket, Result<(), Refusal>>>,
+    changed: Condvar,
+}
+
+impl Answers {
+    /// Puts an answer in. Of answers that nobody claims the oldest give way.
+    pub(crate) fn add(&self, answer: Answer) {
+        let mut unclaimed = self.unclaimed.lock();
+        if unclaimed.len() == ANSWERS_MAX {
+            unclaimed.pop_first();
+        }
+        unclaimed.insert(answer.ticket, answer.result);
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, ticket: Ticket) -> Result<(), Error> {
+        let end = Instant::now() + COMMAND_TIMEOUT;
+        let mut unclaimed = self.unclaimed.lock();
+        loop {
+            if let Some(result) = unclaimed.remove(&ticket) {
+                return result.map_err(Error::Refused);
+            }
+            if self.changed.wait_until(&mut unclaimed, end).timed_out() {
+                let what = "the coordinator's answer".to_owned();
+                return Err(Error::TimedOut { what, after: COMMAND_TIMEOUT });
+            }
+        }
+    }
+}
+
+/// What the connections are answered from.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// The node.
+    pub(crate) node: Node,
+    /// What it has told.
+    pub(crate) journal: Journal,
+    /// What was answered to commands.
+    pub(crate) answers: Answers,
+}
+
+impl Desk {
+    /// A desk for a node that was just started.
+    pub(crate) fn new(node: Node) -> Arc<Self> {
+        Arc::new(Self { node, journal: Journal::default(), answers: Answers::default() })
+    }
+}
+
 /// The socket while it is served; dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -88,17 +142,13 @@ impl Drop for Server {
     }
 }
 
-/// Serves the control socket of `node` in `state`, on threads that end with the process.
+/// Serves the control socket of a node in `state`, on threads that end with the process.
 ///
 /// Call it when the node runs: its log is locked then, so a socket that stands there is stale.
 ///
 /// # Errors
 /// When the socket cannot be made, with the remedy.
-pub(crate) fn serve(
-    node: Arc<Node>,
-    journal: Arc<Journal>,
-    state: &Path,
-) -> Result<Server, Failure> {
+pub(crate) fn serve(desk: &Arc<Desk>, state: &Path) -> Result<Server, Failure> {
     let path = state.join(SOCKET);
     let failed = |error: io::Error| {
         let text = format!(
@@ -115,12 +165,13 @@ pub(crate) fn serve(
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     std::fs::rename(&fresh, &path).map_err(failed)?;
     let open = Arc::new(AtomicUsize::new(0));
+    let desk = Arc::clone(desk);
     let accept = move || {
         for stream in listener.incoming().flatten() {
-            let (node, journal) = (Arc::clone(&node), Arc::clone(&journal));
+            let desk = Arc::clone(&desk);
             let slot = Slot::take(&open);
             let answer = move || match slot {
-                Some(_slot) => answer(&node, &journal, &stream),
+                Some(_slot) => answer(&desk, &stream),
                 None => say(&stream, &error_line("busy", "too many connections; try again")),
             };
             // A thread that cannot be had is a client that is not answered.
@@ -148,15 +199,15 @@ impl Drop for Slot {
 }
 
 /// Answers one connection. What cannot be said any more is left unsaid.
-fn answer(node: &Node, journal: &Journal, stream: &UnixStream) {
+fn answer(desk: &Desk, stream: &UnixStream) {
     let request = match read_request(stream) {
         Ok(request) => request,
         Err(why) => return say(stream, &error_line("misuse", &why)),
     };
     if let Request::Events { follow } = request {
-        return tell_events(journal, stream, follow);
+        return tell_events(&desk.journal, stream, follow);
     }
-    let line = match carry_out(node, request) {
+    let line = match carry_out(desk, request) {
         Ok(value) => ok_line(&value),
         Err(error) => error_line(error.code(), &error.to_string()),
     };
@@ -172,7 +223,8 @@ fn read_request(stream: &UnixStream) -> Result<Request, String> {
     serde_json::from_str(&line).map_err(|error| format!("this request is not understood: {error}"))
 }
 
-fn carry_out(node: &Node, request: Request) -> Result<Value, Error> {
+fn carry_out(desk: &Desk, request: Request) -> Result<Value, Error> {
+    let node = &desk.node;
     let ticket = match request {
         Request::Status => {
             let status = node.status()?;
@@ -188,11 +240,7 @@ fn carry_out(node: &Node, request: Request) -> Result<Value, Error> {
         Request::ConfirmFenced { node: name, reason } => node.confirm_fenced(&name, &reason),
         Request::Events { .. } => return Ok(Value::Null),
     };
-    wait(node, ticket?)
-}
-
-fn wait(node: &Node, ticket: Ticket) -> Result<Value, Error> {
-    node.command_wait(ticket, COMMAND_TIMEOUT).map(|()| Value::Null)
+    desk.answers.wait(ticket?).map(|()| Value::Null)
 }
 
 fn tell_events(journal: &Journal, stream: &UnixStream, follow: bool) {

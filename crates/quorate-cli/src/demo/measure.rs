@@ -55,7 +55,7 @@ pub struct Move {
     /// From the fault, or the request, to the first order that lets the guest run on the new owner.
     pub until_start_order: Duration,
     /// From the verdict that the old owner is down (and harmless, where the LUN cannot see to that)
-    /// to that order; none for a planned move.
+    /// to that order, without what the LUN took; none for a planned move.
     pub engine_share: Option<Duration>,
     /// The steps, in order.
     pub steps: Vec<Step>,
@@ -171,7 +171,7 @@ impl Scene<'_> {
             to: new.to_owned(),
             outage: self.outage(tick),
             until_start_order: ordered.at.since(self.at),
-            engine_share: Some(ordered.at.since(verdict)),
+            engine_share: Some(assigned.at.since(verdict) + ordered.at.since(held.at)),
             steps: chain(self.at, &ends),
         })
     }
@@ -283,7 +283,7 @@ mod tests {
             [("detect", 50), ("agree", 5), ("fence", 5), ("start", 40), ("first tick", 40)]
         );
         assert_eq!(found.outage, Duration::from_millis(190));
-        assert_eq!(found.engine_share, Some(Duration::from_millis(11)));
+        assert_eq!(found.engine_share, Some(Duration::from_millis(6)));
         assert_eq!(found.until_start_order, Duration::from_millis(61));
         assert_eq!((found.from.as_str(), found.to.as_str()), ("n1", "n2"));
         assert_eq!(found.steps[0].note, "connection reset");

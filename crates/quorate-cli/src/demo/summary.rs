@@ -45,10 +45,10 @@ pub struct Spread {
     pub until_start_order_median_ms: f64,
     /// From the fault to the order to start.
     pub until_start_order_worst_ms: f64,
-    /// From the verdict to the order to start; none for planned moves.
+    /// From the verdict to the order to start, without what the LUN took; none for planned moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_share_median_ms: Option<f64>,
-    /// From the verdict to the order to start; none for planned moves.
+    /// From the verdict to the order to start, without what the LUN took; none for planned moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_share_worst_ms: Option<f64>,
 }

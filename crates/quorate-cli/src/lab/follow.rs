@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Moment;
 
 /// Between two looks at a file: how late a line may be stamped.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// A path is looked up anew after so many looks without a byte, should another file stand there.
 const LOOKS_PER_LOOKUP: u32 = 16;
 

@@ -12,6 +12,8 @@ use super::error::{LabError, command, find, run};
 /// Says to a program started by [`Ground::command`] where it runs.
 const VARIABLE: &str = "QUORATE_LAB_GROUND";
 const INSIDE: &str = "namespaces";
+/// Stands in a /run of our own, and never in the machine's.
+const MARK: &str = "/run/quorate-lab";
 
 /// What the probe does in namespaces of its own: everything that the lab will need there.
 const PROBE: &str = "mount -t tmpfs tmpfs /run && ip netns add probe && \
@@ -46,8 +48,10 @@ impl Ground {
             return Ok(Self::Loopback { why: why_not.to_owned() });
         }
         // Names of network namespaces are files in /run/netns; the machine's own stay out of sight.
-        if !Path::new("/run/netns").exists() {
+        if !Path::new(MARK).exists() {
             run(command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]))?;
+            let failed = |error| LabError::system(format!("cannot make {MARK}"), error);
+            std::fs::create_dir(MARK).map_err(failed)?;
         }
         Ok(Self::Namespaces)
     }

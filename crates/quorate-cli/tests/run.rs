@@ -1,0 +1,162 @@
+//! A node as a user runs it, alone on this machine: signals, questions, and what it refuses.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn command(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command.args(words).current_dir(home).env_remove("QUORATE_KEY").env_remove("QUORATE_CONFIG");
+    command
+}
+
+fn quorate(home: &Path, words: &[&str]) -> Output {
+    command(home, words).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in: {said}");
+    }
+}
+
+/// A cluster of one node, which runs, and its port.
+struct Alone {
+    home: tempfile::TempDir,
+    child: Child,
+    port: u16,
+}
+
+impl Alone {
+    fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let node = format!("n1=127.0.0.1:{port}");
+        let made = quorate(home.path(), &["init", "--node", &node]);
+        assert!(made.status.success(), "{}", said(&made));
+        let output = fs::File::create(home.path().join("n1.out")).unwrap();
+        let child = command(home.path(), &["run", "--node", "n1"])
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let alone = Self { home, child, port };
+        alone.wait_for_status("online");
+        alone
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        quorate(self.home.path(), words)
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.home.path().join("n1.out")).unwrap()
+    }
+
+    fn wait_for_status(&self, word: &str) {
+        let end = Instant::now() + SOON;
+        loop {
+            let status = self.ask(&["status"]);
+            let group =
+                said(&status).lines().find(|line| line.starts_with("counter")).map(str::to_owned);
+            if group.is_some_and(|line| line.split_whitespace().nth(1) == Some(word)) {
+                return;
+            }
+            assert!(Instant::now() < end, "no {word}: {}\n{}", said(&status), self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    fn wait_for_end(&mut self) -> Option<i32> {
+        let end = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < end, "it does not end:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_running_node_answers_questions_and_obeys() {
+    let alone = Alone::start();
+    let status = alone.ask(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((&json["node"], &json["member"]), (&"n1".into(), &true.into()));
+    assert!(said(&alone.ask(&["status", "--at", "n1"])).contains("coordinator n1"));
+    assert!(said(&alone.ask(&["explain", "counter"])).contains("n1"));
+
+    let events = alone.ask(&["events", "--json"]);
+    let first = events.stdout.split(|&byte| byte == b'\n').next().unwrap();
+    let first: serde_json::Value = serde_json::from_slice(first).unwrap();
+    assert_eq!(first["kind"], "started");
+    assert!(said(&alone.ask(&["events"])).contains("counter is online on n1"));
+    assert!(alone.said().contains("counter is online on n1"), "{}", alone.said());
+
+    assert!(alone.ask(&["offline", "counter"]).status.success());
+    alone.wait_for_status("offline");
+    assert!(alone.ask(&["online", "counter"]).status.success());
+    alone.wait_for_status("online");
+    assert_fails(&alone.ask(&["move", "counter", "n7"]), 1, &["n7", "n1"]);
+    assert_fails(&alone.ask(&["move", "nothing"]), 1, &["nothing", "counter"]);
+    assert_fails(&alone.ask(&["explain", "nothing"]), 1, &["nothing", "counter"]);
+    assert_fails(&alone.ask(&["drain", "n7"]), 1, &["n7", "n1"]);
+}
+
+#[test]
+fn the_control_socket_is_closed_to_others_and_gone_after_the_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut alone = Alone::start();
+    let socket = alone.home.path().join("state/n1/control.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    alone.signal("TERM");
+    assert_eq!(alone.wait_for_end(), Some(0), "{}", alone.said());
+    assert!(!socket.exists());
+    assert_fails(&alone.ask(&["status"]), 4, &["quorate run"]);
+}
+
+#[test]
+fn a_second_signal_ends_the_node_at_once() {
+    let mut alone = Alone::start();
+    alone.signal("INT");
+    alone.signal("INT");
+    let code = alone.wait_for_end();
+    assert!(code == Some(0), "{code:?}: {}", alone.said());
+}
+
+#[test]
+fn a_second_node_under_the_same_name_is_refused() {
+    let alone = Alone::start();
+    let same = alone.ask(&["run", "--node", "n1"]);
+    assert_fails(&same, 3, &["state/n1"]);
+    let elsewhere = alone.ask(&["run", "--node", "n1", "--state", "other"]);
+    assert_fails(&elsewhere, 3, &[&alone.port.to_string()]);
+    alone.wait_for_status("online");
+}
