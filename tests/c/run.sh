@@ -12,7 +12,7 @@ rm -rf "$out" && mkdir -p "$out"
 out=$(cd "$out" && pwd)
 passed=0 failed=0
 running=
-trap '[ -z "$running" ] || kill -9 "$running" 2>/dev/null || true' EXIT
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null || true' EXIT
 
 bindings/c/install.sh "$out/prefix" debug
 export PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}

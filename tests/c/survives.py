@@ -31,7 +31,9 @@ class Peers:
         self.log: list[str] = []
 
     def start(self, name: str) -> None:
-        command = [self.program, "cluster.toml", name, str(self.folder / name), "cluster.key"]
+        # However this test ends, its processes end with it.
+        command = ["setpriv", "--pdeathsig", "KILL", self.program]
+        command += ["cluster.toml", name, str(self.folder / name), "cluster.key"]
         process = subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
