@@ -1,8 +1,8 @@
 //! The one table of deadlines. Whoever owns an engine asks it for the nearest and comes back then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{GroupId, OpId};
+use crate::id::OpId;
 use crate::time::Instant;
 
 /// What a deadline is for.
@@ -20,8 +20,6 @@ pub enum Timer {
     Detection,
     /// A request to the driver has not been answered in time.
     Op(OpId),
-    /// The next attempt to start a group here.
-    Retry(GroupId),
     /// Reports and admission are said again until they are committed.
     Repeat,
     /// The coordinator looks at groups that wait for a time.
@@ -32,40 +30,43 @@ pub enum Timer {
 #[derive(Debug, Default)]
 pub struct Timers {
     at: BTreeMap<Timer, Instant>,
+    order: BTreeSet<(Instant, Timer)>,
 }
 
 impl Timers {
     /// Sets or moves the deadline of `timer`.
     pub fn set(&mut self, timer: Timer, at: Instant) {
+        self.clear(timer);
         self.at.insert(timer, at);
+        self.order.insert((at, timer));
     }
 
     /// Sets `timer` unless an earlier deadline stands.
     pub fn set_sooner(&mut self, timer: Timer, at: Instant) {
-        let slot = self.at.entry(timer).or_insert(at);
-        *slot = at.min(*slot);
+        if self.at.get(&timer).is_none_or(|&standing| at < standing) {
+            self.set(timer, at);
+        }
     }
 
     /// Forgets `timer`.
     pub fn clear(&mut self, timer: Timer) {
-        self.at.remove(&timer);
-    }
-
-    /// Whether `timer` is set.
-    pub fn is_set(&self, timer: Timer) -> bool {
-        self.at.contains_key(&timer)
+        if let Some(at) = self.at.remove(&timer) {
+            self.order.remove(&(at, timer));
+        }
     }
 
     /// The nearest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.at.values().min().copied()
+        self.order.first().map(|&(at, _)| at)
     }
 
     /// Removes and returns one timer whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let (&timer, _) =
-            self.at.iter().filter(|&(_, &at)| at <= now).min_by_key(|&(&t, &at)| (at, t))?;
-        self.at.remove(&timer);
+        let &(at, timer) = self.order.first()?;
+        if at > now {
+            return None;
+        }
+        self.clear(timer);
         Some(timer)
     }
 }

@@ -165,7 +165,30 @@ pub struct ResourceConfig {
 pub struct ClusterConfig {
     parts: ClusterParts,
     timing: Timing,
+    places: Places,
+}
+
+/// Where in the parts each thing stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Places {
+    luns: BTreeMap<LunId, usize>,
     groups: BTreeMap<GroupId, usize>,
+    resources: BTreeMap<ResourceId, (usize, usize)>,
+    group_of_lun: BTreeMap<LunId, GroupId>,
+}
+
+impl Places {
+    fn of(parts: &ClusterParts) -> Self {
+        let mut places = Self::default();
+        places.luns.extend(parts.luns.iter().enumerate().map(|(at, lun)| (lun.id, at)));
+        for (at, group) in parts.groups.iter().enumerate() {
+            places.groups.insert(group.id, at);
+            places.group_of_lun.extend(group.luns.iter().map(|&lun| (lun, group.id)));
+            let resources = group.resources.iter().enumerate();
+            places.resources.extend(resources.map(|(inner, one)| (one.id, (at, inner))));
+        }
+        places
+    }
 }
 
 impl ClusterConfig {
@@ -182,8 +205,8 @@ impl ClusterConfig {
         check_luns(&parts.luns)?;
         check_groups(&parts)?;
         parts.nodes.sort_by_key(|node| node.id);
-        let groups = parts.groups.iter().enumerate().map(|(at, group)| (group.id, at)).collect();
-        Ok(Self { parts, timing, groups })
+        let places = Places::of(&parts);
+        Ok(Self { parts, timing, places })
     }
 
     /// The cluster's name.
@@ -228,12 +251,12 @@ impl ClusterConfig {
 
     /// The LUN with this number.
     pub fn lun(&self, id: LunId) -> Option<&LunConfig> {
-        self.parts.luns.iter().find(|lun| lun.id == id)
+        self.places.luns.get(&id).map(|&at| &self.parts.luns[at])
     }
 
     /// The group with this number.
     pub fn group(&self, id: GroupId) -> Option<&GroupConfig> {
-        self.groups.get(&id).map(|&at| &self.parts.groups[at])
+        self.places.groups.get(&id).map(|&at| &self.parts.groups[at])
     }
 
     /// The group with this name.
@@ -243,9 +266,14 @@ impl ClusterConfig {
 
     /// The resource with this number, and its group.
     pub fn resource(&self, id: ResourceId) -> Option<(&GroupConfig, &ResourceConfig)> {
-        self.parts.groups.iter().find_map(|group| {
-            group.resources.iter().find(|resource| resource.id == id).map(|found| (group, found))
-        })
+        let &(at, inner) = self.places.resources.get(&id)?;
+        let group = &self.parts.groups[at];
+        Some((group, &group.resources[inner]))
+    }
+
+    /// The group to which a LUN belongs.
+    pub fn group_of_lun(&self, id: LunId) -> Option<GroupId> {
+        self.places.group_of_lun.get(&id).copied()
     }
 
     /// The nodes that vote.

@@ -28,6 +28,7 @@ impl Engine {
             self.say_hello(node);
             self.repeat_asked();
             self.said.clear();
+            self.touch_all();
         }
     }
 
@@ -211,11 +212,12 @@ impl Engine {
             self.out.act(crate::action::Action::Left);
             return;
         }
-        self.abandon_all();
+        self.abandon_groups(|_| true);
         if self.groups.is_empty() {
             self.incarnation = self.incarnation.next_session();
             self.session_since = self.now;
             self.lease.reset();
+            self.touch_all();
             let incarnation = self.incarnation;
             self.out.act(crate::action::Action::Reincarnated { incarnation });
         }

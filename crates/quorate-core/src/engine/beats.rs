@@ -136,6 +136,7 @@ impl Engine {
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
             let was = std::mem::replace(&mut peer.liveness, liveness);
+            self.reconsider |= was != liveness;
             let admitted = self.database.as_ref().is_some_and(|database| database.is_up(node));
             match (was == Liveness::Alive, liveness == Liveness::Alive) {
                 (true, false) if admitted => {
@@ -230,6 +231,7 @@ impl Engine {
 
     /// After every applied change: a voter that withholds its acknowledgement says so at once.
     pub(super) fn on_applied(&mut self) {
+        self.reconsider = true;
         let Some(database) = &self.database else { return };
         let waits = database.nodes().values().any(|record| {
             matches!(record.state, NodeState::Down(_)) && record.since == database.applied()

@@ -35,7 +35,9 @@ impl Engine {
         let newcomer = self.admissions(&mut changes);
         self.detect(&mut changes);
         self.fence(&mut changes);
-        self.place_groups(&mut changes);
+        if std::mem::take(&mut self.reconsider) || !changes.is_empty() {
+            self.place_groups(&mut changes);
+        }
         if changes.is_empty() {
             return newcomer.is_some_and(|voter| self.add_voter(voter));
         }

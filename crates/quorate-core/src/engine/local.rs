@@ -12,6 +12,7 @@ use crate::lock::{LockFailure, LockState};
 use crate::message::Message;
 use crate::notice::{DropReason, Notice};
 use crate::timer::Timer;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A kill is certain or it has failed: it is waited for at least this long.
@@ -23,13 +24,14 @@ impl Engine {
         if self.on_probe_answer(op, result) {
             return;
         }
-        let mut held = None;
-        for group in self.groups.values_mut() {
-            if group.on_lun(lun, op, result, &mut self.out) {
-                let state = group.locks().find(|&(id, _)| id == lun).map(|(_, state)| state);
-                held = Some((group.epoch(), state));
-            }
-        }
+        let id = self.config.group_of_lun(lun);
+        let group = id.and_then(|id| self.groups.get_mut(&id));
+        let held = group.and_then(|group| {
+            let known = group.on_lun(lun, op, result, &mut self.out);
+            let state = group.locks().find(|&(id, _)| id == lun).map(|(_, state)| state);
+            known.then(|| (group.epoch(), state))
+        });
+        self.touched.extend(id);
         match held {
             None => self.drop_from(self.me, DropReason::StaleAnswer),
             Some((epoch, Some(LockState::Held))) => {
@@ -43,13 +45,12 @@ impl Engine {
     }
 
     pub(super) fn on_lun_lost(&mut self, lun: LunId, epoch: Epoch) {
-        let group = self
-            .groups
-            .values_mut()
-            .find(|group| group.epoch() == epoch && group.locks().any(|(id, _)| id == lun));
-        if let Some(group) = group {
+        let id = self.config.group_of_lun(lun);
+        let group = id.and_then(|id| self.groups.get_mut(&id));
+        if let Some(group) = group.filter(|group| group.epoch() == epoch) {
             group.on_lun_lost(lun, LockFailure::Overtaken);
             self.out.tell(Notice::Lun { lun, epoch, held: false });
+            self.touched.extend(id);
         }
     }
 
@@ -61,10 +62,11 @@ impl Engine {
     ) {
         self.timers.clear(Timer::Op(op));
         let now = self.now;
-        let mut known = false;
-        for group in self.groups.values_mut() {
-            known |= group.on_resource(resource, op, result, now, &mut self.out);
-        }
+        let id = self.group_of_resource(resource);
+        let group = id.and_then(|id| self.groups.get_mut(&id));
+        let known =
+            group.is_some_and(|group| group.on_resource(resource, op, result, now, &mut self.out));
+        self.touched.extend(id);
         match result {
             _ if !known => self.drop_from(self.me, DropReason::StaleAnswer),
             Ok(()) => {}
@@ -80,10 +82,10 @@ impl Engine {
         detail: String,
     ) {
         let now = self.now;
-        let group = self.groups.values_mut().find(|group| {
-            group.epoch() == epoch && group.resources().any(|(id, _)| id == resource)
-        });
+        let Some(id) = self.group_of_resource(resource) else { return };
+        let group = self.groups.get_mut(&id).filter(|group| group.epoch() == epoch);
         let Some(group) = group else { return };
+        self.touched.insert(id);
         if trouble == Trouble::Refused {
             let luns: Vec<LunId> = group.locks().map(|(lun, _)| lun).collect();
             luns.into_iter().for_each(|lun| group.on_lun_lost(lun, LockFailure::Overtaken));
@@ -101,6 +103,17 @@ impl Engine {
         for group in self.groups.values_mut() {
             group.on_overdue(op, now, &mut self.out);
         }
+        self.touch_all();
+    }
+
+    fn group_of_resource(&self, resource: ResourceId) -> Option<GroupId> {
+        self.config.resource(resource).map(|(group, _)| group.id)
+    }
+
+    /// Every group here is looked at again before the step ends.
+    pub(super) fn touch_all(&mut self) {
+        self.touched.extend(self.groups.keys());
+        self.touched.extend(self.database.iter().flat_map(|one| one.groups().keys()));
     }
 
     /// How long the driver may take over a request; none: it is not waited for.
@@ -131,68 +144,72 @@ impl Engine {
         }
     }
 
-    pub(super) fn abandon_all(&mut self) {
-        self.groups.values_mut().for_each(LocalGroup::abandon);
-    }
-
-    /// Ends what runs without a lease. What was just given to this node waits for its lease: to
-    /// hand it back would only make the coordinator give it again.
     pub(super) fn abandon_groups(&mut self, which: impl Fn(bool) -> bool) {
-        let config = &self.config;
-        for group in self.groups.values_mut() {
-            if !group.is_untouched() && which(is_enforced(config, group.id())) {
+        for (&id, group) in &mut self.groups {
+            if group.goal() != Goal::Abandon && which(is_enforced(&self.config, id)) {
                 group.abandon();
+                self.touched.insert(id);
             }
         }
     }
 
-    /// Makes the groups here agree with the database, and lets each ask for what is next.
-    pub(super) fn advance_groups(&mut self) {
-        self.align_groups();
-        let (may_act, now) = (self.may_act(), self.now);
-        let database = self.database.as_ref();
-        for group in self.groups.values_mut() {
-            let record = database.and_then(|database| database.group(group.id()));
-            let saved = record.and_then(|record| record.saved);
-            group.advance(Leave { may_act, saved }, now, &mut self.out);
+    /// Makes the groups that something has happened to agree with the database, and lets each ask
+    /// for what is next. Returns which they were.
+    pub(super) fn advance_groups(&mut self) -> BTreeSet<GroupId> {
+        let may_act = self.may_act();
+        if may_act != self.acting {
+            self.acting = may_act;
+            self.touch_all();
         }
-        if self.groups.values().any(|group| group.goal() != Goal::Run || !group.is_online()) {
+        let touched = std::mem::take(&mut self.touched);
+        for &id in &touched {
+            self.align_group(id);
+            let record = self.database.as_ref().and_then(|database| database.group(id));
+            let saved = record.and_then(|record| record.saved);
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.advance(Leave { may_act, saved }, self.now, &mut self.out);
+            if group.is_gone() {
+                self.align_group(id);
+            }
+        }
+        let settled = |group: &LocalGroup| group.goal() == Goal::Run && group.is_online();
+        if !touched.is_empty() && !self.groups.values().all(settled) {
             self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval * 4);
         }
+        touched
     }
 
-    fn align_groups(&mut self) {
+    /// One group here as the database wants it: given up, abandoned, forgotten, or made.
+    fn align_group(&mut self, id: GroupId) {
         let Some(database) = &self.database else { return };
         let (me, incarnation) = (self.me, self.incarnation);
-        let entitled = |group: &LocalGroup, record: &GroupRecord| {
-            record.epoch == group.epoch() && record.owner() == Some((me, group.incarnation()))
-        };
-        for group in self.groups.values_mut() {
-            match database.group(group.id()) {
-                Some(record) if entitled(group, record) && group.incarnation() == incarnation => {
-                    if let Some(OwnedState::Releasing { kind, .. }) = record.owned_state() {
+        let record = database.group(id);
+        if let Some(group) = self.groups.get_mut(&id) {
+            let entitled = record.filter(|record| {
+                record.epoch == group.epoch() && record.owner() == Some((me, group.incarnation()))
+            });
+            match entitled.map(GroupRecord::owned_state) {
+                Some(state) if group.incarnation() == incarnation => {
+                    if let Some(OwnedState::Releasing { kind, .. }) = state {
                         group.give_up(kind);
                     }
                 }
                 _ => group.abandon(),
             }
-        }
-        self.groups.retain(|id, group| {
-            let record = database.group(*id);
-            !group.is_gone() || record.is_some_and(|record| entitled(group, record))
-        });
-        for (&id, record) in database.groups() {
-            let Ownership::Owned { node, incarnation: owner, state, vacancy } = record.ownership
-            else {
-                continue;
-            };
-            let mine = node == me && owner == incarnation && state == OwnedState::Starting;
-            let Some(config) = database.config().group(id).filter(|_| mine) else { continue };
-            if self.groups.contains_key(&id) {
-                continue;
+            if !group.is_gone() || entitled.is_some() {
+                return;
             }
-            let cluster = database.config().id();
-            let epoch = record.epoch;
+            self.groups.remove(&id);
+            self.said.remove(&id);
+        }
+        let Some(Ownership::Owned { node, incarnation: owner, state, vacancy }) =
+            record.map(|record| record.ownership)
+        else {
+            return;
+        };
+        let mine = node == me && owner == incarnation && state == OwnedState::Starting;
+        if let (true, Some(record), Some(config)) = (mine, record, database.config().group(id)) {
+            let (cluster, epoch) = (database.config().id(), record.epoch);
             let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy };
             self.groups.insert(id, LocalGroup::new(config, entitlement));
             self.said.remove(&id);
@@ -200,14 +217,14 @@ impl Engine {
     }
 
     /// Says what the cluster should know about the groups here, and again until it is committed.
-    pub(super) fn say_reports(&mut self) {
+    pub(super) fn say_reports(&mut self, groups: &BTreeSet<GroupId>) {
         let Some(coordinator) = self.consensus.as_ref().and_then(|one| one.coordinator()) else {
             return;
         };
         let to = coordinator.node();
         let again = self.timing().interval * 4;
         let mut changes = Vec::new();
-        for (group, epoch, report) in self.due_reports() {
+        for (group, epoch, report) in self.due_reports(groups) {
             let said = self.said.get(&group);
             let fresh = said.is_some_and(|said| {
                 (said.epoch, said.report, said.to) == (epoch, report, to)
@@ -233,9 +250,9 @@ impl Engine {
     }
 
     /// Reports that the database does not show yet.
-    fn due_reports(&self) -> Vec<(GroupId, Epoch, GroupReport)> {
+    fn due_reports(&self, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Epoch, GroupReport)> {
         let Some(database) = &self.database else { return Vec::new() };
-        let due = self.groups.values().filter_map(|group| {
+        let due = groups.iter().filter_map(|id| self.groups.get(id)).filter_map(|group| {
             let record = database.group(group.id())?;
             let mine = record.owner() == Some((self.me, group.incarnation()));
             if !mine || record.epoch != group.epoch() {
@@ -257,6 +274,7 @@ impl Engine {
         for group in self.groups.values_mut() {
             group.kill_again(&mut self.out);
         }
+        self.touch_all();
         self.expire_asked();
         self.repeat_leave();
     }

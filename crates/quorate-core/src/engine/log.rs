@@ -63,7 +63,7 @@ impl Engine {
     /// ended.
     pub(super) fn on_persist_failed(&mut self, error: String) {
         self.out.tell(Notice::StorageFailed { error });
-        self.abandon_all();
+        self.abandon_groups(|_| true);
         self.advance_groups();
         self.consensus = None;
         self.standing = Standing::Ended;
@@ -118,6 +118,7 @@ impl Engine {
             self.out.tell(Notice::Joined);
         }
         self.database = Some(database);
+        self.touch_all();
         self.applied_at = self.now;
         self.on_applied();
     }
@@ -168,6 +169,10 @@ impl Engine {
             }
             _ => Vec::new(),
         };
+        self.touched.extend(&about);
+        if about.is_empty() || matches!(notice, Notice::Down { .. } | Notice::Fenced { .. }) {
+            self.touch_all();
+        }
         for group in about {
             let history = self.history.entry(group).or_default();
             if history.len() == HISTORY_MAX {
@@ -189,6 +194,8 @@ impl Engine {
         if self.coordinator_told != Some((node, epoch)) {
             self.coordinator_told = Some((node, epoch));
             self.out.tell(Notice::Coordinator { node, epoch });
+            self.reconsider = true;
+            self.touch_all();
             self.repeat_asked();
         }
     }

@@ -127,6 +127,12 @@ pub struct Engine {
     asked: BTreeMap<RequestId, Asked>,
     said: BTreeMap<GroupId, Said>,
     groups: BTreeMap<GroupId, LocalGroup>,
+    /// Groups that something has happened to since they were last asked what is next.
+    touched: BTreeSet<GroupId>,
+    /// Whether this node might act when its groups were last told.
+    acting: bool,
+    /// Something has changed that placement depends on.
+    reconsider: bool,
     unplaced: BTreeSet<GroupId>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<(u64, Notice)>>,
@@ -179,6 +185,9 @@ impl Engine {
             asked: BTreeMap::new(),
             said: BTreeMap::new(),
             groups: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            acting: false,
+            reconsider: false,
             unplaced: BTreeSet::new(),
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
@@ -324,11 +333,8 @@ impl Engine {
                 }
                 Timer::Op(op) => self.on_overdue(op),
                 Timer::Repeat => self.on_repeat(),
-                Timer::Lease
-                | Timer::Isolation
-                | Timer::Detection
-                | Timer::Retry(_)
-                | Timer::Review => {}
+                Timer::Review => self.reconsider = true,
+                Timer::Lease | Timer::Isolation | Timer::Detection => {}
             }
         }
     }
@@ -341,8 +347,8 @@ impl Engine {
             self.watch_peers();
             self.watch_lease();
             self.watch_standing();
-            self.advance_groups();
-            self.say_reports();
+            let touched = self.advance_groups();
+            self.say_reports(&touched);
             let decided = self.coordinate();
             let waiting = self.consensus.as_ref().is_some_and(Consensus::has_output);
             if !decided && !waiting {
