@@ -17,9 +17,8 @@ pip install --quiet --requirement tests/python/requirements.txt
 
 echo "python: building the wheel"
 # Unoptimised, with the other crates' target folder: what the Rust tests have compiled is not
-# compiled again. libiscsi stays outside: a wheel for strangers would be repaired to hold it.
-(cd python && maturin build --quiet --locked --auditwheel skip \
-    --target-dir "$PWD/../target" --out "$wheels")
+# compiled again.
+(cd python && maturin build --quiet --locked --target-dir "$PWD/../target" --out "$wheels")
 pip install --quiet --no-index --no-deps "$wheels"/quorate-*.whl
 
 echo "python: types"
