@@ -21,8 +21,7 @@ const PENDING: u32 = 3;
 pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
     let nodes = options.nodes.unwrap_or_else(|| 3 + random.below(6).saturating_sub(3) as u16);
     let groups = options.groups.unwrap_or_else(|| 2 + random.below(3) as u32);
-    let drawn = if random.chance(1, 3) { TimingInputs::FAST } else { TimingInputs::DEFAULT };
-    let timing = options.timing.unwrap_or(drawn);
+    let timing = options.timing.unwrap_or_else(|| draw_timing(random));
     let voters = if nodes > 3 && random.chance(1, 3) { 3 } else { nodes };
     let mut parts = ClusterParts {
         name: "simulated".into(),
@@ -38,6 +37,15 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         parts.groups.push(group);
     }
     ClusterConfig::new(parts).expect("a drawn cluster holds together")
+}
+
+/// One of the profiles that ship; now and then with clocks as bad as may be configured.
+fn draw_timing(random: &mut Random) -> TimingInputs {
+    let mut timing = if random.chance(1, 3) { TimingInputs::FAST } else { TimingInputs::DEFAULT };
+    if random.chance(1, 4) {
+        timing.drift_ppm = 50_000;
+    }
+    timing
 }
 
 /// How long a driver may take with one request.

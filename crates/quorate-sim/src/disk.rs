@@ -11,6 +11,8 @@ use crate::clock::Moment;
 /// A disk.
 #[derive(Debug, Default)]
 pub struct Disk {
+    /// No write becomes stable.
+    pub is_full: bool,
     records: Vec<Record>,
     under_way: VecDeque<Write>,
     last: Moment,

@@ -27,6 +27,8 @@ pub enum Fault {
     Power(Vec<NodeId>),
     /// A host loses power and its disk.
     Wipe(NodeId),
+    /// The disk of a node is full.
+    DiskFull(NodeId),
     /// A process is paused.
     Pause(NodeId, Pause),
     /// Links are cut.
@@ -98,10 +100,11 @@ fn length(random: &mut Random, detect: Duration) -> Duration {
 }
 
 fn kinds(faults: &Faults) -> Vec<Kind> {
-    let table: [(bool, &[Kind]); 10] = [
+    let table: [(bool, &[Kind]); 11] = [
         (faults.crashes, &[crash]),
         (faults.power, &[power]),
         (faults.wipes, &[wipe]),
+        (faults.disks, &[disk_full]),
         (faults.pauses, &[pause]),
         (faults.cuts, &[cut_node, cut_some, split]),
         (faults.noise, &[noise]),
@@ -141,6 +144,10 @@ fn power(random: &mut Random, config: &ClusterConfig) -> Fault {
 
 fn wipe(random: &mut Random, config: &ClusterConfig) -> Fault {
     Fault::Wipe(node(random, config))
+}
+
+fn disk_full(random: &mut Random, config: &ClusterConfig) -> Fault {
+    Fault::DiskFull(node(random, config))
 }
 
 fn pause(random: &mut Random, config: &ClusterConfig) -> Fault {

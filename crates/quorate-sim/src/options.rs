@@ -34,6 +34,8 @@ pub struct Faults {
     pub power: bool,
     /// A disk is lost and its node comes back empty.
     pub wipes: bool,
+    /// A disk is full: nothing more becomes stable for a while.
+    pub disks: bool,
     /// Processes stop for a while and go on.
     pub pauses: bool,
     /// Networks are cut: wholly, one way, on one path.
@@ -56,6 +58,7 @@ impl Faults {
         crashes: true,
         power: true,
         wipes: true,
+        disks: true,
         pauses: true,
         cuts: true,
         noise: true,
@@ -70,6 +73,7 @@ impl Faults {
         crashes: false,
         power: false,
         wipes: false,
+        disks: false,
         pauses: false,
         cuts: false,
         noise: false,

@@ -40,6 +40,8 @@ stats! {
     broken_streams,
     /// Disks replaced.
     wipes,
+    /// Writes of logs that failed.
+    failed_writes,
     /// Ownerships given because a node was down.
     failovers,
     /// Ownerships given for other reasons.

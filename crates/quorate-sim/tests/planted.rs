@@ -25,6 +25,12 @@ fn a_guest_that_survives_its_kill_is_seen_by_one_owner() {
 }
 
 #[test]
+fn a_guest_that_survives_its_kill_is_seen_by_evidence() {
+    let faults = Faults { cuts: true, ..Faults::NONE };
+    is_seen(Plant::KillLeavesRunning, faults, "Evidence");
+}
+
+#[test]
 fn a_driver_that_starts_unasked_is_seen_by_entitled() {
     is_seen(Plant::DriverStartsUnasked, Faults { crashes: true, ..Faults::NONE }, "Entitled");
 }

@@ -6,6 +6,7 @@
 //! | `Counter`        | I1    | a guest's record lost, doubled or skipped; a saved state that is stale or used twice |
 //! | `OneOwner`       | I2    | a group running on two nodes, unless its LUNs refuse the older one               |
 //! | `Entitled`       | I2    | a start by a node to which no committed change, known to it, gives the group      |
+//! | `Evidence`       | I2    | a proof, committed, that a group or a node is harmless, while it is not            |
 //! | `OneCoordinator` | I3    | two nodes that coordinate in one epoch                                           |
 //! | `OneHistory`     | I3, I4 | two nodes that hold different things committed at one place                      |
 //! | `Lease`          | I5    | a group that time alone protects, running longer than its node's lease allows    |
@@ -13,6 +14,7 @@
 
 mod counter;
 mod entitled;
+mod evidence;
 mod lease;
 mod liveness;
 mod one_coordinator;
@@ -165,6 +167,7 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(counter::Counter::default()),
         Box::new(one_owner::OneOwner),
         Box::new(entitled::Entitled::default()),
+        Box::new(evidence::Evidence::default()),
         Box::new(one_coordinator::OneCoordinator::default()),
         Box::new(one_history::OneHistory::default()),
         Box::new(lease::Lease::default()),

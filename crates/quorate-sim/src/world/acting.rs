@@ -98,6 +98,12 @@ impl World {
     fn persist(&mut self, node: NodeId, life: u64, op: OpId, records: Vec<Record>, rewrite: bool) {
         self.tell(|| format!("{node}: {op} persists {} records, rewrite {rewrite}", records.len()));
         self.fact(&Fact::Persists { node, records: &records });
+        if self.hosts[&node].disk.is_full {
+            self.stats.failed_writes += 1;
+            let failed = Event::PersistFailed { op, error: "no space left".into() };
+            let delay = chance::micros(&mut self.random, 100, 3_000);
+            return self.after(delay, Happening::Event(node, life, Box::new(failed)));
+        }
         let slow = if self.random.chance(1, 100) { 120_000 } else { 3_000 };
         let mut delay = chance::micros(&mut self.random, 100, slow);
         if self.is_planted(Plant::DiskLies) {
@@ -131,6 +137,12 @@ impl World {
                     self.stats.assignments += 1;
                 }
             },
+            Notice::StorageFailed { .. } => {
+                // Its host ends a process that can promise nothing any more, once it has had time to stop things.
+                let delay = self.config.timing().detect;
+                let life = self.hosts[&node].lives;
+                self.after(delay, Happening::LeaveEnds(node, life));
+            }
             Notice::LeaseLost => self.stats.leases_lost += 1,
             Notice::Down { .. } => self.stats.downs += 1,
             _ => {}

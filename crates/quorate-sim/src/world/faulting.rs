@@ -28,6 +28,7 @@ impl World {
                 }
             }
             Fault::Wipe(node) => self.wipe(node),
+            Fault::DiskFull(node) => self.host(node).disk.is_full = true,
             Fault::Pause(node, pause) => self.pause(node, pause, planned.until),
             Fault::Cut(links) => {
                 self.stats.cuts += 1;
@@ -65,6 +66,7 @@ impl World {
             }
             Fault::Power(nodes) => nodes.into_iter().for_each(|node| self.restart(node)),
             Fault::Wipe(node) => self.restart(node),
+            Fault::DiskFull(node) => self.host(node).disk.is_full = false,
             Fault::Cut(links) => {
                 if self.is_planted(crate::options::Plant::NeverHeals) {
                     return;
