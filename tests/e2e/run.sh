@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The stories on real parts. Builds the command twice: as users get it, and once with the switch that
-# the negative control needs, then plays one story after the other.
+# The stories on real parts. Builds the command twice: as users get it, and once with the switch
+# that the negative control needs; then plays one story after the other.
 #
 # usage: tests/e2e/run.sh [FILTER...]      (filters of cargo nextest)
 set -euo pipefail

@@ -99,7 +99,7 @@ fn play<A: FnOnce(&mut Stage) -> Result<(), LabError>>(
         };
         println!("{:.3} n{}: {text}", at.0 as f64 / 1e9, node + 1);
     };
-    let plan = Plan { program: program(), parts, environment };
+    let plan = Plan { program: program(), parts, profile: "fast".into(), environment };
     let played = Lab::build(plan, ground, Box::new(told))
         .and_then(Story::begin)
         .and_then(|story| act(&mut Stage { story }));

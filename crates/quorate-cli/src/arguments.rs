@@ -210,6 +210,9 @@ pub struct Demo {
     /// Use loopback addresses even where namespaces are permitted: nothing can be cut then
     #[arg(long)]
     pub loopback: bool,
+    /// The timing: with fast a silent node is down after 0.5 s, with default after 2 s
+    #[arg(long, default_value = "fast", value_parser = ["fast", "default"])]
+    pub profile: String,
     /// How often each move is made
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,

@@ -108,7 +108,8 @@ fn perform(
     let program = std::env::current_exe()
         .map_err(|error| LabError::system("cannot find this program", error))?;
     let parts = if arguments.plain { Parts::Plain } else { Parts::Real };
-    let plan = Plan { program, parts, environment: vec![] };
+    let profile = arguments.profile.clone();
+    let plan = Plan { program, parts, profile, environment: vec![] };
     let head = |text: &str| {
         if let Some(picture) = picture {
             picture.borrow_mut().head(text);
@@ -134,7 +135,7 @@ fn perform(
         }
     };
     head("the cluster forms, the guest starts");
-    let lab = Lab::build(plan, ground.clone(), Box::new(observer))?;
+    let lab = Lab::build(plan, ground.clone(), Box::new(observer)).map_err(with_way_out)?;
     let mut story = Story::begin(lab)?;
     for run in 1..=arguments.runs {
         let turn = if arguments.runs > 1 {
@@ -162,6 +163,16 @@ fn perform(
     }
     lab.end()?;
     Ok((moves, judge(&lab)?))
+}
+
+/// What is missing for real parts is not missing for plain ones.
+fn with_way_out(error: LabError) -> Failure {
+    let is_missing = matches!(error, LabError::Missing { .. });
+    let mut failure = Failure::from(error);
+    if is_missing {
+        failure.text += "; or run `quorate demo --plain`, which needs no package";
+    }
+    failure
 }
 
 fn sum_up(picture: &mut Picture, moves: &[Move], summary: &Summary, arguments: &Demo) {

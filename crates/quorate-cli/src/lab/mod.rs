@@ -61,6 +61,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// What guest and LUN are made of.
     pub parts: Parts,
+    /// The profile of the timing: `fast` or `default`.
+    pub profile: String,
     /// Further environment variables for the nodes.
     pub environment: Vec<(String, String)>,
 }
@@ -117,7 +119,7 @@ impl Lab {
         let names: Vec<String> = (1..=3).map(|number| format!("n{number}")).collect();
         let network = Network::build(ground, &names)?;
         let built = Built::new(plan.parts, &plan.program, &network, directory.path())?;
-        parts::write_config(directory.path(), &built, &network, &names)?;
+        parts::write_config(directory.path(), &built, &network, &names, &plan.profile)?;
         let files: Vec<_> = names.iter().map(|name| built.files(directory.path(), name)).collect();
         let watch = Watch::start(&files, observer);
         let nodes = names.into_iter().map(|name| NodeProcess { name, child: None }).collect();

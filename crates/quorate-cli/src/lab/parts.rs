@@ -132,14 +132,16 @@ pub(super) fn write_config(
     built: &Built,
     network: &Network,
     nodes: &[String],
+    profile: &str,
 ) -> Result<(), LabError> {
     let random = |error: getrandom::Error| LabError::Failed {
         what: "drawing a cluster id".into(),
         said: error.to_string(),
     };
     let id = getrandom::u64().map_err(random)?.max(1);
-    let mut text =
-        format!("[cluster]\nname = \"lab\"\nid = \"{id:016x}\"\n\n[timing]\nprofile = \"fast\"\n");
+    let mut text = format!(
+        "[cluster]\nname = \"lab\"\nid = \"{id:016x}\"\n\n[timing]\nprofile = {profile:?}\n"
+    );
     for node in nodes {
         let address = network.listens_at(node);
         let _ = write!(text, "\n[[nodes]]\nname = {node:?}\naddresses = [{address:?}]\n");
