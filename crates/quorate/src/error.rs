@@ -24,8 +24,13 @@ pub enum Error {
     /// The node's log cannot be opened or written: damaged, foreign, in use, or the disk is full.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A record of the log is of a kind or version that this build does not know. Nothing was started.
-    #[error("log in {}: record {record}: {why}: run the version that wrote it; to rejoin from the other nodes under a new identity, move the log away", dir.display())]
+    /// A record of the log is of a kind or version that this build does not know. Nothing was
+    /// started.
+    #[error(
+        "log in {}: record {record}: {why}: run the version that wrote it; to rejoin from the \
+         other nodes under a new identity, move the log away",
+        dir.display()
+    )]
     LogRecord {
         /// The state directory.
         dir: PathBuf,

@@ -1,9 +1,10 @@
 //! High availability as a library: membership, quorum, LUN locks, failover.
 //!
-//! A [`Node`] is one node of a cluster, inside a program of yours: a management tool, a hypervisor's
-//! agent, an appliance. Each host runs one, with the same [`Config`] and the same [`ClusterKey`]. They
-//! find each other, agree who coordinates, and keep every group online on one of them: when a host dies,
-//! its groups are started on another, as soon as it is proven that the old owner can no longer write.
+//! A [`Node`] is one node of a cluster, inside a program of yours: a management tool, a
+//! hypervisor's agent, an appliance. Each host runs one, with the same [`Config`] and the same
+//! [`ClusterKey`]. They find each other, agree who coordinates, and keep every group online on one
+//! of them: when a host dies, its groups are started on another, as soon as it is proven that the
+//! old owner can no longer write.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -25,14 +26,15 @@
 //! ```
 //!
 //! # The poll interface
-//! Nothing of quorate ever calls into a host. A host waits for [`Node::fd`] (or in [`Node::wait`]) and
-//! takes [`Item`]s: notices to read, answers to its commands, and [`Request`]s for resources that it runs
-//! itself, which it answers with [`Node::complete`]. [`Node::serve`] puts a [`Resource`] trait object on
-//! top. The same interface, under the same names, exists in C and Python.
+//! Nothing of quorate ever calls into a host. A host waits for [`Node::fd`] (or in [`Node::wait`])
+//! and takes [`Item`]s: notices to read, answers to its commands, and [`Request`]s for resources
+//! that it runs itself, which it answers with [`Node::complete`]. [`Node::serve`] puts a
+//! [`Resource`] trait object on top. The same interface, under the same names, exists in C and
+//! Python.
 //!
 //! # What is safe to rely on
-//! A node that may not act, stops what it runs: without quorum, with its lease over, with a broken disk,
-//! after a panic of its engine ([`Error::Poisoned`]), and when this process dies.
+//! A node that may not act, stops what it runs: without quorum, with its lease over, with a broken
+//! disk, after a panic of its engine ([`Error::Poisoned`]), and when this process dies.
 
 pub mod config;
 pub mod drivers;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 /// A point in time, on both clocks of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Stamp {
-    /// Nanoseconds on the clock that the engine runs on (`CLOCK_BOOTTIME`): for lengths, on one host.
+    /// Nanoseconds on the clock that the engine runs on (`CLOCK_BOOTTIME`): for lengths, on one
+    /// host.
     pub boottime_ns: u64,
     /// Microseconds since 1970: for people, and to compare hosts as well as their clocks agree.
     pub unix_us: u64,

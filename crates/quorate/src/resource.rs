@@ -4,8 +4,9 @@ use crate::item::Request;
 
 /// A resource that the host runs, for `Node::serve`.
 ///
-/// Calls come one at a time on a thread of its own, and may block for `Request::timeout`; only `kill`
-/// may come from another thread while one of them is under way. An `Err` says for people why not.
+/// Calls come one at a time on a thread of its own, and may block for `Request::timeout`; only
+/// `kill` may come from another thread while one of them is under way. An `Err` says for people why
+/// not.
 pub trait Resource: Send + Sync + 'static {
     /// Starts it afresh.
     ///
@@ -25,7 +26,8 @@ pub trait Resource: Send + Sync + 'static {
     /// It may still run: no other node may take it over.
     fn kill(&self, request: &Request) -> Result<(), String>;
 
-    /// Halts it, writes its state to `request.state`, and ends it here. Needed for `save_on_move` only.
+    /// Halts it, writes its state to `request.state`, and ends it here. Needed for `save_on_move`
+    /// only.
     ///
     /// # Errors
     /// It will be killed, and started afresh at its new place.

@@ -1,7 +1,7 @@
 //! The configuration: cluster.toml, checked whole before anything starts.
 //!
-//! [`Config`] is always valid: its [`ClusterConfig`] was built by the engine's own checks, and every
-//! driver has read its settings. Errors name the file, the line, the place and the remedy.
+//! [`Config`] is always valid: its [`ClusterConfig`] was built by the engine's own checks, and
+//! every driver has read its settings. Errors name the file, the line, the place and the remedy.
 
 mod convert;
 mod document;

@@ -59,7 +59,7 @@ name = "disk1"
 # A directory on storage that all nodes share. Protected by time alone: prefer iscsi where you can.
 driver = "file"
 path = "@DIR"
-# size_mib = 64                # makes an image of that size, for a guest; else the directory is used
+# size_mib = 64                # an image of that size, for a guest; else the directory is used
 
 # [[luns]]
 # name = "disk2"

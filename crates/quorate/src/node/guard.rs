@@ -1,8 +1,8 @@
 //! The lease guard: kills guests when the engine's thread can no longer do it.
 //!
-//! The engine kills what runs here when its lease is over. If its thread hangs past that moment, this
-//! thread does it instead: at once what time alone protects, and after the grace what the LUNs protect
-//! too. *Architecture invariant*: it only kills, and it asks nobody.
+//! The engine kills what runs here when its lease is over. If its thread hangs past that moment,
+//! this thread does it instead: at once what time alone protects, and after the grace what the LUNs
+//! protect too. *Architecture invariant*: it only kills, and it asks nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

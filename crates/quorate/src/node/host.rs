@@ -1,7 +1,8 @@
 //! Resources that the host runs itself: requests out, completions in.
 //!
-//! Served resources (Rust trait objects) have a thread each; the others go through the queue of items.
-//! Saved states pass through a file of ours, copied to and from the LUN on threads of their own.
+//! Served resources (Rust trait objects) have a thread each; the others go through the queue of
+//! items. Saved states pass through a file of ours, copied to and from the LUN on threads of their
+//! own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +22,8 @@ use crate::drivers::{SaveSink, SaveSource};
 use crate::item::{Item, Request, Verb};
 use crate::resource::Resource;
 
-/// Requests that a node makes for itself, when it ends, carry this; nobody waits for their completion.
+/// Requests that a node makes for itself, when it ends, carry this; nobody waits for their
+/// completion.
 const UNASKED: OpId = OpId(0);
 
 /// What comes or goes with a request, beside what the host sees.

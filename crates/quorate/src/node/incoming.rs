@@ -198,6 +198,5 @@ pub(crate) fn engine_drop_word(reason: quorate_core::notice::DropReason) -> &'st
         Engine::UnknownVoter => "engine_unknown_voter",
         Engine::Misrouted => "engine_misrouted",
         Engine::Malformed => "engine_malformed",
-        Engine::ForeignCluster => "engine_foreign_cluster",
     }
 }

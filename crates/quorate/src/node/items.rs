@@ -1,7 +1,7 @@
 //! The queue between a node and its host: items in, taken one by one, with a descriptor to wait on.
 //!
-//! *Architecture invariant*: whoever puts something in never waits. Requests and answers are bounded
-//! by what is under way; of the notices the oldest give way, counted.
+//! *Architecture invariant*: whoever puts something in never waits. Requests and answers are
+//! bounded by what is under way; of the notices the oldest give way, counted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,7 +49,8 @@ struct State {
     queue: VecDeque<Item>,
     notices: usize,
     notices_lost: u64,
-    /// Tickets that somebody waits for in [`Items::wait_answer`]; their answers do not join the queue.
+    /// Tickets that somebody waits for in [`Items::wait_answer`]; their answers do not join the
+    /// queue.
     awaited: BTreeSet<Ticket>,
     answers: BTreeMap<Ticket, Result<(), Refusal>>,
     end: Option<End>,

@@ -32,17 +32,20 @@ use self::guard::Guard;
 use self::host::Host;
 use self::input::{Inbox, Input};
 use self::items::{End, Items};
+use self::tell::{Fields, notice};
 use self::view::Snapshot;
 use crate::Error;
 use crate::config::Config;
 use crate::item::{Item, OpId, Ticket};
 use crate::key::ClusterKey;
+use crate::notice::NoticeKind;
 use crate::resource::Resource;
 use crate::status::Status;
 
 /// How long a killed node may take to end before its guests are killed behind its back.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a killed node is waited for in all: a storage that does not answer must not hold up the host.
+/// How long a killed node is waited for in all: a storage that does not answer must not hold up the
+/// host.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// How long an explanation may take.
 const EXPLAIN_WAIT: Duration = Duration::from_secs(2);
@@ -214,7 +217,8 @@ impl Node {
         self.inner.inbox.offer(Input::Event(event))
     }
 
-    /// Lets `served` answer the requests for a resource with `driver = "host"`, on threads of its own.
+    /// Lets `served` answer the requests for a resource with `driver = "host"`, on threads of its
+    /// own.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Misuse`] for another driver's resource, [`Error::System`].
@@ -373,7 +377,10 @@ impl Node {
             if inner.items.wait_end(KILL_PATIENCE).is_none() {
                 inner.guard.kill_all();
             }
-            inner.items.wait_end(KILL_WAIT);
+            if inner.items.wait_end(KILL_WAIT).is_none() {
+                let text = "this node was ended, though not all of it has answered";
+                inner.items.end(End::Ended, notice(NoticeKind::Ended, text, Fields::default()));
+            }
         }
         self.join();
     }
@@ -444,7 +451,7 @@ impl Inner {
         match all.clone().find(|resource| resource.name == name) {
             Some(found) if found.driver == "host" => Ok(found),
             Some(found) => Err(Error::Misuse(format!(
-                "resource {name} has the driver {}; only those with driver = \"host\" are the host's",
+                "resource {name} has the driver {}: only one with driver = \"host\" is the host's",
                 found.driver
             ))),
             None => {

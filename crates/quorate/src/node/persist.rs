@@ -1,8 +1,8 @@
 //! The log thread: the one place where a node waits for its own disk.
 //!
-//! What waits together is made durable together: one fdatasync for all requests that have come while
-//! the last one was under way. *Architecture invariant*: requests are carried out in order, and after
-//! a failure none is.
+//! What waits together is made durable together: one fdatasync for all requests that have come
+//! while the last one was under way. *Architecture invariant*: requests are carried out in order,
+//! and after a failure none is.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! The engine's thread: takes what came, asks the engine, carries out what it wants.
 //!
-//! Owns the engine and the desks. *Architecture invariant*: nothing on this thread waits for a disk, a
-//! LUN, a guest, a peer or the host; each has a thread of its own and a queue between.
+//! Owns the engine and the desks. *Architecture invariant*: nothing on this thread waits for a
+//! disk, a LUN, a guest, a peer or the host; each has a thread of its own and a queue between.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

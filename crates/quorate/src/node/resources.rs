@@ -114,7 +114,8 @@ impl Resources {
         }
     }
 
-    /// What an answer of a worker means to the engine. `verb`: what it was asked for, if that counts.
+    /// What an answer of a worker means to the engine. `verb`: what it was asked for, if that
+    /// counts.
     pub(crate) fn on_answer(&self, answer: Answer, verb: Option<ResourceVerb>) -> Event {
         let Answer { resource, op, result } = answer;
         let has_ended = matches!(result, Ok(Done::Killed | Done::Stopped(_) | Done::Saved));

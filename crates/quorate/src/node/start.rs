@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 use quorate_core::config::{ClusterConfig, NodeConfig};
+use quorate_core::durable::Durable;
 use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
 
@@ -20,18 +21,19 @@ use super::incoming::{Drops, Refusals};
 use super::input::{Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
 use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
+use super::persist::{self, Remembered};
 use super::pump::{Outcome, Pump, Queues};
 use super::resources::{Resources, Ways, checks};
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
-use super::{Inner, NodeOptions, WriteHook, panic_text, persist};
+use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
 use crate::config::LunSettings;
 use crate::drivers::{Answer, DriverReport, Reporter};
 use crate::item::Item;
 use crate::log::{Cut, Log};
-use crate::net::{Net, NetConfig, PathAddress, PeerConfig};
+use crate::net::{Net, NetConfig, NetEvent, PathAddress, PeerConfig};
 use crate::notice::NoticeKind;
 
 /// The longest path of a socket, or of a directory with sockets in it, in bytes.
@@ -47,93 +49,66 @@ pub(super) struct Running {
 
 /// Starts everything; on an error nothing is left running.
 pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
-    let config = options.config.cluster().clone();
-    let me = find_node(&config, &options.node)?.clone();
-    let (paths, peers) = addresses(&config, me.id)?;
-    let work_dir = options.work_dir.clone().unwrap_or_else(|| options.state_dir.join("run"));
-
-    let (mut log, recovered) = Log::open(&options.state_dir, config.id().0, me.id.0)?;
-    let cut = recovered.cut;
-    let remembered = persist::remembered(recovered, options.state_dir.clone())?;
-    make_work_dir(&work_dir, &config)?;
-    let boot = clock::unix_us().max(remembered.boot + 1);
-    persist::begin_boot(&mut log, boot)?;
-
-    let items = Arc::new(Items::new()?);
-    let full = Arc::new(Full::default());
-    let (inbox_sender, inbox_queue) = bounded(INBOX_MAX);
-    let inbox = Inbox::new(inbox_sender, Arc::clone(&full));
-    let (net_sender, net_queue) = bounded(NET_MAX);
-    let net_config = NetConfig {
-        me: me.id.0,
-        incarnation: boot,
-        cluster_id: config.id().0,
-        key: options.key.clone(),
-        paths,
-        peers,
-        limits: Default::default(),
-    };
-    let net = Net::start(net_config, NetQueue { sender: net_sender, full: Arc::clone(&full) })?;
-
+    let ground = Ground::find(&options)?;
+    let lines = Lines::lay()?;
+    let net = Net::start(ground.net_config(&options), lines.net_queue())?;
+    let Ground { config, me, durable, log, boot, work_dir, cut, .. } = ground;
     let now = clock::now();
-    let engine = Engine::new(
-        Setup {
-            config: config.clone(),
-            node: me.id,
-            boot,
-            durable: remembered.durable,
-            seed: boot,
-        },
-        now,
-    );
-    let pulse = Pulse::new(config.timing().detect);
-    let host = Host::new(Arc::clone(&items), inbox.clone());
+    let setup = Setup { config: config.clone(), node: me.id, boot, durable, seed: boot };
+    let engine = Engine::new(setup, now);
+    let host = Host::new(Arc::clone(&lines.items), lines.inbox.clone());
     let guard = Guard::new(Arc::clone(&host), config.timing().isolation_grace);
     let guard_thread = GuardThread::start(Arc::clone(&guard))?;
-    let (answers, answer_queue) = bounded(DRIVERS_MAX);
-    let (reports, report_queue) = bounded(DRIVERS_MAX);
     let desks = Desks {
-        inbox: inbox.clone(),
-        pulse: pulse.clone(),
-        answers,
-        reports,
+        inbox: lines.inbox.clone(),
+        pulse: Pulse::new(config.timing().detect),
+        answers: lines.answers.clone(),
+        reports: lines.reports.clone(),
         guard: Arc::clone(&guard),
         host: Arc::clone(&host),
         work_dir,
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
-    let log_thread = persist::spawn(log, boot, inbox.clone())?;
-    check_resources(&config, me.id, &inbox, desks.reports.clone());
-
+    let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
+    check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
     let view = engine.status(now);
-    let snapshot = Snapshot::new(view, clock::stamp(), full, net.handle().clone());
+    let snapshot =
+        Snapshot::new(view, clock::stamp(), Arc::clone(&lines.full), net.handle().clone());
     let snapshot = Arc::new(snapshot);
     let is_cut = Arc::new(AtomicBool::new(false));
-    items.push(Item::Notice(started(&me.name, boot, cut)));
+    lines.items.push(Item::Notice(started(&me.name, boot, cut)));
+    let inner = Inner {
+        config: options.config,
+        name: options.node,
+        items: Arc::clone(&lines.items),
+        inbox: lines.inbox,
+        snapshot: Arc::clone(&snapshot),
+        host,
+        guard: Arc::clone(&guard),
+        // Tickets of another boot are never given again.
+        tickets: AtomicU64::new(boot),
+        #[cfg(feature = "test-switches")]
+        is_cut: Arc::clone(&is_cut),
+    };
     let pump = Pump {
         engine,
         node: me.id,
         net: net.handle().clone(),
-        queues: Queues {
-            net: net_queue,
-            inbox: inbox_queue,
-            answers: answer_queue,
-            reports: report_queue,
-        },
+        queues: lines.queues,
         log: log_thread.requests,
         luns,
         resources,
         digest: config.digest(),
+        pulse: desks.pulse.clone(),
         desks,
-        guard: Arc::clone(&guard),
-        pulse,
-        items: Arc::clone(&items),
-        snapshot: Arc::clone(&snapshot),
+        guard,
+        items: lines.items,
+        snapshot,
         drops: Drops::default(),
         refusals: Refusals::default(),
         seen_at: Instant::now(),
-        is_cut: Arc::clone(&is_cut),
+        is_cut,
         requested: Default::default(),
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
@@ -141,20 +116,88 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
         .name("quorate-engine".to_owned())
         .spawn(move || whole.run())
         .map_err(Error::system("start the engine's thread"))?;
-    let inner = Inner {
-        config: options.config,
-        name: options.node,
-        items,
-        inbox,
-        snapshot,
-        host,
-        guard,
-        // Tickets of another boot are never given again.
-        tickets: AtomicU64::new(boot),
-        #[cfg(feature = "test-switches")]
-        is_cut,
-    };
     Ok(Running { inner: Arc::new(inner), thread })
+}
+
+/// What a node stands on: its place in the configuration, its directories, its log.
+struct Ground {
+    config: ClusterConfig,
+    me: NodeConfig,
+    paths: Vec<PathAddress>,
+    peers: Vec<PeerConfig>,
+    work_dir: PathBuf,
+    log: Log,
+    durable: Durable,
+    boot: u64,
+    cut: Option<Cut>,
+}
+
+impl Ground {
+    fn find(options: &NodeOptions) -> Result<Self, Error> {
+        let config = options.config.cluster().clone();
+        let me = find_node(&config, &options.node)?.clone();
+        let (paths, peers) = addresses(&config, me.id)?;
+        let work_dir = options.work_dir.clone().unwrap_or_else(|| options.state_dir.join("run"));
+        let (mut log, recovered) = Log::open(&options.state_dir, config.id().0, me.id.0)?;
+        let cut = recovered.cut;
+        let Remembered { durable, boot } =
+            persist::remembered(recovered, options.state_dir.clone())?;
+        make_work_dir(&work_dir, &config)?;
+        let boot = clock::unix_us().max(boot + 1);
+        persist::begin_boot(&mut log, boot)?;
+        Ok(Self { config, me, paths, peers, work_dir, log, durable, boot, cut })
+    }
+
+    fn net_config(&self, options: &NodeOptions) -> NetConfig {
+        NetConfig {
+            me: self.me.id.0,
+            incarnation: self.boot,
+            cluster_id: self.config.id().0,
+            key: options.key.clone(),
+            paths: self.paths.clone(),
+            peers: self.peers.clone(),
+            limits: Default::default(),
+        }
+    }
+}
+
+/// The queues between the threads of a node.
+struct Lines {
+    items: Arc<Items>,
+    full: Arc<Full>,
+    inbox: Inbox,
+    net: Sender<NetEvent>,
+    answers: Sender<Answer>,
+    reports: Sender<DriverReport>,
+    queues: Queues,
+}
+
+impl Lines {
+    fn lay() -> Result<Self, Error> {
+        let full = Arc::new(Full::default());
+        let (inbox, inbox_queue) = bounded(INBOX_MAX);
+        let (net, net_queue) = bounded(NET_MAX);
+        let (answers, answer_queue) = bounded(DRIVERS_MAX);
+        let (reports, report_queue) = bounded(DRIVERS_MAX);
+        Ok(Self {
+            items: Arc::new(Items::new()?),
+            inbox: Inbox::new(inbox, Arc::clone(&full)),
+            full,
+            net,
+            answers,
+            reports,
+            queues: Queues {
+                net: net_queue,
+                inbox: inbox_queue,
+                answers: answer_queue,
+                reports: report_queue,
+            },
+        })
+    }
+
+    fn net_queue(&self) -> NetQueue {
+        NetQueue { sender: self.net.clone(), full: Arc::clone(&self.full) }
+    }
 }
 
 /// A node with all its threads.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::{NoticeKind, Status};
+use quorate::{Config, Notice, NoticeKind, Status};
 
 use super::trio::{PATIENCE, Trio, wait_for, wait_notice};
 
@@ -46,7 +46,7 @@ fn the_steps_of_a_failover_are_told_in_order_with_their_times() {
     let second = trio.wait_online("counter", Some(first));
     let node = trio.node(second);
     let of = |name: &'static str, value: String| {
-        move |notice: &quorate::Notice| notice.field(name) == Some(value.as_str())
+        move |notice: &Notice| notice.field(name) == Some(value.as_str())
     };
     let down = wait_notice(node, NoticeKind::Down, of("node", format!("n{first}")));
     let assigned = wait_notice(node, NoticeKind::Assigned, of("node", format!("n{second}")));
@@ -137,6 +137,33 @@ fn a_node_whose_disk_was_wiped_rejoins_and_counts_again() {
     trio.kill(owner);
     let next = trio.wait_online("counter", Some(owner));
     trio.wait_ticks(next);
+    trio.check_one_writer();
+}
+
+#[test]
+fn a_node_with_another_file_follows_the_committed_configuration() {
+    let mut trio = Trio::with_counter();
+    let owner = trio.wait_online("counter", None);
+    let other = owner % 3 + 1;
+    trio.kill(other);
+    let mut document = trio.config.document().clone();
+    let mut group = document.groups[0].clone();
+    (group.name, group.luns) = ("another".to_owned(), vec![]);
+    group.resources[0].name = "first".to_owned();
+    // The numbers of groups and resources in this file are not those of the cluster.
+    document.groups.insert(0, group);
+    let mut options = trio.options(other);
+    options.config = Config::new(document).unwrap();
+    trio.run(other, options);
+    let name = format!("n{other}");
+    let is_it = |notice: &Notice| notice.field("node") == Some(name.as_str());
+    let told = wait_notice(trio.node(other), NoticeKind::ConfigurationDiffers, is_it);
+    assert!(told.text.contains("another cluster.toml"), "{}", told.text);
+    trio.wait_all("its return", |status| status.node(&name).unwrap().state == "up");
+    let ticket = trio.node(owner).move_group("counter", Some(&name)).unwrap();
+    trio.node(owner).command_wait(ticket, PATIENCE).unwrap();
+    assert_eq!(trio.wait_online("counter", Some(owner)), other);
+    trio.wait_ticks(other);
     trio.check_one_writer();
 }
 

@@ -1,7 +1,7 @@
 //! A real guest: QEMU on a LUN of an iSCSI target, saved, moved, killed, fenced.
 //!
-//! The judge is independent of what quorate says: the guest's own ticks on its serial port, each write
-//! as it ended at our end of the session, and the bytes behind the target.
+//! The judge is independent of what quorate says: the guest's own ticks on its serial port, each
+//! write as it ended at our end of the session, and the bytes behind the target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use quorate::config::{Document, Group, Lun, Resource, Settings};
-use quorate::{Config, LunWrite, NoticeKind, WriteHook};
+use quorate::{Config, LunWrite, Notice, NoticeKind, WriteHook};
 use quorate_storage::testing::{Proxy, Target};
 
 use super::trio::{PATIENCE, Trio, wait, wait_for, wait_notice};
@@ -182,6 +182,30 @@ fn a_moved_guest_goes_on_where_it_stood() {
 }
 
 #[test]
+fn a_guest_on_an_image_in_a_directory_is_moved_with_its_state() {
+    let shared = tempfile::tempdir().unwrap();
+    let directory = shared.path().join("disk1");
+    let lab = Lab::start_with(|document| {
+        let mut lun = Lun::file("disk1", directory.to_str().unwrap());
+        lun.settings.insert("size_mib".to_owned(), 1.into());
+        document.luns = vec![lun];
+    });
+    let from = lab.trio.wait_online("vm", None);
+    lab.wait_ticks(from, 3);
+    let to = from % 3 + 1;
+    let ticket = lab.trio.node(1).move_group("vm", Some(&format!("n{to}"))).unwrap();
+    lab.trio.node(1).command_wait(ticket, PATIENCE).unwrap();
+    assert_eq!(lab.trio.wait_online("vm", Some(from)), to);
+    lab.wait_ticks(to, 3);
+    let (before, after) = (lab.ticks(from), lab.ticks(to));
+    assert_eq!(before[0].1, after[0].1, "it was saved and resumed, not booted");
+    assert_eq!(before.last().unwrap().0 + 1, after[0].0, "no tick is missing or doubled");
+    let bytes = std::fs::read(directory.join("data")).unwrap();
+    let record = &bytes[after[0].0 as usize * SECTOR..][..SECTOR];
+    assert_eq!(record[8..12], after[0].0.to_le_bytes());
+}
+
+#[test]
 fn a_guest_outlives_its_node_with_every_acknowledged_write() {
     let mut lab = Lab::start();
     let first = lab.trio.wait_online("vm", None);
@@ -250,6 +274,9 @@ fn cut_the_owner(lab: &Lab) -> (usize, usize) {
 fn the_lun_refuses_a_node_that_is_cut_off_and_its_guest_is_killed() {
     let lab = Lab::start();
     let (first, second) = cut_the_owner(&lab);
+    let name = format!("n{first}");
+    let is_it = |notice: &Notice| notice.field("node") == Some(name.as_str());
+    wait_notice(lab.trio.node(second), NoticeKind::Isolated, is_it);
     wait_notice(lab.trio.node(first), NoticeKind::LunLost, |_| true);
     lab.check().unwrap();
     let ticks = lab.ticks(first).len();

@@ -1,4 +1,5 @@
-//! Whole nodes in one process: real sockets on loopback, real logs, a directory as LUN, real processes.
+//! Whole nodes in one process: real sockets on loopback, real logs, a directory as LUN, real
+//! processes.
 
 mod bad_input;
 mod failover;

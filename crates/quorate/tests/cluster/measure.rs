@@ -1,6 +1,7 @@
 //! How long the parts of a failover take, by the nodes' own notices. Prints; asserts nothing of it.
 //!
-//! `cargo nextest run -p quorate --test cluster --run-ignored only -E 'test(/^measure/)' --no-capture`
+//! `cargo nextest run -p quorate --test cluster --run-ignored only -E 'test(/^measure/)'
+//! --no-capture`
 
 use std::collections::BTreeMap;
 

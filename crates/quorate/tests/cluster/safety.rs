@@ -81,6 +81,23 @@ fn an_engine_that_hangs_past_its_lease_loses_its_guest_to_the_guard() {
     trio.check_one_writer();
 }
 
+#[test]
+fn a_node_that_is_killed_while_it_hangs_ends_in_bounded_time_without_its_guest() {
+    let trio = Trio::with_counter();
+    let first = trio.wait_online("counter", None);
+    trio.wait_ticks(first);
+    let hung = trio.node(first);
+    hung.hang_engine(Duration::from_secs(3)).unwrap();
+    hung.kill();
+    assert_eq!(hung.status().unwrap_err().code(), "ended");
+    let name = format!("n{first}");
+    let mine = || trio.ticks().iter().filter(|tick| tick.node == name).count();
+    let before = mine();
+    trio.wait_ticks(first % 3 + 1);
+    assert_eq!(mine(), before);
+    trio.check_one_writer();
+}
+
 /// Run by the next test, in a process that may not write long files.
 #[test]
 #[ignore = "needs the limit that the test of a full disk sets"]
@@ -104,8 +121,8 @@ fn the_log_cannot_grow() {
 #[test]
 fn a_log_that_cannot_grow_ends_the_nodes_part() {
     let program: PathBuf = std::env::current_exe().unwrap();
-    // 512 bytes a block: the log outgrows that while the cluster is founded. The signal is ignored, so
-    // that the write fails instead.
+    // 512 bytes a block: the log outgrows that while the cluster is founded. The signal is ignored,
+    // so that the write fails instead.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --exact safety::the_log_cannot_grow \
                   --ignored --nocapture";
     let ran = Command::new("/bin/sh").arg("-c").arg(script).arg(program).output().unwrap();

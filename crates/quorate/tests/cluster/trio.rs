@@ -164,7 +164,8 @@ pub(crate) fn document(addresses: &[String], shared: &Path, groups: Vec<Group>) 
     let named = (1..).zip(addresses);
     Document {
         cluster: Cluster { name: "test".to_owned(), id: "00c0ffee00c0ffee".to_owned() },
-        // Between the two profiles: quick, and still calm on a machine that is busy with other tests.
+        // Between the two profiles: quick, and still calm on a machine that is busy with other
+        // tests.
         timing: Timing {
             detect_ms: Some(1_500),
             interval_ms: Some(100),

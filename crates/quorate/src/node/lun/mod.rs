@@ -1,8 +1,8 @@
 //! The LUNs of one node: a worker thread each for the verbs, one for reading others' beats, one for
 //! its own beat while it is attached, one for what the LUN reports by itself.
 //!
-//! Owns the handles, the NBD servers and the beats. *Architecture invariant*: it carries out verbs and
-//! reports; whether to preempt, to retry or to give up is the engine's business.
+//! Owns the handles, the NBD servers and the beats. *Architecture invariant*: it carries out verbs
+//! and reports; whether to preempt, to retry or to give up is the engine's business.
 
 mod attach;
 mod open;

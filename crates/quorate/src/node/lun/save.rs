@@ -48,8 +48,8 @@ impl SaveSink for Sink {
 }
 
 impl Sink {
-    /// Takes older states of the resource away. A cooperative LUN does not refuse a stale writer, so
-    /// look whose it is first; the name of the file is the move's own.
+    /// Takes older states of the resource away. A cooperative LUN does not refuse a stale writer,
+    /// so look whose it is first; the name of the file is the move's own.
     fn prepare_file(&self, open: &Handle) -> Result<PathBuf, LunError> {
         let (directory, path) = file_of(&self.shared, &self.resource, self.token);
         let key = ReservationKey(self.shared.key());

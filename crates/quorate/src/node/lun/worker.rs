@@ -83,8 +83,8 @@ impl Worker {
         Ok(LunReply::Done)
     }
 
-    /// Answers as if the device had agreed, and leaves it alone: with this a test shows that it would
-    /// see two writers.
+    /// Answers as if the device had agreed, and leaves it alone: with this a test shows that it
+    /// would see two writers.
     fn pretend(&mut self, verb: LunVerb) -> LunReply {
         let (registered, holder) = self.pretended.take().unwrap_or_default();
         let next = match verb {
