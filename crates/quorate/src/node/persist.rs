@@ -130,3 +130,103 @@ fn write(log: &mut Log, boot: u64, together: &[Persist]) -> Result<(), log::LogE
     }
     if rewrite { log.compact(&records) } else { log.append(&records) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use crossbeam_channel::bounded;
+    use quorate_core::id::VoterId;
+
+    use super::*;
+    use crate::node::input::Full;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn hard_state(term: u64) -> Record {
+        Record::HardState { term, vote: VoterId(7), commit: term }
+    }
+
+    fn reopened(dir: &std::path::Path) -> (Log, Remembered) {
+        let (log, recovered) = Log::open(dir, 0xc0ffee, 1).unwrap();
+        (log, remembered(recovered, dir.into()).unwrap())
+    }
+
+    #[test]
+    fn what_was_answered_is_remembered_with_the_boot_also_after_a_rewrite() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, fresh) = reopened(dir.path());
+        assert_eq!((fresh.boot, fresh.durable), (0, Durable::default()));
+        begin_boot(&mut log, 41).unwrap();
+        let (sender, answers) = bounded(16);
+        let inbox = Inbox::new(sender, Arc::new(Full::default()));
+        let LogThread { requests, thread } = spawn(log, 41, inbox).unwrap();
+        let identity = Record::Identity(VoterId(7));
+        let rewritten = vec![identity.clone(), hard_state(3)];
+        for (op, records, rewrite) in [
+            (1, vec![identity], false),
+            (2, vec![hard_state(1)], false),
+            (3, rewritten, true),
+            (4, vec![hard_state(4)], false),
+        ] {
+            requests.send(Persist { op: OpId(op), records, rewrite }).unwrap();
+        }
+        let mut done = Vec::new();
+        while done.len() < 4 {
+            match answers.recv_timeout(PATIENCE).unwrap() {
+                Input::Persisted { ops, result: Ok(()) } => done.extend(ops),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(done, [1, 2, 3, 4].map(OpId));
+        drop(requests);
+        thread.join().unwrap();
+        let (_log, again) = reopened(dir.path());
+        assert_eq!(again.boot, 41);
+        assert_eq!(again.durable.identity, Some(VoterId(7)));
+        assert_eq!(again.durable.hard_state, Some((4, VoterId(7), 4)));
+    }
+
+    #[test]
+    fn a_record_of_another_kind_or_version_is_refused_with_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path(), 0xc0ffee, 1).unwrap();
+        log.append(&[boot_record(1), log::Record { kind: 9, bytes: vec![] }]).unwrap();
+        drop(log);
+        let (_log, recovered) = Log::open(dir.path(), 0xc0ffee, 1).unwrap();
+        let error = remembered(recovered, dir.path().into()).unwrap_err().to_string();
+        assert!(error.contains("record 2") && error.contains("unknown kind 9"), "{error}");
+        let foreign = Recovered {
+            records: vec![log::Record { kind: KIND_ENGINE, bytes: vec![99, 0] }],
+            created: false,
+            cut: None,
+        };
+        let error = remembered(foreign, dir.path().into()).unwrap_err().to_string();
+        assert!(error.contains("record 1") && error.contains("version 99"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "measures, and asserts nothing"]
+    fn the_cost_of_a_thread_of_its_own() {
+        const ROUNDS: u64 = 1_000;
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = reopened(dir.path());
+        let began = Instant::now();
+        for term in 0..ROUNDS {
+            let bytes = codec::encode(&hard_state(term));
+            log.append(&[log::Record { kind: KIND_ENGINE, bytes }]).unwrap();
+        }
+        println!("inline: {:?} each", began.elapsed() / ROUNDS as u32);
+        let (sender, answers) = bounded(16);
+        let inbox = Inbox::new(sender, Arc::new(Full::default()));
+        let LogThread { requests, .. } = spawn(log, 41, inbox).unwrap();
+        let began = Instant::now();
+        for term in 0..ROUNDS {
+            let records = vec![hard_state(term)];
+            requests.send(Persist { op: OpId(term), records, rewrite: false }).unwrap();
+            answers.recv().unwrap();
+        }
+        println!("thread: {:?} each", began.elapsed() / ROUNDS as u32);
+    }
+}

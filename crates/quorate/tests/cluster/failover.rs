@@ -159,7 +159,9 @@ fn a_node_with_another_file_follows_the_committed_configuration() {
     let is_it = |notice: &Notice| notice.field("node") == Some(name.as_str());
     let told = wait_notice(trio.node(other), NoticeKind::ConfigurationDiffers, is_it);
     assert!(told.text.contains("another cluster.toml"), "{}", told.text);
-    trio.wait_all("its return", |status| status.node(&name).unwrap().state == "up");
+    trio.wait_all("its return", |status| {
+        member(status) && status.node(&name).unwrap().state == "up"
+    });
     let ticket = trio.node(owner).move_group("counter", Some(&name)).unwrap();
     trio.node(owner).command_wait(ticket, PATIENCE).unwrap();
     assert_eq!(trio.wait_online("counter", Some(owner)), other);

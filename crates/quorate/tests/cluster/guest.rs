@@ -311,6 +311,21 @@ fn without_reservations_the_same_story_fails_the_check() {
 }
 
 #[test]
+fn a_lun_that_cannot_be_reserved_is_told_at_the_start() {
+    let target = Target::start(1 << 20).unwrap();
+    let lab = Lab::start_with(|document| {
+        // The target's own controller: it answers, but knows no reservations.
+        document.luns = vec![Lun::iscsi("disk1", target.url_of(0))];
+    });
+    for node in lab.trio.nodes() {
+        let told = wait_notice(node, NoticeKind::LunTrouble, |_| true);
+        assert!(told.text.contains("lun disk1: unsupported"), "{told}");
+        assert!(told.text.contains("that knows persistent reservations"), "{told}");
+    }
+    lab.trio.wait_all("membership", |status| status.member);
+}
+
+#[test]
 fn a_path_that_was_away_for_a_moment_is_taken_back() {
     let lab = Lab::start();
     let owner = lab.trio.wait_online("vm", None);

@@ -251,7 +251,7 @@ impl Shared {
         if error.is_refusal() {
             return;
         }
-        let text = error.to_string();
+        let text = format!("{error}; {}", remedy(error));
         if std::mem::replace(&mut *self.told.lock(), text.clone()) == text {
             return;
         }
@@ -286,6 +286,23 @@ fn failure(error: &LunError) -> LunFailure {
         LunError::Unsupported { .. } | LunError::Corrupt { .. } | LunError::Misuse { .. } => {
             LunFailure::Unsupported
         }
+    }
+}
+
+/// What a person can do about an error.
+fn remedy(error: &LunError) -> &'static str {
+    match error {
+        LunError::Unsupported { .. } => {
+            "take a LUN that knows persistent reservations (LIO, tgt, any array), or the file driver"
+        }
+        LunError::Denied { .. } => "correct the login, or let this initiator in at the target",
+        LunError::PathLost { .. } | LunError::TimedOut { .. } => {
+            "check the network and the storage; it is tried again"
+        }
+        LunError::Io { .. } => "check the device and the room on it",
+        LunError::Corrupt { .. } => "restore it, or take it away if nothing of it is needed",
+        LunError::Misuse { .. } => "correct the settings of this LUN",
+        LunError::ReservationConflict | LunError::NotRegistered => "another node has taken it",
     }
 }
 
