@@ -54,7 +54,7 @@ impl Durable {
                     durable.entries.push(entry);
                 }
                 Record::Snapshot(snapshot) => {
-                    durable.entries.retain(|old| old.index > snapshot.index);
+                    durable.entries.clear();
                     durable.snapshot = Some(snapshot);
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Alive --3 intervals--> Suspect --detect, or a reset without a sign of life--> Silent
+//!   \--heard, but without a lease for 2 x detect: it hears nobody--------------------^
 //!   ^----------------------/  (heard again)
 //! ```
 //!
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use crate::change::DownCause;
 use crate::config::timing::{DetectionMode, Timing};
-use crate::id::{Epoch, Incarnation, NodeId, PathId};
+use crate::id::{Incarnation, NodeId, PathId};
 use crate::message::Beat;
 use crate::time::{Instant, nanos};
 
@@ -49,7 +50,7 @@ pub struct Peer {
     acknowledged: Option<(u64, u64)>,
     newest_sent: u64,
     applied: u64,
-    coordinator: Option<(NodeId, Epoch)>,
+    powerless_since: Option<Instant>,
     report_received: Instant,
     heard_by_it: BTreeMap<NodeId, Duration>,
     withheld_by_it: BTreeMap<NodeId, Duration>,
@@ -83,7 +84,7 @@ impl Peer {
             acknowledged: None,
             newest_sent: 0,
             applied: 0,
-            coordinator: None,
+            powerless_since: None,
             report_received: now,
             heard_by_it: BTreeMap::new(),
             withheld_by_it: BTreeMap::new(),
@@ -124,7 +125,10 @@ impl Peer {
             self.acknowledged = Some((beat.incarnation.boot, beat.sent));
         }
         self.applied = self.applied.max(beat.applied);
-        self.coordinator = beat.coordinator;
+        self.powerless_since = match beat.lease {
+            true => None,
+            false => self.powerless_since.or(Some(now)),
+        };
         self.report_received = now;
         let ages = |list: &[(NodeId, u64)]| {
             list.iter().map(|&(node, age)| (node, Duration::from_micros(age))).collect()
@@ -169,9 +173,9 @@ impl Peer {
         self.applied
     }
 
-    /// Whom it follows.
-    pub fn coordinator(&self) -> Option<(NodeId, Epoch)> {
-        self.coordinator
+    /// It has just been admitted: from now on it should get a lease.
+    pub fn on_admitted(&mut self) {
+        self.powerless_since = None;
     }
 
     /// When it was last heard on any path.
@@ -239,7 +243,8 @@ impl Peer {
             return Liveness::Silent(DownCause::ConnectionReset);
         }
         let limit = self.limit(last, timing);
-        if now >= limit && now >= deaf_until {
+        let powerless = self.powerless_since.is_some_and(|since| now >= since + timing.detect * 2);
+        if (now >= limit || powerless) && now >= deaf_until {
             Liveness::Silent(DownCause::Silence)
         } else if now.since(last) >= timing.suspect {
             Liveness::Suspect
@@ -326,7 +331,7 @@ mod tests {
             sent: sequence,
             acknowledged: None,
             applied: 0,
-            coordinator: None,
+            lease: true,
             heard: Vec::new(),
             withheld: Vec::new(),
             probe: false,
@@ -374,6 +379,22 @@ mod tests {
         peer.on_refused(ms(1_002));
         let dead = Liveness::Silent(DownCause::ConnectionReset);
         assert_eq!(peer.judge(None, ms(0), &timing, ms(1_002)), dead);
+    }
+
+    #[test]
+    fn a_node_that_is_heard_but_hears_nobody_is_down_in_the_end() {
+        let timing = timing(DetectionMode::Fixed);
+        let mut peer = Peer::new(ms(0));
+        for sequence in 1..40 {
+            let deaf = Beat { lease: false, ..beat(sequence) };
+            let at = ms(1_000 + 50 * sequence);
+            peer.on_beat(PathId(0), &deaf, true, timing.interval, at).unwrap();
+        }
+        assert_eq!(peer.judge(None, ms(0), &timing, ms(2_049)), Liveness::Alive);
+        let silent = Liveness::Silent(DownCause::Silence);
+        assert_eq!(peer.judge(Some(ms(3_049)), ms(0), &timing, ms(3_050)), silent);
+        peer.on_admitted();
+        assert_eq!(peer.judge(Some(ms(3_049)), ms(0), &timing, ms(3_050)), Liveness::Alive);
     }
 
     #[test]

@@ -12,16 +12,15 @@ use crate::quorum;
 use crate::time::Instant;
 
 /// What the voters have acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lease {
-    length: Duration,
     acknowledged: BTreeMap<NodeId, Instant>,
 }
 
 impl Lease {
     /// No right yet.
-    pub fn new(length: Duration) -> Self {
-        Self { length, acknowledged: BTreeMap::new() }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// `voter` has acknowledged the heartbeat that this node sent at `sent`.
@@ -35,10 +34,11 @@ impl Lease {
         self.acknowledged.clear();
     }
 
-    /// Until when this node may act; none: no majority has ever acknowledged it.
-    pub fn until(&self, voters: &[NodeId]) -> Option<Instant> {
+    /// Until when this node may act on a lease of `length`; none: no majority has ever acknowledged
+    /// it.
+    pub fn until(&self, voters: &[NodeId], length: Duration) -> Option<Instant> {
         let sent = voters.iter().filter_map(|voter| self.acknowledged.get(voter).copied());
-        quorum::majority_value(voters.len(), sent).map(|sent| sent + self.length)
+        quorum::majority_value(voters.len(), sent).map(|sent| sent + length)
     }
 }
 
@@ -46,25 +46,26 @@ impl Lease {
 mod tests {
     use super::*;
 
+    const LENGTH: Duration = Duration::from_nanos(100);
     const VOTERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
     #[test]
     fn a_lease_counts_from_the_sending_that_a_majority_acknowledged() {
-        let mut lease = Lease::new(Duration::from_nanos(100));
+        let mut lease = Lease::new();
         lease.on_acknowledged(NodeId(1), Instant(50));
-        assert_eq!(lease.until(&VOTERS), None);
+        assert_eq!(lease.until(&VOTERS, LENGTH), None);
         lease.on_acknowledged(NodeId(2), Instant(30));
-        assert_eq!(lease.until(&VOTERS), Some(Instant(130)));
+        assert_eq!(lease.until(&VOTERS, LENGTH), Some(Instant(130)));
         lease.on_acknowledged(NodeId(3), Instant(40));
-        assert_eq!(lease.until(&VOTERS), Some(Instant(140)));
+        assert_eq!(lease.until(&VOTERS, LENGTH), Some(Instant(140)));
     }
 
     #[test]
     fn a_late_acknowledgement_never_shortens_a_lease() {
-        let mut lease = Lease::new(Duration::from_nanos(100));
+        let mut lease = Lease::new();
         lease.on_acknowledged(NodeId(1), Instant(50));
         lease.on_acknowledged(NodeId(2), Instant(50));
         lease.on_acknowledged(NodeId(2), Instant(10));
-        assert_eq!(lease.until(&VOTERS), Some(Instant(150)));
+        assert_eq!(lease.until(&VOTERS, LENGTH), Some(Instant(150)));
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
-use crate::id::{Epoch, Incarnation, NodeId, RequestId, VoterId};
+use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +20,8 @@ pub struct Beat {
     pub acknowledged: Option<(u64, u64)>,
     /// How much of the log the sender has applied.
     pub applied: u64,
-    /// The coordinator the sender follows, and its epoch.
-    pub coordinator: Option<(NodeId, Epoch)>,
+    /// Whether the sender may act: it has a lease.
+    pub lease: bool,
     /// How long ago, in microseconds, the sender last heard each other node.
     pub heard: Vec<(NodeId, u64)>,
     /// How long ago, in microseconds, the sender last acknowledged a beat of each node that it
@@ -124,7 +124,8 @@ pub enum Command {
     },
 }
 
-/// Why a command was not carried out. The cluster is as it was.
+/// Why a command was not carried out. The cluster is as it was, except that after
+/// [`Refusal::NoQuorum`] nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// The name is not in the configuration.

@@ -176,6 +176,4 @@ pub enum DropReason {
     Misrouted,
     /// It is malformed inside.
     Malformed,
-    /// The sender belongs to another cluster.
-    ForeignCluster,
 }

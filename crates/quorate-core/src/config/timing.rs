@@ -102,8 +102,8 @@ pub enum TimingError {
         /// The heartbeat interval.
         interval: u64,
     },
-    /// Fewer than four heartbeats fit into the detection time.
-    #[error("4 x interval {interval} ms <= detect {detect} ms does not hold")]
+    /// Fewer than six heartbeats fit into the detection time: an election would outlast it.
+    #[error("6 x interval {interval} ms <= detect {detect} ms does not hold")]
     TooFewBeats {
         /// The heartbeat interval.
         interval: u64,
@@ -158,7 +158,7 @@ impl Timing {
     pub fn derive(inputs: &TimingInputs) -> Result<Self, TimingError> {
         check_bounds(inputs)?;
         let TimingInputs { detect, interval, stop_time, io_bound, drift_ppm, .. } = *inputs;
-        if interval * 4 > detect {
+        if interval * 6 > detect {
             return Err(TimingError::TooFewBeats {
                 interval: millis(interval),
                 detect: millis(detect),
@@ -300,6 +300,7 @@ mod tests {
                 let drift = timing.detect * ppm / 1_000_000;
                 prop_assert!(timing.lease + timing.stop_time + drift <= timing.detect);
                 prop_assert!(timing.lease >= timing.interval * 3);
+                prop_assert!(timing.election_max < timing.detect);
             }
         }
     }

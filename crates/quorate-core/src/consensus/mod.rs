@@ -118,11 +118,6 @@ impl Consensus {
         Self { raw, timing, waiting: VecDeque::new(), election_at, tick_at, random, applied }
     }
 
-    /// The snapshot that the state machine starts from.
-    pub fn snapshot(&self) -> Option<LogSnapshot> {
-        self.raw.store().log_snapshot()
-    }
-
     /// When [`Consensus::tick`] is due.
     pub fn deadline(&self) -> Instant {
         if self.is_coordinator() { self.tick_at } else { self.tick_at.min(self.election_at) }
@@ -304,11 +299,6 @@ impl Consensus {
         self.raw.store().records()
     }
 
-    /// Every record that stands for this log.
-    pub fn records(&self) -> Vec<Record> {
-        self.raw.store().records()
-    }
-
     fn conf_state(&self) -> ConfState {
         self.raw.raft.prs().conf().to_conf_state()
     }
@@ -340,11 +330,6 @@ impl Consensus {
     /// What has been applied.
     pub fn applied(&self) -> u64 {
         self.applied
-    }
-
-    /// This node's identity.
-    pub fn identity(&self) -> VoterId {
-        VoterId(self.raw.raft.id)
     }
 
     /// Everyone who takes part: voters and learners.

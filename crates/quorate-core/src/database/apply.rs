@@ -72,10 +72,7 @@ impl Database {
         record.incarnation = incarnation;
         record.state = NodeState::Up;
         record.since = index;
-        if std::mem::take(&mut record.leaving) {
-            record.paused = false;
-            record.draining = false;
-        }
+        record.leaving = false;
         self.vacate(node, old, FenceKind::Returned);
         notices.push(Notice::Up { node, incarnation });
     }
@@ -106,7 +103,12 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some(record) = self.nodes.get_mut(&node) else { return };
-        if !matches!(record.state, NodeState::Down(_)) || record.incarnation != incarnation {
+        let fits = match record.state {
+            NodeState::Down(_) => true,
+            NodeState::Fenced(before) => before == FenceKind::LeaseOver && kind == FenceKind::Human,
+            NodeState::Absent | NodeState::Up => false,
+        };
+        if !fits || record.incarnation != incarnation {
             return;
         }
         record.state = NodeState::Fenced(kind);
@@ -118,9 +120,7 @@ impl Database {
     fn leave(&mut self, node: NodeId, incarnation: Incarnation, notices: &mut Vec<Notice>) {
         let Some(record) = self.nodes.get_mut(&node) else { return };
         if record.is_up_as(incarnation) && !record.leaving {
-            record.leaving = !record.paused;
-            record.draining = true;
-            record.paused = true;
+            record.leaving = true;
             notices.push(Notice::Paused { node, paused: true });
         }
     }
@@ -145,9 +145,13 @@ impl Database {
         }
     }
 
+    /// A lease that is over proves nothing about a group that its owner could not stop: it may run
+    /// on.
     fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
         for record in self.groups.values_mut() {
-            if record.owner() == Some((node, incarnation)) {
+            let stuck = record.owned_state() == Some(OwnedState::StopFailed);
+            let freed = !(stuck && kind == FenceKind::LeaseOver);
+            if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
             }
         }
@@ -157,6 +161,7 @@ impl Database {
         let Some(record) = self.nodes.get_mut(&node) else { return };
         record.paused = paused;
         record.draining = draining;
+        record.leaving &= paused;
         notices.push(Notice::Paused { node, paused });
     }
 
@@ -167,7 +172,7 @@ impl Database {
             Ownership::Owned { node, incarnation, .. } => {
                 let record = self.nodes.get(&node)?;
                 let config = self.config.group(group)?;
-                let down = matches!(record.state, NodeState::Down(_));
+                let down = matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_));
                 (down && record.incarnation == incarnation && self.config.is_enforced(config))
                     .then_some(Vacancy::StorageFence { node })
             }
@@ -284,7 +289,7 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some((to, cause)) = next else { return };
-        let Some(target) = self.nodes.get(&to).filter(|record| !record.paused).copied() else {
+        let Some(target) = self.nodes.get(&to).filter(|record| record.is_open()).copied() else {
             return;
         };
         let Some(record) = self.groups.get(&group) else { return };

@@ -53,7 +53,7 @@ pub struct NodeRecord {
     pub paused: bool,
     /// What it runs moves away.
     pub draining: bool,
-    /// It is paused only until it comes back.
+    /// It is about to end: what it runs moves away, until it comes back.
     pub leaving: bool,
 }
 
@@ -61,6 +61,11 @@ impl NodeRecord {
     /// Whether this incarnation takes part.
     pub fn is_up_as(&self, incarnation: Incarnation) -> bool {
         self.state == NodeState::Up && self.incarnation == incarnation
+    }
+
+    /// Whether it may get groups.
+    pub fn is_open(&self) -> bool {
+        !self.paused && !self.leaving
     }
 }
 
@@ -157,6 +162,12 @@ impl GroupRecord {
             Ownership::Owned { node, incarnation, .. } => Some((node, incarnation)),
             Ownership::Vacant(_) => None,
         }
+    }
+
+    /// Where it failed last, while that failure counts.
+    pub fn failed_lately(&self, at_ms: u64, period_ms: u64) -> Option<NodeId> {
+        let counts = self.failures.last().is_some_and(|&at| at + period_ms > at_ms);
+        self.failed_on.filter(|_| counts)
     }
 
     /// How far the owner is.

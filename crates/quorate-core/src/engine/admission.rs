@@ -14,7 +14,7 @@ use crate::database::{Database, NodeState};
 use crate::durable::{Durable, Record};
 use crate::event::StreamEnd;
 use crate::id::{NodeId, VoterId};
-use crate::message::{Hello, Message};
+use crate::message::{Command, Hello, Message};
 use crate::notice::{DropReason, Notice};
 use crate::timer::Timer;
 
@@ -26,6 +26,10 @@ impl Engine {
             self.hellos.remove(&node);
             self.hello_said.remove(&node);
             self.say_hello(node);
+            self.asked.values_mut().filter(|one| one.told == Some(node)).for_each(|one| {
+                one.told =
+                    one.told.filter(|_| matches!(one.command, Command::Move { to: None, .. }));
+            });
             self.repeat_asked();
             self.said.clear();
             self.touch_all();
@@ -212,7 +216,7 @@ impl Engine {
             self.out.act(crate::action::Action::Left);
             return;
         }
-        self.abandon_groups(|_| true);
+        self.abandon_all();
         if self.groups.is_empty() {
             self.incarnation = self.incarnation.next_session();
             self.session_since = self.now;

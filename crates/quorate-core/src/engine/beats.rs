@@ -51,17 +51,13 @@ impl Engine {
             })
         };
         let withheld = peers().filter(|&(node, _)| down(node));
-        let coordinator = self
-            .consensus
-            .as_ref()
-            .and_then(|consensus| Some((consensus.coordinator()?.node(), consensus.epoch())));
         Beat {
             incarnation: self.incarnation,
             sequence: self.beat_sequence,
             sent: self.now.0,
             acknowledged: self.peers.get(&to).and_then(Peer::acknowledgement),
             applied: self.database.as_ref().map_or(0, Database::applied),
-            coordinator,
+            lease: self.may_act(),
             heard: heard.collect(),
             withheld: withheld.map(|(&node, peer)| (node, age(peer.accepted()))).collect(),
             probe,
@@ -183,7 +179,7 @@ impl Engine {
     /// Until when this node may act.
     pub(super) fn lease_until(&self) -> Option<Instant> {
         let up = self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
-        if up { self.lease.until(&self.voters()) } else { None }
+        if up { self.lease.until(&self.voters(), self.timing().lease) } else { None }
     }
 
     /// Whether this node may act now.

@@ -7,6 +7,7 @@ use crate::consensus::Consensus;
 use crate::database::{Database, OwnedState, Ownership};
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
+use crate::notice::DropReason;
 use crate::placement;
 use crate::timer::Timer;
 
@@ -28,16 +29,18 @@ impl Engine {
         self.repeat_asked();
     }
 
-    /// Says the commands that wait to the coordinator, if it has not heard them.
+    /// Says the commands that wait to the coordinator, if it has not heard them. A move that leaves
+    /// the target open is said once: said twice, it would move twice.
     pub(super) fn repeat_asked(&mut self) {
         let Some(to) = self.consensus.as_ref().and_then(Consensus::coordinator).map(VoterId::node)
         else {
             return;
         };
+        let again = |asked: &Asked| !matches!(asked.command, Command::Move { to: None, .. });
         let waiting: Vec<(RequestId, Command)> = self
             .asked
             .iter_mut()
-            .filter(|(_, asked)| asked.told != Some(to))
+            .filter(|(_, asked)| asked.told.is_none() || asked.told != Some(to) && again(asked))
             .map(|(&request, asked)| {
                 asked.told = Some(to);
                 (request, asked.command.clone())
@@ -78,7 +81,7 @@ impl Engine {
     /// The coordinator's part.
     pub(super) fn on_request(&mut self, from: NodeId, request: RequestId, command: Command) {
         if !self.is_coordinator() {
-            return self.reply(from, request, Err(Refusal::NoQuorum));
+            return self.drop_from(from, DropReason::Misrouted);
         }
         match self.changes_for(&command) {
             Err(refusal) => self.reply(from, request, Err(refusal)),
@@ -226,13 +229,15 @@ impl Engine {
             return;
         }
         self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval * 2);
-        let Some(database) = &self.database else {
+        if self.groups.is_empty() && !self.may_act() {
             self.left = true;
             return self.out.act(Action::Left);
-        };
+        }
+        let Some(database) = &self.database else { return };
         let (node, incarnation) = (self.me, self.incarnation);
         let owns = database.groups().values().any(|one| one.owner() == Some((node, incarnation)));
-        let change = if owns || !self.groups.is_empty() || !is_leaving(database, node) {
+        let known = database.node(node).is_some_and(|record| record.leaving);
+        let change = if owns || !self.groups.is_empty() || !known {
             Change::Leave { node, incarnation }
         } else {
             Change::Left { node, incarnation }
@@ -241,8 +246,4 @@ impl Engine {
             self.hand_in(to.node(), vec![change]);
         }
     }
-}
-
-fn is_leaving(database: &Database, node: NodeId) -> bool {
-    database.node(node).is_some_and(|record| record.draining)
 }

@@ -43,8 +43,24 @@ impl Engine {
         }
         let set = ChangeSet { at_ms: self.cluster_ms(), changes };
         let index = self.database.as_ref().map_or(0, Database::applied) + 1;
-        self.date_replies(index);
-        self.consensus.as_mut().is_some_and(|consensus| consensus.propose(codec::encode(&set)))
+        let bytes = codec::encode(&set);
+        let taken = self.consensus.as_mut().is_some_and(|consensus| consensus.propose(bytes));
+        if taken {
+            self.date_replies(index);
+        } else {
+            self.keep_proposed(set.changes);
+        }
+        taken
+    }
+
+    /// What was handed in and could not be proposed waits; what was decided here is decided again.
+    fn keep_proposed(&mut self, changes: Vec<Change>) {
+        let handed_in = |change: &Change| {
+            !matches!(change, Change::Admit { .. } | Change::Down { .. } | Change::Assign { .. })
+        };
+        self.proposed.extend(changes.into_iter().filter(handed_in));
+        self.reconsider = true;
+        self.timers.set_sooner(Timer::Review, self.now + self.timing().interval);
     }
 
     /// A node has come back with an empty log: its new identity takes the place of the old one.
@@ -130,7 +146,7 @@ impl Engine {
     pub(super) fn candidates(&self, database: &Database) -> BTreeMap<NodeId, Candidate> {
         let candidate = |(&node, record): (&NodeId, &NodeRecord)| {
             let up = record.state == NodeState::Up && self.judge(node) == Liveness::Alive;
-            (node, Candidate { up, paused: record.paused, groups: 0 })
+            (node, Candidate { up, paused: !record.is_open(), groups: 0 })
         };
         let mut candidates: BTreeMap<NodeId, Candidate> =
             database.nodes().iter().map(candidate).collect();
@@ -178,7 +194,7 @@ impl Engine {
     /// A human's word about a node that is down.
     pub(super) fn confirm(&self, node: NodeId, reason: &str) -> Option<Change> {
         let record = self.database.as_ref()?.node(node)?;
-        let down = matches!(record.state, NodeState::Down(_));
+        let down = matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_));
         fence::human(node, record.incarnation, reason).filter(|_| down).map(FenceProof::into_change)
     }
 }

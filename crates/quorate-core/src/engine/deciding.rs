@@ -10,7 +10,7 @@ use crate::database::{
 };
 use crate::id::{Epoch, GroupId, NodeId};
 use crate::placement::{self, Candidate};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 
 /// One round of decisions about all groups.
 pub(super) struct Deciding<'a> {
@@ -73,11 +73,15 @@ impl Deciding<'_> {
 
     fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         match record.ownership {
-            Ownership::Vacant(vacancy) => self.assign(config, record, cause_of(vacancy, record)),
+            Ownership::Vacant(vacancy) => {
+                let failed = self.failed_on(config, record).is_some();
+                self.assign(config, record, cause_of(vacancy, failed, record))
+            }
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
                 let falls = self.falling.contains(&node);
-                let down = falls || matches!(owner.state, NodeState::Down(_));
+                let down =
+                    falls || matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_));
                 if owner.incarnation != incarnation {
                     None
                 } else if down {
@@ -102,7 +106,7 @@ impl Deciding<'_> {
         if !record.online_wanted || !self.is_due(record) || self.is_forming(record) {
             return None;
         }
-        let Some(owner) = self.place(config, record.failed_on) else {
+        let Some(owner) = self.place(config, self.failed_on(config, record)) else {
             self.unplaced.push(config.id);
             return None;
         };
@@ -113,6 +117,10 @@ impl Deciding<'_> {
             incarnation: self.database.node(owner)?.incarnation,
             cause,
         })
+    }
+
+    fn failed_on(&self, config: &GroupConfig, record: &GroupRecord) -> Option<NodeId> {
+        record.failed_lately(self.cluster_ms, millis(config.failover_period))
     }
 
     fn place(&self, config: &GroupConfig, failed_on: Option<NodeId>) -> Option<NodeId> {
@@ -164,7 +172,7 @@ impl Deciding<'_> {
         if !record.online_wanted {
             return release(None, ReleaseKind::Stop, Cause::Start);
         }
-        if owner.draining {
+        if owner.draining || owner.leaving {
             return match self.place(config, Some(node)) {
                 Some(to) => release(Some(to), ReleaseKind::Move, Cause::Drain),
                 None if owner.leaving => release(None, ReleaseKind::Stop, Cause::Drain),
@@ -172,7 +180,7 @@ impl Deciding<'_> {
             };
         }
         if config.failback && state == OwnedState::Online {
-            let best = self.place(config, record.failed_on)?;
+            let best = self.place(config, self.failed_on(config, record))?;
             if placement::preference(config, best) < placement::preference(config, node) {
                 return release(Some(best), ReleaseKind::Move, Cause::Failback);
             }
@@ -181,11 +189,11 @@ impl Deciding<'_> {
     }
 }
 
-fn cause_of(vacancy: Vacancy, record: &GroupRecord) -> Cause {
+fn cause_of(vacancy: Vacancy, failed: bool, record: &GroupRecord) -> Cause {
     match vacancy {
         Vacancy::NeverOwned => Cause::Start,
         Vacancy::Fenced { .. } | Vacancy::StorageFence { .. } => Cause::NodeDown,
-        Vacancy::Stopped { .. } if record.failed_on.is_some() => Cause::Failure,
+        Vacancy::Stopped { .. } if failed => Cause::Failure,
         Vacancy::Stopped { .. } => record.cause,
     }
 }

@@ -144,9 +144,18 @@ impl Engine {
         }
     }
 
+    /// Ends everything here, whatever it is at.
+    pub(super) fn abandon_all(&mut self) {
+        self.groups.values_mut().for_each(LocalGroup::abandon);
+        self.touch_all();
+    }
+
+    /// Ends what runs without a lease, of groups whose LUNs are all enforced or of the others. What
+    /// was just given to this node waits for its lease: to hand it back would only bring it back.
     pub(super) fn abandon_groups(&mut self, which: impl Fn(bool) -> bool) {
         for (&id, group) in &mut self.groups {
-            if group.goal() != Goal::Abandon && which(is_enforced(&self.config, id)) {
+            let begun = group.goal() != Goal::Abandon && !group.is_untouched();
+            if begun && which(is_enforced(&self.config, id)) {
                 group.abandon();
                 self.touched.insert(id);
             }
@@ -161,15 +170,19 @@ impl Engine {
             self.acting = may_act;
             self.touch_all();
         }
-        let touched = std::mem::take(&mut self.touched);
-        for &id in &touched {
+        let mut touched = BTreeSet::new();
+        while let Some(id) = self.touched.pop_first() {
+            touched.insert(id);
             self.align_group(id);
             let record = self.database.as_ref().and_then(|database| database.group(id));
             let saved = record.and_then(|record| record.saved);
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.advance(Leave { may_act, saved }, self.now, &mut self.out);
+            let epoch = group.epoch();
             if group.is_gone() {
                 self.align_group(id);
+                let successor = self.groups.get(&id).filter(|group| group.epoch() != epoch);
+                self.touched.extend(successor.map(LocalGroup::id));
             }
         }
         let settled = |group: &LocalGroup| group.goal() == Goal::Run && group.is_online();
@@ -207,11 +220,16 @@ impl Engine {
         else {
             return;
         };
-        let mine = node == me && owner == incarnation && state == OwnedState::Starting;
+        let begins = matches!(state, OwnedState::Starting | OwnedState::Releasing { .. });
+        let mine = node == me && owner == incarnation && begins;
         if let (true, Some(record), Some(config)) = (mine, record, database.config().group(id)) {
             let (cluster, epoch) = (database.config().id(), record.epoch);
             let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy };
-            self.groups.insert(id, LocalGroup::new(config, entitlement));
+            let mut group = LocalGroup::new(config, entitlement);
+            if let OwnedState::Releasing { kind, .. } = state {
+                group.give_up(kind);
+            }
+            self.groups.insert(id, group);
             self.said.remove(&id);
         }
     }
@@ -225,6 +243,7 @@ impl Engine {
         let again = self.timing().interval * 4;
         let mut changes = Vec::new();
         for (group, epoch, report) in self.due_reports(groups) {
+            self.timers.set_sooner(Timer::Repeat, self.now + again);
             let said = self.said.get(&group);
             let fresh = said.is_some_and(|said| {
                 (said.epoch, said.report, said.to) == (epoch, report, to)
@@ -260,7 +279,10 @@ impl Engine {
             }
             let report = group.report(record.saved)?;
             let shown = match report {
-                GroupReport::Online => record.owned_state() != Some(OwnedState::Starting),
+                GroupReport::Online => !matches!(
+                    record.owned_state(),
+                    Some(OwnedState::Starting | OwnedState::StopFailed)
+                ),
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
                 GroupReport::Vacated { .. } => false,

@@ -7,6 +7,7 @@ use crate::codec;
 use crate::consensus::{Committed, Consensus, Outcome};
 use crate::database::Database;
 use crate::durable::{Durable, Record};
+use crate::heartbeat::Peer;
 use crate::id::{Epoch, GroupId, OpId, VoterId};
 use crate::message::{ConsensusMessage, LogSnapshot, Message};
 use crate::notice::Notice;
@@ -17,19 +18,19 @@ impl Engine {
     pub(super) fn recover(&mut self, durable: &Durable) {
         let Some(identity) = durable.identity else { return };
         self.standing = Standing::Seeking;
-        if durable.snapshot.is_some() {
+        if durable.snapshot.is_some() || durable.hard_state.is_some() {
             self.take_part(identity, durable);
         }
     }
 
     /// Takes part in consensus from now on.
     pub(super) fn take_part(&mut self, identity: VoterId, durable: &Durable) {
+        if let Some(snapshot) = &durable.snapshot {
+            self.restore(snapshot);
+        }
         let random = Random::new(self.random.draw());
         let timing = self.consensus_timing();
         let consensus = Consensus::new(identity, durable, timing, random, self.now);
-        if let Some(snapshot) = consensus.snapshot() {
-            self.restore(&snapshot);
-        }
         self.consensus = Some(consensus);
         self.standing = Standing::Member;
     }
@@ -63,7 +64,7 @@ impl Engine {
     /// ended.
     pub(super) fn on_persist_failed(&mut self, error: String) {
         self.out.tell(Notice::StorageFailed { error });
-        self.abandon_groups(|_| true);
+        self.abandon_all();
         self.advance_groups();
         self.consensus = None;
         self.standing = Standing::Ended;
@@ -130,6 +131,10 @@ impl Engine {
         }
         if config != &self.config && config.node(self.me).is_some() {
             self.config = config.clone();
+            let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != self.me);
+            for node in others {
+                self.peers.entry(node).or_insert_with(|| Peer::new(self.now));
+            }
         }
     }
 
@@ -150,6 +155,11 @@ impl Engine {
         self.applied_at = self.now;
         for notice in notices {
             self.remember(at_ms, &notice);
+            if let Notice::Up { node, .. } = notice
+                && let Some(peer) = self.peers.get_mut(&node)
+            {
+                peer.on_admitted();
+            }
             self.out.tell(notice);
         }
         self.on_applied();

@@ -157,7 +157,7 @@ impl Engine {
             incarnation: Incarnation::of_boot(boot),
             session_since: now,
             digest: config.digest(),
-            lease: Lease::new(config.timing().lease),
+            lease: Lease::new(),
             config,
             standing: Standing::Nameless,
             identity: durable.identity,
@@ -222,7 +222,7 @@ impl Engine {
 
     /// When to come back with [`Event::Tick`], if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        (self.standing != Standing::Ended).then(|| self.timers.next()).flatten()
     }
 
     fn timing(&self) -> &Timing {

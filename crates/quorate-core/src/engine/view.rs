@@ -65,7 +65,8 @@ impl Engine {
         let database = self.database.as_ref()?;
         let config = database.config().group(group)?;
         let record = database.group(group)?;
-        let placement = placement::place(config, &self.candidates(database), record.failed_on);
+        let lately = record.failed_lately(self.cluster_ms(), millis(config.failover_period));
+        let placement = placement::place(config, &self.candidates(database), lately);
         let others = placement.others.into_iter();
         Some(Explanation {
             history: self.history.get(&group).into_iter().flatten().cloned().collect(),
@@ -109,8 +110,8 @@ impl Engine {
             name: node.name.clone(),
             state: state.to_owned(),
             heard: heard.to_owned(),
-            paused: record.is_some_and(|record| record.paused),
-            draining: record.is_some_and(|record| record.draining),
+            paused: record.is_some_and(|record| !record.is_open()),
+            draining: record.is_some_and(|record| record.draining || record.leaving),
             boot: record.map_or(0, |record| record.incarnation.boot),
             session: record.map_or(0, |record| record.incarnation.session),
             voter: node.voter,
