@@ -96,6 +96,7 @@ pub struct Lock {
     state: LockState,
     waiting: Option<OpId>,
     reads: u32,
+    enforced: bool,
 }
 
 impl Lock {
@@ -116,7 +117,15 @@ impl Lock {
             state: LockState::Unregistered,
             waiting: None,
             reads: 0,
+            enforced: true,
         }
+    }
+
+    /// Whether the device itself refuses a stale writer; otherwise a detachment that is not
+    /// confirmed is none.
+    #[must_use]
+    pub fn enforced(self, enforced: bool) -> Self {
+        Self { enforced, ..self }
     }
 
     /// How far it is.
@@ -162,6 +171,13 @@ impl Lock {
         }
     }
 
+    /// Asks again for a detachment that failed.
+    pub fn detach_again(&mut self, out: &mut Output) {
+        if self.state == LockState::Detaching && self.waiting.is_none() {
+            self.ask(LockState::Detaching, LunVerb::Detach, out);
+        }
+    }
+
     /// Another has taken it, or its path is gone.
     pub fn lose(&mut self, why: LockFailure) {
         match self.state {
@@ -199,7 +215,10 @@ impl Lock {
                 Ok(_) => self.state = LockState::Held,
                 Err(failure) => self.fail(*failure),
             },
-            LockState::Detaching => self.state = LockState::Released,
+            LockState::Detaching if result.is_ok() || self.enforced => {
+                self.state = LockState::Released;
+            }
+            LockState::Detaching => {}
             LockState::Unregistered
             | LockState::Held
             | LockState::Lost(_)
@@ -396,6 +415,22 @@ mod tests {
         t.asked();
         t.keys(&[key(2, 4)], Some(key(2, 4)));
         assert_eq!(t.lock.state(), LockState::Lost(LockFailure::Overtaken));
+    }
+
+    #[test]
+    fn a_cooperative_lun_is_given_back_only_when_its_last_write_is_known_to_be_over() {
+        let mut t = Bench::new(1, 3);
+        t.asked();
+        t.lock.enforced = false;
+        t.lock.state = LockState::Held;
+        t.lock.release(&mut t.out);
+        t.asked();
+        t.answer(Err(LunFailure::Unreachable));
+        assert_eq!(t.lock.state(), LockState::Detaching);
+        t.lock.detach_again(&mut t.out);
+        assert_eq!(t.asked(), LunVerb::Detach);
+        t.answer(Ok(LunReply::Done));
+        assert_eq!(t.lock.state(), LockState::Released);
     }
 
     #[test]

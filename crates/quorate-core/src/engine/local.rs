@@ -97,6 +97,9 @@ impl Engine {
 
     pub(super) fn on_overdue(&mut self, op: OpId) {
         let now = self.now;
+        if self.persisting.remove(&op) {
+            return self.on_persist_failed("the disk has not answered in time".to_owned());
+        }
         if self.on_probe_answer(op, &Err(LunFailure::Unreachable)) {
             return;
         }
@@ -119,7 +122,9 @@ impl Engine {
     /// How long the driver may take over a request; none: it is not waited for.
     pub(super) fn patience(&self, action: &Action) -> Option<(OpId, Duration)> {
         match action {
-            Action::Lun { op, .. } => Some((*op, self.timing().io_bound * 2)),
+            Action::Lun { op, .. } | Action::Persist { op, .. } => {
+                Some((*op, self.timing().io_bound * 2))
+            }
             Action::Resource { op, resource, verb } => {
                 let pending = self.config.resource(*resource)?.1.pending_timeout;
                 let stop = self.timing().stop_time;
@@ -137,7 +142,6 @@ impl Engine {
             }
             Action::SendBeat { .. }
             | Action::Send { .. }
-            | Action::Persist { .. }
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Left => None,
@@ -224,7 +228,8 @@ impl Engine {
         let mine = node == me && owner == incarnation && begins;
         if let (true, Some(record), Some(config)) = (mine, record, database.config().group(id)) {
             let (cluster, epoch) = (database.config().id(), record.epoch);
-            let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy };
+            let enforced = database.config().is_enforced(config);
+            let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy, enforced };
             let mut group = LocalGroup::new(config, entitlement);
             if let OwnedState::Releasing { kind, .. } = state {
                 group.give_up(kind);

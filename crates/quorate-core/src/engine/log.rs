@@ -12,6 +12,7 @@ use crate::id::{Epoch, GroupId, OpId, VoterId};
 use crate::message::{ConsensusMessage, LogSnapshot, Message};
 use crate::notice::Notice;
 use crate::random::Random;
+use crate::timer::Timer;
 
 impl Engine {
     /// Goes on from what was persisted before.
@@ -42,6 +43,8 @@ impl Engine {
     }
 
     pub(super) fn on_persisted(&mut self, op: OpId) {
+        self.persisting.remove(&op);
+        self.timers.clear(Timer::Op(op));
         match self.standing {
             Standing::Naming(waiting) if waiting == op => self.standing = Standing::Seeking,
             Standing::Founding(waiting) if waiting == op => self.on_founded(),

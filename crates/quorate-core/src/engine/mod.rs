@@ -121,6 +121,8 @@ pub struct Engine {
     applied_at: Instant,
     coordinator_told: Option<(Option<NodeId>, Epoch)>,
     coordinating_since: Option<Instant>,
+    /// Persistences that have not been answered.
+    persisting: BTreeSet<OpId>,
     stood_against: Option<(VoterId, Epoch)>,
     proposed: Vec<Change>,
     replies: Vec<command::Owed>,
@@ -179,6 +181,7 @@ impl Engine {
             applied_at: now,
             coordinator_told: None,
             coordinating_since: None,
+            persisting: BTreeSet::new(),
             stood_against: None,
             proposed: Vec::new(),
             replies: Vec::new(),
@@ -361,6 +364,9 @@ impl Engine {
     fn take_actions(&mut self) -> Vec<Action> {
         let actions = self.out.take_actions();
         for action in &actions {
+            if let Action::Persist { op, .. } = action {
+                self.persisting.insert(*op);
+            }
             if let Some((op, length)) = self.patience(action) {
                 self.timers.set(Timer::Op(op), self.now + length);
             }

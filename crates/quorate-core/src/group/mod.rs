@@ -103,6 +103,8 @@ pub struct Entitlement {
     pub epoch: Epoch,
     /// What proved that nobody else had it.
     pub vacancy: Vacancy,
+    /// Every LUN of the group refuses a stale writer by itself.
+    pub enforced: bool,
 }
 
 /// The group.
@@ -121,8 +123,9 @@ pub struct LocalGroup {
 impl LocalGroup {
     /// A group that this node owns from now on.
     pub fn new(config: &GroupConfig, entitlement: Entitlement) -> Self {
-        let Entitlement { cluster, node, incarnation, epoch, .. } = entitlement;
-        let lock = |&lun| (lun, Lock::new(lun, cluster, node, epoch, incarnation));
+        let Entitlement { cluster, node, incarnation, epoch, enforced, .. } = entitlement;
+        let lock =
+            |&lun| (lun, Lock::new(lun, cluster, node, epoch, incarnation).enforced(enforced));
         let resource =
             |one: &crate::config::ResourceConfig| (one.id, Resource::new(one.clone(), epoch));
         Self {
@@ -256,13 +259,14 @@ impl LocalGroup {
                 resource.kill(out);
             }
         }
+        self.locks.values_mut().for_each(|lock| lock.detach_again(out));
     }
 
     /// Asks for whatever is next.
     pub fn advance(&mut self, leave: Leave, now: Instant, out: &mut Output) {
         match self.goal {
             Goal::Run => self.run(leave, now, out),
-            Goal::GiveUp => self.wind_down(out),
+            Goal::GiveUp => self.wind_down(leave, out),
             Goal::Abandon => self.end(out),
         }
     }
@@ -274,7 +278,7 @@ impl LocalGroup {
         {
             self.failed = true;
             self.goal = Goal::GiveUp;
-            return self.wind_down(out);
+            return self.wind_down(leave, out);
         }
         if !leave.may_act {
             return;
@@ -321,7 +325,7 @@ impl LocalGroup {
         }
     }
 
-    fn wind_down(&mut self, out: &mut Output) {
+    fn wind_down(&mut self, leave: Leave, out: &mut Output) {
         let token = SaveToken::new(self.id, self.entitlement.epoch);
         let active: Vec<ResourceId> = self
             .resources
@@ -333,11 +337,15 @@ impl LocalGroup {
             if active.contains(id) {
                 continue;
             }
+            // What was saved and is consumed lives here alone: it runs on, to be saved again.
+            let keep = self.save && !self.failed && leave.may_act && resource.config.save_on_move;
             match resource.state {
                 ResourceState::Online if self.save && resource.config.save_on_move => {
                     resource.save(token, out);
                 }
                 ResourceState::Online => resource.stop(out),
+                ResourceState::Loaded if keep && leave.saved.is_none() => resource.run(out),
+                ResourceState::Running if keep => {}
                 ResourceState::Starting
                 | ResourceState::Loading
                 | ResourceState::Loaded

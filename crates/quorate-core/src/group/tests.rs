@@ -76,8 +76,14 @@ impl Bench {
         saved: Option<SaveToken>,
     ) -> Self {
         let incarnation = Incarnation::of_boot(1);
-        let entitlement =
-            Entitlement { cluster: CLUSTER, node: NODE, incarnation, epoch: EPOCH, vacancy };
+        let entitlement = Entitlement {
+            cluster: CLUSTER,
+            node: NODE,
+            incarnation,
+            epoch: EPOCH,
+            vacancy,
+            enforced: true,
+        };
         let mut bench = Self {
             group: LocalGroup::new(&config(luns, resources), entitlement),
             out: Output::default(),
