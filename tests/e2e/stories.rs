@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::stage::{on_lawless_stage, on_stage};
-use quorate_cli::lab::{GuestLine, Parts, Seen, Wire};
+use quorate_cli::control::Request;
+use quorate_cli::lab::{GuestLine, Moment, PATIENCE, Parts, Seen, Wire};
 use quorate_cli::writes::{Outcome, Write};
 
 /// Between two records of the guest: what is written so soon after a fault was under way before it.
@@ -18,6 +19,42 @@ fn a_planned_move_saves_the_guest_and_resumes_it_where_it_was() {
         stage.story.planned_move()?;
         let boots = stage.boots();
         assert_eq!(boots.len(), 1, "it was resumed, not booted: {boots:?}");
+        stage.is_clean()
+    });
+}
+
+#[test]
+fn a_node_that_leaves_hands_its_guest_on_and_may_return() {
+    on_stage(Parts::Real, |stage| {
+        let leaving = stage.story.owner();
+        let (mark, at) = (stage.story.lab().watch().mark(), Moment::now());
+        stage.story.lab().leave(leaving)?;
+        stage.story.wait_for_successor(mark, at)?;
+        stage.story.take_note_of_successor();
+        stage.story.wait_for_ticks()?;
+        stage.story.rejoin(leaving)?;
+        assert_ne!(stage.story.owner(), leaving);
+        assert_eq!(stage.boots().len(), 1, "it was resumed, not booted");
+        stage.is_clean()
+    });
+}
+
+#[test]
+fn a_drained_node_gives_its_guest_away() {
+    on_stage(Parts::Real, |stage| {
+        let drained = stage.story.owner();
+        let node = stage.story.lab().name(drained).to_owned();
+        let (mark, at) = (stage.story.lab().watch().mark(), Moment::now());
+        stage.story.lab().ask(drained, &Request::Drain { node: node.clone() })?;
+        stage.story.wait_for_successor(mark, at)?;
+        stage.story.take_note_of_successor();
+        let status = stage.story.lab().ask(drained, &Request::Status)?;
+        let is_it = |it: &&serde_json::Value| it["name"] == node.as_str();
+        let found = status["nodes"].as_array().and_then(|nodes| nodes.iter().find(is_it)).cloned();
+        assert_eq!(found.expect("it is in its own view")["draining"], true);
+        stage.story.lab().ask(drained, &Request::Resume { node })?;
+        stage.story.settle()?;
+        assert_eq!(stage.boots().len(), 1, "it was resumed, not booted");
         stage.is_clean()
     });
 }
@@ -70,7 +107,7 @@ fn what_was_queued_at_a_cut_off_host_is_refused_when_its_port_comes_back() {
         stage.story.lab().cut(cut, Wire::Heartbeat)?;
         stage.story.wait_for_successor(mark, at)?;
         stage.story.take_note_of_successor();
-        let rest = Duration::from_secs(1).saturating_sub(quorate_cli::lab::Moment::now().since(at));
+        let rest = Duration::from_secs(1).saturating_sub(Moment::now().since(at));
         stage.story.lab().watch().linger(rest)?;
         stage.story.lab().heal(cut, Wire::Storage)?;
         stage.story.heal(cut)?;
@@ -113,15 +150,11 @@ fn a_guest_that_dies_alone_is_started_again_on_its_host() {
         let owner = stage.story.owner();
         let mark = stage.story.lab().watch().mark();
         stage.story.lab().kill_guest(owner)?;
-        let again = stage.story.lab().watch().until(
-            "the guest's next boot",
-            mark,
-            quorate_cli::lab::PATIENCE,
-            |seen| {
+        let again =
+            stage.story.lab().watch().until("the guest's next boot", mark, PATIENCE, |seen| {
                 let is_boot = |what: &Seen| matches!(what, Seen::Guest(GuestLine::Boot { .. }));
                 seen.iter().find(|it| is_boot(&it.what)).map(|it| it.node)
-            },
-        )?;
+            })?;
         assert_eq!(again, owner);
         stage.story.settle()?;
         stage.is_clean()

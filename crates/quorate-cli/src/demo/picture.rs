@@ -116,7 +116,7 @@ impl Picture {
             Seen::Fault(Fault::Cut(_)) => column.is_cut = true,
             Seen::Fault(Fault::Healed(_)) => column.is_cut = false,
             Seen::Notice(notice) => self.follow_notice(node, notice),
-            Seen::Fault(Fault::MoveAsked | Fault::Paused | Fault::Woken)
+            Seen::Fault(Fault::AskedToLeave | Fault::MoveAsked | Fault::Paused | Fault::Woken)
             | Seen::Said(_)
             | Seen::Guest(_) => {}
         }

@@ -64,6 +64,7 @@ fn of_fault(lane: Lane, fault: &Fault) -> Words {
     match fault {
         Fault::Started => Words::new(lane, Tone::Plain, "node starts"),
         Fault::Killed => Words::new(lane, Tone::Bad, "kill -9: all of it"),
+        Fault::AskedToLeave => Words::new(lane, Tone::Decision, "is asked to leave"),
         Fault::GuestKilled => Words::new(lane, Tone::Bad, "kill -9: the guest"),
         Fault::Cut(which) => Words::new(lane, Tone::Bad, format!("{}: cut", wire(which))),
         Fault::Healed(which) => Words::new(lane, Tone::Good, format!("{}: healed", wire(which))),

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub use error::LabError;
@@ -74,6 +74,8 @@ pub enum Fault {
     Started,
     /// Everything on its host was killed at once.
     Killed,
+    /// It was asked to leave.
+    AskedToLeave,
     /// The guest's process alone was killed.
     GuestKilled,
     /// Everything on its host stands still.
@@ -246,6 +248,31 @@ impl Lab {
             }
         }
         self.watch.linger(LAST_WORDS)
+    }
+
+    /// Asks a node to leave, as a user with Ctrl-C or a service manager would, and waits until it has.
+    ///
+    /// # Errors
+    /// [`LabError::TooLate`] when it does not end, [`LabError::Failed`] when it did not end well.
+    pub fn leave(&mut self, node: usize) -> Result<(), LabError> {
+        let NodeProcess { name, child } = &mut self.nodes[node];
+        let Some(mut child) = child.take() else { return Ok(()) };
+        let failed = |error| LabError::system(format!("cannot signal {name}"), error);
+        let at = Moment::now();
+        kill_process(Pid::from_child(&child), Signal::TERM).map_err(|e| failed(e.into()))?;
+        self.watch.note(at, node, Fault::AskedToLeave);
+        let name = self.nodes[node].name.clone();
+        let ended = self
+            .watch
+            .until(&format!("{name}'s end"), 0, PATIENCE, |_| child.try_wait().ok().flatten());
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(LabError::Failed { what: name, said: status.to_string() }),
+            Err(error) => {
+                self.nodes[node].child = Some(child);
+                Err(error)
+            }
+        }
     }
 
     /// Lets everything on the node's host stand still, as a machine that is paused.
