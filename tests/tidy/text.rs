@@ -88,6 +88,9 @@ fn use_tree(text: &mut Peekable<Chars<'_>>, prefix: &str, paths: &mut Vec<String
 
 pub(crate) fn function_name(line: &str) -> Option<&str> {
     let words = line.trim_start();
+    if let Some(python) = words.strip_prefix("def ") {
+        return python.split('(').next();
+    }
     let at = if words.starts_with("fn ") { 0 } else { words.find(" fn ")? + 1 };
     let is_declared = words[..at].split(' ').all(|word| {
         matches!(word, "" | "const" | "async" | "unsafe" | "extern") || word.starts_with("pub")

@@ -147,7 +147,11 @@ impl fmt::Debug for ClusterKey {
 #[non_exhaustive]
 pub enum KeyError {
     /// The file is missing or cannot be read.
-    #[error("key file {}: {source}: name the file that `quorate init` wrote, the same on every node", path.display())]
+    #[error(
+        "key file {}: {source}: name the file that `quorate init` wrote, the same on \
+         every node",
+        path.display(),
+    )]
     Unreadable {
         /// The file asked for.
         path: PathBuf,
@@ -155,13 +159,21 @@ pub enum KeyError {
         source: io::Error,
     },
     /// A directory, device or pipe stands where the file should be.
-    #[error("key file {} is not a regular file: name a file that holds one line of 64 hex digits", path.display())]
+    #[error(
+        "key file {} is not a regular file: name a file that holds one line of 64 hex \
+         digits",
+        path.display(),
+    )]
     NotAFile {
         /// The file asked for.
         path: PathBuf,
     },
     /// The file belongs to another user, who could change it.
-    #[error("key file {} belongs to user {owner}, we run as user {us}: run `chown {us} {}`", path.display(), path.display())]
+    #[error(
+        "key file {} belongs to user {owner}, we run as user {us}: run `chown {us} {}`",
+        path.display(),
+        path.display(),
+    )]
     ForeignOwner {
         /// The file asked for.
         path: PathBuf,
@@ -171,7 +183,12 @@ pub enum KeyError {
         us: u32,
     },
     /// Group or others may read or write the file.
-    #[error("key file {} has mode {mode:04o}, so others can read or change it: run `chmod 600 {}`", path.display(), path.display())]
+    #[error(
+        "key file {} has mode {mode:04o}, so others can read or change it: run `chmod \
+         600 {}`",
+        path.display(),
+        path.display(),
+    )]
     OpenToOthers {
         /// The file asked for.
         path: PathBuf,
@@ -187,7 +204,11 @@ pub enum KeyError {
         found: String,
     },
     /// There is a file already; it was left as it is.
-    #[error("key file {} exists already and was left as it is: remove it, or name another file", path.display())]
+    #[error(
+        "key file {} exists already and was left as it is: remove it, or name another \
+         file",
+        path.display(),
+    )]
     Exists {
         /// The file asked for.
         path: PathBuf,

@@ -1,6 +1,6 @@
 //! What the engine lets be seen.
 
-use super::Engine;
+use super::{Engine, Standing};
 use crate::config::NodeConfig;
 use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
@@ -14,6 +14,11 @@ impl Engine {
     /// The configuration in force: the committed one, once there is one.
     pub fn config(&self) -> &crate::config::ClusterConfig {
         &self.config
+    }
+
+    /// Whether this engine's storage has failed: it does nothing more, and is to be dropped.
+    pub fn has_ended(&self) -> bool {
+        self.standing == Standing::Ended
     }
 
     /// This node's incarnation.

@@ -6,8 +6,8 @@
 //! Architecture invariants:
 //! - a command of PERSISTENT RESERVE OUT is sent on one nexus at most: if that is lost, it fails;
 //! - a write is sent again on another nexus only while its registration stands (`Standing`);
-//! - nothing is sent after its deadline. A command that the device has not answered by then ends the
-//!   session, so that it cannot be queued behind our back.
+//! - nothing is sent after its deadline. A command that the device has not answered by then ends
+//!   the session, so that it cannot be queued behind our back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;

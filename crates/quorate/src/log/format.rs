@@ -6,10 +6,10 @@
 //! record = kind:u8 length:u32 bytes
 //! ```
 //!
-//! Numbers are little-endian. What one append writes is one batch, because it is synced as one:
-//! a crash can leave its parts on the disk in any order, and none of them was ever reported as
-//! durable. Both checksums are seeded with the log's identity, so bytes of another log are not taken
-//! for ours.
+//! Numbers are little-endian. What one append writes is one batch, because it is synced as one: a
+//! crash can leave its parts on the disk in any order, and none of them was ever reported as
+//! durable. Both checksums are seeded with the log's identity, so bytes of another log are not
+//! taken for ours.
 
 use super::Record;
 

@@ -2,9 +2,9 @@
 //!
 //! Owns one directory: `lock` (one node at a time), `quorate.log`, and for a moment
 //! `quorate.log.new`. *Architecture invariant*: [`Log::append`] returns only after the disk has
-//! confirmed the records; whatever it returned for is read back by [`Log::open`] or the log is refused.
-//! It never guesses: a torn append at the very end is cut off and reported, any other damage is an
-//! error that leaves the file as it is.
+//! confirmed the records; whatever it returned for is read back by [`Log::open`] or the log is
+//! refused. It never guesses: a torn append at the very end is cut off and reported, any other
+//! damage is an error that leaves the file as it is.
 
 mod format;
 mod lock;
@@ -125,7 +125,8 @@ impl Log {
         self.length
     }
 
-    /// Appends all records or none, and returns once they are on the disk: one write, one fdatasync.
+    /// Appends all records or none, and returns once they are on the disk: one write, one
+    /// fdatasync.
     ///
     /// # Errors
     /// [`LogError::DiskFull`] and [`LogError::TooLarge`] leave the log as it was, usable.
@@ -265,7 +266,12 @@ pub enum LogError {
         path: PathBuf,
     },
     /// Another process holds the directory.
-    #[error("a node is already running on {}{}: stop it first, or give this one its own state directory", dir.display(), by(*pid))]
+    #[error(
+        "a node is already running on {}{}: stop it first, or give this one its own \
+         state directory",
+        dir.display(),
+        by(*pid),
+    )]
     AlreadyRunning {
         /// The state directory.
         dir: PathBuf,
@@ -273,7 +279,15 @@ pub enum LogError {
         pid: Option<u32>,
     },
     /// The log of another node or cluster.
-    #[error("log {} belongs to node {} of cluster {:#x}, this is node {} of cluster {:#x}: give this node its own state directory", path.display(), found.node, found.cluster_id, us.node, us.cluster_id)]
+    #[error(
+        "log {} belongs to node {} of cluster {:#x}, this is node {} of cluster {:#x}: \
+         give this node its own state directory",
+        path.display(),
+        found.node,
+        found.cluster_id,
+        us.node,
+        us.cluster_id,
+    )]
     Foreign {
         /// The log file.
         path: PathBuf,
@@ -283,7 +297,11 @@ pub enum LogError {
         us: Owner,
     },
     /// A format that this version does not know.
-    #[error("log {} has format {found}, this version knows format {known}: run the version that wrote it", path.display())]
+    #[error(
+        "log {} has format {found}, this version knows format {known}: run the version \
+         that wrote it",
+        path.display(),
+    )]
     UnknownVersion {
         /// The log file.
         path: PathBuf,
@@ -293,7 +311,11 @@ pub enum LogError {
         known: u32,
     },
     /// The file is not what was written. It was left as it is.
-    #[error("log {} is damaged at offset {offset}: {what}: check the disk; to rejoin from the other nodes under a new identity, move the file away", path.display())]
+    #[error(
+        "log {} is damaged at offset {offset}: {what}: check the disk; to rejoin from \
+         the other nodes under a new identity, move the file away",
+        path.display(),
+    )]
     Damaged {
         /// The log file.
         path: PathBuf,
@@ -309,7 +331,11 @@ pub enum LogError {
         path: PathBuf,
     },
     /// An earlier failure left unknown what the disk holds: restart the node, which reads it anew.
-    #[error("log {} failed before and is closed for writing: check the disk and restart the node", path.display())]
+    #[error(
+        "log {} failed before and is closed for writing: check the disk and restart the \
+         node",
+        path.display(),
+    )]
     Broken {
         /// The log file.
         path: PathBuf,

@@ -63,7 +63,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long a stream may be silent, or leave our bytes unacknowledged. Default 2 s.
     pub stream_timeout: Duration,
-    /// Most bytes that wait for one peer; beyond, the oldest whole messages are dropped. Default 80 MiB.
+    /// Most bytes that wait for one peer; beyond, the oldest whole messages are dropped. Default 80
+    /// MiB.
     pub queue_bytes_max: usize,
     /// Most accepted connections that have not proved themselves; beyond, the oldest is closed.
     /// Default 64.

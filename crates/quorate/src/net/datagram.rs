@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Numbers are big-endian. Everything before the bar is authenticated. The nonce is incarnation,
-//! sequence, path, receiver and salt under a key of the sender alone; the sequence counts up for each
-//! receiver and path. The salt is drawn at each start: should an incarnation ever be used twice (a
-//! state directory from a backup), the nonce still differs.
+//! sequence, path, receiver and salt under a key of the sender alone; the sequence counts up for
+//! each receiver and path. The salt is drawn at each start: should an incarnation ever be used
+//! twice (a state directory from a backup), the nonce still differs.
 //!
 //! What this cannot know: a receiver that was restarted has forgotten what it saw, so a recorded
 //! datagram of the sender's present run passes once more until a later one came. A message that

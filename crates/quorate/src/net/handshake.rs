@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Noise NNpsk0 with a key derived from the cluster key and the cluster id; the preamble is its
-//! prologue, and each message carries a [`Hello`]. A recorded first message opens nothing: the called
-//! side takes the stream for open only after the caller's first frame, which needs the answer.
-//! The status is not authenticated; it only helps a person to find a wrong key.
+//! prologue, and each message carries a [`Hello`]. A recorded first message opens nothing: the
+//! called side takes the stream for open only after the caller's first frame, which needs the
+//! answer. The status is not authenticated; it only helps a person to find a wrong key.
 
 use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};

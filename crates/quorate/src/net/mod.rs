@@ -1,9 +1,9 @@
 //! What goes between the nodes: heartbeats as datagrams, everything else on streams.
 //!
-//! Owns the sockets, one thread and the sealing. It moves bytes and knows nothing of what they mean.
-//! *Architecture invariant*: no byte leaves or is delivered that is not sealed with the cluster's
-//! key; nothing here waits for a disk, a guest or a reader. A reader that is behind loses datagrams,
-//! counted, and holds up the streams, unharmed.
+//! Owns the sockets, one thread and the sealing. It moves bytes and knows nothing of what they
+//! mean. *Architecture invariant*: no byte leaves or is delivered that is not sealed with the
+//! cluster's key; nothing here waits for a disk, a guest or a reader. A reader that is behind loses
+//! datagrams, counted, and holds up the streams, unharmed.
 //!
 //! ```text
 //!            send_datagram ------------------------------> UDP          (on the caller's thread)

@@ -244,7 +244,9 @@ impl Pump {
                 }
             }
         }
-        None
+        self.engine
+            .has_ended()
+            .then(|| Outcome::Failed("the node's log cannot be written in time".to_owned()))
     }
 
     fn carry_out(&mut self, action: Action) -> Carried {
