@@ -73,12 +73,12 @@ impl Picture {
         put(text);
     }
 
-    /// A heading, with the names of the lanes below it.
+    /// A heading, with the names of the lanes below it while there are any.
     pub(crate) fn head(&mut self, text: &str) {
         self.end_live_line();
         let bold = self.paint("1", text);
         put(&format!("\n{bold}"));
-        if self.width.is_some() {
+        if self.width.is_some() && !self.is_over {
             let mut line = " ".repeat(TIME_WIDTH);
             for name in self.names.iter().map(String::as_str).chain(["LUN"]) {
                 line += &format!("  {name:<width$}", width = self.lane_width());

@@ -108,10 +108,12 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
         "down" | "fenced" if is_own => return None,
         "down" => Words::new(own, Tone::Decision, format!("{subject} down: {}", cause(notice)))
             .once(format!("down {subject}")),
-        "fenced" => {
-            Words::new(own, Tone::Decision, format!("{subject} fenced: {}", field("proof")))
-                .once(format!("fenced {subject}"))
-        }
+        "fenced" => Words::new(
+            own,
+            Tone::Decision,
+            format!("{subject} fenced: {}", field("proof").replace('_', " ")),
+        )
+        .once(format!("fenced {subject}")),
         "up" => {
             Words::new(Lane::Node(other?), Tone::Good, "takes part").once(format!("up {subject}"))
         }
