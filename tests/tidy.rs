@@ -308,7 +308,7 @@ fn files_and_functions_stay_small() {
 fn lines_fit_on_a_screen() {
     is_kept(columns);
     assert_eq!(
-        lines(columns, "a.rs", &format!("// {}\n// {}", "x".repeat(97), "x".repeat(98))),
+        lines(columns, "a.rs", &format!("// {}\n// {}", "x".repeat(117), "x".repeat(118))),
         [2]
     );
 }
