@@ -1,6 +1,6 @@
 //! A whole quorate cluster in one thread with one seed.
 //!
-//! [`run`] takes a seed and makes of it a cluster, its networks, LUNs, clocks, disks and guests, and a schedule of
+//! [`run()`] takes a seed and makes of it a cluster, its networks, LUNs, clocks, disks and guests, and a schedule of
 //! faults; runs the very [`quorate_core::Engine`] on every node of it, in virtual time; and lets [`checker`]s look at
 //! every fact. Then it mends everything and demands that all that can run comes online. The same seed and options
 //! give the same run, byte for byte.
@@ -27,6 +27,7 @@ pub mod storage;
 pub mod trace;
 pub mod world;
 
-pub use options::{Faults, Options, Plant};
+pub use fault::Fault;
+pub use options::{Faults, Options, Plant, Scripted};
 pub use run::{Outcome, run};
 pub use stats::Stats;
