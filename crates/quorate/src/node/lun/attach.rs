@@ -52,6 +52,7 @@ impl Attachment {
         shared.attached.store(epoch.0, Ordering::Release);
         let (stop_beat, stopped) = bounded(1);
         let beater = Beater {
+            epoch,
             shared: Arc::clone(shared),
             handle: handle.clone(),
             beat: Beat {
@@ -99,6 +100,7 @@ fn written<'a>(lun: &'a str, epoch: Epoch, record: &WriteRecord<'a>) -> LunWrite
 
 /// Says on storage that this node's engine gets on.
 struct Beater {
+    epoch: Epoch,
     shared: Arc<Shared>,
     handle: Handle,
     beat: Beat,
@@ -110,6 +112,7 @@ impl Beater {
             if self.shared.pulse.is_fresh() {
                 self.beat.counter += 1;
                 if let Err(error) = self.write() {
+                    self.show_refusal(&error);
                     self.shared.tell_trouble(&error);
                 }
             }
@@ -117,6 +120,16 @@ impl Beater {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// A fenced node's own beat is often the first write that its LUN refuses.
+    fn show_refusal(&self, error: &LunError) {
+        let Place::Tail(layout) = &self.handle.place else { return };
+        if let (true, Some(hook)) = (error.is_refusal(), &self.shared.spec.write_hook) {
+            let offset = layout.beat_offset(0).unwrap_or_default();
+            let (lun, epoch) = (self.shared.spec.name.as_str(), self.epoch.0);
+            hook.call(&LunWrite { lun, epoch, offset, data: &[], written: false, refused: true });
         }
     }
 
