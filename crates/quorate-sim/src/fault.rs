@@ -13,7 +13,7 @@ use crate::chance;
 use crate::clock::Moment;
 use crate::host::Pause;
 use crate::network::{Links, Noise};
-use crate::options::{Faults, Options};
+use crate::options::{Faults, Options, Scripted};
 
 /// A direction of a network between two nodes.
 pub type Link = (NodeId, NodeId, PathId);
@@ -72,17 +72,17 @@ pub fn duration(options: &Options, config: &ClusterConfig) -> Duration {
 
 /// Draws the faults of a run.
 pub fn draw(random: &mut Random, options: &Options, config: &ClusterConfig) -> Vec<Planned> {
+    let mut faults: Vec<Planned> = options.script.iter().map(planned).collect();
     let mut kinds = kinds(&options.faults);
     chance::shuffle(random, &mut kinds);
     kinds.truncate(kinds.len().div_ceil(2) + random.below(3) as usize);
     if kinds.is_empty() {
-        return Vec::new();
+        return faults;
     }
     let end = Moment::default() + duration(options, config);
     let detect = config.timing().detect;
     let pace = detect * (30 + random.below(270) as u32) / 100;
     let mut at = Moment::default() + chance::percent_of(random, detect, 0, 500);
-    let mut faults = Vec::new();
     while at < end {
         let kind = kinds[random.below(kinds.len() as u64) as usize];
         let fault = kind(random, config);
@@ -91,6 +91,11 @@ pub fn draw(random: &mut Random, options: &Options, config: &ClusterConfig) -> V
         at = at + chance::percent_of(random, pace, 1, 200);
     }
     faults
+}
+
+fn planned(scripted: &Scripted) -> Planned {
+    let at = Moment::default() + scripted.after;
+    Planned { at, until: at + scripted.length, fault: scripted.fault.clone() }
 }
 
 /// From a twentieth of the detection time to some ten of it, each doubling as likely as the next.

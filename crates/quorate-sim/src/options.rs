@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use quorate_core::config::{Timing, TimingInputs};
 
+use crate::fault::Fault;
+
 /// A bug put into the world on purpose, so that a checker can be seen to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Plant {
@@ -84,6 +86,17 @@ impl Faults {
     };
 }
 
+/// A fault at a time of its own.
+#[derive(Clone, Debug)]
+pub struct Scripted {
+    /// When it begins, since the world's beginning.
+    pub after: Duration,
+    /// How long it lasts.
+    pub length: Duration,
+    /// What it is.
+    pub fault: Fault,
+}
+
 /// What a run is made of, beside its seed. `None` means: drawn from the seed.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -97,6 +110,8 @@ pub struct Options {
     pub duration: u32,
     /// What may happen.
     pub faults: Faults,
+    /// What does happen, beside what is drawn: what if?
+    pub script: Vec<Scripted>,
     /// A bug in the world.
     pub plant: Option<Plant>,
     /// The name of the one checker that judges. None: all do.
@@ -113,6 +128,7 @@ impl Default for Options {
             timing: None,
             duration: 15,
             faults: Faults::ALL,
+            script: Vec::new(),
             plant: None,
             only: None,
             story: false,

@@ -1,8 +1,10 @@
 //! One seed, from the beginning to the verdict.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
+use quorate_core::id::LunId;
 
 use crate::checker::Violation;
 use crate::clock::Moment;
@@ -23,6 +25,10 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// What was counted.
     pub stats: Stats,
+    /// The longest time without a write on each LUN, after its first.
+    pub gaps: BTreeMap<LunId, Duration>,
+    /// What the nodes were started with.
+    pub config: ClusterConfig,
     /// The cluster, in a line.
     pub cluster: String,
     /// How long the healed cluster took until everything was online.
@@ -46,10 +52,12 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     world.run_until(faults);
     let converged_after = if world.violations().is_empty() { converge(&mut world) } else { None };
     let (violations, stats) = world.take_findings();
+    let gaps = std::mem::take(&mut world.gaps);
+    let config = world.config().clone();
     let trace = world.into_trace();
     let trace_hash = trace.hash();
     let story = trace.into_story();
-    Outcome { seed, violations, trace_hash, stats, cluster, converged_after, story }
+    Outcome { seed, violations, trace_hash, stats, gaps, config, cluster, converged_after, story }
 }
 
 /// Heals the world and waits until everything is online and has been for a detection time.

@@ -63,7 +63,7 @@ impl OneHistory {
                 Record::Snapshot(snapshot) => {
                     let data = digest(&snapshot.data);
                     agree(&mut self.snapshots, snapshot.index, data, node, "state")?;
-                    log.entries = log.entries.split_off(&(snapshot.index + 1));
+                    log.entries.clear();
                     log.commit = log.commit.max(snapshot.index);
                     log.compared = log.compared.max(snapshot.index);
                 }

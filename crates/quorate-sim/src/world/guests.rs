@@ -156,7 +156,7 @@ impl World {
             | ResourceVerb::Save { .. }
             | ResourceVerb::Stop { .. } => {
                 // Now and then longer than anybody waits.
-                let most = if self.random.chance(1, 60) && !self.is_healed { 500 } else { 25 };
+                let most = if self.accident(self.may.guests, 60) { 500 } else { 25 };
                 chance::percent_of(&mut self.random, detect, 1, most)
             }
         }

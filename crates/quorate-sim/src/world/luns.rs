@@ -101,7 +101,7 @@ impl World {
         result: Result<LunReply, LunFailure>,
     ) {
         // The answer may get lost on its way: the driver will say that the LUN is unreachable.
-        if self.random.chance(1, 1_500) && !self.is_healed {
+        if self.accident(self.may.storage, 1_500) {
             return;
         }
         let Some(process) = self.host(node).process.as_mut().filter(|process| process.life == life)
@@ -153,6 +153,7 @@ impl World {
             return;
         }
         self.stats.writes_taken += 1;
+        self.note_write(lun);
         let before = self.storage.lun(lun).counter;
         self.fact(&Fact::Wrote { lun, node, epoch, value, before });
         let forgets =

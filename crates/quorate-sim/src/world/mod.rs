@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
-use quorate_core::id::NodeId;
+use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
 
 use crate::chance;
@@ -26,7 +26,7 @@ use crate::cluster;
 use crate::fault::Planned;
 use crate::host::Host;
 use crate::network::{Links, Streams};
-use crate::options::{Options, Plant};
+use crate::options::{Faults, Options, Plant};
 use crate::schedule::{Happening, Schedule};
 use crate::stats::Stats;
 use crate::storage::Storage;
@@ -36,6 +36,7 @@ use crate::trace::Trace;
 pub struct World {
     config: ClusterConfig,
     plant: Option<Plant>,
+    may: Faults,
     random: Random,
     now: Moment,
     schedule: Schedule,
@@ -50,6 +51,9 @@ pub struct World {
     checkers: Vec<Option<Box<dyn Checker>>>,
     violations: Vec<Violation>,
     trace: Trace,
+    last_writes: BTreeMap<LunId, Moment>,
+    /// The longest time without a write on each LUN, after its first.
+    pub gaps: BTreeMap<LunId, Duration>,
     /// What was counted.
     pub stats: Stats,
 }
@@ -71,6 +75,7 @@ impl World {
         let table = table.filter(|checker| options.only.is_none_or(|name| checker.name() == name));
         let mut world = Self {
             plant: options.plant,
+            may: options.faults,
             now: Moment::default(),
             schedule: Schedule::default(),
             hosts,
@@ -84,6 +89,8 @@ impl World {
             checkers: table.map(Some).collect(),
             violations: Vec::new(),
             trace: Trace::new(options.story),
+            last_writes: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             stats: Stats::default(),
             random,
             config,
@@ -141,6 +148,14 @@ impl World {
     /// The record of the run.
     pub fn into_trace(self) -> Trace {
         self.trace
+    }
+
+    /// Notes that a LUN has taken a write.
+    fn note_write(&mut self, lun: LunId) {
+        if let Some(last) = self.last_writes.insert(lun, self.now) {
+            let gap = self.gaps.entry(lun).or_default();
+            *gap = self.now.since(last).max(*gap);
+        }
     }
 
     /// The violations and the counts, to be kept.
@@ -219,6 +234,11 @@ impl World {
 
     fn is_planted(&self, plant: Plant) -> bool {
         self.plant == Some(plant)
+    }
+
+    /// Whether an accident of this kind, one in `many`, happens here.
+    fn accident(&mut self, may: bool, many: u64) -> bool {
+        may && !self.is_healed && self.random.chance(1, many)
     }
 
     fn next_serial(&mut self) -> u64 {

@@ -1,0 +1,98 @@
+//! One fault at a time: nothing happens by itself, and a node's end costs what the timing budget says.
+
+use std::time::Duration;
+
+use quorate_core::config::{Timing, TimingInputs};
+use quorate_core::id::{NodeId, PathId};
+use quorate_sim::{Fault, Faults, Options, Outcome, Scripted, run};
+
+const INPUTS: TimingInputs = TimingInputs::DEFAULT;
+
+fn timing() -> Timing {
+    Timing::derive(&INPUTS).unwrap()
+}
+
+/// Runs seeds in which the script is all that happens.
+fn outcomes(script: &[Scripted]) -> impl Iterator<Item = Outcome> {
+    let options = Options {
+        nodes: Some(3),
+        timing: Some(INPUTS),
+        faults: Faults::NONE,
+        script: script.to_vec(),
+        ..Options::default()
+    };
+    (0..40).map(move |seed| {
+        let outcome = run(seed, &options);
+        assert!(outcome.is_clean(), "seed {seed}: {:?}", outcome.violations);
+        outcome
+    })
+}
+
+/// Every node in turn, five detection times apart, for two.
+fn each_node(fault: impl Fn(NodeId) -> Fault) -> Vec<Scripted> {
+    let detect = INPUTS.detect;
+    let at = |node: u16| detect * (5 * u32::from(node) - 2);
+    let nodes = (1..=3u16).map(|node| (at(node), NodeId(node)));
+    nodes.map(|(after, node)| Scripted { after, length: detect * 3, fault: fault(node) }).collect()
+}
+
+/// How long a simulated guest may take to start, and then to write.
+fn start_and_write() -> Duration {
+    INPUTS.detect / 4 + timing().lease / 5 * 2 + Duration::from_millis(100)
+}
+
+/// The longest time without a write on any LUN of any seed: on enforced ones, and on the others.
+fn worst_gaps(outcomes: impl Iterator<Item = Outcome>) -> (Duration, Duration) {
+    let mut worst = (Duration::ZERO, Duration::ZERO);
+    for outcome in outcomes {
+        for (lun, gap) in outcome.gaps {
+            let enforced = outcome.config.lun(lun).is_some_and(|lun| lun.enforced);
+            let slot = if enforced { &mut worst.0 } else { &mut worst.1 };
+            *slot = gap.max(*slot);
+        }
+    }
+    worst
+}
+
+#[test]
+fn nothing_happens_by_itself() {
+    for outcome in outcomes(&[]) {
+        let stats = &outcome.stats;
+        assert_eq!(
+            (stats.downs, stats.leases_lost, stats.failovers),
+            (0, 0, 0),
+            "{}",
+            outcome.seed
+        );
+    }
+}
+
+#[test]
+fn the_power_loss_of_any_node_costs_at_most_the_budget_and_a_start() {
+    let worst = worst_gaps(outcomes(&each_node(|node| Fault::Power(vec![node]))));
+    let budget = timing().outage_worst() + start_and_write();
+    assert!(worst.0.max(worst.1) <= budget, "{worst:?} > {budget:?}");
+}
+
+/// What the LUN protects is taken over as soon as the kernel tells of the death; what time protects waits for it.
+#[test]
+fn the_death_of_any_process_is_known_at_once() {
+    let worst = worst_gaps(outcomes(&each_node(|node| Fault::Crash(node, false))));
+    let budget = timing().outage_worst() + start_and_write();
+    assert!(worst.1 <= budget, "{worst:?} > {budget:?}");
+    let budget = timing().reset_grace + start_and_write();
+    assert!(worst.0 <= budget, "{worst:?} > {budget:?}");
+}
+
+#[test]
+fn the_isolation_of_any_node_costs_at_most_the_budget_and_a_start() {
+    let cut = |node| {
+        let peers = (1..=3).map(NodeId).filter(move |&peer| peer != node);
+        let links = peers.flat_map(|peer| [(node, peer), (peer, node)]);
+        let paths = |(from, to)| [(from, to, PathId(0)), (from, to, PathId(1))];
+        Fault::Cut(links.flat_map(paths).collect())
+    };
+    let worst = worst_gaps(outcomes(&each_node(cut)));
+    let budget = timing().outage_worst() + start_and_write();
+    assert!(worst.0.max(worst.1) <= budget, "{worst:?} > {budget:?}");
+}
