@@ -60,6 +60,8 @@ struct Open {
 struct Server {
     resource: Arc<dyn Resource>,
     queue: Sender<Request>,
+    /// Held while a call is under way that is no kill.
+    calling: Arc<Mutex<()>>,
 }
 
 impl Host {
@@ -191,18 +193,25 @@ impl Host {
         let resource: Arc<dyn Resource> = served.into();
         let (queue, requests) = unbounded();
         let (host, worker) = (Arc::downgrade(self), Arc::clone(&resource));
+        let calling: Arc<Mutex<()>> = Arc::default();
+        let under_way = Arc::clone(&calling);
         let body = move || {
             for request in &requests as &Receiver<Request> {
-                let result = call(&*worker, &request);
                 let Some(host) = host.upgrade() else { return };
-                let _ = host.complete(request.op, result);
+                let under_way = under_way.lock();
+                // What a kill has overtaken must not begin after it.
+                if host.state.lock().open.contains_key(&request.op) {
+                    let result = call(&*worker, &request);
+                    drop(under_way);
+                    let _ = host.complete(request.op, result);
+                }
             }
         };
         std::thread::Builder::new()
             .name(format!("serve-{name}"))
             .spawn(body)
             .map_err(Error::system(format!("start a thread for resource {name}")))?;
-        let server = Server { resource, queue };
+        let server = Server { resource, queue, calling };
         let mut state = self.state.lock();
         for request in self.items.take_requests(name) {
             server.take(self, request);
@@ -214,7 +223,8 @@ impl Host {
     /// Ends what the host runs, as far as it is ours to end: served resources are killed, for the
     /// others the host finds a last request.
     pub(crate) fn kill_all(self: &Arc<Self>) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.open.clear();
         for request in state.running.values() {
             let kill = Request { op: UNASKED, verb: Verb::Kill, state: None, ..request.clone() };
             match state.served.get(&kill.resource) {
@@ -240,9 +250,15 @@ impl Server {
         // It overtakes what is under way.
         let (host, resource) = (Arc::clone(host), Arc::clone(&self.resource));
         let op = request.op;
-        let again = Arc::clone(&host);
+        let (again, calling) = (Arc::clone(&host), Arc::clone(&self.calling));
         let kill = move || {
-            let result = call(&*resource, &request);
+            let busy = calling.try_lock().is_none();
+            let mut result = call(&*resource, &request);
+            if busy {
+                // What was under way may have started it just then: once more, when that is over.
+                let _over = calling.lock();
+                result = call(&*resource, &request);
+            }
             let _ = host.complete(request.op, result);
         };
         if std::thread::Builder::new().name("kill".to_owned()).spawn(kill).is_err() {

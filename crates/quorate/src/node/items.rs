@@ -44,6 +44,9 @@ pub(crate) struct Items {
     ready: OwnedFd,
 }
 
+/// How many answers are remembered after they were taken.
+const ANSWERS_KEPT: usize = 256;
+
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Item>,
@@ -53,6 +56,8 @@ struct State {
     /// queue.
     awaited: BTreeSet<Ticket>,
     answers: BTreeMap<Ticket, Result<(), Refusal>>,
+    /// The newest answers that were taken: whoever waits for one may come a moment late.
+    taken: VecDeque<Answer>,
     end: Option<End>,
 }
 
@@ -118,8 +123,15 @@ impl Items {
     pub(crate) fn take(&self) -> Result<Option<Item>, Error> {
         let mut state = self.state.lock();
         let item = state.queue.pop_front();
-        if matches!(item, Some(Item::Notice(_))) {
-            state.notices -= 1;
+        match &item {
+            Some(Item::Notice(_)) => state.notices -= 1,
+            Some(Item::Answer(answer)) => {
+                if state.taken.len() == ANSWERS_KEPT {
+                    state.taken.pop_front();
+                }
+                state.taken.push_back(answer.clone());
+            }
+            Some(Item::Request(_)) | None => {}
         }
         match (item, &state.end) {
             (Some(item), end) => {
@@ -178,6 +190,9 @@ impl Items {
             && let Some(Item::Answer(Answer { result, .. })) = state.queue.remove(at)
         {
             return result.map_err(Error::Refused);
+        }
+        if let Some(answer) = state.taken.iter().find(|answer| answer.ticket == ticket) {
+            return answer.result.clone().map_err(Error::Refused);
         }
         state.awaited.insert(ticket);
         let outcome = loop {

@@ -68,6 +68,8 @@ pub(crate) struct Pump {
     pub(crate) drops: Drops,
     pub(crate) refusals: Refusals,
     pub(crate) seen_at: Instant,
+    /// Why the engine has ended, when its log has failed.
+    pub(crate) log_failed: Option<String>,
     /// See the feature `test-switches`.
     pub(crate) is_cut: Arc<AtomicBool>,
     /// When each request to a resource went out, for the notices.
@@ -189,7 +191,6 @@ impl Pump {
                         return end;
                     }
                 }
-                // What was promised before holds; nothing more can be.
                 Some(Outcome::Failed(format!("the local log cannot be written: {error}")))
             }
             Input::Notice(notice) => {
@@ -244,9 +245,11 @@ impl Pump {
                 }
             }
         }
-        self.engine
-            .has_ended()
-            .then(|| Outcome::Failed("the node's log cannot be written in time".to_owned()))
+        // What was promised before holds; nothing more can be.
+        self.engine.has_ended().then(|| {
+            let why = self.log_failed.take().unwrap_or_else(|| "for an unknown reason".to_owned());
+            Outcome::Failed(format!("the local log cannot be written: {why}"))
+        })
     }
 
     fn carry_out(&mut self, action: Action) -> Carried {
@@ -296,6 +299,9 @@ impl Pump {
         for one in &told {
             if let Told::Dropped { reason, .. } = one {
                 self.drops.count(engine_drop_word(*reason));
+            }
+            if let Told::StorageFailed { error } = one {
+                self.log_failed.get_or_insert_with(|| error.clone());
             }
             is_other_config |= matches!(one, Told::Joined | Told::ConfigurationDiffers { .. });
             if let Some(notice) = Names(self.engine.config()).told(one) {

@@ -108,6 +108,7 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
         drops: Drops::default(),
         refusals: Refusals::default(),
         seen_at: Instant::now(),
+        log_failed: None,
         is_cut,
         requested: Default::default(),
     };
