@@ -72,9 +72,8 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let (luns, resources) = desks.open(&config, me.id)?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
-    let view = engine.status(now);
-    let snapshot =
-        Snapshot::new(view, clock::stamp(), Arc::clone(&lines.full), net.handle().clone());
+    let (view, full) = (engine.status(now), Arc::clone(&lines.full));
+    let snapshot = Snapshot::new(view, clock::stamp(), full, net.handle().clone());
     let snapshot = Arc::new(snapshot);
     let is_cut = Arc::new(AtomicBool::new(false));
     lines.items.push(Item::Notice(started(&me.name, boot, cut)));
