@@ -189,7 +189,13 @@ fn a_node_that_leaves_gives_its_groups_away_first() {
 fn a_guest_that_ends_by_itself_is_restarted_in_place() {
     let script = "echo \"$QUORATE_NODE $QUORATE_EPOCH 0\" >> \"$QUORATE_LUN_DISK1/ticks\"; \
                   test -e \"$QUORATE_LUN_DISK1/stay\" || exit 3; exec sleep 600";
-    let trio = Trio::with_groups(|_| vec![super::trio::counter("counter", script)]).started();
+    // It ends as fast as it starts: with few restarts it would soon go elsewhere.
+    let group = |_: &_| {
+        let mut group = super::trio::counter("counter", script);
+        group.resources[0].restart_threshold = 10_000;
+        vec![group]
+    };
+    let trio = Trio::with_groups(group).started();
     wait_for("three starts", || trio.ticks().len() >= 3);
     std::fs::write(trio.shared().join("stay"), "").unwrap();
     let owner = trio.wait_online("counter", None);
