@@ -45,6 +45,8 @@ pub(crate) struct Host {
 #[derive(Default)]
 struct State {
     open: BTreeMap<OpId, Open>,
+    /// Everything is killed for good: what is still queued must not begin.
+    ended: bool,
     newest: OpId,
     served: BTreeMap<String, Server>,
     /// What may run, with the request that started it.
@@ -200,7 +202,7 @@ impl Host {
                 let Some(host) = host.upgrade() else { return };
                 let under_way = under_way.lock();
                 // What a kill has overtaken must not begin after it.
-                if host.state.lock().open.contains_key(&request.op) {
+                if host.may_begin(request.op) {
                     let result = call(&*worker, &request);
                     drop(under_way);
                     let _ = host.complete(request.op, result);
@@ -220,11 +222,16 @@ impl Host {
         Ok(())
     }
 
+    fn may_begin(&self, op: OpId) -> bool {
+        let state = self.state.lock();
+        !state.ended && state.open.contains_key(&op)
+    }
+
     /// Ends what the host runs, as far as it is ours to end: served resources are killed, for the
     /// others the host finds a last request.
     pub(crate) fn kill_all(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        state.open.clear();
+        state.ended = true;
         for request in state.running.values() {
             let kill = Request { op: UNASKED, verb: Verb::Kill, state: None, ..request.clone() };
             match state.served.get(&kill.resource) {
