@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import threading
 import traceback
 from typing import Callable
@@ -58,16 +56,22 @@ class Resource:
 class Server:
     """The threads that carry out the requests for one resource. They end with their node.
 
-    A kill that was answered holds: no step that was asked for before it runs on or begins after it.
+    The node itself sees to it that a kill holds: it comes again when the step under way is over,
+    and no step that was asked for before it begins after it.
     """
 
     def __init__(self, name: str, resource: Resource, kills: Desk, orders: Desk) -> None:
-        self._resource = resource
-        self._is_in_step = threading.Lock()
-        self._killed_until = 0
+        self._steps: dict[str, Step] = {
+            "start": resource.start,
+            "load": resource.load,
+            "run": resource.run,
+            "save": resource.save,
+            "stop": resource.stop,
+            "kill": resource.kill,
+        }
         self._threads = [
-            self._thread(f"kill-{name}", kills, self._kill),
-            self._thread(f"serve-{name}", orders, self._step),
+            self._thread(f"kill-{name}", kills),
+            self._thread(f"serve-{name}", orders),
         ]
 
     def join(self, timeout: float) -> None:
@@ -76,42 +80,16 @@ class Server:
             if thread is not threading.current_thread():
                 thread.join(timeout)
 
-    def _thread(self, name: str, desk: Desk, do: Step) -> threading.Thread:
-        thread = threading.Thread(target=self._serve, args=(desk, do), name=name, daemon=True)
+    def _thread(self, name: str, desk: Desk) -> threading.Thread:
+        thread = threading.Thread(target=self._serve, args=(desk,), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _serve(self, desk: Desk, do: Step) -> None:
+    def _serve(self, desk: Desk) -> None:
         while (work := desk.take()) is not None:
             try:
-                do(work.request)
+                self._steps[work.request.verb](work.request)
             except BaseException as error:  # Whatever a step does, the next one is served.
                 work.complete("".join(traceback.format_exception_only(type(error), error)).strip())
             else:
                 work.complete()
-
-    def _step(self, request: Request) -> None:
-        steps: dict[str, Step] = {
-            "start": self._resource.start,
-            "load": self._resource.load,
-            "run": self._resource.run,
-            "save": self._resource.save,
-            "stop": self._resource.stop,
-        }
-        with self._is_in_step:
-            if request.op <= self._killed_until:
-                raise RuntimeError("cut short by a kill")
-            steps[request.verb](request)
-
-    def _kill(self, request: Request) -> None:
-        # The kill that comes with the node's end has the number 0: nothing may follow it.
-        self._killed_until = max(self._killed_until, request.op or sys.maxsize)
-        if not self._is_in_step.acquire(blocking=False):
-            with contextlib.suppress(Exception):
-                self._resource.kill(request)
-            # The step under way has been cut short, but it may have left something behind.
-            self._is_in_step.acquire()
-        try:
-            self._resource.kill(request)
-        finally:
-            self._is_in_step.release()

@@ -297,8 +297,9 @@ fn namespace(host: &str) -> PathBuf {
     PathBuf::from(format!("/run/netns/{host}"))
 }
 
+/// Not 127.0.0.1, on which every program's outgoing connections take ports.
 fn loopback(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, number)
+    Ipv4Addr::new(127, 0, 1, number)
 }
 
 /// A port that is free for both datagrams and streams.

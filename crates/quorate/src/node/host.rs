@@ -45,9 +45,10 @@ pub(crate) struct Host {
 #[derive(Default)]
 struct State {
     open: BTreeMap<OpId, Open>,
-    /// Everything is killed for good: what is still queued must not begin.
-    ended: bool,
     newest: OpId,
+    /// Everything was killed when this was the newest request: what was asked for up to then must
+    /// not begin any more.
+    killed_until: OpId,
     served: BTreeMap<String, Server>,
     /// What may run, with the request that started it.
     running: BTreeMap<ResourceId, Request>,
@@ -202,11 +203,13 @@ impl Host {
                 let Some(host) = host.upgrade() else { return };
                 let under_way = under_way.lock();
                 // What a kill has overtaken must not begin after it.
-                if host.may_begin(request.op) {
-                    let result = call(&*worker, &request);
-                    drop(under_way);
-                    let _ = host.complete(request.op, result);
-                }
+                let result = if host.may_begin(request.op) {
+                    call(&*worker, &request)
+                } else {
+                    Err("cut short by a kill".to_owned())
+                };
+                drop(under_way);
+                let _ = host.complete(request.op, result);
             }
         };
         std::thread::Builder::new()
@@ -224,14 +227,14 @@ impl Host {
 
     fn may_begin(&self, op: OpId) -> bool {
         let state = self.state.lock();
-        !state.ended && state.open.contains_key(&op)
+        op > state.killed_until && state.open.contains_key(&op)
     }
 
     /// Ends what the host runs, as far as it is ours to end: served resources are killed, for the
     /// others the host finds a last request.
     pub(crate) fn kill_all(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        state.ended = true;
+        state.killed_until = state.newest;
         for request in state.running.values() {
             let kill = Request { op: UNASKED, verb: Verb::Kill, state: None, ..request.clone() };
             match state.served.get(&kill.resource) {

@@ -1,6 +1,6 @@
 //! A cluster of three nodes, and a guest that counts on the shared directory.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -178,17 +178,26 @@ pub(crate) fn document(addresses: &[String], shared: &Path, groups: Vec<Group>) 
     }
 }
 
-/// Three addresses on loopback whose ports were free a moment ago, by TCP and UDP.
+/// Three addresses whose ports were free a moment ago, by TCP and UDP. They are on loopback hosts
+/// of this process alone, so that no other test can take the ports meanwhile.
 pub(crate) fn free_addresses() -> Vec<String> {
-    let mut held = Vec::new();
-    while held.len() < 3 {
-        let stream = TcpListener::bind("127.0.0.1:0").unwrap();
+    (1..=3).map(|number| free_address(own_host(number))).collect()
+}
+
+/// One of three loopback hosts of this process; process numbers have at most 22 bits.
+fn own_host(number: u32) -> Ipv4Addr {
+    assert!((1..=3).contains(&number));
+    Ipv4Addr::from((127 << 24) | (std::process::id() << 2) | number)
+}
+
+fn free_address(host: Ipv4Addr) -> String {
+    loop {
+        let stream = TcpListener::bind((host, 0)).unwrap();
         let address = stream.local_addr().unwrap();
-        if let Ok(datagram) = UdpSocket::bind(address) {
-            held.push((stream, datagram, address.to_string()));
+        if UdpSocket::bind(address).is_ok() {
+            return address.to_string();
         }
     }
-    held.into_iter().map(|(_, _, address)| address).collect()
 }
 
 pub(crate) fn wait(node: &Node, what: &str, condition: &mut dyn FnMut(&Status) -> bool) -> Status {
