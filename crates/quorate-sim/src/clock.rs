@@ -5,9 +5,10 @@ use std::ops::Add;
 use std::time::Duration;
 
 use quorate_core::time::{Instant, nanos};
+use serde::Serialize;
 
 /// A point in the world's time, in nanoseconds since its beginning. No engine ever sees one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Moment(pub u64);
 
 impl Moment {

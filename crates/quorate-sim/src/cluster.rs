@@ -19,6 +19,9 @@ const PENDING: u32 = 3;
 
 /// Draws a cluster.
 pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
+    if let Some(config) = &options.config {
+        return config.clone();
+    }
     let nodes = options.nodes.unwrap_or_else(|| 3 + random.below(6).saturating_sub(3) as u16);
     let groups = options.groups.unwrap_or_else(|| 2 + random.below(3) as u32);
     let timing = options.timing.unwrap_or_else(|| draw_timing(random));

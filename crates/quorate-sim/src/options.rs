@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_core::config::{Timing, TimingInputs};
+use quorate_core::config::{ClusterConfig, Timing, TimingInputs};
 
 use crate::fault::Fault;
 
@@ -118,6 +118,10 @@ pub struct Options {
     pub only: Option<&'static str>,
     /// Whether the story is kept.
     pub story: bool,
+    /// Whether the timeline is kept.
+    pub timeline: bool,
+    /// The cluster. None: it is drawn from the seed, by the counts above.
+    pub config: Option<ClusterConfig>,
 }
 
 impl Default for Options {
@@ -132,6 +136,8 @@ impl Default for Options {
             plant: None,
             only: None,
             story: false,
+            timeline: false,
+            config: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::cluster;
 use crate::fault;
 use crate::options::{Options, convergence_budget};
 use crate::stats::Stats;
+use crate::timeline::{Entry, Timeline};
 use crate::world::World;
 
 /// What a run has shown.
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub converged_after: Option<Duration>,
     /// The story, if it was wanted, a line an entry.
     pub story: Vec<String>,
+    /// What happened, if it was wanted.
+    pub timeline: Vec<Entry>,
 }
 
 impl Outcome {
@@ -54,10 +57,22 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let (violations, stats) = world.take_findings();
     let gaps = std::mem::take(&mut world.gaps);
     let config = world.config().clone();
-    let trace = world.into_trace();
+    let (trace, timeline) = world.into_trace();
+    let timeline = timeline.map(Timeline::into_entries).unwrap_or_default();
     let trace_hash = trace.hash();
     let story = trace.into_story();
-    Outcome { seed, violations, trace_hash, stats, gaps, config, cluster, converged_after, story }
+    Outcome {
+        seed,
+        violations,
+        trace_hash,
+        stats,
+        gaps,
+        config,
+        cluster,
+        converged_after,
+        story,
+        timeline,
+    }
 }
 
 /// Heals the world and waits until everything is online and has been for a detection time.

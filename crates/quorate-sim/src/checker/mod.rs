@@ -33,6 +33,7 @@ use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
 use crate::clock::Moment;
 use crate::host::Host;
 use crate::storage::Storage;
+use crate::timeline::{Entry, Kind};
 
 /// The world as it is, not as any engine believes it to be.
 pub struct View<'a> {
@@ -152,6 +153,14 @@ pub struct Violation {
     pub checker: &'static str,
     /// What it saw.
     pub what: String,
+}
+
+impl Violation {
+    /// Its place in the timeline.
+    pub fn entry(&self) -> Entry {
+        let (subject, detail) = (self.checker.to_owned(), self.what.clone());
+        Entry { at: self.at, kind: Kind::Violation, subject, node: None, detail }
+    }
 }
 
 impl fmt::Display for Violation {

@@ -9,12 +9,14 @@ use super::processes::Death;
 use crate::fault::Fault;
 use crate::network::Noise;
 use crate::schedule::Happening;
+use crate::timeline::Kind;
 
 impl World {
     /// A fault begins.
     pub(super) fn fault(&mut self, number: usize) {
         let planned = self.faults[number].clone();
         self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
+        self.mark_fault(Kind::FaultBegins, number);
         match planned.fault {
             Fault::Crash(node, false) => self.end_process(node, Death::Process),
             Fault::Crash(node, true) => {
@@ -57,6 +59,7 @@ impl World {
     /// A fault ends.
     pub(super) fn fault_ends(&mut self, number: usize) {
         let planned = self.faults[number].clone();
+        self.mark_fault(Kind::FaultEnds, number);
         match planned.fault {
             Fault::Crash(node, _) => {
                 if let Some(process) = &mut self.host(node).process {
@@ -91,6 +94,13 @@ impl World {
             | Fault::GuestDies(_)
             | Fault::Command(..)
             | Fault::Leave(_) => {}
+        }
+    }
+
+    fn mark_fault(&mut self, kind: Kind, number: usize) {
+        if self.timeline.is_some() {
+            let detail = format!("{:?}", self.faults[number].fault);
+            self.mark(kind, number.to_string(), None, detail);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::checker::Fact;
 use crate::guest::{Guest, Slot, Stage, Work};
 use crate::options::Plant;
 use crate::schedule::Happening;
+use crate::timeline::{Ending, Kind};
 
 impl World {
     /// An engine asks a driver for something. A kill overtakes everything.
@@ -174,7 +175,7 @@ impl World {
             ResourceVerb::Stop { .. } => self.stops(node, resource, serial),
             ResourceVerb::Kill => {
                 if !self.is_planted(Plant::KillLeavesRunning) {
-                    self.end_guest(node, resource);
+                    self.end_guest(node, resource, Ending::Stopped);
                 }
                 self.end_work(node, resource, Ok(()));
             }
@@ -185,7 +186,8 @@ impl World {
         let slot = self.slot(node, resource);
         if slot.failing_starts > 0 {
             slot.failing_starts -= 1;
-            self.end_guest(node, resource);
+            self.end_guest(node, resource, Ending::Died);
+            self.start_failed(node, resource, "it does not start");
             self.end_work(node, resource, Err("it does not start".into()));
             return;
         }
@@ -226,6 +228,7 @@ impl World {
         let ready = |guest: &&mut Guest| guest.stage == Stage::Reading && guest.reading.is_empty();
         if self.guest(node, resource).filter(ready).is_some() {
             self.guest_runs(node, resource);
+            self.mark_begin(node, resource, false);
             self.end_start(node, resource, Ok(()));
         }
     }
@@ -243,6 +246,7 @@ impl World {
         let result = if slot.failing_starts > 0 {
             slot.failing_starts -= 1;
             slot.guest = None;
+            self.start_failed(node, resource, "it cannot be loaded");
             Err("it cannot be loaded".into())
         } else if slot.guest.is_some() {
             Ok(())
@@ -263,6 +267,7 @@ impl World {
             self.fact(&Fact::Resumed { node, token, records: &records });
         }
         self.guest_runs(node, resource);
+        self.mark_begin(node, resource, token.is_some());
         self.guest_begins(node, resource);
         self.end_work(node, resource, Ok(()));
     }
@@ -281,7 +286,7 @@ impl World {
             records.values_mut().for_each(|record| *record = record.saturating_sub(1));
         }
         self.storage.saves.insert(token, records);
-        self.end_guest(node, resource);
+        self.end_guest(node, resource, Ending::Saved);
         self.end_work(node, resource, Ok(()));
     }
 
@@ -289,6 +294,8 @@ impl World {
         if let Some(guest) = self.guest(node, resource) {
             if guest.hangs {
                 // Until it is killed.
+                let group = guest.group;
+                self.mark_group(Kind::GroupStopFailed, group, node, "it hangs");
                 return;
             }
             guest.stage = Stage::Halted;
@@ -297,7 +304,7 @@ impl World {
                 return;
             }
         }
-        self.end_guest(node, resource);
+        self.end_guest(node, resource, Ending::Stopped);
         self.end_work(node, resource, Ok(()));
     }
 
@@ -310,7 +317,7 @@ impl World {
     pub(super) fn guest_dies(&mut self, node: NodeId, resource: ResourceId) {
         let Some(guest) = self.guest(node, resource) else { return };
         let epoch = guest.epoch;
-        self.end_guest(node, resource);
+        self.end_guest(node, resource, Ending::Died);
         self.report_trouble(node, resource, epoch, Trouble::Exited);
     }
 
@@ -335,7 +342,7 @@ impl World {
             let (serial, epoch, reads) = (guest.serial, guest.epoch, guest.stage == Stage::Reading);
             self.guest_stands(node, resource, serial);
             if reads {
-                self.end_guest(node, resource);
+                self.end_guest(node, resource, Ending::Died);
                 self.end_start(node, resource, Err("its LUN is lost".into()));
             } else if self.random.chance(1, 2) {
                 self.report_trouble(node, resource, epoch, trouble);
@@ -347,11 +354,16 @@ impl World {
     pub(super) fn end_all_guests(&mut self, node: NodeId) {
         let resources: Vec<ResourceId> = self.hosts[&node].slots.keys().copied().collect();
         for resource in resources {
-            self.end_guest(node, resource);
+            self.end_guest(node, resource, Ending::Killed);
         }
     }
 
-    fn end_guest(&mut self, node: NodeId, resource: ResourceId) {
+    fn start_failed(&mut self, node: NodeId, resource: ResourceId, why: &str) {
+        let (group, _) = self.group_of(resource);
+        self.mark_group(Kind::GroupStartFailed, group, node, why);
+    }
+
+    fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
         let Some(guest) = self.slot(node, resource).guest.take() else { return };
         // What it had under way to a shared file ends with it; a session to an enforced LUN carries it on.
         let luns: Vec<LunId> = guest.records.keys().copied().collect();
@@ -363,6 +375,7 @@ impl World {
         if guest.runs() {
             self.stats.guests_ended += 1;
             self.tell(|| format!("{node}: {resource} has ended, {:?}", guest.records));
+            self.mark_end(node, resource, ending);
             self.fact(&Fact::Ended { node, resource });
         }
     }

@@ -9,6 +9,7 @@ use crate::checker::Fact;
 use crate::clock::Moment;
 use crate::guest::Stage;
 use crate::network::Noise;
+use crate::timeline::Kind;
 
 /// What an operator wants after the faults: said again until it is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ impl World {
     /// The faults are over: every host is on, every process goes on.
     pub fn heal(&mut self) {
         self.tell(|| "HEALED".into());
+        self.mark(Kind::Healed, String::new(), None, String::new());
         self.is_healed = true;
         self.links.noise = Noise::LITTLE;
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();

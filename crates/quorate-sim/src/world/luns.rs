@@ -10,6 +10,7 @@ use crate::chance;
 use crate::checker::Fact;
 use crate::schedule::Happening;
 use crate::storage::{Attached, Body, Command};
+use crate::timeline::Kind;
 
 impl World {
     /// An engine asks a LUN for something.
@@ -147,6 +148,7 @@ impl World {
         let Body::Write { resource, guest, epoch, value } = command.body else { return };
         if !self.storage.lun(lun).takes_writes_of(node) {
             self.stats.writes_refused += 1;
+            self.mark_lun(Kind::WriteRefused, lun, node, "");
             self.tell(|| format!("{lun}: record {value} of {node} in {epoch} is refused"));
             self.guest_stands(node, resource, guest);
             self.report_refusal(node, lun, command.life);

@@ -9,6 +9,7 @@ mod guests;
 mod healing;
 mod luns;
 mod processes;
+mod telling;
 mod wires;
 mod writing;
 
@@ -30,6 +31,7 @@ use crate::options::{Faults, Options, Plant};
 use crate::schedule::{Happening, Schedule};
 use crate::stats::Stats;
 use crate::storage::Storage;
+use crate::timeline::Timeline;
 use crate::trace::Trace;
 
 /// A whole cluster.
@@ -51,6 +53,7 @@ pub struct World {
     checkers: Vec<Option<Box<dyn Checker>>>,
     violations: Vec<Violation>,
     trace: Trace,
+    timeline: Option<Timeline>,
     last_writes: BTreeMap<LunId, Moment>,
     /// The longest time without a write on each LUN, after its first.
     pub gaps: BTreeMap<LunId, Duration>,
@@ -89,6 +92,7 @@ impl World {
             checkers: table.map(Some).collect(),
             violations: Vec::new(),
             trace: Trace::new(options.story),
+            timeline: options.timeline.then(Timeline::default),
             last_writes: BTreeMap::new(),
             gaps: BTreeMap::new(),
             stats: Stats::default(),
@@ -146,8 +150,8 @@ impl World {
     }
 
     /// The record of the run.
-    pub fn into_trace(self) -> Trace {
-        self.trace
+    pub fn into_trace(self) -> (Trace, Option<Timeline>) {
+        (self.trace, self.timeline)
     }
 
     /// Notes that a LUN has taken a write.
@@ -218,6 +222,9 @@ impl World {
             if let Err(what) = checker.judge(&view, fact) {
                 let violation = Violation { at: self.now, checker: checker.name(), what };
                 self.trace.tell(self.now, || format!("VIOLATION {}", violation.what));
+                if let Some(timeline) = &mut self.timeline {
+                    timeline.add(violation.entry());
+                }
                 self.violations.push(violation);
                 *place = None;
             }

@@ -14,6 +14,7 @@ use crate::clock::Moment;
 use crate::host::{Pause, Process};
 use crate::options::Plant;
 use crate::schedule::Happening;
+use crate::timeline::Kind;
 use quorate_core::engine::{Engine, Setup};
 
 /// How a process ends.
@@ -93,6 +94,7 @@ impl World {
             dies_next: false,
         });
         self.tell(|| format!("{node}: the process starts, boot {boot}"));
+        self.mark_node(Kind::NodeUp, node, "");
         self.fact(&Fact::Started { node, records: &records });
         self.step(node, Event::Tick);
         let peers: Vec<NodeId> = self.hosts.keys().copied().filter(|&peer| peer != node).collect();
@@ -180,6 +182,7 @@ impl World {
     fn on_notice(&mut self, node: NodeId, notice: &Notice) {
         self.count_notice(node, notice);
         self.tell(|| format!("{node}: {notice:?}"));
+        self.mark_notice(node, notice);
         self.fact(&Fact::Told { node, notice });
     }
 
@@ -217,6 +220,7 @@ impl World {
         self.stats.deaths += 1;
         self.stats.power_losses += u64::from(death == Death::Power);
         self.tell(|| format!("{node}: the process ends ({death:?})"));
+        self.mark_node(Kind::NodeDown, node, death.words());
         if process.pause == Some(Pause::Whole) {
             self.hold_sessions(node, false);
         }
@@ -262,6 +266,7 @@ impl World {
         let life = process.life;
         self.stats.pauses += 1;
         self.tell(|| format!("{node}: paused ({pause:?}) until {until}"));
+        self.mark_node(Kind::NodePaused, node, "");
         if pause == Pause::Whole {
             self.hold_sessions(node, true);
         }
@@ -277,6 +282,7 @@ impl World {
         };
         let Some(pause) = process.pause.take() else { return };
         self.tell(|| format!("{node}: goes on"));
+        self.mark_node(Kind::NodeGoesOn, node, "");
         if pause == Pause::Whole {
             self.hold_sessions(node, false);
         }
@@ -327,6 +333,15 @@ impl World {
 }
 
 impl Death {
+    /// For people.
+    fn words(self) -> &'static str {
+        match self {
+            Death::Process => "its process died",
+            Death::Goodbye => "it left",
+            Death::Power => "it lost its power",
+        }
+    }
+
     /// What a peer's end of a stream is told.
     pub(super) fn stream_end(self) -> Option<StreamEnd> {
         match self {

@@ -1,0 +1,131 @@
+//! What goes into the timeline.
+
+use quorate_core::Notice;
+use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
+
+use super::World;
+use crate::timeline::{Ending, Entry, Kind, Timeline};
+use crate::trace::digest;
+
+impl World {
+    /// What happened so far, if it is kept.
+    pub fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
+    }
+
+    /// Notes something that happened to a node.
+    pub(super) fn mark_node(&mut self, kind: Kind, node: NodeId, detail: &str) {
+        let subject = self.node_name(node);
+        self.mark(kind, subject, None, detail.to_owned());
+    }
+
+    /// Notes something that happened to a group, on a node.
+    pub(super) fn mark_group(&mut self, kind: Kind, group: GroupId, node: NodeId, detail: &str) {
+        let name = self.config.group(group).map_or_else(String::new, |group| group.name.clone());
+        let node = self.node_name(node);
+        self.mark(kind, name, Some(node), detail.to_owned());
+    }
+
+    /// Notes something that happened to a LUN, on a node.
+    pub(super) fn mark_lun(&mut self, kind: Kind, lun: LunId, node: NodeId, detail: &str) {
+        let name = self.config.lun(lun).map_or_else(String::new, |lun| lun.name.clone());
+        let node = self.node_name(node);
+        self.mark(kind, name, Some(node), detail.to_owned());
+    }
+
+    /// Notes anything.
+    pub(super) fn mark(
+        &mut self,
+        kind: Kind,
+        subject: String,
+        node: Option<String>,
+        detail: String,
+    ) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.add(Entry { at: self.now, kind, subject, node, detail });
+        }
+    }
+
+    fn node_name(&self, node: NodeId) -> String {
+        self.config.node(node).map_or_else(|| node.to_string(), |node| node.name.clone())
+    }
+
+    /// A resource runs, afresh or from its saved state.
+    pub(super) fn mark_begin(&mut self, node: NodeId, resource: ResourceId, resumed: bool) {
+        let Some((group, config)) = self.config.resource(resource) else { return };
+        let (group, all, name) = (group.id, group.resources.len(), config.name.clone());
+        let Some(timeline) = &mut self.timeline else { return };
+        let whole = timeline.begins(group, node, resource, all);
+        if all > 1 {
+            let node = self.node_name(node);
+            self.mark(Kind::MemberStarted, name, Some(node), String::new());
+        }
+        if whole {
+            let kind = if resumed { Kind::GroupResumed } else { Kind::GroupStarted };
+            self.mark_group(kind, group, node, "");
+        }
+    }
+
+    /// A resource has ended.
+    pub(super) fn mark_end(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
+        let Some((group, config)) = self.config.resource(resource) else { return };
+        let (group, all, name) = (group.id, group.resources.len(), config.name.clone());
+        let Some(timeline) = &mut self.timeline else { return };
+        let last = timeline.ends(group, node, resource);
+        if all > 1 {
+            let node = self.node_name(node);
+            self.mark(Kind::MemberStopped, name, Some(node), String::new());
+        }
+        if last {
+            let kind = match ending {
+                Ending::Stopped => Kind::GroupStopped,
+                Ending::Saved => Kind::GroupSaved,
+                Ending::Killed => Kind::GroupKilled,
+                Ending::Died => Kind::GroupDied,
+            };
+            self.mark_group(kind, group, node, "");
+        }
+    }
+
+    /// What an engine tells that belongs into the timeline. What is committed, every node tells: the first counts.
+    pub(super) fn mark_notice(&mut self, node: NodeId, notice: &Notice) {
+        let Some(timeline) = &mut self.timeline else { return };
+        match notice {
+            Notice::Coordinator { node: Some(coordinator), epoch } => {
+                if timeline.is_new(Kind::Coordinator, u64::from(coordinator.0), epoch.0) {
+                    self.mark_node(Kind::Coordinator, *coordinator, &epoch.to_string());
+                }
+            }
+            Notice::LeaseGained => self.mark_node(Kind::LeaseGained, node, ""),
+            Notice::LeaseLost => self.mark_node(Kind::LeaseLost, node, ""),
+            Notice::Suspect { node } => self.mark_node(Kind::NodeSuspect, *node, ""),
+            Notice::Isolated { node } => self.mark_node(Kind::NodeIsolated, *node, ""),
+            Notice::Down { node, incarnation, cause } => {
+                if timeline.is_new(Kind::NodeBelievedDown, u64::from(node.0), digest(incarnation)) {
+                    self.mark_node(Kind::NodeBelievedDown, *node, &format!("{cause:?}"));
+                    self.mark_node(Kind::FenceRequested, *node, "");
+                }
+            }
+            Notice::Fenced { node, incarnation, kind } => {
+                if timeline.is_new(Kind::FenceConfirmed, u64::from(node.0), digest(incarnation)) {
+                    self.mark_node(Kind::FenceConfirmed, *node, &format!("{kind:?}"));
+                }
+            }
+            Notice::Up { node, incarnation } => {
+                if timeline.is_new(Kind::NodeAdmitted, u64::from(node.0), digest(incarnation)) {
+                    self.mark_node(Kind::NodeAdmitted, *node, "");
+                }
+            }
+            Notice::Assigned { group, owner, epoch, cause } => {
+                if timeline.is_new(Kind::GroupAssigned, u64::from(group.0), epoch.0) {
+                    self.mark_group(Kind::GroupAssigned, *group, *owner, &format!("{cause:?}"));
+                }
+            }
+            Notice::Lun { lun, epoch, held } => {
+                let kind = if *held { Kind::LunHeld } else { Kind::LunLost };
+                self.mark_lun(kind, *lun, node, &epoch.to_string());
+            }
+            _ => {}
+        }
+    }
+}
