@@ -118,7 +118,7 @@ impl World {
         self.tell(|| format!("{node}: its disk is lost"));
     }
 
-    fn guests_die(&mut self, group: GroupId) {
+    pub(super) fn guests_die(&mut self, group: GroupId) {
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let resources: Vec<ResourceId> = self
             .config
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    fn hang(&mut self, node: NodeId, resource: ResourceId) {
+    pub(super) fn hang(&mut self, node: NodeId, resource: ResourceId) {
         match self.guest(node, resource) {
             Some(guest) => guest.hangs = true,
             None => self.slot(node, resource).hanging = true,

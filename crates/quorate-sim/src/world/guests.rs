@@ -58,8 +58,12 @@ impl World {
             return;
         }
         let Some((op, verb)) = slot.queue.pop_front() else { return };
-        slot.work = Some(Work { op, verb, serial });
+        let work = Work { op, verb, serial };
+        slot.work = Some(work);
         let refused = self.begin(node, resource, verb);
+        if refused.is_none() && self.is_hosted(resource) {
+            return self.ask_host(node, resource, work);
+        }
         let delay = self.pace(node, resource, verb, refused.is_some());
         match refused {
             Some(error) => self.end_work(node, resource, Err(error)),
@@ -358,13 +362,14 @@ impl World {
         }
     }
 
-    fn start_failed(&mut self, node: NodeId, resource: ResourceId, why: &str) {
+    pub(super) fn start_failed(&mut self, node: NodeId, resource: ResourceId, why: &str) {
         let (group, _) = self.group_of(resource);
         self.mark_group(Kind::GroupStartFailed, group, node, why);
     }
 
-    fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
+    pub(super) fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
         let Some(guest) = self.slot(node, resource).guest.take() else { return };
+        self.host_loses(node, resource, ending);
         // What it had under way to a shared file ends with it; a session to an enforced LUN carries it on.
         let luns: Vec<LunId> = guest.records.keys().copied().collect();
         for lun in luns.into_iter().filter(|&lun| !self.is_enforced(lun)).collect::<Vec<_>>() {
@@ -401,7 +406,12 @@ impl World {
         self.after(delay, Happening::Event(node, life, Box::new(event)));
     }
 
-    fn end_work(&mut self, node: NodeId, resource: ResourceId, result: Result<(), String>) {
+    pub(super) fn end_work(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        result: Result<(), String>,
+    ) {
         if let Some(work) = self.slot(node, resource).work.take() {
             self.answer_resource(node, work.op, resource, result);
         }

@@ -2,7 +2,6 @@
 
 use quorate_core::id::{NodeId, RequestId};
 use quorate_core::message::{Command, Refusal};
-use quorate_core::status::Status;
 
 use super::World;
 use crate::checker::Fact;
@@ -33,15 +32,6 @@ impl World {
         }
     }
 
-    /// The newest view that any engine has of the cluster.
-    fn newest_status(&self) -> Option<Status> {
-        let views = self.hosts.values().filter(|host| host.is_awake()).filter_map(|host| {
-            let process = host.process.as_ref()?;
-            Some(process.engine.status(host.clock.local(self.now)))
-        });
-        views.filter(|view| view.member).max_by_key(|view| view.applied)
-    }
-
     /// What an operator sees to be otherwise than wanted: commands given before may take effect late.
     fn wishes(&self) -> Vec<Wish> {
         let Some(status) = self.newest_status() else { return Vec::new() };
@@ -70,6 +60,7 @@ impl World {
         result: Result<(), Refusal>,
     ) {
         self.tell(|| format!("{node}: {request} is answered {result:?}"));
+        self.script.on_answer(request, &result);
         match &result {
             Ok(()) => self.stats.commands_accepted += 1,
             Err(_) => self.stats.commands_refused += 1,

@@ -7,7 +7,10 @@ mod acting;
 mod faulting;
 mod guests;
 mod healing;
+mod hosted;
+mod looking;
 mod luns;
+mod manual;
 mod processes;
 mod telling;
 mod wires;
@@ -16,6 +19,11 @@ mod writing;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use hosted::{Asked, Hosted};
+pub use manual::Direction;
+
+use hosted::Hosting;
+use manual::Script;
 use quorate_core::config::ClusterConfig;
 use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
@@ -50,6 +58,8 @@ pub struct World {
     is_healed: bool,
     requests: u64,
     serial: u64,
+    script: Script,
+    hosting: Hosting,
     checkers: Vec<Option<Box<dyn Checker>>>,
     violations: Vec<Violation>,
     trace: Trace,
@@ -69,6 +79,7 @@ impl World {
         let faults = crate::fault::draw(&mut random, options, &config);
         let ignores = options.plant == Some(Plant::LunIgnoresReservations);
         let storage = Storage::new(&config, ignores, &mut random);
+        let paths = config.nodes()[0].addresses.len() as u8;
         let hosts = config.nodes().iter().map(|node| {
             let clock = draw_clock(&mut random, &config);
             (node.id, Host::new(node.id, clock))
@@ -82,13 +93,15 @@ impl World {
             now: Moment::default(),
             schedule: Schedule::default(),
             hosts,
-            links: Links::new(cluster::PATHS),
+            links: Links::new(paths),
             streams: Streams::default(),
             storage,
             faults,
             is_healed: false,
             requests: 0,
             serial: 0,
+            script: Script::default(),
+            hosting: Hosting::default(),
             checkers: table.map(Some).collect(),
             violations: Vec::new(),
             trace: Trace::new(options.story),
@@ -120,22 +133,14 @@ impl World {
 
     /// Lets everything happen that is due by `until`; stops early at a violation.
     pub fn run_until(&mut self, until: Moment) {
-        while self.violations.is_empty() {
-            let wake = self.next_wake();
-            let next = self.schedule.next();
-            let due = match (wake, next) {
-                (Some((at, _)), Some(next)) => at.min(next),
-                (Some((at, _)), None) => at,
-                (None, Some(next)) => next,
-                (None, None) => break,
-            };
-            if due > until {
+        while self.goes_on() {
+            let Some((due, wakes)) = self.next_due().filter(|&(due, _)| due <= until) else {
                 break;
-            }
+            };
             self.now = self.now.max(due);
-            match wake {
-                Some((at, node)) if at == due => self.wake_engine(node),
-                Some(_) | None => {
+            match wakes {
+                Some(node) => self.wake_engine(node),
+                None => {
                     if let Some((_, happening)) = self.schedule.take() {
                         self.happen(happening);
                     }
@@ -144,8 +149,22 @@ impl World {
             self.fact(&Fact::Passed);
             self.check_pace();
         }
-        if self.violations.is_empty() {
+        if self.goes_on() {
             self.now = self.now.max(until);
+        }
+    }
+
+    /// Whether nothing stops the world.
+    fn goes_on(&self) -> bool {
+        self.violations.is_empty() && !self.hosting.waits()
+    }
+
+    /// When something happens next: an engine is woken, or what is planned comes.
+    fn next_due(&self) -> Option<(Moment, Option<NodeId>)> {
+        match (self.next_wake(), self.schedule.next()) {
+            (Some((at, _)), Some(next)) if next < at => Some((next, None)),
+            (Some((at, node)), _) => Some((at, Some(node))),
+            (None, next) => next.map(|at| (at, None)),
         }
     }
 
@@ -201,6 +220,7 @@ impl World {
             }
             Happening::Orphans(node, life) => self.orphans(node, life),
             Happening::Wakes(node, life) => self.wakes(node, life),
+            Happening::Restart(node) if !self.script.lets_return(node) => {}
             Happening::Restart(node) => self.restart(node),
             Happening::LeaveEnds(node, life) => self.leave_ends(node, life),
             Happening::Watchdog(node, life) => self.watchdog(node, life),

@@ -208,6 +208,7 @@ impl World {
 
     /// Ends the process of a node, or the whole host.
     pub(super) fn end_process(&mut self, node: NodeId, death: Death) {
+        self.script.on_end(node);
         if death == Death::Power {
             self.host(node).up = false;
         }
