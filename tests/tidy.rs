@@ -47,7 +47,8 @@ const UNFINISHED: [&str; 4] = ["todo!", "unimplemented!", "TODO", "FIXME"];
 const LOCAL_PATHS: [&str; 4] = ["/root/", "/home/", "/work/", "/Users/"];
 /// This file spells out what it forbids.
 const SELF: &str = "tests/tidy.rs";
-const SKIPPED_FOLDERS: [&str; 4] = ["target", ".git", ".venv", "__pycache__"];
+/// In a linked worktree `.git` is a file.
+const SKIPPED: [&str; 4] = ["target", ".git", ".venv", "__pycache__"];
 
 /// One file of the tree.
 struct File {
@@ -251,7 +252,10 @@ fn tree() -> Vec<File> {
         for entry in fs::read_dir(&folder).expect("the tree can be read") {
             let path = entry.expect("the tree can be read").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if path.is_dir() && !SKIPPED_FOLDERS.contains(&name) {
+            if SKIPPED.contains(&name) {
+                continue;
+            }
+            if path.is_dir() {
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let path = path.strip_prefix(root).expect("found below the root");

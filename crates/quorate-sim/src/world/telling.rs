@@ -91,35 +91,43 @@ impl World {
     pub(super) fn mark_notice(&mut self, node: NodeId, notice: &Notice) {
         let Some(timeline) = &mut self.timeline else { return };
         match notice {
-            Notice::Coordinator { node: Some(coordinator), epoch } => {
-                if timeline.is_new(Kind::Coordinator, u64::from(coordinator.0), epoch.0) {
-                    self.mark_node(Kind::Coordinator, *coordinator, &epoch.to_string());
-                }
+            Notice::Coordinator { node: Some(coordinator), epoch }
+                if timeline.is_new(Kind::Coordinator, u64::from(coordinator.0), epoch.0) =>
+            {
+                self.mark_node(Kind::Coordinator, *coordinator, &epoch.to_string());
             }
             Notice::LeaseGained => self.mark_node(Kind::LeaseGained, node, ""),
             Notice::LeaseLost => self.mark_node(Kind::LeaseLost, node, ""),
             Notice::Suspect { node } => self.mark_node(Kind::NodeSuspect, *node, ""),
             Notice::Isolated { node } => self.mark_node(Kind::NodeIsolated, *node, ""),
-            Notice::Down { node, incarnation, cause } => {
-                if timeline.is_new(Kind::NodeBelievedDown, u64::from(node.0), digest(incarnation)) {
-                    self.mark_node(Kind::NodeBelievedDown, *node, &format!("{cause:?}"));
-                    self.mark_node(Kind::FenceRequested, *node, "");
-                }
+            Notice::Down { node, incarnation, cause }
+                if timeline.is_new(
+                    Kind::NodeBelievedDown,
+                    u64::from(node.0),
+                    digest(incarnation),
+                ) =>
+            {
+                self.mark_node(Kind::NodeBelievedDown, *node, &format!("{cause:?}"));
+                self.mark_node(Kind::FenceRequested, *node, "");
             }
-            Notice::Fenced { node, incarnation, kind } => {
-                if timeline.is_new(Kind::FenceConfirmed, u64::from(node.0), digest(incarnation)) {
-                    self.mark_node(Kind::FenceConfirmed, *node, &format!("{kind:?}"));
-                }
+            Notice::Fenced { node, incarnation, kind }
+                if timeline.is_new(
+                    Kind::FenceConfirmed,
+                    u64::from(node.0),
+                    digest(incarnation),
+                ) =>
+            {
+                self.mark_node(Kind::FenceConfirmed, *node, &format!("{kind:?}"));
             }
-            Notice::Up { node, incarnation } => {
-                if timeline.is_new(Kind::NodeAdmitted, u64::from(node.0), digest(incarnation)) {
-                    self.mark_node(Kind::NodeAdmitted, *node, "");
-                }
+            Notice::Up { node, incarnation }
+                if timeline.is_new(Kind::NodeAdmitted, u64::from(node.0), digest(incarnation)) =>
+            {
+                self.mark_node(Kind::NodeAdmitted, *node, "");
             }
-            Notice::Assigned { group, owner, epoch, cause } => {
-                if timeline.is_new(Kind::GroupAssigned, u64::from(group.0), epoch.0) {
-                    self.mark_group(Kind::GroupAssigned, *group, *owner, &format!("{cause:?}"));
-                }
+            Notice::Assigned { group, owner, epoch, cause }
+                if timeline.is_new(Kind::GroupAssigned, u64::from(group.0), epoch.0) =>
+            {
+                self.mark_group(Kind::GroupAssigned, *group, *owner, &format!("{cause:?}"));
             }
             Notice::Lun { lun, epoch, held } => {
                 let kind = if *held { Kind::LunHeld } else { Kind::LunLost };
