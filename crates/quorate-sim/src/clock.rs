@@ -12,6 +12,9 @@ use serde::Serialize;
 pub struct Moment(pub u64);
 
 impl Moment {
+    /// Later than anything that happens.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The length since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -38,7 +41,7 @@ pub struct Clock {
     ppm: i64,
 }
 
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 
 impl Clock {
     /// A clock that showed `offset` nanoseconds at the world's beginning and gains `ppm` microseconds a second.
@@ -48,16 +51,19 @@ impl Clock {
 
     /// What it shows at `moment`.
     pub fn local(&self, moment: Moment) -> Instant {
-        let world = i128::from(moment.0);
-        let shown = i128::from(self.offset) + world + world * i128::from(self.ppm) / MILLION;
-        Instant(u64::try_from(shown).expect("a clock of the world stays within 64 bits"))
+        // Whole milliseconds and the rest by themselves: the product of both would not fit.
+        let (whole, rest) = ((moment.0 / MILLION) as i64, (moment.0 % MILLION) as i64);
+        let gained = whole * self.ppm + rest * self.ppm / MILLION as i64;
+        Instant((self.offset + moment.0).saturating_add_signed(gained))
     }
 
     /// The first moment at which it shows `local` or more.
     pub fn when(&self, local: Instant) -> Moment {
-        let shown = i128::from(local.0.saturating_sub(self.offset));
-        let guess = shown * MILLION / (MILLION + i128::from(self.ppm));
-        let mut moment = Moment(u64::try_from(guess.max(2) - 2).unwrap_or(u64::MAX));
+        let shown = local.0.saturating_sub(self.offset);
+        let rate = MILLION.saturating_add_signed(self.ppm);
+        let guess =
+            (shown / rate).saturating_mul(MILLION).saturating_add(shown % rate * MILLION / rate);
+        let mut moment = Moment(guess.saturating_sub(2));
         while self.local(moment) < local {
             moment.0 += 1;
         }

@@ -29,7 +29,9 @@ pub struct Process {
     pub life: u64,
     /// Its boot.
     pub boot: u64,
-    /// When the engine wants to be asked again.
+    /// The deadline that the engine named last.
+    pub deadline: Option<Instant>,
+    /// When the driver's timer for it goes off.
     pub wake: Option<Moment>,
     /// Whether it is paused, and how.
     pub pause: Option<Pause>,

@@ -1,6 +1,7 @@
 //! What will happen, in order of time; what falls on one moment stays in the order in which it was planned.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use quorate_core::Event;
 use quorate_core::event::StreamEnd;
@@ -69,24 +70,43 @@ pub enum Happening {
 /// The table of happenings.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    table: BTreeMap<(Moment, u64), Happening>,
+    heap: BinaryHeap<Reverse<Slot>>,
+    /// What the slots of the heap stand for, each at its place; the heap moves small slots only.
+    happenings: Vec<Option<Happening>>,
+    free: Vec<u32>,
     serial: u64,
+}
+
+/// A place in time, and where what happens there is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    at: Moment,
+    serial: u64,
+    place: u32,
 }
 
 impl Schedule {
     /// Plans one.
     pub fn at(&mut self, moment: Moment, happening: Happening) {
         self.serial += 1;
-        self.table.insert((moment, self.serial), happening);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.happenings.push(None);
+            u32::try_from(self.happenings.len() - 1)
+                .expect("a world plans less than 4 billion things at once")
+        });
+        self.happenings[place as usize] = Some(happening);
+        self.heap.push(Reverse(Slot { at: moment, serial: self.serial, place }));
     }
 
     /// When the next one is due.
     pub fn next(&self) -> Option<Moment> {
-        self.table.keys().next().map(|&(moment, _)| moment)
+        self.heap.peek().map(|Reverse(slot)| slot.at)
     }
 
     /// Takes the next one.
     pub fn take(&mut self) -> Option<(Moment, Happening)> {
-        self.table.pop_first().map(|((moment, _), happening)| (moment, happening))
+        let Reverse(slot) = self.heap.pop()?;
+        self.free.push(slot.place);
+        Some((slot.at, self.happenings[slot.place as usize].take()?))
     }
 }

@@ -142,6 +142,11 @@ pub trait Checker {
     /// # Errors
     /// What has been seen that must never be.
     fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String>;
+
+    /// From when on it must be shown [`Fact::Passed`]; what it is shown before that changes nothing for it.
+    fn look_at(&self) -> Moment {
+        Moment::NEVER
+    }
 }
 
 /// A promise that was broken.

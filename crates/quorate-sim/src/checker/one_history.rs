@@ -6,7 +6,7 @@ use quorate_core::durable::Record;
 use quorate_core::id::NodeId;
 
 use super::{Checker, Fact, View};
-use crate::trace::digest;
+use crate::digest::digest;
 
 #[derive(Default)]
 pub(super) struct OneHistory {

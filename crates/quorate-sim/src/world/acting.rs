@@ -89,8 +89,13 @@ impl World {
         if self.links.is_cut(from, to, path) {
             return;
         }
-        for delay in self.links.datagram(&mut self.random).into_iter().flatten() {
+        let [first, second] = self.links.datagram(&mut self.random);
+        if let Some(delay) = second {
             let beat = Box::new(beat.clone());
+            self.after(delay, Happening::Datagram { from, to, path, beat });
+        }
+        if let Some(delay) = first {
+            let beat = Box::new(beat);
             self.after(delay, Happening::Datagram { from, to, path, beat });
         }
     }

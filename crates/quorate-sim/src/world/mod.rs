@@ -16,7 +16,8 @@ mod telling;
 mod wires;
 mod writing;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 pub use hosted::{Asked, Hosted};
@@ -50,6 +51,8 @@ pub struct World {
     random: Random,
     now: Moment,
     schedule: Schedule,
+    /// When timers of drivers go off; a place that no process agrees with is out of date.
+    wakes: BinaryHeap<Reverse<(Moment, NodeId)>>,
     hosts: BTreeMap<NodeId, Host>,
     links: Links,
     streams: Streams,
@@ -61,6 +64,8 @@ pub struct World {
     script: Script,
     hosting: Hosting,
     checkers: Vec<Option<Box<dyn Checker>>>,
+    /// When a checker must look at the world though nothing but time has passed.
+    look_at: Moment,
     violations: Vec<Violation>,
     trace: Trace,
     timeline: Option<Timeline>,
@@ -92,6 +97,7 @@ impl World {
             may: options.faults,
             now: Moment::default(),
             schedule: Schedule::default(),
+            wakes: BinaryHeap::new(),
             hosts,
             links: Links::new(paths),
             streams: Streams::default(),
@@ -103,6 +109,7 @@ impl World {
             script: Script::default(),
             hosting: Hosting::default(),
             checkers: table.map(Some).collect(),
+            look_at: Moment::default(),
             violations: Vec::new(),
             trace: Trace::new(options.story),
             timeline: options.timeline.then(Timeline::default),
@@ -146,7 +153,7 @@ impl World {
                     }
                 }
             }
-            self.fact(&Fact::Passed);
+            self.passed();
             self.check_pace();
         }
         if self.goes_on() {
@@ -160,7 +167,7 @@ impl World {
     }
 
     /// When something happens next: an engine is woken, or what is planned comes.
-    fn next_due(&self) -> Option<(Moment, Option<NodeId>)> {
+    fn next_due(&mut self) -> Option<(Moment, Option<NodeId>)> {
         match (self.next_wake(), self.schedule.next()) {
             (Some((at, _)), Some(next)) if next < at => Some((next, None)),
             (Some((at, node)), _) => Some((at, Some(node))),
@@ -237,6 +244,7 @@ impl World {
             hosts: &self.hosts,
             storage: &self.storage,
         };
+        self.look_at = Moment::NEVER;
         for place in &mut self.checkers {
             let Some(checker) = place else { continue };
             if let Err(what) = checker.judge(&view, fact) {
@@ -247,7 +255,16 @@ impl World {
                 }
                 self.violations.push(violation);
                 *place = None;
+            } else {
+                self.look_at = self.look_at.min(checker.look_at());
             }
+        }
+    }
+
+    /// Lets the checkers look at the clock: those that wait for a moment which has come.
+    fn passed(&mut self) {
+        if self.now >= self.look_at {
+            self.fact(&Fact::Passed);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Processes: they start, are stepped, hang, die.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quorate_core::event::StreamEnd;
 use quorate_core::id::{NodeId, ResourceId};
+use quorate_core::time::Instant;
 use quorate_core::{Action, Event, Notice};
 
 use super::World;
@@ -35,13 +37,16 @@ const BOOT_BASE: u64 = 1_750_000_000_000_000;
 const INBOX_MAX: usize = 4_000;
 
 impl World {
-    /// The engine with the nearest deadline.
-    pub(super) fn next_wake(&self) -> Option<(Moment, NodeId)> {
-        let wakes = self.hosts.values().filter_map(|host| {
-            let process = host.process.as_ref().filter(|process| process.pause.is_none())?;
-            process.wake.map(|at| (at, host.id))
-        });
-        wakes.min()
+    /// The engine with the nearest deadline. What is out of date in the table of wakes is dropped on the way.
+    pub(super) fn next_wake(&mut self) -> Option<(Moment, NodeId)> {
+        while let Some(&Reverse((at, node))) = self.wakes.peek() {
+            let process = self.hosts[&node].process.as_ref();
+            if process.is_some_and(|one| one.pause.is_none() && one.wake == Some(at)) {
+                return Some((at, node));
+            }
+            self.wakes.pop();
+        }
+        None
     }
 
     /// Gives an engine the tick it asked for.
@@ -86,6 +91,7 @@ impl World {
             engine,
             life,
             boot,
+            deadline: None,
             wake: None,
             pause: None,
             inbox: VecDeque::new(),
@@ -156,16 +162,22 @@ impl World {
         }
     }
 
-    /// A driver's timer is seldom exact.
-    fn plan_wake(&mut self, node: NodeId, deadline: Option<quorate_core::time::Instant>) {
+    /// Sets the driver's timer, unless it is set to this deadline already. It is seldom exact.
+    fn plan_wake(&mut self, node: NodeId, deadline: Option<Instant>) {
+        let process = self.hosts[&node].process.as_ref();
+        if process.is_some_and(|one| one.deadline == deadline && one.wake > Some(self.now)) {
+            return;
+        }
         let late = if self.random.chance(1, 50) { 8_000 } else { 200 };
         let late = chance::micros(&mut self.random, 1, late);
         let now = self.now;
         let host = self.host(node);
         let wake = deadline.map(|at| host.clock.when(at).max(now) + late);
         if let Some(process) = &mut host.process {
+            process.deadline = deadline;
             process.wake = wake;
         }
+        self.wakes.extend(wake.map(|at| Reverse((at, node))));
     }
 
     fn note_acknowledgement(&mut self, node: NodeId, event: &Event) {
@@ -282,6 +294,8 @@ impl World {
             return;
         };
         let Some(pause) = process.pause.take() else { return };
+        let wake = process.wake;
+        self.wakes.extend(wake.map(|at| Reverse((at, node))));
         self.tell(|| format!("{node}: goes on"));
         self.mark_node(Kind::NodeGoesOn, node, "");
         if pause == Pause::Whole {

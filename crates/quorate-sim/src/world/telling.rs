@@ -4,8 +4,8 @@ use quorate_core::Notice;
 use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 
 use super::World;
+use crate::digest::digest;
 use crate::timeline::{Ending, Entry, Kind, Timeline};
-use crate::trace::digest;
 
 impl World {
     /// What happened so far, if it is kept.
