@@ -21,6 +21,7 @@ pub mod guest;
 pub mod host;
 pub mod network;
 pub mod options;
+pub mod picture;
 pub mod run;
 pub mod schedule;
 pub mod stats;

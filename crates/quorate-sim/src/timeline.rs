@@ -62,6 +62,8 @@ kinds! {
     NodeGoesOn = "node_goes_on",
     /// A coordinator misses a node's heartbeats.
     NodeSuspect = "node_suspect",
+    /// It hears the node again.
+    NodeHeard = "node_heard",
     /// It finds the node beating on storage alone.
     NodeIsolated = "node_isolated",
     /// A committed change says that a node is down.

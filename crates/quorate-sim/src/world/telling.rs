@@ -99,6 +99,7 @@ impl World {
             Notice::LeaseGained => self.mark_node(Kind::LeaseGained, node, ""),
             Notice::LeaseLost => self.mark_node(Kind::LeaseLost, node, ""),
             Notice::Suspect { node } => self.mark_node(Kind::NodeSuspect, *node, ""),
+            Notice::Unsuspect { node } => self.mark_node(Kind::NodeHeard, *node, ""),
             Notice::Isolated { node } => self.mark_node(Kind::NodeIsolated, *node, ""),
             Notice::Down { node, incarnation, cause }
                 if timeline.is_new(
