@@ -274,24 +274,26 @@ fn legend(html: &mut Html, picture: &Picture<'_>) {
         ("fault", "fault"),
         ("many", "several, joined"),
     ];
+    let box_of = |class: &str| {
+        format!("<svg class=\"span {class}\"><rect width=\"100%\" height=\"100%\"/></svg>")
+    };
     for (class, words) in spans {
-        html.line(&format!(
-            "<li><svg class=\"key\"><svg class=\"span {class}\"><rect width=\"100%\" height=\"100%\"/></svg></svg>{words}"
-        ));
+        key(html, &box_of(class), words);
     }
     for (_, class, words, _) in SIGNS {
-        html.line(&format!(
-            "<li><svg class=\"key\"><svg x=\"50%\" y=\"8\" class=\"mark {class}\"><use href=\"#s-{class}\"/></svg></svg>{words}"
-        ));
+        let mark = format!("<use href=\"#s-{class}\"/>");
+        let mark = format!("<svg x=\"50%\" y=\"8\" class=\"mark {class}\">{mark}</svg>");
+        key(html, &mark, words);
     }
     for (place, name) in picture.cast.nodes.iter().enumerate().take(64) {
-        let name = escaped(name);
-        html.line(&format!(
-            "<li><svg class=\"key\"><svg class=\"span on n{place}\"><rect width=\"100%\" height=\"100%\"/></svg></svg>\
-             on {name}"
-        ));
+        key(html, &box_of(&format!("on n{place}")), &format!("on {}", escaped(name)));
     }
     html.line("</ul></details>");
+}
+
+/// One line of the legend.
+fn key(html: &mut Html, drawing: &str, words: &str) {
+    html.line(&format!("<li><svg class=\"key\">{drawing}</svg>{words}"));
 }
 
 fn class_of(sign: Sign) -> &'static str {
