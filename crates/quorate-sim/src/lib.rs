@@ -26,6 +26,7 @@ pub mod run;
 pub mod schedule;
 pub mod stats;
 pub mod storage;
+pub mod testing;
 pub mod timeline;
 pub mod trace;
 pub mod world;

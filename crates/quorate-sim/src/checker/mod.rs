@@ -133,7 +133,7 @@ pub enum Fact<'a> {
 }
 
 /// A judge of one promise.
-pub trait Checker {
+pub trait Checker: Send {
     /// Its name, as in the table.
     fn name(&self) -> &'static str;
 

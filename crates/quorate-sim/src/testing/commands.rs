@@ -1,0 +1,101 @@
+//! What a test asks of the cluster itself.
+
+use std::time::Duration;
+
+use quorate_core::id::NodeId;
+
+use super::{Cluster, Command, Error};
+
+/// How long an answer may take, in virtual time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// Gives a command to a node that runs, and lets time pass until it is answered. That it is accepted does not say
+    /// that it is carried out.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::NobodyRuns`], [`Error::TimedOut`] or [`Error::Violation`].
+    pub fn command(&mut self, command: Command) -> Result<(), Error> {
+        self.check()?;
+        let hears = |node: &NodeId| self.world.host_of(*node).is_awake();
+        let all = || self.config().nodes().iter().map(|node| node.id).filter(hears);
+        let may_act = |node: &NodeId| {
+            self.world.status_of(*node).is_some_and(|status| status.lease_left_ms.is_some())
+        };
+        let node = all().find(may_act).or_else(|| all().next()).ok_or(Error::NobodyRuns)?;
+        let request = self.world.give_command(node, command).ok_or(Error::NobodyRuns)?;
+        let deadline = self.world.now() + ANSWER_TIMEOUT;
+        loop {
+            if let Some(result) = self.world.answer(request) {
+                return result.clone().map_err(Error::Refused);
+            }
+            if self.world.now() >= deadline {
+                return Err(self.timed_out("the answer", ANSWER_TIMEOUT));
+            }
+            self.advance(deadline.min(self.world.now() + super::LOOK_INTERVAL))?;
+        }
+    }
+
+    /// Moves a group; without `to` placement chooses.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`], as for all of these.
+    pub fn move_group(&mut self, group: &str, to: Option<&str>) -> Result<(), Error> {
+        let to = to.map(str::to_owned);
+        self.command(Command::Move { group: group.to_owned(), to })
+    }
+
+    /// Brings a group online.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn online(&mut self, group: &str) -> Result<(), Error> {
+        self.command(Command::Online { group: group.to_owned() })
+    }
+
+    /// Takes a group offline, and keeps it there.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn offline(&mut self, group: &str) -> Result<(), Error> {
+        self.command(Command::Offline { group: group.to_owned() })
+    }
+
+    /// Moves everything off a node, and lets nothing start there.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn drain(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::Drain { node: node.to_owned() })
+    }
+
+    /// Lets nothing new start on a node; what runs there stays.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn pause_node(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::Pause { node: node.to_owned() })
+    }
+
+    /// Ends a drain or a pause of a node.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn resume_node(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::Resume { node: node.to_owned() })
+    }
+
+    /// A human's word that a node which is down runs nothing and writes nothing. It must be true: a word that is not
+    /// is not given, since what follows would be no fault of quorate.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] when it is not true, else as [`Cluster::command`].
+    pub fn confirm_fenced(&mut self, node: &str, reason: &str) -> Result<(), Error> {
+        let host = self.world.host_of(self.node(node)?);
+        if host.process.is_some() || host.slots.values().any(|slot| slot.guest.is_some()) {
+            return Err(Error::Misuse(format!("{node} still runs: that it is fenced is not true")));
+        }
+        let (node, reason) = (node.to_owned(), reason.to_owned());
+        self.command(Command::ConfirmFenced { node, reason })
+    }
+}
