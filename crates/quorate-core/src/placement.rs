@@ -5,6 +5,7 @@
 //! preferred and possible owners.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,20 @@ pub enum NotHere {
     MoreLoaded,
     /// Equal in all, but another has the lower number.
     HigherNumber,
+}
+
+impl fmt::Display for NotHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotHere::NotUp => "it does not take part",
+            NotHere::Paused => "it is paused",
+            NotHere::NotPossible => "it is not a possible owner",
+            NotHere::FailedThere => "the group has just failed there, and another node can run it",
+            NotHere::LessPreferred => "a node earlier in the preferred owners can run it",
+            NotHere::MoreLoaded => "another node owns fewer groups",
+            NotHere::HigherNumber => "equal in all, but another node has the lower number",
+        })
+    }
 }
 
 /// The chosen node, and for each other why not.

@@ -29,6 +29,7 @@ pub mod storage;
 pub mod testing;
 pub mod timeline;
 pub mod trace;
+pub mod what_if;
 pub mod world;
 
 pub use fault::Fault;

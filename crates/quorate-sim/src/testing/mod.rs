@@ -41,7 +41,7 @@ use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 
 pub use quorate_core::config::TimingInputs;
 pub use quorate_core::message::Command;
-pub use quorate_core::status::{GroupStatus, NodeStatus, Status};
+pub use quorate_core::status::{Explanation, GroupStatus, NodeStatus, Status};
 
 pub use crate::checker::Violation;
 pub use crate::timeline::{Entry, Kind};
@@ -189,6 +189,14 @@ impl Cluster {
     /// [`Error::Unknown`].
     pub fn status_of(&self, node: &str) -> Result<Option<Status>, Error> {
         Ok(self.world.status_of(self.node(node)?))
+    }
+
+    /// Why a node has a group where it is; none: it cannot say.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn explanation_of(&self, node: &str, group: &str) -> Result<Option<Explanation>, Error> {
+        Ok(self.world.explain(self.node(node)?, self.group_id(group)?))
     }
 
     /// What a node's host does.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
-use quorate_core::placement::NotHere;
 use quorate_core::status::{Explanation, Status as View};
 
 use super::incoming::{Drops, drop_word};
@@ -92,19 +91,7 @@ pub(crate) fn explained(group: &str, explanation: &Explanation, names: &Names<'_
         None => format!("if {group} ran nowhere, no node could run it"),
     });
     for (node, why) in &explanation.not_there {
-        lines.push(format!("not {node}: {}", not_here(*why)));
+        lines.push(format!("not {node}: {why}"));
     }
     lines
-}
-
-fn not_here(why: NotHere) -> &'static str {
-    match why {
-        NotHere::NotUp => "it does not take part",
-        NotHere::Paused => "it is paused",
-        NotHere::NotPossible => "it is not a possible owner",
-        NotHere::FailedThere => "the group has just failed there, and another node can run it",
-        NotHere::LessPreferred => "a node earlier in the preferred owners can run it",
-        NotHere::MoreLoaded => "another node owns fewer groups",
-        NotHere::HigherNumber => "equal in all, but another node has the lower number",
-    }
 }
