@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_core::config::{Timing, TimingInputs};
 use quorate_core::id::{NodeId, PathId};
+use quorate_sim::timeline::Kind;
 use quorate_sim::{Fault, Faults, Options, Outcome, Scripted, run};
 
 const INPUTS: TimingInputs = TimingInputs::DEFAULT;
@@ -14,11 +15,21 @@ fn timing() -> Timing {
 
 /// Runs seeds in which the script is all that happens.
 fn outcomes(script: &[Scripted]) -> impl Iterator<Item = Outcome> {
+    outcomes_of(script, false)
+}
+
+/// The same, with their timelines.
+fn outcomes_told(script: &[Scripted]) -> impl Iterator<Item = Outcome> {
+    outcomes_of(script, true)
+}
+
+fn outcomes_of(script: &[Scripted], timeline: bool) -> impl Iterator<Item = Outcome> {
     let options = Options {
         nodes: Some(3),
         timing: Some(INPUTS),
         faults: Faults::NONE,
         script: script.to_vec(),
+        timeline,
         ..Options::default()
     };
     (0..40).map(move |seed| {
@@ -82,6 +93,31 @@ fn the_death_of_any_process_is_known_at_once() {
     assert!(worst.1 <= budget, "{worst:?} > {budget:?}");
     let budget = timing().reset_grace + start_and_write();
     assert!(worst.0 <= budget, "{worst:?} > {budget:?}");
+}
+
+/// The first in line asks for the vote of one who does not know of the death yet, and is not answered: it asks again,
+/// so that the next in line need not wait for its turn.
+#[test]
+fn a_coordinator_that_dies_is_replaced_within_a_fraction_of_a_heartbeat() {
+    let script = each_node(|node| Fault::Crash(node, false));
+    let mut waits = Vec::new();
+    for mut outcome in outcomes_told(&script) {
+        let timeline = std::mem::take(&mut outcome.timeline);
+        let mut coordinator = None;
+        for (at, entry) in timeline.iter().enumerate() {
+            match entry.kind {
+                Kind::Coordinator => coordinator = Some(entry.subject.as_str()),
+                Kind::NodeDown if coordinator == Some(&entry.subject) => {
+                    let next = timeline[at..].iter().find(|later| later.kind == Kind::Coordinator);
+                    waits.push(next.expect("somebody coordinates again").at.since(entry.at));
+                }
+                _ => {}
+            }
+        }
+    }
+    waits.sort();
+    let usual = waits[waits.len() * 9 / 10];
+    assert!(waits.len() >= 20 && usual < INPUTS.interval / 4, "{usual:?} of {}", waits.len());
 }
 
 #[test]

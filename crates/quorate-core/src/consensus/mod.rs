@@ -80,6 +80,9 @@ pub struct Consensus {
     timing: ConsensusTiming,
     waiting: VecDeque<Waiting>,
     election_at: Instant,
+    /// The coordinator is known to be dead: the pause before this voter asks again for the votes of
+    /// those who may not know it yet, and therefore do not answer.
+    insists: Option<Duration>,
     tick_at: Instant,
     random: Random,
     applied: u64,
@@ -115,7 +118,8 @@ impl Consensus {
         let raw = RawNode::new(&config, store, &logger).expect("our own configuration is valid");
         let election_at = now + draw(&timing, &mut random);
         let tick_at = now + timing.tick;
-        Self { raw, timing, waiting: VecDeque::new(), election_at, tick_at, random, applied }
+        let (waiting, insists) = (VecDeque::new(), None);
+        Self { raw, timing, waiting, election_at, insists, tick_at, random, applied }
     }
 
     /// When [`Consensus::tick`] is due.
@@ -138,6 +142,7 @@ impl Consensus {
     pub fn stand_after(&mut self, delay: Duration, now: Instant) {
         self.forget_coordinator();
         self.election_at = self.election_at.min(now + delay);
+        self.insists = Some(self.timing.tick / 64);
     }
 
     /// No longer counts what it heard from the coordinator as a reason to refuse its vote to
@@ -160,6 +165,7 @@ impl Consensus {
         let result = self.raw.step(message);
         if self.raw.raft.election_elapsed == 0 {
             self.election_at = now + draw(&self.timing, &mut self.random);
+            self.insists = None;
         }
         result.is_ok()
     }
@@ -356,7 +362,13 @@ impl Consensus {
     }
 
     fn stand(&mut self, now: Instant) {
-        self.election_at = now + draw(&self.timing, &mut self.random);
+        let again = self.insists.take().filter(|&pause| pause < self.timing.tick);
+        self.insists = again.map(|pause| pause * 2);
+        self.election_at = now + again.unwrap_or_else(|| draw(&self.timing, &mut self.random));
+        // Votes that are being counted are not thrown away for new ones.
+        if self.raw.raft.state == StateRole::Candidate && again.is_some() {
+            return;
+        }
         self.raw.raft.election_elapsed = self.raw.raft.election_timeout();
         // A learner, or a log that was never told of any voter, has no vote to stand with: to the
         // library an empty electorate has elected everybody.
