@@ -20,7 +20,7 @@ const LAYERS: [(&str, &str); 5] = [
     ("policy", "quorum placement"),
     ("machines", "heartbeat consensus lease fence lock database"),
     ("groups", "group"),
-    ("engine", "engine status"),
+    ("engine", "engine status recording"),
 ];
 /// In these layers a module may not use its siblings either: only the engine joins them.
 const WITHOUT_SIBLINGS: [&str; 2] = ["policy", "machines"];

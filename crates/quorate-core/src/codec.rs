@@ -48,6 +48,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{NodeId, RequestId};
     use crate::message::{Beat, Message};
     use proptest::prelude::*;
 
@@ -61,6 +62,19 @@ mod tests {
             let _ = decode::<Message>(&bytes);
             let _ = decode::<Beat>(&bytes);
         }
+    }
+
+    /// Each relay takes a few bytes: without a limit one message of a peer could exhaust the stack.
+    #[test]
+    fn relays_within_relays_are_refused_at_once() {
+        let reply = Message::Reply { request: RequestId(1), result: Ok(()) };
+        let relay =
+            |message| Message::Relay { from: NodeId(1), to: NodeId(2), message: Box::new(message) };
+        let once = relay(reply);
+        assert_eq!(decode::<Message>(&encode(&once)), Ok(once.clone()));
+        assert_eq!(decode::<Message>(&encode(&relay(once))), Err(CodecError::Malformed));
+        let deep = [&[VERSION][..], &[5, 1, 2].repeat(1_000_000)].concat();
+        assert_eq!(decode::<Message>(&deep), Err(CodecError::Malformed));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod lock;
 
 pub mod durable;
 pub mod engine;
+pub mod recording;
 pub mod status;
 
 pub use action::Action;

@@ -1,7 +1,7 @@
 //! What nodes say to each other. The transport has proven who speaks; what is said may still be
 //! stale or wrong.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::change::Change;
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
@@ -75,9 +75,30 @@ pub enum Message {
         from: NodeId,
         /// Who is meant.
         to: NodeId,
-        /// What is said.
+        /// What is said; never another `Relay`.
+        #[serde(deserialize_with = "spoken")]
         message: Box<Message>,
     },
+}
+
+/// What may be relayed: the decoder goes no deeper, however many relays somebody puts into one another.
+#[derive(Deserialize)]
+enum Spoken {
+    Hello(Hello),
+    Consensus(ConsensusMessage),
+    Propose(Vec<Change>),
+    Request { request: RequestId, command: Command },
+    Reply { request: RequestId, result: Result<(), Refusal> },
+}
+
+fn spoken<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Message>, D::Error> {
+    Ok(Box::new(match Spoken::deserialize(deserializer)? {
+        Spoken::Hello(hello) => Message::Hello(hello),
+        Spoken::Consensus(message) => Message::Consensus(message),
+        Spoken::Propose(changes) => Message::Propose(changes),
+        Spoken::Request { request, command } => Message::Request { request, command },
+        Spoken::Reply { request, result } => Message::Reply { request, result },
+    }))
 }
 
 /// What a host may ask of the cluster.

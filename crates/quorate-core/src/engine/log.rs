@@ -129,7 +129,7 @@ impl Engine {
 
     fn adopt_config(&mut self, database: &Database) {
         let config = database.config();
-        if config.digest() != self.digest {
+        if config.digest() != self.held_digest {
             self.out.tell(Notice::ConfigurationDiffers { node: self.me });
         }
         if config != &self.config && config.node(self.me).is_some() {

@@ -17,7 +17,7 @@ mod probe;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -99,7 +99,10 @@ pub struct Engine {
     incarnation: Incarnation,
     session_since: Instant,
     config: ClusterConfig,
+    /// The digest of the configuration it was started with: what peers are told.
     digest: u64,
+    /// The same of that configuration as it is held here: a recording holds it without its secrets.
+    held_digest: u64,
     standing: Standing,
     identity: Option<VoterId>,
     random: Random,
@@ -159,6 +162,7 @@ impl Engine {
             incarnation: Incarnation::of_boot(boot),
             session_since: now,
             digest: config.digest(),
+            held_digest: config.digest(),
             lease: Lease::new(),
             config,
             standing: Standing::Nameless,
@@ -199,6 +203,11 @@ impl Engine {
         };
         engine.recover(&durable);
         engine
+    }
+
+    /// The same node as in a recording of it: `digest` is that of the configuration with its secrets.
+    pub(crate) fn again(setup: Setup, digest: u64, now: Instant) -> Self {
+        Self { digest, ..Self::new(setup, now) }
     }
 
     /// One event at one time. Time that goes back counts as time that stands still.

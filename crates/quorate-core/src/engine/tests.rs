@@ -14,12 +14,15 @@ use crate::event::{Event, LunReply, StreamEnd};
 use crate::id::{ClusterId, GroupId, LunId, NodeId, RequestId, ReservationKey, ResourceId};
 use crate::message::{Command, Refusal};
 use crate::notice::Notice;
+use crate::recording::{Ending, Mask, Origin, Recorder};
 use crate::time::Instant;
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
 const VM: GroupId = GroupId(1);
+/// Holds a password, which no recording may hold.
+pub(crate) const SECRET_URL: &str = "iscsi://me%open-sesame@10.0.0.9/iqn.x/1";
 
 fn config(enforced: bool) -> ClusterConfig {
     let node = |id: u16| NodeConfig {
@@ -55,8 +58,8 @@ fn config(enforced: bool) -> ClusterConfig {
     let lun = LunConfig {
         id: LunId(1),
         name: "lun".into(),
-        driver: "file".into(),
-        settings: "{}".into(),
+        driver: "iscsi".into(),
+        settings: format!("{{\"url\":\"{SECRET_URL}\"}}"),
         enforced,
     };
     ClusterConfig::new(ClusterParts {
@@ -70,7 +73,10 @@ fn config(enforced: bool) -> ClusterConfig {
     .expect("it is valid")
 }
 
-struct Trio {
+pub(crate) struct Trio {
+    recorders: BTreeMap<NodeId, Recorder>,
+    /// The recording of each start of a node.
+    pub(crate) recordings: BTreeMap<(NodeId, u64), Vec<u8>>,
     config: ClusterConfig,
     now: Instant,
     engines: BTreeMap<NodeId, Engine>,
@@ -86,8 +92,10 @@ struct Trio {
 }
 
 impl Trio {
-    fn start(enforced: bool) -> Self {
+    pub(crate) fn start(enforced: bool) -> Self {
         let mut trio = Self {
+            recorders: BTreeMap::new(),
+            recordings: BTreeMap::new(),
             config: config(enforced),
             now: Instant(1_000_000_000),
             engines: BTreeMap::new(),
@@ -105,7 +113,7 @@ impl Trio {
         trio
     }
 
-    fn boot(&mut self, node: NodeId) {
+    pub(crate) fn boot(&mut self, node: NodeId) {
         let boot = self.now.0;
         let durable = Durable::replay(self.records.entry(node).or_default().clone());
         let setup = Setup {
@@ -115,6 +123,12 @@ impl Trio {
             durable,
             seed: boot ^ u64::from(node.0),
         };
+        let secret = SECRET_URL.find("open").expect("it is there");
+        let masks =
+            Mask::new(SECRET_URL, secret, secret + "open-sesame".len()).into_iter().collect();
+        let (recorder, bytes) = Recorder::begin(&setup, self.now, Origin::default(), masks);
+        self.recorders.insert(node, recorder);
+        self.recordings.insert((node, boot), bytes);
         self.engines.insert(node, Engine::new(setup, self.now));
         let others: Vec<NodeId> = self.engines.keys().copied().filter(|&id| id != node).collect();
         self.queue.push_back((node, Event::Tick));
@@ -127,7 +141,7 @@ impl Trio {
     }
 
     /// Its process ends, and its guests with it; its kernel tells the others.
-    fn kill(&mut self, node: NodeId) {
+    pub(crate) fn kill(&mut self, node: NodeId) {
         let boot = self.engines.remove(&node).expect("it runs").incarnation().boot;
         self.running.remove(&node);
         for other in self.engines.keys().copied().collect::<Vec<_>>() {
@@ -138,10 +152,27 @@ impl Trio {
         self.drain();
     }
 
+    /// Ends every recording.
+    pub(crate) fn finish(&mut self) {
+        for (node, recorder) in std::mem::take(&mut self.recorders) {
+            let boots = (node, 0)..=(node, u64::MAX);
+            let (_, file) = self.recordings.range_mut(boots).last().expect("it has begun");
+            file.extend(recorder.end(Ending::Closed));
+        }
+    }
+
     fn drain(&mut self) {
         while let Some((node, event)) = self.queue.pop_front() {
             let Some(engine) = self.engines.get_mut(&node) else { continue };
+            let recorder = self.recorders.get_mut(&node).expect("every engine is recorded");
+            recorder.event(&event, self.now);
+            let boot = engine.incarnation().boot;
             let actions = engine.step(event, self.now);
+            recorder.actions(&actions);
+            if recorder.waiting() > 500 {
+                let file = self.recordings.get_mut(&(node, boot)).expect("it has begun");
+                file.extend(recorder.take());
+            }
             let notices = engine.notices();
             self.notices.extend(notices.into_iter().map(|notice| (self.now, node, notice)));
             actions.into_iter().for_each(|action| self.carry_out(node, action));
@@ -253,6 +284,22 @@ impl Trio {
         trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
         trio
     }
+}
+
+/// The recordings of a story: the owner dies, the group is started elsewhere, the owner comes back and gets it again.
+pub(crate) fn recorded_story() -> BTreeMap<(NodeId, u64), Vec<u8>> {
+    let mut trio = Trio::online();
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(2), |trio| {
+        trio.running.iter().any(|&node| node != A) && trio.engines.len() == 2
+    });
+    trio.boot(A);
+    let up = |trio: &Trio| trio.running.len() == 1 && trio.engines[&A].lease().is_some();
+    trio.run_until(Duration::from_secs(5), up);
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()) });
+    trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
+    trio.finish();
+    trio.recordings
 }
 
 #[test]
