@@ -52,8 +52,9 @@ pub struct Peer {
     applied: u64,
     powerless_since: Option<Instant>,
     report_received: Instant,
-    heard_by_it: BTreeMap<NodeId, Duration>,
-    withheld_by_it: BTreeMap<NodeId, Duration>,
+    /// By its own word, the age in microseconds of what it heard, and of what it withholds.
+    heard_by_it: Vec<(NodeId, u64)>,
+    withheld_by_it: Vec<(NodeId, u64)>,
     reset_at: Option<Instant>,
     refused: bool,
     /// What was told last: a change is a notice.
@@ -86,8 +87,8 @@ impl Peer {
             applied: 0,
             powerless_since: None,
             report_received: now,
-            heard_by_it: BTreeMap::new(),
-            withheld_by_it: BTreeMap::new(),
+            heard_by_it: Vec::new(),
+            withheld_by_it: Vec::new(),
             reset_at: None,
             refused: false,
             liveness: Liveness::Alive,
@@ -101,7 +102,7 @@ impl Peer {
     pub fn on_beat(
         &mut self,
         path: PathId,
-        beat: &Beat,
+        beat: Beat,
         willing: bool,
         interval: Duration,
         now: Instant,
@@ -130,11 +131,8 @@ impl Peer {
             false => self.powerless_since.or(Some(now)),
         };
         self.report_received = now;
-        let ages = |list: &[(NodeId, u64)]| {
-            list.iter().map(|&(node, age)| (node, Duration::from_micros(age))).collect()
-        };
-        self.heard_by_it = ages(&beat.heard);
-        self.withheld_by_it = ages(&beat.withheld);
+        self.heard_by_it = beat.heard;
+        self.withheld_by_it = beat.withheld;
         Ok(())
     }
 
@@ -197,12 +195,23 @@ impl Peer {
     /// The latest moment, on this node's clock, at which this peer can have heard `node`, by its
     /// own word.
     pub fn says_heard(&self, node: NodeId) -> Option<Instant> {
-        self.heard_by_it.get(&node).map(|&age| self.report_received - age)
+        age_in(&self.heard_by_it, node).map(|age| self.report_received - age)
+    }
+
+    /// [`Peer::says_heard`] of every node of which it says so.
+    pub fn all_said_heard(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        let at = |age| self.report_received - Duration::from_micros(age);
+        self.heard_by_it.iter().map(move |&(node, age)| (node, at(age)))
     }
 
     /// For how long at least, by its own word, it has acknowledged nothing of `node`.
     pub fn says_withheld(&self, node: NodeId, now: Instant) -> Option<Duration> {
-        self.withheld_by_it.get(&node).map(|&age| age + now.since(self.report_received))
+        age_in(&self.withheld_by_it, node).map(|age| age + now.since(self.report_received))
+    }
+
+    /// Whether it said last that it may act.
+    pub fn is_powered(&self) -> bool {
+        self.powerless_since.is_none()
     }
 
     /// Whether its last word is at most `limit` old.
@@ -253,18 +262,27 @@ impl Peer {
         }
     }
 
-    /// When [`Peer::judge`] may think otherwise, if nothing is heard until then.
-    pub fn judged_again(&self, others: Option<Instant>, timing: &Timing, now: Instant) -> Instant {
+    /// When [`Peer::judge`] may think otherwise, or a path may go down, if nothing is heard until then.
+    pub fn judged_again(
+        &self,
+        others: Option<Instant>,
+        deaf_until: Instant,
+        timing: &Timing,
+        now: Instant,
+    ) -> Instant {
         let heard = self.heard.unwrap_or(self.observed_since);
         let last = others.map_or(heard, |other| other.max(heard));
-        let mut next = self.limit(last, timing);
+        let mut next = self.limit(last, timing).max(deaf_until);
         if last + timing.suspect > now {
             next = next.min(last + timing.suspect);
         }
-        match self.reset_at {
-            Some(reset) if reset + timing.reset_grace > now => next.min(reset + timing.reset_grace),
-            _ => next,
-        }
+        let reset = self.reset_at.map(|reset| reset + timing.reset_grace);
+        let powerless =
+            self.powerless_since.map(|since| (since + timing.detect * 2).max(deaf_until));
+        let up = self.paths.values().filter(|path| path.up);
+        let paths = up.filter_map(|path| path.heard).map(|heard| heard + timing.suspect);
+        let others = reset.into_iter().chain(powerless).chain(paths);
+        others.filter(|&at| at > now).fold(next, Instant::min)
     }
 
     /// A closed connection proves little alone, since a middlebox can close one: the port must be
@@ -289,6 +307,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// The age that a list has for a node: its last word.
+fn age_in(list: &[(NodeId, u64)], node: NodeId) -> Option<Duration> {
+    let found = list.iter().rev().find(|&&(other, _)| other == node);
+    found.map(|&(_, age)| Duration::from_micros(age))
 }
 
 impl Path {
@@ -340,7 +364,7 @@ mod tests {
 
     fn hear(peer: &mut Peer, sequence: u64, at: Instant) {
         let interval = Duration::from_millis(50);
-        peer.on_beat(PathId(0), &beat(sequence), true, interval, at).unwrap();
+        peer.on_beat(PathId(0), beat(sequence), true, interval, at).unwrap();
     }
 
     #[test]
@@ -388,7 +412,7 @@ mod tests {
         for sequence in 1..40 {
             let deaf = Beat { lease: false, ..beat(sequence) };
             let at = ms(1_000 + 50 * sequence);
-            peer.on_beat(PathId(0), &deaf, true, timing.interval, at).unwrap();
+            peer.on_beat(PathId(0), deaf, true, timing.interval, at).unwrap();
         }
         assert_eq!(peer.judge(None, ms(0), &timing, ms(2_049)), Liveness::Alive);
         let silent = Liveness::Silent(DownCause::Silence);
@@ -427,7 +451,7 @@ mod tests {
         let mut peer = Peer::new(ms(0));
         hear(&mut peer, 1, ms(1_000));
         let stale = Beat { incarnation: Incarnation::of_boot(6), ..beat(9) };
-        let result = peer.on_beat(PathId(0), &stale, true, Duration::from_millis(50), ms(2_000));
+        let result = peer.on_beat(PathId(0), stale, true, Duration::from_millis(50), ms(2_000));
         assert_eq!(result, Err(BeatIgnored::StaleIncarnation));
         assert_eq!(peer.heard(), Some(ms(1_000)));
     }

@@ -29,6 +29,12 @@ impl Output {
         OpId(self.ops)
     }
 
+    /// How many actions and notices wait to be taken.
+    #[cfg(test)]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.actions.len(), self.notices.len())
+    }
+
     /// Takes the actions.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)

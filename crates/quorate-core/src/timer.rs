@@ -29,44 +29,66 @@ pub enum Timer {
 /// Deadlines by purpose; at most one each.
 #[derive(Debug, Default)]
 pub struct Timers {
-    at: BTreeMap<Timer, Instant>,
-    order: BTreeSet<(Instant, Timer)>,
+    /// Of every purpose but requests: few, so they are looked through.
+    at: Vec<(Instant, Timer)>,
+    /// Of requests.
+    ops: BTreeMap<OpId, Instant>,
+    order: BTreeSet<(Instant, OpId)>,
 }
 
 impl Timers {
     /// Sets or moves the deadline of `timer`.
     pub fn set(&mut self, timer: Timer, at: Instant) {
-        self.clear(timer);
-        self.at.insert(timer, at);
-        self.order.insert((at, timer));
+        if let Timer::Op(op) = timer {
+            self.clear(timer);
+            self.ops.insert(op, at);
+            self.order.insert((at, op));
+        } else if let Some(standing) = self.at.iter_mut().find(|one| one.1 == timer) {
+            standing.0 = at;
+        } else {
+            self.at.push((at, timer));
+        }
     }
 
     /// Sets `timer` unless an earlier deadline stands.
     pub fn set_sooner(&mut self, timer: Timer, at: Instant) {
-        if self.at.get(&timer).is_none_or(|&standing| at < standing) {
+        let standing = match timer {
+            Timer::Op(op) => self.ops.get(&op).copied(),
+            _ => self.at.iter().find(|one| one.1 == timer).map(|one| one.0),
+        };
+        if standing.is_none_or(|standing| at < standing) {
             self.set(timer, at);
         }
     }
 
     /// Forgets `timer`.
     pub fn clear(&mut self, timer: Timer) {
-        if let Some(at) = self.at.remove(&timer) {
-            self.order.remove(&(at, timer));
+        if let Timer::Op(op) = timer {
+            if let Some(at) = self.ops.remove(&op) {
+                self.order.remove(&(at, op));
+            }
+        } else {
+            self.at.retain(|one| one.1 != timer);
         }
     }
 
     /// The nearest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.order.first().map(|&(at, _)| at)
+        self.nearest().map(|(at, _)| at)
     }
 
     /// Removes and returns one timer whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let &(at, timer) = self.order.first()?;
+        let (at, timer) = self.nearest()?;
         if at > now {
             return None;
         }
         self.clear(timer);
         Some(timer)
+    }
+
+    fn nearest(&self) -> Option<(Instant, Timer)> {
+        let op = self.order.first().map(|&(at, op)| (at, Timer::Op(op)));
+        self.at.iter().copied().chain(op).min()
     }
 }

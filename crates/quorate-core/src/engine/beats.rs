@@ -1,6 +1,7 @@
 //! Heartbeats out and in, and what follows from them: liveness and this node's lease.
 
 use super::Engine;
+use super::calm::Stir;
 use crate::action::Action;
 use crate::database::{Database, NodeState};
 use crate::event::Trouble;
@@ -27,22 +28,28 @@ impl Engine {
         let here = self.is_voter(self.me);
         let others: Vec<NodeId> =
             self.peers.keys().copied().filter(|&node| here || self.is_voter(node)).collect();
+        let word = self.word();
         for to in others {
-            self.beat_to(to, probe);
+            self.beat_to(to, &word, probe);
         }
     }
 
-    fn beat_to(&mut self, to: NodeId, probe: bool) {
-        let beat = self.beat_for(to, probe);
+    fn beat_to(&mut self, to: NodeId, word: &Beat, probe: bool) {
+        let acknowledged = self.peers.get(&to).and_then(Peer::acknowledgement);
+        let (heard, withheld) = (without(to, &word.heard), without(to, &word.withheld));
+        let beat = Beat { acknowledged, heard, withheld, probe, ..*word };
         let paths = self.config.node(to).map_or(0, |node| node.addresses.len());
-        for path in (0..paths).filter_map(|path| u8::try_from(path).ok()) {
+        let Some(last) = u8::try_from(paths).unwrap_or(u8::MAX).checked_sub(1) else { return };
+        for path in 0..last {
             self.out.act(Action::SendBeat { to, path: PathId(path), beat: beat.clone() });
         }
+        self.out.act(Action::SendBeat { to, path: PathId(last), beat });
     }
 
-    fn beat_for(&self, to: NodeId, probe: bool) -> Beat {
+    /// What this node says of itself and of all others, to nobody yet.
+    fn word(&self) -> Beat {
         let age = |at: Instant| u64::try_from(self.now.since(at).as_micros()).unwrap_or(u64::MAX);
-        let peers = || self.peers.iter().filter(|&(&node, _)| node != to);
+        let peers = || self.peers.iter();
         let heard = peers().filter_map(|(&node, peer)| Some((node, age(peer.heard()?))));
         let down = |node: &NodeId| {
             let record = self.database.as_ref().and_then(|database| database.node(*node));
@@ -55,12 +62,12 @@ impl Engine {
             incarnation: self.incarnation,
             sequence: self.beat_sequence,
             sent: self.now.0,
-            acknowledged: self.peers.get(&to).and_then(Peer::acknowledgement),
+            acknowledged: None,
             applied: self.database.as_ref().map_or(0, Database::applied),
             lease: self.may_act(),
             heard: heard.collect(),
             withheld: withheld.map(|(&node, peer)| (node, age(peer.accepted()))).collect(),
-            probe,
+            probe: false,
         }
     }
 
@@ -80,22 +87,27 @@ impl Engine {
         })
     }
 
-    pub(super) fn on_beat(&mut self, from: NodeId, path: PathId, beat: &Beat) {
-        let willing = self.is_willing(from, beat);
+    pub(super) fn on_beat(&mut self, from: NodeId, path: PathId, beat: Beat) {
+        if !self.is_plain(from, path, &beat) {
+            self.stir = Stir::WHOLE;
+        }
+        let willing = self.is_willing(from, &beat);
         let (interval, now) = (self.timing().interval, self.now);
+        let (acknowledged, probe) = (beat.acknowledged, beat.probe);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if peer.on_beat(path, beat, willing, interval, now).is_err() {
             return self.drop_from(from, DropReason::StaleIncarnation);
         }
-        if let Some((boot, sent)) = beat.acknowledged {
+        if let Some((boot, sent)) = acknowledged {
             let sent = Instant(sent);
             let ours = boot == self.incarnation.boot && sent <= now && sent >= self.session_since;
             if ours && self.is_voter(from) {
                 self.lease.on_acknowledged(from, sent);
             }
         }
-        if beat.probe {
-            self.beat_to(from, false);
+        if probe {
+            let word = self.word();
+            self.beat_to(from, &word, false);
         }
     }
 
@@ -110,29 +122,67 @@ impl Engine {
     /// What this node thinks of another.
     pub(super) fn judge(&self, node: NodeId) -> Liveness {
         let Some(peer) = self.peers.get(&node) else { return Liveness::Alive };
-        let others = self.heard_by_others(node);
-        peer.judge(others, self.deaf_until, self.timing(), self.now)
+        let judged = |others| peer.judge(others, self.deaf_until, self.timing(), self.now);
+        // What others have heard can only speak for it.
+        match judged(None) {
+            Liveness::Alive => Liveness::Alive,
+            Liveness::Suspect | Liveness::Silent(_) => judged(self.heard_by_others(node)),
+        }
+    }
+
+    /// What this node thinks of each of the others, and when another has heard it, where that matters.
+    fn judge_all(&self) -> Vec<(NodeId, Liveness, Option<Instant>)> {
+        let mut by_others: Option<Vec<Option<Instant>>> = None;
+        let mut all = Vec::with_capacity(self.peers.len());
+        for (place, (&node, peer)) in self.peers.iter().enumerate() {
+            let judged = |others| peer.judge(others, self.deaf_until, self.timing(), self.now);
+            all.push(match judged(None) {
+                Liveness::Alive => (node, Liveness::Alive, None),
+                Liveness::Suspect | Liveness::Silent(_) => {
+                    let others = by_others.get_or_insert_with(|| self.all_heard_by_others())[place];
+                    (node, judged(others), others)
+                }
+            });
+        }
+        all
+    }
+
+    /// [`Engine::heard_by_others`] of every other node, in their order, in one go.
+    fn all_heard_by_others(&self) -> Vec<Option<Instant>> {
+        let limit = self.timing().detect;
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        let mut newest = vec![None; nodes.len()];
+        for (&id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_fresh(limit, self.now)) {
+            for (node, heard) in peer.all_said_heard().filter(|&(node, _)| node != id) {
+                if let Ok(place) = nodes.binary_search(&node) {
+                    newest[place] = newest[place].max(Some(heard));
+                }
+            }
+        }
+        newest
     }
 
     /// Tells what has changed about the others, and sets when to look again.
     pub(super) fn watch_peers(&mut self) {
         let mut next: Option<Instant> = None;
-        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         let mut suspects = false;
-        for node in nodes {
-            let others = self.heard_by_others(node);
-            let liveness = self.judge(node);
+        self.leans = false;
+        for (node, liveness, others) in self.judge_all() {
             let (now, timing) = (self.now, self.config.timing());
             let Some(peer) = self.peers.get_mut(&node) else { continue };
             for (path, up) in peer.path_changes(timing, now) {
                 self.out.tell(Notice::Path { node, path, up });
             }
             if liveness == Liveness::Alive || liveness == Liveness::Suspect {
-                let at = peer.judged_again(others, timing, now).max(self.deaf_until);
+                let at = peer.judged_again(others, self.deaf_until, timing, now);
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
             let was = std::mem::replace(&mut peer.liveness, liveness);
-            self.reconsider |= was != liveness;
+            self.leans |= liveness == Liveness::Alive && others.is_some();
+            if was != liveness {
+                self.reconsider = true;
+                self.stir = Stir::WHOLE;
+            }
             let admitted = self.database.as_ref().is_some_and(|database| database.is_up(node));
             match (was == Liveness::Alive, liveness == Liveness::Alive) {
                 (true, false) if admitted => {
@@ -193,6 +243,7 @@ impl Engine {
         let held = self.may_act();
         if held != self.lease_held {
             self.lease_held = held;
+            self.stir = Stir::WHOLE;
             self.out.tell(if held { Notice::LeaseGained } else { Notice::LeaseLost });
         }
         let grace = self.timing().isolation_grace;
@@ -228,6 +279,7 @@ impl Engine {
     /// After every applied change: a voter that withholds its acknowledgement says so at once.
     pub(super) fn on_applied(&mut self) {
         self.reconsider = true;
+        self.stir = Stir::WHOLE;
         let Some(database) = &self.database else { return };
         let waits = database.nodes().values().any(|record| {
             matches!(record.state, NodeState::Down(_)) && record.since == database.applied()
@@ -236,4 +288,11 @@ impl Engine {
             self.beat_now(false);
         }
     }
+}
+
+/// A list of nodes but for one.
+fn without(node: NodeId, list: &[(NodeId, u64)]) -> Vec<(NodeId, u64)> {
+    let mut rest = Vec::with_capacity(list.len());
+    rest.extend(list.iter().copied().filter(|&(other, _)| other != node));
+    rest
 }

@@ -1,5 +1,6 @@
 //! The engine and its log: what is recovered, persisted, committed and applied.
 
+use super::calm::Stir;
 use super::{Engine, HISTORY_MAX, Standing};
 use crate::action::Action;
 use crate::change::ChangeSet;
@@ -85,6 +86,9 @@ impl Engine {
         self.send_consensus(outcome.messages);
         if let Some(snapshot) = outcome.restored {
             self.restore(&snapshot);
+        }
+        if !outcome.committed.is_empty() {
+            self.stir = Stir::WHOLE;
         }
         let mut fold = false;
         for committed in &outcome.committed {
@@ -206,6 +210,7 @@ impl Engine {
         };
         if self.coordinator_told != Some((node, epoch)) {
             self.coordinator_told = Some((node, epoch));
+            self.stir = Stir::WHOLE;
             self.out.tell(Notice::Coordinator { node, epoch });
             self.reconsider = true;
             self.touch_all();

@@ -8,6 +8,7 @@
 
 mod admission;
 mod beats;
+mod calm;
 mod command;
 mod coordinate;
 mod deciding;
@@ -38,6 +39,7 @@ use crate::output::Output;
 use crate::random::Random;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
+use calm::Stir;
 
 /// How much of a group's history is kept for `explain`.
 const HISTORY_MAX: usize = 32;
@@ -136,6 +138,10 @@ pub struct Engine {
     touched: BTreeSet<GroupId>,
     /// Whether this node might act when its groups were last told.
     acting: bool,
+    /// What the next round has to look at.
+    stir: Stir,
+    /// Some node counts as alive only because others have heard it.
+    leans: bool,
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
@@ -194,6 +200,8 @@ impl Engine {
             groups: BTreeMap::new(),
             touched: BTreeSet::new(),
             acting: false,
+            stir: Stir::WHOLE,
+            leans: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
             probes: BTreeMap::new(),
@@ -221,6 +229,8 @@ impl Engine {
             self.on_event(event);
             self.expire();
             self.settle();
+            #[cfg(test)]
+            self.assert_calm();
         }
         let actions = self.take_actions();
         self.deadline_of_machines();
@@ -253,7 +263,22 @@ impl Engine {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Tick => {}
-            Event::Beat { from, path, beat } => self.on_beat(from, path, &beat),
+            Event::Beat { from, path, beat } => self.on_beat(from, path, beat),
+            Event::Message { from, message: message @ Message::Consensus(_) } => {
+                self.stir.consensus = true;
+                self.on_message(from, message);
+            }
+            other => {
+                self.stir = Stir::WHOLE;
+                self.on_other(other);
+            }
+        }
+    }
+
+    /// What may change anything.
+    fn on_other(&mut self, event: Event) {
+        match event {
+            Event::Tick | Event::Beat { .. } => {}
             Event::Message { from, message } => self.on_message(from, message),
             Event::StreamOpened { node, boot } => self.on_stream_opened(node, boot),
             Event::StreamClosed { node, boot, how } => self.on_stream_closed(node, boot, how),
@@ -336,25 +361,48 @@ impl Engine {
     fn expire(&mut self) {
         while let Some(timer) = self.timers.expire(self.now) {
             match timer {
-                Timer::Beat => self.send_beats(),
+                Timer::Beat => {
+                    self.stir.clock = true;
+                    self.send_beats();
+                }
                 Timer::Consensus => {
+                    self.stir.consensus = true;
                     let now = self.now;
                     if let Some(consensus) = &mut self.consensus {
                         consensus.tick(now);
                     }
                 }
-                Timer::Op(op) => self.on_overdue(op),
-                Timer::Repeat => self.on_repeat(),
-                Timer::Review => self.reconsider = true,
-                Timer::Lease | Timer::Isolation | Timer::Detection => {}
+                Timer::Op(op) => {
+                    self.stir = Stir::WHOLE;
+                    self.on_overdue(op);
+                }
+                Timer::Repeat => {
+                    self.stir = Stir::WHOLE;
+                    self.on_repeat();
+                }
+                Timer::Review => {
+                    self.stir = Stir::WHOLE;
+                    self.reconsider = true;
+                }
+                Timer::Lease | Timer::Isolation | Timer::Detection => self.stir.clock = true,
             }
         }
     }
 
-    /// Goes round until nothing moves.
+    /// Goes round until nothing moves. Looks at what was stirred, and at everything unless all is calm.
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            self.drain_consensus();
+            if self.stir.consensus {
+                self.drain_consensus();
+            }
+            if self.stir.clock && !self.stir.whole {
+                self.watch_peers();
+                self.watch_lease();
+            }
+            if !self.stir.whole {
+                self.stir = Stir::default();
+                return;
+            }
             self.seek_cluster();
             self.watch_peers();
             self.watch_lease();
@@ -364,6 +412,7 @@ impl Engine {
             let decided = self.coordinate();
             let waiting = self.consensus.as_ref().is_some_and(Consensus::has_output);
             if !decided && !waiting {
+                self.stir = if self.is_calm() { Stir::default() } else { Stir::WHOLE };
                 return;
             }
         }
@@ -373,6 +422,9 @@ impl Engine {
     fn take_actions(&mut self) -> Vec<Action> {
         let actions = self.out.take_actions();
         for action in &actions {
+            if let Action::SendBeat { .. } = action {
+                continue;
+            }
             if let Action::Persist { op, .. } = action {
                 self.persisting.insert(*op);
             }
@@ -386,8 +438,7 @@ impl Engine {
     fn deadline_of_machines(&mut self) {
         match &self.consensus {
             Some(consensus) if self.standing == Standing::Member => {
-                let at = consensus.deadline();
-                self.timers.set(Timer::Consensus, at);
+                self.timers.set(Timer::Consensus, consensus.deadline());
             }
             _ => self.timers.clear(Timer::Consensus),
         }
