@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use quorate::what_if::Lose;
 
 use crate::failure::EXIT_CODES;
 
@@ -107,6 +108,8 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Say what the loss of nodes, networks or LUNs would come to: the engine itself tries it out
+    WhatIf(WhatIf),
     /// Three hosts, one LUN, one guest: watch it survive
     Demo(Demo),
     /// The guest of the plain demo
@@ -196,6 +199,31 @@ pub struct Status {
     /// Show it again twice a second, until Ctrl-C
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
+    /// Which node to ask
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// `quorate what-if`.
+#[derive(Debug, Args)]
+pub struct WhatIf {
+    /// What is lost at one instant: nodes:K, networks:K or luns:K for every case of K of them, or
+    /// names, as in: --lose n1 disk1 network0
+    #[arg(long, required = true, num_args = 1.., value_name = "WHAT")]
+    pub lose: Vec<Lose>,
+    /// Ask about a saved situation, as `quorate status --json` wrote it [default: that which a
+    /// running node sees]
+    #[arg(long, value_name = "FILE")]
+    pub status: Option<PathBuf>,
+    /// Ask about a cluster in which every node runs and every group is where placement puts it
+    #[arg(long, conflicts_with = "status")]
+    pub all_up: bool,
+    /// How long a guest takes to start, in seconds: part of every outage
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub start_time: f64,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
     /// Which node to ask
     #[command(flatten)]
     pub ask: Ask,

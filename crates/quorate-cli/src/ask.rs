@@ -87,7 +87,10 @@ pub(crate) fn status(arguments: &Status) -> Result<(), Failure> {
 }
 
 /// Connects to the node that is meant, or to any that runs here.
-fn connect(ask: &Ask) -> Result<Client, ControlError> {
+///
+/// # Errors
+/// That no node runs there.
+pub(crate) fn connect(ask: &Ask) -> Result<Client, ControlError> {
     if let Some(state) = &ask.state {
         return Client::connect(state);
     }

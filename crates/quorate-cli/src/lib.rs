@@ -13,6 +13,7 @@ mod init;
 pub mod lab;
 mod run;
 mod serve;
+mod what_if;
 pub mod writes;
 
 use std::io::{Write as _, stdout};
@@ -36,6 +37,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(status) => return ask::status(&status),
         Command::Explain { group, ask } => ask::explain(&ask, &group)?,
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
+        Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Demo(demo) => return demo::demo(&demo),
         Command::GuestCounter { lun, write_logs } => {
             return counter::run(&lun, &write_logs)

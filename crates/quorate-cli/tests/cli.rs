@@ -123,10 +123,43 @@ fn without_a_running_node_every_question_says_how_to_start_one() {
         &["drain", "n1"],
         &["explain", "counter"],
         &["events"],
+        &["what-if", "--lose", "n1"],
         &["confirm-fenced", "n1", "--reason", "me: its plug is out"],
     ] {
         assert_fails(&quorate(home.path(), words), 4, &["no node runs", "quorate run"]);
     }
+}
+
+#[test]
+fn what_if_answers_from_the_configuration_alone_and_from_a_saved_status() {
+    let home = new_cluster();
+    let all_up = ["what-if", "--all-up", "--lose", "nodes:1"];
+    let table = said(&quorate(home.path(), &all_up));
+    assert!(table.starts_with("LOST  QUORUM") && table.contains("\nn3    kept"), "{table}");
+
+    let status = r#"{"nodes": [{"name": "n3", "state": "down"}],
+                     "groups": [{"name": "counter", "owner": "n2", "online_wanted": true}]}"#;
+    fs::write(home.path().join("saved.json"), status).unwrap();
+    let saved = ["what-if", "--status", "saved.json", "--json", "--lose", "n2"];
+    let output = quorate(home.path(), &saved);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let case = &report["cases"][0];
+    assert_eq!((&case["lost"][0], &case["quorum"]), (&"n2".into(), &false.into()), "{report}");
+    assert_eq!(case["groups"][0]["before"], "n2", "{report}");
+    assert_eq!(case["groups"][0]["why"], "no quorum is left", "{report}");
+
+    let fails = |words: &[&str], code, said: &[&str]| {
+        assert_fails(&quorate(home.path(), words), code, said);
+    };
+    fails(&["what-if", "--all-up", "--lose", "n9"], 1, &["n9 is no node", "n1, n2, n3"]);
+    fails(&["what-if", "--all-up", "--lose", "nodes:x"], 2, &["nodes:K"]);
+    fails(
+        &["what-if", "--status", "none.json", "--lose", "n1"],
+        3,
+        &["none.json", "status --json"],
+    );
+    fs::write(home.path().join("saved.json"), status.replace("n3", "n7")).unwrap();
+    fails(&saved, 3, &["nodes[0].name: node n7 is not in the configuration"]);
 }
 
 #[test]
@@ -147,6 +180,7 @@ fn help_names_every_command_and_the_exit_codes() {
         "confirm-fenced",
         "explain",
         "events",
+        "what-if",
         "demo",
         "Exit codes",
     ] {

@@ -112,6 +112,8 @@ fn a_running_node_answers_questions_and_obeys() {
     assert_eq!((&json["node"], &json["member"]), (&"n1".into(), &true.into()));
     assert!(said(&alone.ask(&["status", "--at", "n1"])).contains("coordinator n1"));
     assert!(said(&alone.ask(&["explain", "counter"])).contains("n1"));
+    let lost = said(&alone.ask(&["what-if", "--lose", "n1"]));
+    assert!(lost.contains("quorum: LOST") && lost.contains("counter  down"), "{lost}");
 
     let events = alone.ask(&["events", "--json"]);
     let first = events.stdout.split(|&byte| byte == b'\n').next().unwrap();

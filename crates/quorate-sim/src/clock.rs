@@ -42,6 +42,8 @@ pub struct Clock {
 }
 
 const MILLION: u64 = 1_000_000;
+/// So far away that it never comes: three hundred years.
+const NEVER: u64 = u64::MAX / 2;
 
 impl Clock {
     /// A clock that showed `offset` nanoseconds at the world's beginning and gains `ppm` microseconds a second.
@@ -57,8 +59,11 @@ impl Clock {
         Instant((self.offset + moment.0).saturating_add_signed(gained))
     }
 
-    /// The first moment at which it shows `local` or more.
+    /// The first moment at which it shows `local` or more. The lease of a voter that is alone never ends.
     pub fn when(&self, local: Instant) -> Moment {
+        if local.0 > NEVER {
+            return Moment(u64::MAX);
+        }
         let shown = local.0.saturating_sub(self.offset);
         let rate = MILLION.saturating_add_signed(self.ppm);
         let guess =
@@ -74,6 +79,11 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_ends_never_comes() {
+        assert_eq!(Clock::new(77, -500).when(Instant(u64::MAX)), Moment(u64::MAX));
+    }
 
     #[test]
     fn a_deadline_is_met_at_the_first_moment_that_shows_it() {

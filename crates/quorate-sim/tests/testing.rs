@@ -81,6 +81,18 @@ fn without_a_majority_nothing_runs() {
 }
 
 #[test]
+fn a_cluster_of_one_runs_until_it_is_off() {
+    let mut cluster = Cluster::new(1, 1).unwrap();
+    cluster.settle().unwrap();
+    cluster.crash("n1").unwrap();
+    cluster.settle().unwrap();
+    assert_eq!(cluster.owner_of("vm1").unwrap(), None);
+    cluster.start("n1").unwrap();
+    cluster.settle().unwrap();
+    assert_eq!(cluster.owner_of("vm1").unwrap().as_deref(), Some("n1"));
+}
+
+#[test]
 fn a_split_leaves_the_majority_and_one_network_of_two_is_no_loss() {
     let (mut cluster, owner) = settled();
     cluster.cut_network(&owner, 0).unwrap();

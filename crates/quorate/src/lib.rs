@@ -32,6 +32,10 @@
 //! [`Resource`] trait object on top. The same interface, under the same names, exists in C and
 //! Python.
 //!
+//! # Testing against failover
+//! With the feature `testing`, [`testing`] gives the tests of a host a whole cluster in virtual
+//! time, and [`what_if`] says what the loss of nodes, networks or LUNs would come to.
+//!
 //! # What is safe to rely on
 //! A node that may not act, stops what it runs: without quorum, with its lease over, with a broken
 //! disk, after a panic of its engine ([`Error::Poisoned`]), and when this process dies.
@@ -43,6 +47,12 @@ pub mod key;
 pub mod log;
 #[doc(hidden)]
 pub mod net;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+/// What if these were lost? The engine itself says, in the simulator.
+#[cfg(feature = "testing")]
+pub use quorate_sim::what_if;
 
 mod clock;
 mod error;

@@ -137,7 +137,7 @@ pub trait Served: Send {
     /// Answers a request. Called in virtual time: it returns at once, and says in its reply how long it took.
     fn carry_out(&mut self, request: &Request) -> Reply;
 
-    /// What ran of it on this node has died: with its host, with its process, or by a fault of the test.
+    /// The process of this node has ended, by itself or with its host, and with it what there was of the resource.
     fn gone(&mut self, node: &str) {
         let _ = node;
     }

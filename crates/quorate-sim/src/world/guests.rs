@@ -61,7 +61,7 @@ impl World {
         let work = Work { op, verb, serial };
         slot.work = Some(work);
         let refused = self.begin(node, resource, verb);
-        if refused.is_none() && self.is_hosted(resource) {
+        if refused.is_none() && self.is_asked_outside(node, resource, verb) {
             return self.ask_host(node, resource, work);
         }
         let delay = self.pace(node, resource, verb, refused.is_some());
@@ -369,7 +369,6 @@ impl World {
 
     pub(super) fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
         let Some(guest) = self.slot(node, resource).guest.take() else { return };
-        self.host_loses(node, resource, ending);
         // What it had under way to a shared file ends with it; a session to an enforced LUN carries it on.
         let luns: Vec<LunId> = guest.records.keys().copied().collect();
         for lun in luns.into_iter().filter(|&lun| !self.is_enforced(lun)).collect::<Vec<_>>() {

@@ -19,7 +19,7 @@ use crate::timeline::{Ending, Kind};
 pub enum Hosted {
     /// It is asked for something.
     Asked(Asked),
-    /// It has died with its node, with its node's process, or by a fault of the script.
+    /// The process of its node has ended, and with it whatever there was of it there.
     Gone(NodeId, ResourceId),
 }
 
@@ -89,8 +89,21 @@ impl World {
         self.deliver(node, life, Event::ResourceFailed { resource, epoch, trouble, detail });
     }
 
-    pub(super) fn is_hosted(&self, resource: ResourceId) -> bool {
-        self.hosting.resources.contains(&resource)
+    /// Whether the outside is to answer. Where a fault of the script says how it ends, it is not even asked.
+    pub(super) fn is_asked_outside(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        verb: ResourceVerb,
+    ) -> bool {
+        let is_hosted = self.hosting.resources.contains(&resource);
+        let slot = self.slot(node, resource);
+        let by_fault = match verb {
+            ResourceVerb::Start { .. } | ResourceVerb::Load { .. } => slot.failing_starts > 0,
+            ResourceVerb::Stop { .. } => slot.guest.as_ref().is_some_and(|guest| guest.hangs),
+            ResourceVerb::Run | ResourceVerb::Save { .. } | ResourceVerb::Kill => false,
+        };
+        is_hosted && !by_fault
     }
 
     pub(super) fn ask_host(&mut self, node: NodeId, resource: ResourceId, work: Work) {
@@ -107,15 +120,10 @@ impl World {
         self.hosting.waiting.push_back(Hosted::Asked(asked));
     }
 
-    /// Tells the outside of an end that nobody has asked for.
-    pub(super) fn host_loses(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
-        let unasked = match ending {
-            Ending::Killed | Ending::Died => true,
-            Ending::Stopped | Ending::Saved => false,
-        };
-        if unasked && self.is_hosted(resource) {
-            self.hosting.waiting.push_back(Hosted::Gone(node, resource));
-        }
+    /// Tells the outside that the process of a node has ended.
+    pub(super) fn host_loses(&mut self, node: NodeId) {
+        let Hosting { resources, waiting } = &mut self.hosting;
+        waiting.extend(resources.iter().map(|&resource| Hosted::Gone(node, resource)));
     }
 
     fn host_refuses(

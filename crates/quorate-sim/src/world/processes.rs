@@ -230,6 +230,7 @@ impl World {
             }
             return;
         };
+        self.host_loses(node);
         self.stats.deaths += 1;
         self.stats.power_losses += u64::from(death == Death::Power);
         self.tell(|| format!("{node}: the process ends ({death:?})"));

@@ -1,0 +1,116 @@
+//! A whole cluster in virtual time, inside the tests of a host.
+//!
+//! Everything of [`quorate_sim::testing`], and a [`crate::Resource`] in it as it is:
+//!
+//! ```
+//! use quorate::testing::{Cluster, OnEachNode};
+//! use quorate::{Request, Resource};
+//!
+//! struct Counter;
+//!
+//! impl Resource for Counter {
+//!     fn start(&self, request: &Request) -> Result<(), String> {
+//!         if request.luns.is_empty() { Err("it has no LUN".to_owned()) } else { Ok(()) }
+//!     }
+//!     fn stop(&self, _: &Request) -> Result<(), String> {
+//!         Ok(())
+//!     }
+//!     fn kill(&self, _: &Request) -> Result<(), String> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), quorate::testing::Error> {
+//! let mut cluster = Cluster::new(3, 7)?;
+//! cluster.serve("vm1", OnEachNode::new(|_node| Counter))?;
+//! cluster.settle()?;
+//! let first = cluster.owner_of("vm1")?.expect("it runs");
+//! cluster.crash(&first)?;
+//! cluster.settle()?;
+//! assert!(cluster.owner_of("vm1")?.is_some_and(|owner| owner != first));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A cluster.toml gives one by `Cluster::of(config.cluster().clone(), seed)`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use quorate_sim::testing::*;
+
+use crate::item::{LunAccess, OpId};
+use crate::resource::Resource;
+
+/// A [`Resource`] of a host on every node of a test cluster: an object on each, made anew when the
+/// process of its node has ended.
+///
+/// Its methods are called in virtual time, on the thread that runs the cluster, and take no time
+/// unless [`Cluster::takes`] says how much.
+pub struct OnEachNode<R, F> {
+    make: F,
+    dir: PathBuf,
+    objects: BTreeMap<String, R>,
+}
+
+impl<R: Resource, F: FnMut(&str) -> R + Send> OnEachNode<R, F> {
+    /// Objects that `make` makes for the node of a name.
+    pub fn new(make: F) -> Self {
+        Self { make, dir: PathBuf::from("test-cluster"), objects: BTreeMap::new() }
+    }
+
+    /// Where LUNs and saved states are said to be: `DIR/LUN` and `DIR/state-NAME`. Nothing is made
+    /// there. Default: `test-cluster`.
+    #[must_use]
+    pub fn in_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..self }
+    }
+}
+
+impl<R: Resource, F: FnMut(&str) -> R + Send> Served for OnEachNode<R, F> {
+    fn carry_out(&mut self, request: &Request) -> Reply {
+        let asked = real_request(request, &self.dir);
+        let make = || (self.make)(&request.node);
+        let object = self.objects.entry(request.node.clone()).or_insert_with(make);
+        let result = match request.verb {
+            Verb::Start => object.start(&asked),
+            Verb::Load => object.load(&asked),
+            Verb::Run => object.run(&asked),
+            Verb::Save => object.save(&asked),
+            Verb::Stop => object.stop(&asked),
+            Verb::Kill => object.kill(&asked),
+        };
+        result.into()
+    }
+
+    fn gone(&mut self, node: &str) {
+        self.objects.remove(node);
+    }
+}
+
+/// A request of a test cluster as a node would make it, with LUNs and states in `dir`.
+pub fn real_request(request: &Request, dir: &std::path::Path) -> crate::Request {
+    let lun = |name: &String| LunAccess { name: name.clone(), path: dir.join(name), is_nbd: false };
+    crate::Request {
+        op: OpId(request.id.0),
+        resource: request.resource.clone(),
+        group: request.group.clone(),
+        verb: real_verb(request.verb),
+        epoch: request.epoch,
+        timeout: request.timeout,
+        state: request.state.as_ref().map(|name| dir.join(format!("state-{name}"))),
+        luns: request.luns.iter().map(lun).collect(),
+        settings: request.settings.clone(),
+    }
+}
+
+fn real_verb(verb: Verb) -> crate::Verb {
+    match verb {
+        Verb::Start => crate::Verb::Start,
+        Verb::Load => crate::Verb::Load,
+        Verb::Run => crate::Verb::Run,
+        Verb::Save => crate::Verb::Save,
+        Verb::Stop => crate::Verb::Stop,
+        Verb::Kill => crate::Verb::Kill,
+    }
+}
