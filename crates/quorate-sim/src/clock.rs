@@ -34,10 +34,14 @@ impl fmt::Display for Moment {
     }
 }
 
-/// A host's monotonic clock: it starts anywhere and runs a little too fast or too slow.
+/// A host's monotonic clock: it starts anywhere and runs a little too fast or too slow; it may be made to run at
+/// another rate, and to step.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    offset: u64,
+    /// Since when it runs at this rate.
+    since: Moment,
+    /// What it showed then.
+    shown: u64,
     ppm: i64,
 }
 
@@ -48,15 +52,16 @@ const NEVER: u64 = u64::MAX / 2;
 impl Clock {
     /// A clock that showed `offset` nanoseconds at the world's beginning and gains `ppm` microseconds a second.
     pub fn new(offset: u64, ppm: i64) -> Self {
-        Self { offset, ppm }
+        Self { since: Moment::default(), shown: offset, ppm }
     }
 
-    /// What it shows at `moment`.
+    /// What it shows at `moment`, which is not before its newest change.
     pub fn local(&self, moment: Moment) -> Instant {
         // Whole milliseconds and the rest by themselves: the product of both would not fit.
-        let (whole, rest) = ((moment.0 / MILLION) as i64, (moment.0 % MILLION) as i64);
+        let passed = moment.0.saturating_sub(self.since.0);
+        let (whole, rest) = ((passed / MILLION) as i64, (passed % MILLION) as i64);
         let gained = whole * self.ppm + rest * self.ppm / MILLION as i64;
-        Instant((self.offset + moment.0).saturating_add_signed(gained))
+        Instant((self.shown + passed).saturating_add_signed(gained))
     }
 
     /// The first moment at which it shows `local` or more. The lease of a voter that is alone never ends.
@@ -64,15 +69,25 @@ impl Clock {
         if local.0 > NEVER {
             return Moment(u64::MAX);
         }
-        let shown = local.0.saturating_sub(self.offset);
+        let ahead = local.0.saturating_sub(self.shown);
         let rate = MILLION.saturating_add_signed(self.ppm);
         let guess =
-            (shown / rate).saturating_mul(MILLION).saturating_add(shown % rate * MILLION / rate);
-        let mut moment = Moment(guess.saturating_sub(2));
+            (ahead / rate).saturating_mul(MILLION).saturating_add(ahead % rate * MILLION / rate);
+        let mut moment = Moment(self.since.0.saturating_add(guess.saturating_sub(2)));
         while self.local(moment) < local {
             moment.0 += 1;
         }
         moment
+    }
+
+    /// From now on it gains `ppm` microseconds a second.
+    pub fn set_rate(&mut self, ppm: i64, now: Moment) {
+        *self = Self { since: now, shown: self.local(now).0, ppm };
+    }
+
+    /// It steps by `nanos`; back to zero at most.
+    pub fn step(&mut self, nanos: i64, now: Moment) {
+        *self = Self { since: now, shown: self.local(now).0.saturating_add_signed(nanos), ..*self };
     }
 }
 
@@ -95,5 +110,15 @@ mod tests {
                 assert!(moment.0 == 0 || clock.local(Moment(moment.0 - 1)) < Instant(local));
             }
         }
+    }
+
+    #[test]
+    fn a_clock_steps_and_changes_its_rate_from_then_on() {
+        let mut clock = Clock::new(1_000, 0);
+        clock.set_rate(500_000, Moment(100));
+        assert_eq!(clock.local(Moment(300)), Instant(1_400));
+        clock.step(-50, Moment(300));
+        assert_eq!(clock.local(Moment(300)), Instant(1_350));
+        assert_eq!(clock.when(Instant(1_500)), Moment(400));
     }
 }

@@ -51,6 +51,18 @@ fn draw_timing(random: &mut Random) -> TimingInputs {
     timing
 }
 
+/// A rate at which a clock may run: three eighths of what two nodes may drift apart, this way or that. A step is an
+/// eighth at most, so that two nodes stay within the bound.
+pub fn draw_ppm(random: &mut Random, config: &ClusterConfig) -> i64 {
+    let most = i64::from(config.timing().inputs().drift_ppm) * 3 / 8;
+    random.below(2 * most as u64 + 1) as i64 - most
+}
+
+/// The largest step of a clock within the bound, at most one in a detection time.
+pub fn step_max(config: &ClusterConfig) -> Duration {
+    config.timing().detect * config.timing().inputs().drift_ppm / 8_000_000
+}
+
 /// How long a driver may take with one request.
 pub fn pending_timeout(timing: &TimingInputs) -> Duration {
     timing.detect * PENDING

@@ -13,6 +13,10 @@ use crate::clock::Moment;
 pub struct Disk {
     /// No write becomes stable.
     pub is_full: bool,
+    /// Writes take their time.
+    pub is_slow: bool,
+    /// A record in its midst is damaged: nobody can know before the log is read again.
+    pub is_rotten: bool,
     records: Vec<Record>,
     under_way: VecDeque<Write>,
     last: Moment,
@@ -56,6 +60,21 @@ impl Disk {
         }
         self.under_way.clear();
         self.last = Moment::default();
+    }
+
+    /// Power fails in the midst of the newest write: those before it are stable, of itself a part. True: there was one.
+    pub fn tear(&mut self, random: &mut Random) -> bool {
+        while self.under_way.len() > 1 {
+            self.done();
+        }
+        let torn = !self.under_way.is_empty();
+        self.crash(random);
+        torn
+    }
+
+    /// Whether anything stands on it.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Nothing under way becomes stable, though it was said to be: what a disk that lies does in a crash.

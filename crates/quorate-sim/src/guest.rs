@@ -78,6 +78,8 @@ pub struct Slot {
     pub queue: VecDeque<(OpId, ResourceVerb)>,
     /// How many of the next starts fail.
     pub failing_starts: u32,
+    /// How many of the next kills fail.
+    pub failing_kills: u32,
     /// The next guest here will hang when asked to stop.
     pub hanging: bool,
 }

@@ -45,6 +45,17 @@ pub struct Process {
     pub dies_next: bool,
 }
 
+/// How a host's drivers answer; each counts the faults that make it so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manners {
+    /// Late.
+    pub late: u32,
+    /// Now and then never.
+    pub never: u32,
+    /// Twice.
+    pub twice: u32,
+}
+
 /// A host.
 pub struct Host {
     /// Its node.
@@ -63,6 +74,14 @@ pub struct Host {
     pub lives: u64,
     /// The boot of the newest.
     pub boot: u64,
+    /// By how many microseconds its wall clock was set.
+    pub wall: i64,
+    /// When its clock last stepped.
+    pub stepped: Option<Moment>,
+    /// It loses power in the midst of its next write.
+    pub tears_next: bool,
+    /// How its drivers answer.
+    pub manners: Manners,
     /// What had been acknowledged to the newest when it ended.
     last_acknowledged: BTreeMap<NodeId, u64>,
 }
@@ -79,6 +98,10 @@ impl Host {
             slots: BTreeMap::new(),
             lives: 0,
             boot: 0,
+            wall: 0,
+            stepped: None,
+            tears_next: false,
+            manners: Manners::default(),
             last_acknowledged: BTreeMap::new(),
         }
     }

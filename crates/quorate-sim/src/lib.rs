@@ -32,7 +32,7 @@ pub mod trace;
 pub mod what_if;
 pub mod world;
 
-pub use fault::Fault;
+pub use fault::{Fault, FaultKind};
 pub use options::{Faults, Options, Plant, Scripted};
 pub use run::{Outcome, run};
 pub use stats::Stats;

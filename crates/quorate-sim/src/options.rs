@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use quorate_core::config::{ClusterConfig, Timing, TimingInputs};
 
+pub use crate::fault::Faults;
+
 use crate::fault::Fault;
 
 /// A bug put into the world on purpose, so that a checker can be seen to fail.
@@ -23,67 +25,10 @@ pub enum Plant {
     StaleSave,
     /// A driver starts a guest under the epoch after the one it was asked for.
     DriverStartsUnasked,
+    /// A reset of a LUN takes its reservation away.
+    ResetReleases,
     /// The network stays cut when the faults are over.
     NeverHeals,
-}
-
-/// Which kinds of faults a run may draw. Each seed draws its own subset of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Faults {
-    /// Processes die, at any point of carrying out a step's actions, and come back.
-    pub crashes: bool,
-    /// Whole hosts lose power, one or all, and come back.
-    pub power: bool,
-    /// A disk is lost and its node comes back empty.
-    pub wipes: bool,
-    /// A disk is full: nothing more becomes stable for a while.
-    pub disks: bool,
-    /// Processes stop for a while and go on.
-    pub pauses: bool,
-    /// Networks are cut: wholly, one way, on one path.
-    pub cuts: bool,
-    /// Networks lose, double, delay and reorder.
-    pub noise: bool,
-    /// Streams break though both ends live.
-    pub resets: bool,
-    /// The way to a LUN is cut.
-    pub storage: bool,
-    /// Guests die, fail to start, hang when they should stop.
-    pub guests: bool,
-    /// The host gives commands: move, drain, pause, offline, leave.
-    pub commands: bool,
-}
-
-impl Faults {
-    /// Everything may happen.
-    pub const ALL: Self = Self {
-        crashes: true,
-        power: true,
-        wipes: true,
-        disks: true,
-        pauses: true,
-        cuts: true,
-        noise: true,
-        resets: true,
-        storage: true,
-        guests: true,
-        commands: true,
-    };
-
-    /// Nothing happens by itself.
-    pub const NONE: Self = Self {
-        crashes: false,
-        power: false,
-        wipes: false,
-        disks: false,
-        pauses: false,
-        cuts: false,
-        noise: false,
-        resets: false,
-        storage: false,
-        guests: false,
-        commands: false,
-    };
 }
 
 /// A fault at a time of its own.

@@ -53,6 +53,10 @@ pub enum Happening {
     GuestWrite(NodeId, ResourceId, u64, LunId),
     /// What a dead process has left behind is gone.
     Orphans(NodeId, u64),
+    /// A host loses power in the midst of a write.
+    Tear(NodeId, u64),
+    /// An operator replaces a damaged log by an empty one, once that is safe.
+    Replace(NodeId),
     /// A paused process goes on.
     Wakes(NodeId, u64),
     /// A host or its process starts again.

@@ -40,6 +40,20 @@ stats! {
     broken_streams,
     /// Disks replaced.
     wipes,
+    /// Writes torn by a loss of power.
+    torn_writes,
+    /// Logs refused at a start because they were damaged.
+    refused_logs,
+    /// Datagrams and messages that no authentication would let pass.
+    corrupted,
+    /// Steps and jumps of clocks.
+    clock_steps,
+    /// Unit attentions told to nodes.
+    attentions,
+    /// Kills that failed.
+    failed_kills,
+    /// Answers of hosts that were never given.
+    lost_answers,
     /// Writes of logs that failed.
     failed_writes,
     /// Ownerships given because a node was down.

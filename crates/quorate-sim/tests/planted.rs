@@ -1,6 +1,6 @@
 //! Every checker can fail: a bug is put into the world, and the checker it is meant for sees it.
 
-use quorate_sim::{Faults, Options, Plant, run};
+use quorate_sim::{FaultKind, Faults, Options, Plant, run};
 
 /// How many seeds a planted bug has to show itself.
 const PATIENCE: u64 = 60;
@@ -14,25 +14,30 @@ fn is_seen(plant: Plant, faults: Faults, checker: &'static str) {
 
 #[test]
 fn a_lun_that_ignores_reservations_is_seen_by_one_writer() {
-    let faults = Faults { cuts: true, pauses: true, ..Faults::NONE };
+    let faults =
+        Faults::only(&[FaultKind::CutNode, FaultKind::PauseEngine, FaultKind::PauseProcess]);
     is_seen(Plant::LunIgnoresReservations, faults, "OneWriter");
 }
 
 #[test]
 fn a_guest_that_survives_its_kill_is_seen_by_one_owner() {
-    let faults = Faults { cuts: true, ..Faults::NONE };
+    let faults = Faults::only(&[FaultKind::CutNode]);
     is_seen(Plant::KillLeavesRunning, faults, "OneOwner");
 }
 
 #[test]
 fn a_guest_that_survives_its_kill_is_seen_by_evidence() {
-    let faults = Faults { cuts: true, ..Faults::NONE };
+    let faults = Faults::only(&[FaultKind::CutNode]);
     is_seen(Plant::KillLeavesRunning, faults, "Evidence");
 }
 
 #[test]
 fn a_driver_that_starts_unasked_is_seen_by_entitled() {
-    is_seen(Plant::DriverStartsUnasked, Faults { crashes: true, ..Faults::NONE }, "Entitled");
+    is_seen(
+        Plant::DriverStartsUnasked,
+        Faults::only(&[FaultKind::Crash, FaultKind::CrashMidway]),
+        "Entitled",
+    );
 }
 
 #[test]
@@ -42,27 +47,42 @@ fn a_lun_that_forgets_an_acknowledged_write_is_seen_by_counter() {
 
 #[test]
 fn a_stale_save_is_seen_by_counter() {
-    is_seen(Plant::StaleSave, Faults { commands: true, ..Faults::NONE }, "Counter");
+    is_seen(Plant::StaleSave, Faults::only(&[FaultKind::Command]), "Counter");
 }
 
 #[test]
 fn disks_that_lie_are_seen_by_one_coordinator() {
-    let faults = Faults { crashes: true, power: true, ..Faults::NONE };
+    let faults = Faults::only(&[
+        FaultKind::Crash,
+        FaultKind::CrashMidway,
+        FaultKind::PowerLoss,
+        FaultKind::Blackout,
+    ]);
     is_seen(Plant::DiskLies, faults, "OneCoordinator");
 }
 
 #[test]
 fn disks_that_lie_are_seen_by_one_history() {
-    let faults = Faults { crashes: true, power: true, commands: true, ..Faults::NONE };
+    let faults = Faults::only(&[
+        FaultKind::Crash,
+        FaultKind::CrashMidway,
+        FaultKind::PowerLoss,
+        FaultKind::Blackout,
+        FaultKind::Command,
+    ]);
     is_seen(Plant::DiskLies, faults, "OneHistory");
 }
 
 #[test]
 fn a_hanging_engine_without_a_watchdog_is_seen_by_lease() {
-    is_seen(Plant::NoWatchdog, Faults { pauses: true, ..Faults::NONE }, "Lease");
+    is_seen(
+        Plant::NoWatchdog,
+        Faults::only(&[FaultKind::PauseEngine, FaultKind::PauseProcess]),
+        "Lease",
+    );
 }
 
 #[test]
 fn a_network_that_stays_cut_is_seen_by_liveness() {
-    is_seen(Plant::NeverHeals, Faults { cuts: true, ..Faults::NONE }, "Liveness");
+    is_seen(Plant::NeverHeals, Faults::only(&[FaultKind::CutNode]), "Liveness");
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_core::config::{Timing, TimingInputs};
 use quorate_core::id::{NodeId, PathId};
+use quorate_sim::fault::Shape;
 use quorate_sim::timeline::Kind;
 use quorate_sim::{Fault, Faults, Options, Outcome, Scripted, run};
 
@@ -126,7 +127,7 @@ fn the_isolation_of_any_node_costs_at_most_the_budget_and_a_start() {
         let peers = (1..=3).map(NodeId).filter(move |&peer| peer != node);
         let links = peers.flat_map(|peer| [(node, peer), (peer, node)]);
         let paths = |(from, to)| [(from, to, PathId(0)), (from, to, PathId(1))];
-        Fault::Cut(links.flat_map(paths).collect())
+        Fault::Cut(Shape::Node, links.flat_map(paths).collect())
     };
     let worst = worst_gaps(outcomes(&each_node(cut)));
     let budget = timing().outage_worst() + start_and_write();

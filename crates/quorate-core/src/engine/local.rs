@@ -284,10 +284,7 @@ impl Engine {
             }
             let report = group.report(record.saved)?;
             let shown = match report {
-                GroupReport::Online => !matches!(
-                    record.owned_state(),
-                    Some(OwnedState::Starting | OwnedState::StopFailed)
-                ),
+                GroupReport::Online => record.owned_state() != Some(OwnedState::Starting),
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
                 GroupReport::Vacated { .. } => false,

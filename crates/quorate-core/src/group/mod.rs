@@ -273,7 +273,9 @@ impl LocalGroup {
 
     fn run(&mut self, leave: Leave, now: Instant, out: &mut Output) {
         let lost = |lock: &Lock| matches!(lock.state(), LockState::Lost(_));
+        // What could not be ended has been told so to the cluster, and only the end of it all can take that back.
         if self.locks.values().any(lost)
+            || !self.in_state(ResourceState::StopFailed).is_empty()
             || self.resources.values().any(|resource| resource.is_exhausted(now))
         {
             self.failed = true;

@@ -249,3 +249,18 @@ fn a_guest_whose_lun_was_taken_is_killed_not_stopped() {
     t.advance();
     assert_eq!(t.verbs().last(), Some(&(DISK, ResourceVerb::Kill)));
 }
+
+#[test]
+fn a_group_with_something_that_could_not_be_killed_is_given_up_once_it_is() {
+    let mut t = Bench::new(&[], vec![resource(DISK, &[])], Vacancy::NeverOwned);
+    t.answer(DISK, Ok(()));
+    t.group.on_trouble(DISK, t.now, &mut t.out);
+    t.advance();
+    t.answer(DISK, Err("still there".into()));
+    assert_eq!(t.group.report(None), Some(GroupReport::StopFailed));
+    t.group.kill_again(&mut t.out);
+    t.advance();
+    t.answer(DISK, Ok(()));
+    let vacated = GroupReport::Vacated { saved: None, failed: true };
+    assert_eq!(t.group.report(None), Some(vacated));
+}

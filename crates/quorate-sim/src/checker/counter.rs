@@ -18,7 +18,9 @@ impl Checker for Counter {
 
     fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Wrote { lun, node, value, before, .. } if *value != before + 1 => {
+            Fact::Wrote { lun, node, value, before, .. }
+                if *value != before + 1 && view.is_sound(*lun) =>
+            {
                 Err(format!("{lun} took record {value} of {node} after record {before}"))
             }
             Fact::Resumed { node, token, records } => {
@@ -27,7 +29,7 @@ impl Checker for Counter {
                 }
                 for (lun, saved) in *records {
                     let there = view.storage.luns[lun].counter;
-                    if there != *saved {
+                    if there != *saved && view.is_sound(*lun) {
                         return Err(format!(
                             "{node} resumed a guest saved at record {saved}, but {lun} is at {there}"
                         ));

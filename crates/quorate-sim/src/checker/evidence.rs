@@ -65,7 +65,8 @@ fn fenced(view: &View<'_>, node: NodeId, kind: FenceKind) -> Result<(), String> 
         view.config.group(guest.group).is_some_and(|group| view.config.is_enforced(group))
     };
     let by_time = kind == FenceKind::LeaseOver;
-    match running(view, node).find(|guest| !by_time || !enforced(guest)) {
+    let promised = |guest: &Guest| !by_time || !enforced(guest) && view.waivers.is_time_sound();
+    match running(view, node).find(|guest| promised(guest)) {
         Some(guest) => {
             Err(format!("{node} is said to be fenced ({kind:?}), and {} runs there", guest.group))
         }

@@ -21,6 +21,7 @@ mod one_coordinator;
 mod one_history;
 mod one_owner;
 mod one_writer;
+mod waivers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +36,8 @@ use crate::host::Host;
 use crate::storage::Storage;
 use crate::timeline::{Entry, Kind};
 
+pub use waivers::Waivers;
+
 /// The world as it is, not as any engine believes it to be.
 pub struct View<'a> {
     /// The time.
@@ -45,6 +48,8 @@ pub struct View<'a> {
     pub hosts: &'a BTreeMap<NodeId, Host>,
     /// The storage.
     pub storage: &'a Storage,
+    /// What is not promised at present.
+    pub waivers: &'a Waivers,
 }
 
 /// Something that has come about.

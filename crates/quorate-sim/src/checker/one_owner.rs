@@ -46,7 +46,7 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
             of_group.map(|guest| (guest.epoch, host.id)).max()
         })
         .collect();
-    if running.len() < 2 {
+    if running.len() < 2 || !view.is_sound_for(group) {
         return Ok(());
     }
     let newest = running.iter().max().copied();

@@ -9,6 +9,7 @@ use quorate_core::id::{NodeId, PathId};
 use quorate_core::random::Random;
 
 use crate::chance;
+use crate::fault::FaultKind;
 
 pub use stream::{End, Stream, Streams};
 
@@ -23,11 +24,41 @@ pub struct Noise {
     pub late: u64,
     /// The longest usual delay, in microseconds.
     pub delay: u64,
+    /// Damaged ones in a thousand.
+    pub corrupt: u64,
 }
 
 impl Noise {
     /// A network in good order.
-    pub const LITTLE: Self = Self { loss: 1, doubled: 1, late: 2, delay: 400 };
+    pub const LITTLE: Self = Self { loss: 1, doubled: 1, late: 2, delay: 400, corrupt: 0 };
+
+    /// Nothing at all: what [`Noise::with`] leaves as it is.
+    pub const NONE: Self = Self { loss: 0, doubled: 0, late: 0, delay: 0, corrupt: 0 };
+
+    /// The worse of both in each.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            loss: self.loss.max(other.loss),
+            doubled: self.doubled.max(other.doubled),
+            late: self.late.max(other.late),
+            delay: self.delay.max(other.delay),
+            corrupt: self.corrupt.max(other.corrupt),
+        }
+    }
+
+    /// The kind of fault that it is: the first that it makes worse.
+    pub fn kind(&self) -> FaultKind {
+        let little = Self::LITTLE;
+        let worse = [
+            (self.loss > little.loss, FaultKind::Loss),
+            (self.delay > little.delay, FaultKind::Delay),
+            (self.doubled > little.doubled, FaultKind::Duplication),
+            (self.late > little.late, FaultKind::Reordering),
+            (self.corrupt > little.corrupt, FaultKind::Corruption),
+        ];
+        worse.into_iter().find(|(worse, _)| *worse).map_or(FaultKind::Loss, |(_, kind)| kind)
+    }
 }
 
 /// The links between nodes on every path, each direction by itself.
@@ -36,14 +67,44 @@ pub struct Links {
     /// How many cuts lie on each; several may overlap.
     cuts: BTreeMap<(NodeId, NodeId, PathId), u32>,
     paths: u8,
-    /// How bad they are.
-    pub noise: Noise,
+    noise: Noise,
+    noises: Vec<Noise>,
 }
 
 impl Links {
     /// `paths` networks in good order.
     pub fn new(paths: u8) -> Self {
-        Self { cuts: BTreeMap::new(), paths, noise: Noise::LITTLE }
+        Self { cuts: BTreeMap::new(), paths, noise: Noise::LITTLE, noises: Vec::new() }
+    }
+
+    /// How bad they are.
+    pub fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// Lets them get worse.
+    pub fn add_noise(&mut self, noise: Noise) {
+        self.noises.push(noise);
+        self.noise = self.noise.with(noise);
+    }
+
+    /// Takes one such noise away.
+    pub fn end_noise(&mut self, noise: Noise) {
+        if let Some(at) = self.noises.iter().position(|&other| other == noise) {
+            self.noises.swap_remove(at);
+        }
+        self.noise = self.noises.iter().fold(Noise::LITTLE, |all, &one| all.with(one));
+    }
+
+    /// Good order again.
+    pub fn end_all_noise(&mut self) {
+        self.noises.clear();
+        self.noise = Noise::LITTLE;
+    }
+
+    /// Whether what is on its way is damaged before it arrives.
+    pub fn corrupts(&self, random: &mut Random) -> bool {
+        self.noise.corrupt > 0 && random.chance(self.noise.corrupt, 1000)
     }
 
     /// The networks.

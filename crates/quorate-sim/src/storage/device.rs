@@ -1,11 +1,20 @@
-//! A LUN as the device keeps it: registrations, reservation, and who wrote what. By nexus, which is a node's session.
+//! A LUN as the device keeps it: registrations, reservation, unit attentions, and who wrote what. All by nexus, which
+//! is one initiator's session.
 //!
-//! Source: SPC-4 5.9 (persistent reservations), type 5, write exclusive registrants only.
+//! Source: SPC-4 5.13 (persistent reservations); SAM-5 5.14 (unit attentions).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::event::{LunFailure, LunReply};
-use quorate_core::id::{NodeId, ReservationKey};
+use quorate_core::id::{Epoch, NodeId, ReservationKey};
+
+/// Who is at the other end of a nexus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Initiator {
+    /// A node of the cluster.
+    Node(NodeId),
+    /// Somebody else.
+    Stranger,
+}
 
 /// What a LUN may differ in and still be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +25,112 @@ pub struct Kind {
     pub preempt_takes_free: bool,
 }
 
+/// The type of a reservation, with the code that SPC gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReservationType {
+    /// Only the holder writes; everybody reads.
+    WriteExclusive = 1,
+    /// Only the holder reads and writes.
+    ExclusiveAccess = 3,
+    /// Whoever is registered writes; everybody reads.
+    WriteExclusiveRegistrantsOnly = 5,
+    /// Whoever is registered reads and writes.
+    ExclusiveAccessRegistrantsOnly = 6,
+    /// As registrants only, and every registrant is the holder.
+    WriteExclusiveAllRegistrants = 7,
+    /// The same for reading too.
+    ExclusiveAccessAllRegistrants = 8,
+}
+
+impl ReservationType {
+    fn is_for_registrants(self) -> bool {
+        self as u8 >= 5
+    }
+
+    fn is_held_by_all(self) -> bool {
+        self as u8 >= 7
+    }
+
+    fn guards_reads(self) -> bool {
+        matches!(
+            self,
+            Self::ExclusiveAccess
+                | Self::ExclusiveAccessRegistrantsOnly
+                | Self::ExclusiveAccessAllRegistrants
+        )
+    }
+}
+
+/// PERSISTENT RESERVE OUT. A key of 0 means none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveOut {
+    /// REGISTER: the key that is registered, the key that is to be.
+    Register(ReservationKey, ReservationKey),
+    /// REGISTER AND IGNORE EXISTING KEY.
+    RegisterAndIgnore(ReservationKey),
+    /// RESERVE.
+    Reserve(ReservationKey, ReservationType),
+    /// RELEASE.
+    Release(ReservationKey, ReservationType),
+    /// CLEAR.
+    Clear(ReservationKey),
+    /// PREEMPT: our key, the victim's.
+    Preempt(ReservationKey, ReservationKey, ReservationType),
+    /// PREEMPT AND ABORT.
+    PreemptAndAbort(ReservationKey, ReservationKey, ReservationType),
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// RESERVATION CONFLICT.
+    Conflict,
+    /// CHECK CONDITION, ILLEGAL REQUEST.
+    Invalid,
+}
+
+/// What a nexus is told at its next command, which is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attention {
+    /// POWER ON OCCURRED.
+    PowerOn,
+    /// BUS DEVICE RESET FUNCTION OCCURRED.
+    Reset,
+    /// RESERVATIONS PREEMPTED.
+    ReservationsPreempted,
+    /// RESERVATIONS RELEASED.
+    ReservationsReleased,
+    /// REGISTRATIONS PREEMPTED.
+    RegistrationsPreempted,
+}
+
+/// A write that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// By whose session.
+    pub node: NodeId,
+    /// The epoch of the guest.
+    pub epoch: Epoch,
+    /// The record.
+    pub value: u64,
+}
+
 /// A LUN.
 #[derive(Debug)]
 pub struct Device {
     kind: Kind,
-    registrations: BTreeMap<NodeId, ReservationKey>,
-    holder: Option<NodeId>,
+    registrations: BTreeMap<Initiator, ReservationKey>,
+    reservation: Option<(Initiator, ReservationType)>,
+    attentions: BTreeMap<Initiator, BTreeSet<Attention>>,
     generation: u32,
+    /// Whose commands the last one aborted.
+    aborted: BTreeSet<Initiator>,
     beats: BTreeMap<NodeId, u64>,
     /// The guest's counter, as the last accepted write left it.
     pub counter: u64,
+    /// The last write that was taken.
+    pub last: Option<Written>,
 }
-
-type Answer = Result<LunReply, LunFailure>;
 
 impl Device {
     /// A LUN nobody has used.
@@ -36,16 +138,14 @@ impl Device {
         Self {
             kind,
             registrations: BTreeMap::new(),
-            holder: None,
+            reservation: None,
+            attentions: BTreeMap::new(),
             generation: 0,
+            aborted: BTreeSet::new(),
             beats: BTreeMap::new(),
             counter: 0,
+            last: None,
         }
-    }
-
-    /// Whether a write of this nexus would be taken.
-    pub fn takes_writes_of(&self, nexus: NodeId) -> bool {
-        !self.kind.refuses || self.holder.is_none() || self.registrations.contains_key(&nexus)
     }
 
     /// Whether it refuses at all.
@@ -53,192 +153,238 @@ impl Device {
         self.kind.refuses
     }
 
-    /// How often its registrations have changed.
+    /// Whether a write of this nexus would be taken.
+    pub fn may_write(&self, nexus: Initiator) -> bool {
+        !self.kind.refuses || self.reservation.is_none_or(|held| self.has_access(nexus, held))
+    }
+
+    /// Whether a read of this nexus would be answered.
+    pub fn may_read(&self, nexus: Initiator) -> bool {
+        let guards = |held: &(Initiator, ReservationType)| held.1.guards_reads();
+        let guarded = self.reservation.filter(guards);
+        !self.kind.refuses || guarded.is_none_or(|held| self.has_access(nexus, held))
+    }
+
+    /// Whether a write of this node would be taken.
+    pub fn takes_writes_of(&self, node: NodeId) -> bool {
+        self.may_write(Initiator::Node(node))
+    }
+
+    fn has_access(&self, nexus: Initiator, (holder, kind): (Initiator, ReservationType)) -> bool {
+        if kind.is_for_registrants() {
+            self.registrations.contains_key(&nexus)
+        } else {
+            holder == nexus
+        }
+    }
+
+    /// How often its registrations have changed: PRGENERATION.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// REGISTER AND IGNORE EXISTING KEY.
-    pub fn register(&mut self, nexus: NodeId, key: ReservationKey) -> Answer {
-        self.registrations.insert(nexus, key);
-        self.generation += 1;
-        Ok(LunReply::Done)
+    /// READ KEYS.
+    pub fn keys(&self) -> Vec<ReservationKey> {
+        self.registrations.values().copied().collect()
     }
 
-    /// REGISTER with the key zero.
-    pub fn unregister(&mut self, nexus: NodeId, key: ReservationKey) -> Answer {
-        self.check(nexus, key)?;
-        self.registrations.remove(&nexus);
-        if self.holder == Some(nexus) {
-            self.holder = None;
+    /// READ RESERVATION: the key of the holder, 0 where every registrant is.
+    pub fn reservation(&self) -> Option<(ReservationKey, ReservationType)> {
+        let (holder, kind) = self.reservation?;
+        let key = self.registrations.get(&holder).copied().unwrap_or_default();
+        Some((if kind.is_held_by_all() { ReservationKey(0) } else { key }, kind))
+    }
+
+    /// PERSISTENT RESERVE OUT.
+    ///
+    /// # Errors
+    /// The status that SPC gives; nothing has changed.
+    pub fn reserve_out(&mut self, nexus: Initiator, command: ReserveOut) -> Result<(), Failure> {
+        self.aborted.clear();
+        match command {
+            ReserveOut::Register(existing, new) => {
+                let registered = self.registrations.get(&nexus).copied().unwrap_or_default();
+                if registered != existing {
+                    return Err(Failure::Conflict);
+                }
+                self.register(nexus, new);
+            }
+            ReserveOut::RegisterAndIgnore(new) => self.register(nexus, new),
+            ReserveOut::Reserve(key, kind) => return self.reserve(nexus, key, kind),
+            ReserveOut::Release(key, kind) => return self.release(nexus, key, kind),
+            ReserveOut::Clear(key) => {
+                self.check(nexus, key)?;
+                self.attend(Attention::ReservationsPreempted, |other| other != nexus);
+                self.registrations.clear();
+                self.reservation = None;
+            }
+            ReserveOut::Preempt(key, victim, kind) => self.preempt(nexus, key, victim, kind)?,
+            ReserveOut::PreemptAndAbort(key, victim, kind) => {
+                let had = self.registrations.clone();
+                self.preempt(nexus, key, victim, kind)?;
+                let gone = had.keys().filter(|one| !self.registrations.contains_key(one));
+                self.aborted = gone.copied().collect();
+            }
         }
-        self.generation += 1;
-        Ok(LunReply::Done)
+        self.generation = self.generation.wrapping_add(1);
+        Ok(())
     }
 
-    /// READ KEYS and READ RESERVATION.
-    pub fn read_keys(&self) -> Answer {
-        let holder = self.holder.and_then(|nexus| self.registrations.get(&nexus).copied());
-        Ok(LunReply::Keys { keys: self.registrations.values().copied().collect(), holder })
+    /// Whose commands the last PREEMPT AND ABORT has aborted.
+    pub fn aborted(&self) -> &BTreeSet<Initiator> {
+        &self.aborted
     }
 
-    /// RESERVE.
-    pub fn reserve(&mut self, nexus: NodeId, key: ReservationKey) -> Answer {
-        self.check(nexus, key)?;
-        match self.holder {
-            Some(other) if other != nexus => Err(LunFailure::Conflict),
-            Some(_) | None => {
-                self.holder = Some(nexus);
-                Ok(LunReply::Done)
+    fn check(&self, nexus: Initiator, key: ReservationKey) -> Result<(), Failure> {
+        let registered = self.registrations.get(&nexus) == Some(&key);
+        if registered { Ok(()) } else { Err(Failure::Conflict) }
+    }
+
+    fn is_holder(&self, nexus: Initiator) -> bool {
+        self.reservation.is_some_and(|(holder, kind)| {
+            holder == nexus || kind.is_held_by_all() && self.registrations.contains_key(&nexus)
+        })
+    }
+
+    /// Tells every registrant for which `whom` says so.
+    fn attend(&mut self, attention: Attention, whom: impl Fn(Initiator) -> bool) {
+        for &nexus in self.registrations.keys().filter(|&&nexus| whom(nexus)) {
+            self.attentions.entry(nexus).or_default().insert(attention);
+        }
+    }
+
+    fn register(&mut self, nexus: Initiator, new: ReservationKey) {
+        if new != ReservationKey(0) {
+            self.registrations.insert(nexus, new);
+            return;
+        }
+        self.registrations.remove(&nexus);
+        let Some((holder, kind)) = self.reservation else { return };
+        let ends =
+            if kind.is_held_by_all() { self.registrations.is_empty() } else { holder == nexus };
+        if ends {
+            self.reservation = None;
+            if kind.is_for_registrants() {
+                self.attend(Attention::ReservationsReleased, |_| true);
             }
         }
     }
 
-    /// RELEASE. One who does not hold it is told that it is done.
-    pub fn release(&mut self, nexus: NodeId, key: ReservationKey) -> Answer {
+    fn reserve(
+        &mut self,
+        nexus: Initiator,
+        key: ReservationKey,
+        kind: ReservationType,
+    ) -> Result<(), Failure> {
         self.check(nexus, key)?;
-        if self.holder == Some(nexus) {
-            self.holder = None;
+        match self.reservation {
+            None => {
+                self.reservation = Some((nexus, kind));
+                Ok(())
+            }
+            Some((_, held)) if held == kind && self.is_holder(nexus) => Ok(()),
+            Some(_) => Err(Failure::Conflict),
         }
-        Ok(LunReply::Done)
     }
 
-    /// PREEMPT.
-    pub fn preempt(
+    /// One who does not hold it is told that it is done.
+    fn release(
         &mut self,
-        nexus: NodeId,
-        own: ReservationKey,
+        nexus: Initiator,
+        key: ReservationKey,
+        kind: ReservationType,
+    ) -> Result<(), Failure> {
+        self.check(nexus, key)?;
+        match self.reservation {
+            Some((_, held)) if self.is_holder(nexus) && held != kind => Err(Failure::Invalid),
+            Some(_) if self.is_holder(nexus) => {
+                self.reservation = None;
+                if kind.is_for_registrants() {
+                    self.attend(Attention::ReservationsReleased, |other| other != nexus);
+                }
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn preempt(
+        &mut self,
+        nexus: Initiator,
+        key: ReservationKey,
         victim: ReservationKey,
-    ) -> Answer {
-        self.check(nexus, own)?;
-        let held_by_victim =
-            self.holder.is_some_and(|holder| self.registrations.get(&holder) == Some(&victim));
-        let known = self.registrations.values().any(|key| *key == victim);
-        if !known {
-            return Err(LunFailure::Conflict);
+        kind: ReservationType,
+    ) -> Result<(), Failure> {
+        self.check(nexus, key)?;
+        let held = self.reservation;
+        let by_all = held.is_some_and(|(_, held)| held.is_held_by_all());
+        let everybody = by_all && victim == ReservationKey(0);
+        if victim == ReservationKey(0) && !by_all {
+            return Err(Failure::Invalid);
         }
-        self.registrations.retain(|&other, key| other == nexus || *key != victim);
-        if held_by_victim || (self.holder.is_none() && self.kind.preempt_takes_free) {
-            self.holder = Some(nexus);
+        let is_victim = |key: &ReservationKey| everybody || *key == victim;
+        let takes = match held {
+            Some(_) if by_all => everybody,
+            Some((holder, _)) => self.registrations.get(&holder).is_some_and(is_victim),
+            None => self.kind.preempt_takes_free,
+        };
+        if !everybody && !self.registrations.values().any(is_victim) {
+            return Err(Failure::Conflict);
         }
-        self.generation += 1;
-        Ok(LunReply::Done)
+        let gone: Vec<Initiator> = self
+            .registrations
+            .iter()
+            .filter(|&(&other, key)| other != nexus && is_victim(key))
+            .map(|(&other, _)| other)
+            .collect();
+        for other in gone {
+            self.attentions.entry(other).or_default().insert(Attention::RegistrationsPreempted);
+            self.registrations.remove(&other);
+        }
+        if takes {
+            if held.is_some_and(|(_, held)| held != kind) {
+                self.attend(Attention::ReservationsReleased, |other| other != nexus);
+            }
+            self.reservation = Some((nexus, kind));
+        }
+        Ok(())
+    }
+
+    /// What a nexus is told instead of its command being carried out; told once.
+    pub fn attention(&mut self, nexus: Initiator) -> Option<Attention> {
+        self.attentions.get_mut(&nexus)?.pop_first()
+    }
+
+    /// LOGICAL UNIT RESET: reservations stay.
+    pub fn reset(&mut self) {
+        self.attend(Attention::Reset, |_| true);
+    }
+
+    /// The target has lost its power and is back. `keeps`: persistence through power loss was active.
+    pub fn power_cycle(&mut self, keeps: bool) {
+        self.attentions.clear();
+        self.attend(Attention::PowerOn, |_| true);
+        if !keeps {
+            self.registrations.clear();
+            self.reservation = None;
+            self.generation = 0;
+        }
     }
 
     /// Writes the next heartbeat of a node. It is a write like any other.
-    pub fn beat(&mut self, nexus: NodeId) -> Result<(), LunFailure> {
-        if !self.takes_writes_of(nexus) {
-            return Err(LunFailure::Conflict);
+    pub fn beat(&mut self, node: NodeId) -> Result<(), Failure> {
+        if !self.takes_writes_of(node) {
+            return Err(Failure::Conflict);
         }
-        *self.beats.entry(nexus).or_default() += 1;
+        *self.beats.entry(node).or_default() += 1;
         Ok(())
     }
 
     /// The newest heartbeat of a node.
-    pub fn read_beat(&self, node: NodeId) -> Answer {
-        Ok(LunReply::Beat { counter: self.beats.get(&node).copied() })
-    }
-
-    fn check(&self, nexus: NodeId, key: ReservationKey) -> Result<(), LunFailure> {
-        if self.registrations.get(&nexus) == Some(&key) {
-            Ok(())
-        } else {
-            Err(LunFailure::Conflict)
-        }
+    pub fn read_beat(&self, node: NodeId) -> Option<u64> {
+        self.beats.get(&node).copied()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: NodeId = NodeId(1);
-    const B: NodeId = NodeId(2);
-    const KEY_A: ReservationKey = ReservationKey(0xa);
-    const KEY_B: ReservationKey = ReservationKey(0xb);
-    const DONE: Answer = Ok(LunReply::Done);
-    const CONFLICT: Answer = Err(LunFailure::Conflict);
-
-    fn enforced() -> Device {
-        Device::new(Kind { refuses: true, preempt_takes_free: false })
-    }
-
-    fn held_by_a() -> Device {
-        let mut lun = enforced();
-        assert_eq!(lun.register(A, KEY_A), DONE);
-        assert_eq!(lun.reserve(A, KEY_A), DONE);
-        lun
-    }
-
-    fn holder(lun: &Device) -> Option<ReservationKey> {
-        match lun.read_keys() {
-            Ok(LunReply::Keys { holder, .. }) => holder,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn without_a_reservation_everybody_writes() {
-        let mut lun = enforced();
-        assert!(lun.takes_writes_of(A) && lun.takes_writes_of(B));
-        lun.register(A, KEY_A).unwrap();
-        assert!(lun.takes_writes_of(B));
-    }
-
-    #[test]
-    fn under_a_reservation_every_registrant_writes_and_nobody_else() {
-        let mut lun = held_by_a();
-        assert!(lun.takes_writes_of(A) && !lun.takes_writes_of(B));
-        lun.register(B, KEY_B).unwrap();
-        assert!(lun.takes_writes_of(B));
-    }
-
-    #[test]
-    fn a_preempt_of_the_holder_takes_its_registration_and_its_reservation() {
-        let mut lun = held_by_a();
-        assert_eq!(lun.preempt(B, KEY_B, KEY_A), CONFLICT, "not registered");
-        lun.register(B, KEY_B).unwrap();
-        assert_eq!(lun.preempt(B, KEY_B, KEY_A), DONE);
-        assert_eq!(holder(&lun), Some(KEY_B));
-        assert!(!lun.takes_writes_of(A));
-        assert_eq!(lun.preempt(B, KEY_B, KEY_A), CONFLICT, "the victim is gone");
-    }
-
-    #[test]
-    fn a_preempt_of_a_mere_registrant_leaves_the_reservation_where_it_is() {
-        let mut lun = held_by_a();
-        lun.register(B, KEY_B).unwrap();
-        assert_eq!(lun.preempt(A, KEY_A, KEY_B), DONE);
-        assert_eq!(holder(&lun), Some(KEY_A));
-        assert!(!lun.takes_writes_of(B));
-    }
-
-    #[test]
-    fn the_reservation_ends_when_its_holder_unregisters_or_releases() {
-        let mut lun = held_by_a();
-        assert_eq!(lun.unregister(A, KEY_B), CONFLICT);
-        assert_eq!(lun.unregister(A, KEY_A), DONE);
-        assert_eq!(holder(&lun), None);
-        let mut lun = held_by_a();
-        assert_eq!(lun.release(A, KEY_A), DONE);
-        assert_eq!(holder(&lun), None);
-        assert!(lun.takes_writes_of(B));
-    }
-
-    #[test]
-    fn a_new_key_on_the_same_nexus_keeps_the_reservation() {
-        let mut lun = held_by_a();
-        lun.register(A, KEY_B).unwrap();
-        assert_eq!(holder(&lun), Some(KEY_B));
-        assert_eq!(lun.reserve(A, KEY_A), CONFLICT);
-    }
-
-    #[test]
-    fn a_cooperative_lun_keeps_the_books_and_refuses_nothing() {
-        let mut lun = Device::new(Kind { refuses: false, preempt_takes_free: true });
-        lun.register(A, KEY_A).unwrap();
-        lun.reserve(A, KEY_A).unwrap();
-        assert!(lun.takes_writes_of(B));
-        assert_eq!(holder(&lun), Some(KEY_A));
-    }
-}
+mod tests;

@@ -9,7 +9,9 @@ use quorate_core::config::ClusterConfig;
 use quorate_core::id::{LunId, NodeId, SaveToken};
 use quorate_core::random::Random;
 
-pub use device::{Device, Kind};
+pub use device::{
+    Attention, Device, Failure, Initiator, Kind, ReservationType, ReserveOut, Written,
+};
 pub use nexus::{Attached, Body, Command, Nexus};
 
 /// Everything that outlives every node.

@@ -81,6 +81,10 @@ pub struct Nexus {
     last_arrival: Moment,
     serial: u64,
     cuts: u32,
+    /// Commands take long here.
+    pub slow: u32,
+    /// Commands get lost here, or their answers do.
+    pub losing: u32,
 }
 
 impl Nexus {
@@ -107,6 +111,18 @@ impl Nexus {
             return None;
         }
         self.queue.pop_front()
+    }
+
+    /// Whatever is on its way arrives at `at` or later.
+    pub fn delay(&mut self, at: Moment) {
+        self.queue.iter_mut().for_each(|command| command.arrives = command.arrives.max(at));
+        self.last_arrival = self.last_arrival.max(at);
+    }
+
+    /// Puts a command back in front of those on their way: it will be sent again.
+    pub fn put_back(&mut self, command: Command) {
+        self.last_arrival = self.last_arrival.max(command.arrives);
+        self.queue.push_front(command);
     }
 
     /// Whether such a command is still on its way.

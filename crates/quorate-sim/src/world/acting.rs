@@ -111,6 +111,9 @@ impl World {
         }
         let slow = if self.random.chance(1, 100) { 120_000 } else { 3_000 };
         let mut delay = chance::micros(&mut self.random, 100, slow);
+        if self.hosts[&node].disk.is_slow {
+            delay += percent(&mut self.random, self.config.timing().io_bound, 0, 12);
+        }
         if self.is_planted(Plant::DiskLies) {
             self.after(delay, Happening::Event(node, life, Box::new(Event::Persisted { op })));
             delay = self.config.timing().detect * 4;
@@ -118,6 +121,10 @@ impl World {
         let done = self.now + delay;
         let at = self.host(node).disk.write(op, records, rewrite, done);
         self.schedule.at(at, Happening::DiskDone(node, life));
+        if std::mem::take(&mut self.host(node).tears_next) {
+            let delay = chance::micros(&mut self.random, 1, 50);
+            self.after(delay, Happening::Tear(node, life));
+        }
     }
 
     /// The oldest write of a disk is through.

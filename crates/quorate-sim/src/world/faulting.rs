@@ -1,13 +1,15 @@
 //! Faults begin and end.
 
 use quorate_core::Event;
+use quorate_core::database::NodeState;
 use quorate_core::id::{GroupId, NodeId, RequestId, ResourceId};
 use quorate_core::message::Command;
 
 use super::World;
 use super::processes::Death;
 use crate::fault::Fault;
-use crate::network::Noise;
+use crate::host::Host;
+use crate::options::Plant;
 use crate::schedule::Happening;
 use crate::timeline::Kind;
 
@@ -29,28 +31,42 @@ impl World {
                     self.end_process(node, Death::Power);
                 }
             }
+            Fault::Torn(node) => self.host(node).tears_next = true,
             Fault::Wipe(node) => self.wipe(node),
+            Fault::BitRot(node) => self.rot(node),
             Fault::DiskFull(node) => self.host(node).disk.is_full = true,
+            Fault::DiskSlow(node) => self.host(node).disk.is_slow = true,
             Fault::Pause(node, pause) => self.pause(node, pause, planned.until),
-            Fault::Cut(links) => {
+            Fault::Cut(_, links) => {
                 self.stats.cuts += 1;
                 for (from, to, path) in links {
                     self.links.cut(from, to, path);
                 }
                 self.links_changed();
             }
-            Fault::Noise(noise) => self.links.noise = noise,
+            Fault::Noise(noise) => self.links.add_noise(noise),
             Fault::Reset(one, other) => self.reset_stream(one, other),
-            Fault::Storage(node, luns) => {
-                for lun in luns {
-                    self.cut_session(node, lun, true);
-                }
-            }
+            Fault::Drift(node, ppm) => self.drift(node, ppm),
+            Fault::Step(node, nanos) => self.step_clock(node, nanos),
+            Fault::WallStep(node, seconds) => self.host(node).wall += seconds * 1_000_000,
+            Fault::Storage(..)
+            | Fault::LunSlow(..)
+            | Fault::LunLoses(..)
+            | Fault::LunReset(_)
+            | Fault::TargetPower(..)
+            | Fault::Stranger(_) => self.storage_fault(&planned.fault, true),
             Fault::GuestDies(group) => self.guests_die(group),
             Fault::StartsFail(node, resource, count) => {
                 self.slot(node, resource).failing_starts = count;
             }
+            Fault::KillsFail(node, resource, count) => {
+                self.slot(node, resource).failing_kills = count;
+                self.guest_falls_silent(node, resource);
+            }
             Fault::Hangs(node, resource) => self.hang(node, resource),
+            Fault::HostLate(node) => self.host(node).manners.late += 1,
+            Fault::HostNever(node) => self.host(node).manners.never += 1,
+            Fault::HostTwice(node) => self.host(node).manners.twice += 1,
             Fault::Command(node, command) => self.command(node, command),
             Fault::Leave(node) => self.leave(node),
         }
@@ -68,10 +84,15 @@ impl World {
                 self.restart(node);
             }
             Fault::Power(nodes) => nodes.into_iter().for_each(|node| self.restart(node)),
-            Fault::Wipe(node) => self.restart(node),
+            Fault::Torn(node) => {
+                self.host(node).tears_next = false;
+                self.restart(node);
+            }
+            Fault::Wipe(node) | Fault::BitRot(node) => self.restart(node),
             Fault::DiskFull(node) => self.host(node).disk.is_full = false,
-            Fault::Cut(links) => {
-                if self.is_planted(crate::options::Plant::NeverHeals) {
+            Fault::DiskSlow(node) => self.host(node).disk.is_slow = false,
+            Fault::Cut(_, links) => {
+                if self.is_planted(Plant::NeverHeals) {
                     return;
                 }
                 for (from, to, path) in links {
@@ -79,18 +100,26 @@ impl World {
                 }
                 self.links_changed();
             }
-            Fault::Noise(_) => self.links.noise = Noise::LITTLE,
-            Fault::Storage(node, luns) => {
-                for lun in luns {
-                    self.cut_session(node, lun, false);
-                }
-            }
+            Fault::Noise(noise) => self.links.end_noise(noise),
+            Fault::Storage(..)
+            | Fault::LunSlow(..)
+            | Fault::LunLoses(..)
+            | Fault::LunReset(_)
+            | Fault::TargetPower(..)
+            | Fault::Stranger(_) => self.storage_fault(&planned.fault, false),
             Fault::StartsFail(node, resource, _) => {
                 self.slot(node, resource).failing_starts = 0;
             }
+            Fault::KillsFail(node, resource, _) => self.slot(node, resource).failing_kills = 0,
             Fault::Hangs(node, resource) => self.slot(node, resource).hanging = false,
+            Fault::HostLate(node) => self.host(node).manners.late -= 1,
+            Fault::HostNever(node) => self.host(node).manners.never -= 1,
+            Fault::HostTwice(node) => self.host(node).manners.twice -= 1,
             Fault::Pause(..)
             | Fault::Reset(..)
+            | Fault::Drift(..)
+            | Fault::Step(..)
+            | Fault::WallStep(..)
             | Fault::GuestDies(_)
             | Fault::Command(..)
             | Fault::Leave(_) => {}
@@ -104,18 +133,83 @@ impl World {
         }
     }
 
-    /// One disk a run may be lost, and only while every other node runs: more than a minority of lost disks is more
-    /// than anybody promises to survive.
-    fn wipe(&mut self, node: NodeId) {
-        let early = self.now.since(Default::default()) < self.config.timing().detect * 3;
-        let others_run = self.hosts.values().all(|host| host.id == node || host.is_awake());
-        if self.stats.wipes > 0 || early || !others_run {
+    /// A clock runs at another rate. Its engine's deadlines move with it.
+    fn drift(&mut self, node: NodeId, ppm: i64) {
+        let now = self.now;
+        self.host(node).clock.set_rate(ppm, now);
+        self.look_at = now;
+        self.wake_anew(node);
+    }
+
+    /// A clock steps; within the bound at most once in a detection time.
+    fn step_clock(&mut self, node: NodeId, nanos: i64) {
+        let now = self.now;
+        let detect = self.config.timing().detect;
+        let most = crate::cluster::step_max(&self.config);
+        let within = u128::from(nanos.unsigned_abs()) <= most.as_nanos();
+        let host = self.host(node);
+        if within && host.stepped.is_some_and(|at| now.since(at) < detect) {
             return;
         }
-        self.stats.wipes += 1;
+        host.stepped = Some(now);
+        host.clock.step(nanos, now);
+        self.stats.clock_steps += 1;
+        self.look_at = now;
+        if !within {
+            self.waivers.clock_jumped();
+        }
+        self.wake_anew(node);
+    }
+
+    /// A disk may be lost while a majority still has all that is committed: every other node runs; and if one was
+    /// lost before, everybody has caught up since. More than a minority of lost disks is more than anybody promises
+    /// to survive.
+    fn may_lose_disk(&self, node: NodeId) -> bool {
+        let early = self.now.since(Default::default()) < self.config.timing().detect * 3;
+        let others = || self.hosts.values().filter(|host| host.id != node);
+        let applied = |host: &Host| {
+            let database = host.process.as_ref()?.engine.database()?;
+            database.nodes().get(&host.id).filter(|one| one.state == NodeState::Up)?;
+            Some(database.applied())
+        };
+        let newest = others().filter_map(applied).max();
+        let sound = others().all(|host| !host.disk.is_rotten);
+        let caught_up = newest.is_some() && others().all(|host| applied(host) == newest);
+        !early && sound && others().all(Host::is_awake) && (self.stats.wipes == 0 || caught_up)
+    }
+
+    fn wipe(&mut self, node: NodeId) {
+        if !self.may_lose_disk(node) {
+            return;
+        }
         self.end_process(node, Death::Power);
+        self.lose_disk(node);
+    }
+
+    fn lose_disk(&mut self, node: NodeId) {
+        self.stats.wipes += 1;
         self.host(node).disk.wipe();
         self.tell(|| format!("{node}: its disk is lost"));
+    }
+
+    /// A damaged log is a lost one, once its node has to read it.
+    fn rot(&mut self, node: NodeId) {
+        if self.may_lose_disk(node) && !self.hosts[&node].disk.is_empty() {
+            self.host(node).disk.is_rotten = true;
+        }
+    }
+
+    /// An operator puts an empty log in the place of a damaged one, as the node's error says; not before that is
+    /// safe.
+    pub(super) fn replace_disk(&mut self, node: NodeId) {
+        if !self.hosts[&node].disk.is_rotten || self.hosts[&node].process.is_some() {
+            return;
+        }
+        if !self.may_lose_disk(node) {
+            return self.after(self.config.timing().interval, Happening::Replace(node));
+        }
+        self.lose_disk(node);
+        self.restart(node);
     }
 
     pub(super) fn guests_die(&mut self, group: GroupId) {

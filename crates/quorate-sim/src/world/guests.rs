@@ -161,7 +161,12 @@ impl World {
             | ResourceVerb::Save { .. }
             | ResourceVerb::Stop { .. } => {
                 // Now and then longer than anybody waits.
-                let most = if self.accident(self.may.guests, 60) { 500 } else { 25 };
+                let late = self.hosts[&node].manners.late > 0;
+                let most = match (late, self.random.chance(1, 4)) {
+                    (true, true) => 500,
+                    (true, false) => 150,
+                    (false, _) => 25,
+                };
                 chance::percent_of(&mut self.random, detect, 1, most)
             }
         }
@@ -177,6 +182,12 @@ impl World {
             ResourceVerb::Run => self.resumes(node, resource),
             ResourceVerb::Save { token } => self.saves(node, resource, token, serial),
             ResourceVerb::Stop { .. } => self.stops(node, resource, serial),
+            ResourceVerb::Kill if slot.failing_kills > 0 => {
+                slot.failing_kills -= 1;
+                self.stats.failed_kills += 1;
+                self.arm_watchdog(node);
+                self.end_work(node, resource, Err("it cannot be killed".into()));
+            }
             ResourceVerb::Kill => {
                 if !self.is_planted(Plant::KillLeavesRunning) {
                     self.end_guest(node, resource, Ending::Stopped);
@@ -325,6 +336,13 @@ impl World {
         self.report_trouble(node, resource, epoch, Trouble::Exited);
     }
 
+    /// A guest runs on and says nothing more.
+    pub(super) fn guest_falls_silent(&mut self, node: NodeId, resource: ResourceId) {
+        if let Some(epoch) = self.guest(node, resource).map(|guest| guest.epoch) {
+            self.report_trouble(node, resource, epoch, Trouble::HeartbeatLost);
+        }
+    }
+
     /// A guest whose I/O has failed stands still for good: `werror=stop`.
     pub(super) fn guest_stands(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
         if let Some(guest) = self.guest(node, resource).filter(|guest| guest.serial == serial) {
@@ -385,7 +403,9 @@ impl World {
     }
 
     fn guest_begins(&mut self, node: NodeId, resource: ResourceId) {
-        let (group, _) = self.group_of(resource);
+        let (group, luns) = self.group_of(resource);
+        let epoch = self.guest(node, resource).map(|guest| guest.epoch).unwrap_or_default();
+        luns.into_iter().for_each(|lun| self.waivers.started(lun, epoch));
         self.stats.guests_begun += 1;
         self.tell(|| format!("{node}: {resource} runs"));
         self.fact(&Fact::Began { node, group, resource });
@@ -424,9 +444,18 @@ impl World {
         resource: ResourceId,
         result: Result<(), String>,
     ) {
-        let delay = chance::micros(&mut self.random, 20, 1_000);
+        let manners = self.hosts[&node].manners;
+        if manners.never > 0 && self.random.chance(1, 2) {
+            self.stats.lost_answers += 1;
+            return;
+        }
         let life = self.hosts[&node].lives;
         let event = Box::new(Event::Resource { op, resource, result });
+        if manners.twice > 0 {
+            let delay = chance::micros(&mut self.random, 20, 500_000);
+            self.after(delay, Happening::Event(node, life, event.clone()));
+        }
+        let delay = chance::micros(&mut self.random, 20, 1_000);
         self.after(delay, Happening::Event(node, life, event));
     }
 

@@ -7,7 +7,6 @@ use super::World;
 use crate::checker::Fact;
 use crate::clock::Moment;
 use crate::guest::Stage;
-use crate::network::Noise;
 use crate::timeline::Kind;
 
 /// What an operator wants after the faults: said again until it is so.
@@ -20,7 +19,7 @@ impl World {
         self.tell(|| "HEALED".into());
         self.mark(Kind::Healed, String::new(), None, String::new());
         self.is_healed = true;
-        self.links.noise = Noise::LITTLE;
+        self.links.end_all_noise();
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         for &node in &nodes {
             if let Some(process) = &mut self.host(node).process {

@@ -9,8 +9,13 @@ use super::World;
 use crate::chance;
 use crate::checker::Fact;
 use crate::schedule::Happening;
-use crate::storage::{Attached, Body, Command};
+use crate::storage::{
+    Attached, Body, Command, Failure, Initiator, Nexus, ReservationType, ReserveOut, Written,
+};
 use crate::timeline::Kind;
+
+/// The type that nodes reserve with.
+const OURS: ReservationType = ReservationType::WriteExclusiveRegistrantsOnly;
 
 impl World {
     /// An engine asks a LUN for something.
@@ -27,9 +32,18 @@ impl World {
     /// Puts a command on its way to a LUN.
     pub(super) fn send_to_lun(&mut self, node: NodeId, life: u64, lun: LunId, body: Body) -> u64 {
         let slow = if self.random.chance(1, 200) { 60_000 } else { 1_500 };
-        let delay = chance::micros(&mut self.random, 100, slow);
+        let mut delay = chance::micros(&mut self.random, 100, slow);
+        let Nexus { slow, losing, .. } = *self.storage.nexus(node, lun);
+        if slow > 0 {
+            let most = if self.random.chance(1, 10) { 150 } else { 20 };
+            delay += chance::percent_of(&mut self.random, self.config.timing().io_bound, 0, most);
+        }
         let arrives = self.now + delay;
         let command = self.storage.nexus(node, lun).send(life, body, arrives);
+        if losing > 0 && self.random.chance(1, 5) && self.is_enforced(lun) {
+            let serial = command.serial;
+            self.storage.nexus(node, lun).drop_commands(|one| one.serial == serial);
+        }
         self.schedule.at(command.arrives, Happening::LunArrival(node, lun));
         command.serial
     }
@@ -38,6 +52,11 @@ impl World {
     pub(super) fn lun_arrival(&mut self, node: NodeId, lun: LunId) {
         let now = self.now;
         while let Some(command) = self.storage.nexus(node, lun).arrived(now) {
+            if let Some(attention) = self.storage.lun(lun).attention(Initiator::Node(node)) {
+                self.stats.attentions += 1;
+                self.tell(|| format!("{lun}: {node} is told {attention:?}"));
+                return self.send_again(node, lun, command);
+            }
             match command.body {
                 Body::Verb(op, verb) => self.carry_out(node, lun, command, op, verb),
                 Body::Write { .. } => self.guest_wrote(node, lun, command),
@@ -47,18 +66,32 @@ impl World {
         }
     }
 
+    /// A command that was not carried out is sent again by its driver, before all others.
+    fn send_again(&mut self, node: NodeId, lun: LunId, mut command: Command) {
+        command.arrives = self.now + chance::micros(&mut self.random, 100, 5_000);
+        self.schedule.at(command.arrives, Happening::LunArrival(node, lun));
+        self.storage.nexus(node, lun).put_back(command);
+    }
+
     fn carry_out(&mut self, node: NodeId, lun: LunId, command: Command, op: OpId, verb: LunVerb) {
-        let device = self.storage.lun(lun);
         let done = Ok(LunReply::Done);
         let result = match verb {
-            LunVerb::Register(key) => device.register(node, key),
-            LunVerb::ReadKeys => device.read_keys(),
-            LunVerb::Reserve(key) => device.reserve(node, key),
+            LunVerb::Register(key) => {
+                self.reserve_out(node, lun, ReserveOut::RegisterAndIgnore(key))
+            }
+            LunVerb::Reserve(key) => self.reserve_out(node, lun, ReserveOut::Reserve(key, OURS)),
             LunVerb::Preempt { own, victim } => {
                 self.stats.preempts += 1;
-                device.preempt(node, own, victim)
+                self.reserve_out(node, lun, ReserveOut::Preempt(own, victim, OURS))
             }
-            LunVerb::ReadBeat(peer) => device.read_beat(peer),
+            LunVerb::ReadKeys => {
+                let device = self.storage.lun(lun);
+                let holder = device.reservation().map(|(key, _)| key);
+                Ok(LunReply::Keys { keys: device.keys(), holder })
+            }
+            LunVerb::ReadBeat(peer) => {
+                Ok(LunReply::Beat { counter: self.storage.lun(lun).read_beat(peer) })
+            }
             LunVerb::Attach { epoch, incarnation } => {
                 self.attach(node, lun, command.life, op, epoch, incarnation);
                 done
@@ -71,6 +104,19 @@ impl World {
         self.tell(|| format!("{lun}: {verb:?} of {node} is carried out: {result:?}"));
         self.answer_lun(node, lun, command.life, op, result);
         self.fact(&Fact::Access { lun });
+    }
+
+    fn reserve_out(
+        &mut self,
+        node: NodeId,
+        lun: LunId,
+        command: ReserveOut,
+    ) -> Result<LunReply, LunFailure> {
+        let result = self.storage.lun(lun).reserve_out(Initiator::Node(node), command);
+        result.map(|()| LunReply::Done).map_err(|failure| match failure {
+            Failure::Conflict => LunFailure::Conflict,
+            Failure::Invalid => LunFailure::Unsupported,
+        })
     }
 
     /// The LUN is open to the resources of the node, unless its driver has given that request up.
@@ -102,7 +148,7 @@ impl World {
         result: Result<LunReply, LunFailure>,
     ) {
         // The answer may get lost on its way: the driver will say that the LUN is unreachable.
-        if self.accident(self.may.storage, 1_500) {
+        if self.storage.nexus(node, lun).losing > 0 && self.random.chance(1, 5) {
             return;
         }
         let Some(process) = self.host(node).process.as_mut().filter(|process| process.life == life)
@@ -161,7 +207,9 @@ impl World {
         let forgets =
             self.is_planted(crate::options::Plant::LunForgets) && value.is_multiple_of(100);
         if !forgets {
-            self.storage.lun(lun).counter = value;
+            let device = self.storage.lun(lun);
+            device.counter = value;
+            device.last = Some(Written { node, epoch, value });
         }
         self.guest_has_written(node, lun, (resource, guest), value);
     }
@@ -188,7 +236,7 @@ impl World {
         self.lose_session(node, lun);
     }
 
-    fn lose_session(&mut self, node: NodeId, lun: LunId) {
+    pub(super) fn lose_session(&mut self, node: NodeId, lun: LunId) {
         let enforced = self.is_enforced(lun);
         let lost = !enforced || self.random.chance(1, 2);
         let nexus = self.storage.nexus(node, lun);

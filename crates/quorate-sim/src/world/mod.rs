@@ -12,6 +12,7 @@ mod looking;
 mod luns;
 mod manual;
 mod processes;
+mod storing;
 mod telling;
 mod wires;
 mod writing;
@@ -30,13 +31,13 @@ use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
 
 use crate::chance;
-use crate::checker::{self, Checker, Fact, View, Violation};
+use crate::checker::{self, Checker, Fact, View, Violation, Waivers};
 use crate::clock::{Clock, Moment};
 use crate::cluster;
 use crate::fault::Planned;
 use crate::host::Host;
 use crate::network::{Links, Streams};
-use crate::options::{Faults, Options, Plant};
+use crate::options::{Options, Plant};
 use crate::schedule::{Happening, Schedule};
 use crate::stats::Stats;
 use crate::storage::Storage;
@@ -47,7 +48,6 @@ use crate::trace::Trace;
 pub struct World {
     config: ClusterConfig,
     plant: Option<Plant>,
-    may: Faults,
     random: Random,
     now: Moment,
     schedule: Schedule,
@@ -58,6 +58,7 @@ pub struct World {
     streams: Streams,
     storage: Storage,
     faults: Vec<Planned>,
+    waivers: Waivers,
     is_healed: bool,
     requests: u64,
     serial: u64,
@@ -94,7 +95,6 @@ impl World {
         let table = table.filter(|checker| options.only.is_none_or(|name| checker.name() == name));
         let mut world = Self {
             plant: options.plant,
-            may: options.faults,
             now: Moment::default(),
             schedule: Schedule::default(),
             wakes: BinaryHeap::new(),
@@ -103,6 +103,7 @@ impl World {
             streams: Streams::default(),
             storage,
             faults,
+            waivers: Waivers::default(),
             is_healed: false,
             requests: 0,
             serial: 0,
@@ -226,6 +227,8 @@ impl World {
                 self.guest_write(node, resource, guest, lun);
             }
             Happening::Orphans(node, life) => self.orphans(node, life),
+            Happening::Tear(node, life) => self.tear(node, life),
+            Happening::Replace(node) => self.replace_disk(node),
             Happening::Wakes(node, life) => self.wakes(node, life),
             Happening::Restart(node) if !self.script.lets_return(node) => {}
             Happening::Restart(node) => self.restart(node),
@@ -243,6 +246,7 @@ impl World {
             config: &self.config,
             hosts: &self.hosts,
             storage: &self.storage,
+            waivers: &self.waivers,
         };
         self.look_at = Moment::NEVER;
         for place in &mut self.checkers {
@@ -280,11 +284,6 @@ impl World {
         self.plant == Some(plant)
     }
 
-    /// Whether an accident of this kind, one in `many`, happens here.
-    fn accident(&mut self, may: bool, many: u64) -> bool {
-        may && !self.is_healed && self.random.chance(1, many)
-    }
-
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -305,9 +304,8 @@ impl World {
     }
 }
 
-/// A clock that stands anywhere and drifts by at most half of what two nodes may drift apart.
+/// A clock that stands anywhere and drifts within the bound.
 fn draw_clock(random: &mut Random, config: &ClusterConfig) -> Clock {
-    let half = u64::from(config.timing().inputs().drift_ppm) / 2;
-    let ppm = random.below(2 * half + 1) as i64 - half as i64;
+    let ppm = cluster::draw_ppm(random, config);
     Clock::new(1_000_000_000 + random.below(1_000_000_000_000), ppm)
 }

@@ -13,7 +13,8 @@ use super::World;
 use crate::chance;
 use crate::checker::{Fact, Violation};
 use crate::clock::Moment;
-use crate::host::{Pause, Process};
+use crate::guest::Slot;
+use crate::host::{Host, Pause, Process};
 use crate::options::Plant;
 use crate::schedule::Happening;
 use crate::timeline::Kind;
@@ -59,6 +60,13 @@ impl World {
         if self.hosts[&node].process.is_some() {
             return;
         }
+        if self.hosts[&node].disk.is_rotten {
+            self.stats.refused_logs += 1;
+            self.tell(|| format!("{node}: its log is damaged, and refused"));
+            self.host(node).up = true;
+            self.after(self.config.timing().detect, Happening::Replace(node));
+            return;
+        }
         let orphaned = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
         if orphaned {
             // A driver starts nothing while something of an earlier process still runs.
@@ -81,7 +89,8 @@ impl World {
         let now = self.now;
         let host = self.host(node);
         host.lives += 1;
-        host.boot = (BOOT_BASE + now.0 / 1_000 + u64::from(node.0) * 977).max(host.boot + 1);
+        let wall = BOOT_BASE + now.0 / 1_000 + u64::from(node.0) * 977;
+        host.boot = wall.saturating_add_signed(host.wall).max(host.boot + 1);
         let (life, boot) = (host.lives, host.boot);
         let durable = host.disk.durable();
         let records = durable.records();
@@ -160,6 +169,14 @@ impl World {
                 self.violations.push(Violation { at: now, checker: "Engine", what });
             }
         }
+    }
+
+    /// A clock has changed: an engine's deadline is at another moment.
+    pub(super) fn wake_anew(&mut self, node: NodeId) {
+        let Some(process) = &mut self.host(node).process else { return };
+        process.wake = None;
+        let deadline = process.engine.deadline();
+        self.plan_wake(node, deadline);
     }
 
     /// Sets the driver's timer, unless it is set to this deadline already. It is seldom exact.
@@ -285,7 +302,7 @@ impl World {
             self.hold_sessions(node, true);
         }
         self.schedule.at(until, Happening::Wakes(node, life));
-        self.arm_watchdog(node, life);
+        self.arm_watchdog(node);
     }
 
     /// A process goes on: with a tick first or with what waits for it, as it comes.
@@ -317,34 +334,53 @@ impl World {
     }
 
     /// The watchdog of a host is fed for as long as the lease lasts, and half of the time to stop beyond it.
-    fn arm_watchdog(&mut self, node: NodeId, life: u64) {
+    pub(super) fn arm_watchdog(&mut self, node: NodeId) {
         if self.is_planted(Plant::NoWatchdog) {
             return;
         }
         let host = &self.hosts[&node];
-        let end = host.lease_end(&self.config).unwrap_or_default();
-        let at = host.clock.when(end + self.config.timing().stop_time / 2).max(self.now);
-        self.schedule.at(at, Happening::Watchdog(node, life));
+        let at = self.watchdog_ends(host).max(self.now);
+        self.schedule.at(at, Happening::Watchdog(node, host.lives));
     }
 
-    /// It resets a host whose engine hangs while something runs that nothing but time protects.
+    fn watchdog_ends(&self, host: &Host) -> Moment {
+        let end = host.lease_end(&self.config).unwrap_or_default();
+        host.clock.when(end + self.config.timing().stop_time / 2)
+    }
+
+    /// Once a hanging engine or a failed kill has made it doubt, it resets the host if something that nothing but
+    /// time protects still runs when that has to have stopped.
     pub(super) fn watchdog(&mut self, node: NodeId, life: u64) {
-        let hangs = self.hosts[&node]
-            .process
-            .as_ref()
-            .is_some_and(|process| process.life == life && process.pause.is_some());
+        let host = &self.hosts[&node];
         let config = &self.config;
-        let exposed = self.hosts[&node].slots.values().any(|slot| {
+        let exposed = |slot: &Slot| {
             let group = slot.guest.as_ref().and_then(|guest| config.group(guest.group));
             group.is_some_and(|group| !config.is_enforced(group))
-        });
-        if hangs && exposed {
-            self.stats.watchdog_resets += 1;
-            self.tell(|| format!("{node}: the watchdog resets the host"));
-            self.end_process(node, Death::Power);
-            let delay = self.config.timing().detect;
-            self.after(delay, Happening::Restart(node));
+        };
+        let lives = host.process.as_ref().is_some_and(|process| process.life == life);
+        if !lives || !host.slots.values().any(exposed) {
+            return;
         }
+        if self.watchdog_ends(host) > self.now {
+            return self.arm_watchdog(node);
+        }
+        self.stats.watchdog_resets += 1;
+        self.tell(|| format!("{node}: the watchdog resets the host"));
+        self.end_process(node, Death::Power);
+        let delay = self.config.timing().detect;
+        self.after(delay, Happening::Restart(node));
+    }
+
+    /// Power fails in the midst of a write.
+    pub(super) fn tear(&mut self, node: NodeId, life: u64) {
+        if self.hosts[&node].process.as_ref().is_none_or(|process| process.life != life) {
+            return;
+        }
+        let host = self.hosts.get_mut(&node).expect("it was just seen");
+        self.stats.torn_writes += u64::from(host.disk.tear(&mut self.random));
+        self.end_process(node, Death::Power);
+        // It is back before the fault ends, or then.
+        self.after(self.config.timing().detect, Happening::Restart(node));
     }
 }
 

@@ -18,6 +18,10 @@ impl World {
         if self.links.is_cut(from, to, path) {
             return;
         }
+        if self.links.corrupts(&mut self.random) {
+            self.stats.corrupted += 1;
+            return;
+        }
         if let Some(life) = self.host(to).process.as_ref().map(|process| process.life) {
             self.deliver(to, life, Event::Beat { from, path, beat });
         }
@@ -106,8 +110,20 @@ impl World {
         let life = self.hosts[&end.node].lives;
         let now = self.now;
         for message in self.streams.arrived(end, now) {
+            if self.links.corrupts(&mut self.random) {
+                return self.stream_corrupt(end);
+            }
             self.deliver(end.node, life, Event::Message { from: end.peer, message });
         }
+    }
+
+    /// A message that is not what its sender sealed: whoever reads it closes the stream, and the other end hears of
+    /// it from this one's kernel.
+    fn stream_corrupt(&mut self, end: End) {
+        self.stats.corrupted += 1;
+        let delay = chance::micros(&mut self.random, 50, 2_000);
+        self.after(delay, Happening::Closed(end.other(), StreamEnd::Reset));
+        self.close_end(end, StreamEnd::TimedOut);
     }
 
     /// An end has heard nothing for too long.

@@ -1,0 +1,62 @@
+//! What is not promised once its premise is broken, by a fault that the design does not claim to survive.
+//!
+//! | fault                        | premise it breaks                                   | what is judged no more                        |
+//! |------------------------------|-----------------------------------------------------|-----------------------------------------------|
+//! | a stranger gives a LUN back  | nobody outside the cluster changes its reservations | that the LUN refuses older writers, until a   |
+//! |                              |                                                     | guest of a later epoch has started on it      |
+//! | a clock jumps beyond the     | two clocks differ by at most `drift_ppm` over       | what time alone protects, to the end of the   |
+//! | bound                        | `detect`                                            | run: leases, groups without an enforced LUN   |
+//!
+//! All else is judged as ever: what a LUN enforces does not rest on clocks, and consensus rests on neither.
+
+use std::collections::BTreeMap;
+
+use quorate_core::config::GroupConfig;
+use quorate_core::id::{Epoch, LunId};
+
+use super::View;
+
+/// The promises that are void at present.
+#[derive(Debug, Default)]
+pub struct Waivers {
+    open: BTreeMap<LunId, Epoch>,
+    timeless: bool,
+}
+
+impl Waivers {
+    /// A stranger has left a LUN without a reservation. `newest`: the largest epoch of any guest or write on it.
+    pub fn stranger_left(&mut self, lun: LunId, newest: Epoch) {
+        self.open.insert(lun, newest);
+    }
+
+    /// A guest has started afresh on a LUN: it holds the LUN as any owner does.
+    pub fn started(&mut self, lun: LunId, epoch: Epoch) {
+        if self.open.get(&lun).is_some_and(|&newest| epoch > newest) {
+            self.open.remove(&lun);
+        }
+    }
+
+    /// A clock has jumped beyond the bound.
+    pub fn clock_jumped(&mut self) {
+        self.timeless = true;
+    }
+
+    /// Whether time protects anything.
+    pub fn is_time_sound(&self) -> bool {
+        !self.timeless
+    }
+}
+
+impl View<'_> {
+    /// Whether I1 is promised on this LUN.
+    pub(super) fn is_sound(&self, lun: LunId) -> bool {
+        let enforced = self.config.lun(lun).is_some_and(|lun| lun.enforced);
+        !self.waivers.open.contains_key(&lun) && (enforced || self.waivers.is_time_sound())
+    }
+
+    /// Whether I2 is promised for this group.
+    pub(super) fn is_sound_for(&self, group: &GroupConfig) -> bool {
+        let luns = group.luns.iter().all(|&lun| self.is_sound(lun));
+        luns && (self.config.is_enforced(group) || self.waivers.is_time_sound())
+    }
+}

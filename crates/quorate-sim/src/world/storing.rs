@@ -1,0 +1,119 @@
+//! Faults of storage: ways that are cut, slow or lossy; LUNs that are reset, lose their power, or are taken by others.
+
+use quorate_core::id::{ClusterId, Epoch, LunId, NodeId, ReservationKey};
+
+use super::World;
+use crate::chance;
+use crate::checker::Fact;
+use crate::fault::Fault;
+use crate::options::Plant;
+use crate::schedule::Happening;
+use crate::storage::{Initiator, ReservationType, ReserveOut};
+
+const OURS: ReservationType = ReservationType::WriteExclusiveRegistrantsOnly;
+
+impl World {
+    /// A fault of storage begins or ends.
+    pub(super) fn storage_fault(&mut self, fault: &Fault, begins: bool) {
+        match fault {
+            Fault::Storage(node, luns) => {
+                luns.iter().for_each(|&lun| self.cut_session(*node, lun, begins));
+            }
+            Fault::LunSlow(node, luns) => {
+                for &lun in luns {
+                    count(&mut self.storage.nexus(*node, lun).slow, begins);
+                }
+            }
+            Fault::LunLoses(node, luns) => {
+                for &lun in luns {
+                    count(&mut self.storage.nexus(*node, lun).losing, begins);
+                }
+            }
+            Fault::LunReset(lun) if begins => self.reset_lun(*lun),
+            Fault::TargetPower(lun, keeps) => self.target_power(*lun, *keeps, begins),
+            Fault::Stranger(lun) if begins => self.stranger_comes(*lun),
+            Fault::Stranger(lun) => self.stranger_goes(*lun),
+            _ => {}
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.hosts.keys().copied().collect()
+    }
+
+    /// Commands under way are aborted: their drivers are told so by a unit attention, and send them again.
+    fn reset_lun(&mut self, lun: LunId) {
+        self.storage.lun(lun).reset();
+        if self.is_planted(Plant::ResetReleases) {
+            self.storage.lun(lun).power_cycle(false);
+        }
+        for node in self.nodes() {
+            let late = self.now + chance::millis(&mut self.random, 1, 50);
+            self.storage.nexus(node, lun).delay(late);
+            self.schedule.at(late, Happening::LunArrival(node, lun));
+        }
+    }
+
+    /// The target goes, and comes back with what it has kept. What was on its way is lost with its sessions; a node
+    /// takes its session up again only if its reservation is still there, or its LUN is lost to it.
+    fn target_power(&mut self, lun: LunId, keeps: bool, begins: bool) {
+        let keeps = keeps || !self.is_enforced(lun);
+        if begins {
+            self.storage.lun(lun).power_cycle(keeps);
+        }
+        for node in self.nodes() {
+            if !keeps {
+                self.storage.nexus(node, lun).drop_commands(|_| true);
+            }
+            if !begins && !keeps {
+                self.lose_session(node, lun);
+            }
+            self.cut_session(node, lun, begins);
+        }
+    }
+
+    /// The key of a cluster that is not ours.
+    fn foreign_key(&self) -> ReservationKey {
+        let other = ClusterId(self.config.id().0.wrapping_add(1));
+        ReservationKey::new(other, NodeId(77), Epoch(1))
+    }
+
+    fn stranger_comes(&mut self, lun: LunId) {
+        let key = self.foreign_key();
+        let device = self.storage.lun(lun);
+        let holder = device.reservation().map(|(key, _)| key).filter(|&holder| holder != key);
+        let take = match holder {
+            Some(victim) => ReserveOut::Preempt(key, victim, OURS),
+            None => ReserveOut::Reserve(key, OURS),
+        };
+        for command in [ReserveOut::RegisterAndIgnore(key), take] {
+            let done = device.reserve_out(Initiator::Stranger, command);
+            done.expect("the stranger is registered, and the holder was just read");
+        }
+        self.tell(|| format!("{lun}: a stranger has taken it"));
+        self.fact(&Fact::Access { lun });
+    }
+
+    /// It leaves the LUN without a reservation.
+    fn stranger_goes(&mut self, lun: LunId) {
+        let of_guests = self
+            .hosts
+            .values()
+            .flat_map(|host| host.slots.values())
+            .filter_map(|slot| slot.guest.as_ref())
+            .filter(|guest| guest.records.contains_key(&lun))
+            .map(|guest| guest.epoch);
+        let of_writes = self.storage.luns[&lun].last.map(|last| last.epoch);
+        let newest = of_guests.chain(of_writes).max().unwrap_or_default();
+        self.waivers.stranger_left(lun, newest);
+        let gone = ReserveOut::RegisterAndIgnore(ReservationKey(0));
+        let done = self.storage.lun(lun).reserve_out(Initiator::Stranger, gone);
+        done.expect("whoever is registered may go");
+        self.tell(|| format!("{lun}: the stranger is gone"));
+        self.fact(&Fact::Access { lun });
+    }
+}
+
+fn count(number: &mut u32, up: bool) {
+    *number = if up { *number + 1 } else { *number - 1 };
+}
