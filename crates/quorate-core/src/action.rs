@@ -127,6 +127,15 @@ pub enum ResourceVerb {
         /// The saved state's name.
         token: SaveToken,
     },
+    /// Hand it over as it runs: copy its state to the driver on `to`, halt it, and end it here once that driver has
+    /// all of it under `token`, to be loaded there. Refused: it runs on here as before. What was handed over and is
+    /// not loaded may be forgotten.
+    Send {
+        /// The state's name.
+        token: SaveToken,
+        /// Where to.
+        to: NodeId,
+    },
     /// Stop it in order.
     Stop {
         /// How long that may take.

@@ -50,8 +50,21 @@ pub enum Cause {
     Move,
     /// Its node is drained.
     Drain,
-    /// It returns to a more preferred owner.
+    /// It returns to a more preferred owner, or to the node it was drained from.
     Failback,
+    /// It may not run on its owner.
+    NotPossible,
+}
+
+/// What is wanted of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Desire {
+    /// It runs.
+    Online,
+    /// It is kept offline; should the node that has it be gone, another one has it.
+    Offline,
+    /// It is kept offline and stays with the node that has it, whatever becomes of that node.
+    Disabled,
 }
 
 /// What an owner says of its group.
@@ -71,6 +84,8 @@ pub enum GroupReport {
     Consumed,
     /// A resource could not be stopped: it may still run here.
     StopFailed,
+    /// It could not be handed over, and runs on here.
+    Kept,
 }
 
 /// One change.
@@ -120,6 +135,8 @@ pub enum Change {
     Resume {
         /// The node.
         node: NodeId,
+        /// Whether what was drained from it returns.
+        bring_back: bool,
     },
     /// The node is about to leave: what it runs moves away. Its next admission ends that.
     Leave {
@@ -174,12 +191,19 @@ pub enum Change {
         /// What it says.
         report: GroupReport,
     },
-    /// Whether a group should be online.
+    /// What is wanted of a group.
     Desire {
         /// The group.
         group: GroupId,
-        /// Online or offline.
-        online: bool,
+        /// What.
+        desire: Desire,
+    },
+    /// Another node has a group that runs nowhere.
+    Seat {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
     },
 }
 

@@ -104,12 +104,15 @@ fn spoken<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Message>, D:
 /// What a host may ask of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Move a group: saved, handed over, resumed where it can be; else stopped and started.
+    /// Move a group: saved, handed over, resumed where it can be; else stopped and started. One that runs nowhere has
+    /// another node from there on, on which it starts next.
     Move {
         /// The group's name.
         group: String,
         /// The node's name; none: placement chooses.
         to: Option<String>,
+        /// Stopped and started afresh, though it could be handed over as it runs.
+        restart: bool,
     },
     /// Bring a group online.
     Online {
@@ -118,6 +121,11 @@ pub enum Command {
     },
     /// Take a group offline and keep it there.
     Offline {
+        /// The group's name.
+        group: String,
+    },
+    /// Take a group offline, keep it there, and leave it with its node whatever becomes of that.
+    Disable {
         /// The group's name.
         group: String,
     },
@@ -135,6 +143,8 @@ pub enum Command {
     Resume {
         /// The node's name.
         node: String,
+        /// Whether what was drained from it returns.
+        bring_back: bool,
     },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {

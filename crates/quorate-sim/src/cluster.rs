@@ -1,5 +1,6 @@
 //! The cluster of a run, drawn from its seed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
@@ -117,7 +118,10 @@ fn draw_group(
         auto_start: true,
         possible_owners: possible,
         preferred_owners: preferred,
+        scores: BTreeMap::new(),
+        initial_owner: None,
         failback: random.chance(1, 4),
+        stickiness: 0,
         failover_threshold: 1_000,
         failover_period: Duration::from_secs(3_600),
         retry_period: parts.timing.detect,
@@ -133,13 +137,16 @@ fn resource(
     depends_on: Vec<ResourceId>,
     may_save: bool,
 ) -> ResourceConfig {
+    let save = may_save && random.chance(2, 3);
     ResourceConfig {
         id,
         name: format!("r{}", id.0),
         driver: "host".into(),
         settings: "{}".into(),
         depends_on,
-        save_on_move: may_save && random.chance(2, 3),
+        // Every other group, so that no draw is needed.
+        live_on_move: save && id.0 / 10 % 2 == 0,
+        save_on_move: save,
         restart_threshold: random.below(4) as u32,
         restart_period: timing.detect * 30,
         pending_timeout: pending_timeout(timing),

@@ -42,6 +42,8 @@ kinds! {
     GroupKilled = "group_killed",
     /// A resource of a group died by itself.
     GroupDied = "group_died",
+    /// A group goes on elsewhere without an interruption.
+    GroupMovedLive = "group_moved_live",
     /// A group's state was saved, and it runs no more here.
     GroupSaved = "group_saved",
     /// A group goes on from its saved state.
@@ -52,6 +54,14 @@ kinds! {
     MemberStarted = "member_started",
     /// It runs no more.
     MemberStopped = "member_stopped",
+    /// It died with its node or its node's process.
+    MemberKilled = "member_killed",
+    /// It died by itself.
+    MemberDied = "member_died",
+    /// Its start failed.
+    MemberStartFailed = "member_start_failed",
+    /// It did not stop.
+    MemberStopFailed = "member_stop_failed",
     /// A host has power, or its process runs.
     NodeUp = "node_up",
     /// A host has lost power or its process has ended.
@@ -64,8 +74,10 @@ kinds! {
     NodeSuspect = "node_suspect",
     /// It hears the node again.
     NodeHeard = "node_heard",
-    /// It finds the node beating on storage alone.
+    /// A node is cut off: a coordinator finds it beating on storage alone, or it has lost the right to act.
     NodeIsolated = "node_isolated",
+    /// A node that was to be emptied runs nothing any more.
+    NodeDrained = "node_drained",
     /// A committed change says that a node is down.
     NodeBelievedDown = "node_believed_down",
     /// A committed change admits a node.
@@ -86,6 +98,8 @@ kinds! {
     LunLost = "lun_lost",
     /// A LUN refused a write.
     WriteRefused = "write_refused",
+    /// The actions of a story's step come.
+    Step = "step",
     /// A fault begins.
     FaultBegins = "fault_begins",
     /// A fault ends.
@@ -136,6 +150,17 @@ impl fmt::Display for Entry {
     }
 }
 
+/// How something began to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// It was started.
+    Fresh,
+    /// It goes on from its saved state.
+    Resumed,
+    /// It was handed over as it ran.
+    MovedLive,
+}
+
 /// How something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -143,6 +168,8 @@ pub enum Ending {
     Stopped,
     /// Its state was saved.
     Saved,
+    /// It was handed over, and goes on elsewhere.
+    Sent,
     /// Its host or its engine's process died.
     Killed,
     /// It died by itself, or its start failed.

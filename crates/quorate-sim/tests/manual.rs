@@ -132,7 +132,7 @@ fn a_command_is_answered() {
     assert_eq!(world.answer(request), Some(&Ok(())));
     moves_from(&mut world, first);
     world.crash(first);
-    let unheard = Command::Resume { node: "n1".into() };
+    let unheard = Command::Resume { node: "n1".into(), bring_back: false };
     assert_eq!(world.give_command(first, unheard), None);
 }
 

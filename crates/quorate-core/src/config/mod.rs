@@ -25,6 +25,8 @@ pub const GROUPS_MAX: usize = 100_000;
 pub const RESOURCES_PER_GROUP_MAX: usize = 64;
 /// At most this many networks.
 pub const PATHS_MAX: usize = 8;
+/// The score of a node on which a group may not run.
+pub const SCORE_NEVER: i32 = i32::MIN;
 /// The longest name, in bytes.
 pub const NAME_MAX: usize = 64;
 
@@ -110,10 +112,21 @@ pub struct GroupConfig {
     pub possible_owners: Vec<NodeId>,
     /// Where it should run, best first.
     pub preferred_owners: Vec<NodeId>,
+    /// How well each node suits it: a higher score comes before the order of the preferred owners; a node that is
+    /// not named has 0; [`SCORE_NEVER`] means not there at all.
+    ///
+    /// Source: Pacemaker, location constraints.
+    pub scores: BTreeMap<NodeId, i32>,
+    /// Which node has it before it has ever run: it starts there, if it can.
+    pub initial_owner: Option<NodeId>,
     /// Whether it returns by itself to a more preferred owner. Default: no.
     ///
     /// Source: Windows clustering, AutoFailbackType 0 (prevent failback).
     pub failback: bool,
+    /// By how much another node's score must be higher before it moves there by itself, where `failback` is on.
+    ///
+    /// Source: Pacemaker, resource-stickiness.
+    pub stickiness: i32,
     /// How often it may fail over within `failover_period` before it is left failed.
     ///
     /// Source: Windows clustering, FailoverThreshold (nodes - 1) in FailoverPeriod (6 h).
@@ -145,6 +158,9 @@ pub struct ResourceConfig {
     pub depends_on: Vec<ResourceId>,
     /// Whether a planned move saves and resumes it, instead of stopping and starting it.
     pub save_on_move: bool,
+    /// Whether a planned move hands it over as it runs: its state goes straight to the driver on the other node. Comes
+    /// before `save_on_move`.
+    pub live_on_move: bool,
     /// How often it is restarted on the same node within `restart_period` before the group fails
     /// over.
     ///
@@ -453,6 +469,15 @@ fn check_group(
             }
         }
     }
+    for node in group.scores.keys().chain(&group.initial_owner) {
+        if !nodes.contains(node) {
+            return Err(ConfigError::new(
+                format!("{place}.scores"),
+                format!("{node} is not defined"),
+                "add it under [[nodes]] or take it out",
+            ));
+        }
+    }
     check_count(&format!("{place}.resources"), group.resources.len(), RESOURCES_PER_GROUP_MAX)?;
     if group.resources.is_empty() {
         return Err(ConfigError::new(place, "it has no resource", "add a [[groups.resources]]"));
@@ -469,11 +494,14 @@ fn check_resource(
     place: &str,
 ) -> Result<(), ConfigError> {
     check_name(place, &resource.name)?;
-    if resource.save_on_move && group.resources.len() > 1 {
+    let handed_over =
+        [("save_on_move", resource.save_on_move), ("live_on_move", resource.live_on_move)];
+    if let Some((key, _)) = handed_over.into_iter().find(|&(_, on)| on && group.resources.len() > 1)
+    {
         return Err(ConfigError::new(
-            format!("{place}.save_on_move"),
-            "a group with more than one resource cannot be saved as a whole",
-            "set save_on_move = false, or give the guest a group of its own",
+            format!("{place}.{key}"),
+            "a group with more than one resource cannot be handed over as a whole",
+            format!("set {key} = false, or give the guest a group of its own"),
         ));
     }
     let known = |id: &ResourceId| group.resources.iter().any(|other| other.id == *id);

@@ -34,7 +34,12 @@ impl Database {
                 self.voters.insert(voter.node(), voter);
             }
             Change::Pause { node, drain } => self.pause(node, true, drain, notices),
-            Change::Resume { node } => self.pause(node, false, false, notices),
+            Change::Resume { node, bring_back } => {
+                self.pause(node, false, false, notices);
+                if !bring_back {
+                    self.forget_drain(node);
+                }
+            }
             Change::Leave { node, incarnation } => self.leave(node, incarnation, notices),
             Change::Left { node, incarnation } => self.left(index, node, incarnation, notices),
             Change::Assign { group, epoch, owner, incarnation, cause } => {
@@ -46,12 +51,18 @@ impl Database {
             Change::Report { group, epoch, node, incarnation, report } => {
                 self.report(group, epoch, (node, incarnation), report, notices);
             }
-            Change::Desire { group, online } => {
+            Change::Desire { group, desire } => {
                 if let Some(record) = self.groups.get_mut(&group) {
-                    record.online_wanted = online;
+                    record.desire = desire;
                     record.failures.clear();
                     record.failed_until = None;
-                    record.failed_on = None;
+                    record.failed_on.clear();
+                }
+            }
+            Change::Seat { group, node } => {
+                let vacant = |record: &&mut super::GroupRecord| record.owner().is_none();
+                if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
+                    record.seat = Some(node);
                 }
             }
         }
@@ -165,6 +176,13 @@ impl Database {
         notices.push(Notice::Paused { node, paused });
     }
 
+    /// What was drained from the node stays where it is.
+    fn forget_drain(&mut self, node: NodeId) {
+        for record in self.groups.values_mut() {
+            record.drained_from = record.drained_from.filter(|&from| from != node);
+        }
+    }
+
     /// What proves, at this place of the log, that the group may get a new owner.
     fn vacancy(&self, group: GroupId) -> Option<Vacancy> {
         match self.groups.get(&group)?.ownership {
@@ -197,7 +215,14 @@ impl Database {
         }
         record.epoch = epoch;
         record.cause = cause;
+        record.seat = Some(owner);
+        record.drained_from = record.drained_from.filter(|&from| from != owner);
         record.failed_until = None;
+        record.kept_until = None;
+        if record.held_by.is_some_and(|holder| holder != (owner, incarnation)) {
+            record.saved = None;
+            record.held_by = None;
+        }
         if record.saved.is_some() {
             record.loads += 1;
             if record.loads > LOADS_MAX {
@@ -222,10 +247,14 @@ impl Database {
         if record.epoch != epoch {
             return;
         }
-        let Ownership::Owned { state, .. } = &mut record.ownership else { return };
+        let Ownership::Owned { node, state, .. } = &mut record.ownership else { return };
         match state {
             OwnedState::Starting | OwnedState::Online => {
                 *state = OwnedState::Releasing { to, kind, cause };
+                let drains = self.nodes.get(node).is_some_and(|one| one.draining);
+                if cause == Cause::Drain && drains {
+                    record.drained_from.get_or_insert(*node);
+                }
                 notices.push(Notice::Releasing { group, epoch, cause });
             }
             OwnedState::Releasing { .. } | OwnedState::StopFailed => {}
@@ -259,14 +288,28 @@ impl Database {
                 record.loads = 0;
             }
             GroupReport::StopFailed => *state = OwnedState::StopFailed,
+            GroupReport::Kept => match state {
+                OwnedState::Releasing { .. } => {
+                    *state = OwnedState::Online;
+                    record.kept_until = Some(self.at_ms + millis(self.config.timing().detect));
+                }
+                OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
+            },
             GroupReport::Vacated { saved, failed } => {
                 let next = match *state {
                     OwnedState::Releasing { to, cause, .. } => to.zip(Some(cause)),
                     OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => None,
                 };
+                let live = self.config.group(group).is_some_and(|config| {
+                    config.resources.iter().any(|resource| resource.live_on_move)
+                });
+                let holder = next
+                    .filter(|_| live)
+                    .and_then(|(to, _)| self.nodes.get(&to).map(|target| (to, target.incarnation)));
                 record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
                 if let Some(token) = saved {
                     record.saved = Some(token);
+                    record.held_by = holder;
                     record.loads = 0;
                 }
                 notices.push(Notice::Group { group, epoch, node: owner, report });
@@ -293,7 +336,7 @@ impl Database {
             return;
         };
         let Some(record) = self.groups.get(&group) else { return };
-        if record.online_wanted {
+        if record.is_wanted() {
             let epoch = Epoch(record.epoch.0 + 1);
             self.assign(group, epoch, (to, target.incarnation), cause, notices);
         }
@@ -306,8 +349,13 @@ impl Database {
         let now = self.at_ms;
         let Some(record) = self.groups.get_mut(&group) else { return };
         record.failures.retain(|&at| at + period > now);
+        if record.failures.is_empty() {
+            record.failed_on.clear();
+        }
         record.failures.push(now);
-        record.failed_on = Some(owner);
+        if !record.failed_on.contains(&owner) {
+            record.failed_on.push(owner);
+        }
         if record.failures.len() > usize::try_from(threshold).unwrap_or(usize::MAX) {
             record.failures.clear();
             record.failed_until = Some(now + retry);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::{Cause, DownCause, FenceKind, ReleaseKind};
+use crate::change::{Cause, Desire, DownCause, FenceKind, ReleaseKind};
 use crate::config::ClusterConfig;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
@@ -134,21 +134,29 @@ pub enum Ownership {
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRecord {
-    /// Whether it should be online.
-    pub online_wanted: bool,
+    /// What is wanted of it.
+    pub desire: Desire,
+    /// Which node has it while it runs nowhere: it starts there next, if it can.
+    pub seat: Option<NodeId>,
+    /// Which node it was drained from, and returns to when that is brought back.
+    pub drained_from: Option<NodeId>,
     /// Who may run it.
     pub ownership: Ownership,
     /// How often its ownership has been given.
     pub epoch: Epoch,
     /// The saved state that the next start resumes.
     pub saved: Option<SaveToken>,
+    /// Which node holds that state in its driver's memory, where it was handed over; none: it is saved.
+    pub held_by: Option<(NodeId, Incarnation)>,
     /// How often that was tried.
     pub loads: u32,
     /// When it failed on its owners, in the cluster's time, newest last; older than the period are
     /// dropped.
     pub failures: Vec<u64>,
-    /// Where it failed last: tried elsewhere first.
-    pub failed_on: Option<NodeId>,
+    /// Where it has failed: tried elsewhere first.
+    pub failed_on: Vec<NodeId>,
+    /// It could not be handed over: it is not moved by itself again before this moment of the cluster's time.
+    pub kept_until: Option<u64>,
     /// Left failed, until this moment of the cluster's time.
     pub failed_until: Option<u64>,
     /// Why its ownership changed last.
@@ -164,10 +172,15 @@ impl GroupRecord {
         }
     }
 
-    /// Where it failed last, while that failure counts.
-    pub fn failed_lately(&self, at_ms: u64, period_ms: u64) -> Option<NodeId> {
+    /// Whether it should run.
+    pub fn is_wanted(&self) -> bool {
+        self.desire == Desire::Online
+    }
+
+    /// Where it has failed, while its last failure counts.
+    pub fn failed_lately(&self, at_ms: u64, period_ms: u64) -> &[NodeId] {
         let counts = self.failures.last().is_some_and(|&at| at + period_ms > at_ms);
-        self.failed_on.filter(|_| counts)
+        if counts { &self.failed_on } else { &[] }
     }
 
     /// How far the owner is.
@@ -204,13 +217,17 @@ impl Database {
         };
         let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
         let fresh = |group: &crate::config::GroupConfig| GroupRecord {
-            online_wanted: group.auto_start,
+            desire: if group.auto_start { Desire::Online } else { Desire::Offline },
+            seat: group.initial_owner,
+            drained_from: None,
             ownership: Ownership::Vacant(Vacancy::NeverOwned),
             epoch: first_epoch(&founders),
             saved: None,
+            held_by: None,
+            kept_until: None,
             loads: 0,
             failures: Vec::new(),
-            failed_on: None,
+            failed_on: Vec::new(),
             failed_until: None,
             cause: Cause::Start,
         };

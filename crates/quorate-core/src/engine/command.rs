@@ -2,13 +2,13 @@
 
 use super::{Asked, Engine};
 use crate::action::Action;
-use crate::change::{Cause, Change, ReleaseKind};
+use crate::change::{Cause, Change, Desire, ReleaseKind};
 use crate::consensus::Consensus;
 use crate::database::{Database, OwnedState, Ownership};
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
-use crate::placement;
+use crate::placement::{self, Past};
 use crate::timer::Timer;
 
 /// An answer that the coordinator owes once the change is applied.
@@ -123,20 +123,31 @@ impl Engine {
 
     fn changes_for(&self, command: &Command) -> Result<Vec<Change>, Refusal> {
         match command {
-            Command::Move { group, to } => self.move_changes(group, to.as_deref()),
+            Command::Move { group, to, restart } => {
+                let kind = if *restart { ReleaseKind::Stop } else { ReleaseKind::Move };
+                self.move_changes(group, to.as_deref(), kind)
+            }
             Command::Online { group } => {
-                Ok(vec![Change::Desire { group: self.group_named(group)?, online: true }])
+                Ok(vec![Change::Desire { group: self.group_named(group)?, desire: Desire::Online }])
             }
-            Command::Offline { group } => {
-                Ok(vec![Change::Desire { group: self.group_named(group)?, online: false }])
-            }
+            Command::Offline { group } => Ok(vec![Change::Desire {
+                group: self.group_named(group)?,
+                desire: Desire::Offline,
+            }]),
+            Command::Disable { group } => Ok(vec![Change::Desire {
+                group: self.group_named(group)?,
+                desire: Desire::Disabled,
+            }]),
             Command::Drain { node } => {
                 Ok(vec![Change::Pause { node: self.node_named(node)?, drain: true }])
             }
             Command::Pause { node } => {
                 Ok(vec![Change::Pause { node: self.node_named(node)?, drain: false }])
             }
-            Command::Resume { node } => Ok(vec![Change::Resume { node: self.node_named(node)? }]),
+            Command::Resume { node, bring_back } => {
+                let (node, bring_back) = (self.node_named(node)?, *bring_back);
+                Ok(vec![Change::Resume { node, bring_back }])
+            }
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -149,27 +160,39 @@ impl Engine {
         }
     }
 
-    fn move_changes(&self, name: &str, to: Option<&str>) -> Result<Vec<Change>, Refusal> {
+    fn move_changes(
+        &self,
+        name: &str,
+        to: Option<&str>,
+        kind: ReleaseKind,
+    ) -> Result<Vec<Change>, Refusal> {
         let group = self.group_named(name)?;
         let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
         let (Some(config), Some(record)) = (database.config().group(group), database.group(group))
         else {
             return Err(Refusal::NoQuorum);
         };
-        let Ownership::Owned { node, state, .. } = record.ownership else {
-            return Err(Refusal::NotPossible(format!(
-                "group {name} runs nowhere: bring it online instead"
-            )));
+        let node = match record.ownership {
+            Ownership::Owned { node, state: OwnedState::Online | OwnedState::Starting, .. } => node,
+            Ownership::Vacant(_) if !record.is_wanted() && to.is_some() => {
+                record.seat.unwrap_or_default()
+            }
+            Ownership::Vacant(_) => {
+                return Err(Refusal::NotPossible(format!(
+                    "group {name} runs nowhere: bring it online instead"
+                )));
+            }
+            Ownership::Owned { .. } => {
+                return Err(Refusal::NotPossible(format!(
+                    "group {name} is being moved or stopped already"
+                )));
+            }
         };
-        if !matches!(state, OwnedState::Online | OwnedState::Starting) {
-            return Err(Refusal::NotPossible(format!(
-                "group {name} is being moved or stopped already"
-            )));
-        }
         let candidates = self.candidates(database);
+        let elsewhere = Past { seat: None, failed_on: &[node] };
         let target = match to {
             Some(to) => self.node_named(to)?,
-            None => placement::place(config, &candidates, Some(node))
+            None => placement::place(config, &candidates, elsewhere)
                 .chosen
                 .filter(|&chosen| chosen != node)
                 .ok_or_else(|| {
@@ -187,7 +210,10 @@ impl Engine {
                 "group {name} cannot run on node {target}: {reason:?}"
             )));
         }
-        let (epoch, kind, cause) = (record.epoch, ReleaseKind::Move, Cause::Move);
+        if record.owner().is_none() {
+            return Ok(vec![Change::Seat { group, node: target }]);
+        }
+        let (epoch, cause) = (record.epoch, Cause::Move);
         Ok(vec![Change::Release { group, epoch, to: Some(target), kind, cause }])
     }
 

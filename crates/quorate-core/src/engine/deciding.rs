@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::change::{Cause, Change, ReleaseKind};
+use crate::change::{Cause, Change, Desire, ReleaseKind};
 use crate::config::GroupConfig;
 use crate::database::{
     Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::id::{Epoch, GroupId, NodeId};
-use crate::placement::{self, Candidate};
+use crate::placement::{self, Candidate, Past};
 use crate::time::{Instant, millis};
 
 /// One round of decisions about all groups.
@@ -43,6 +43,7 @@ impl Deciding<'_> {
                 Change::Report { group, .. }
                 | Change::Release { group, .. }
                 | Change::Desire { group, .. }
+                | Change::Seat { group, .. }
                 | Change::Assign { group, .. } => touched.push(*group),
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
@@ -74,8 +75,12 @@ impl Deciding<'_> {
     fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         match record.ownership {
             Ownership::Vacant(vacancy) => {
-                let failed = self.failed_on(config, record).is_some();
-                self.assign(config, record, cause_of(vacancy, failed, record))
+                let failed = !self.failed_on(config, record).is_empty();
+                if record.desire == Desire::Offline {
+                    self.reseat(config, record)
+                } else {
+                    self.assign(config, record, cause_of(vacancy, failed, record))
+                }
             }
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
@@ -103,10 +108,11 @@ impl Deciding<'_> {
         record: &GroupRecord,
         cause: Cause,
     ) -> Option<Change> {
-        if !record.online_wanted || !self.is_due(record) || self.is_forming(record) {
+        if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
             return None;
         }
-        let Some(owner) = self.place(config, self.failed_on(config, record)) else {
+        let past = Past { seat: record.seat, failed_on: self.failed_on(config, record) };
+        let Some(owner) = self.place(config, past) else {
             self.unplaced.push(config.id);
             return None;
         };
@@ -119,12 +125,20 @@ impl Deciding<'_> {
         })
     }
 
-    fn failed_on(&self, config: &GroupConfig, record: &GroupRecord) -> Option<NodeId> {
+    /// A group that is kept offline, and whose node is gone.
+    fn reseat(&self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
+        let seat = self.database.node(record.seat?)?;
+        let gone = matches!(seat.state, NodeState::Fenced(_)) && !seat.paused;
+        let node = self.place(config, Past::default()).filter(|_| gone)?;
+        Some(Change::Seat { group: config.id, node })
+    }
+
+    fn failed_on<'r>(&self, config: &GroupConfig, record: &'r GroupRecord) -> &'r [NodeId] {
         record.failed_lately(self.cluster_ms, millis(config.failover_period))
     }
 
-    fn place(&self, config: &GroupConfig, failed_on: Option<NodeId>) -> Option<NodeId> {
-        placement::place(config, &self.candidates, failed_on).chosen
+    fn place(&self, config: &GroupConfig, past: Past<'_>) -> Option<NodeId> {
+        placement::place(config, &self.candidates, past).chosen
     }
 
     /// Whether a group that failed too often may be tried again.
@@ -155,7 +169,7 @@ impl Deciding<'_> {
 
     /// A group whose owner takes part: it is asked to let go where it should not be.
     fn look_after(
-        &self,
+        &mut self,
         config: &GroupConfig,
         record: &GroupRecord,
         node: NodeId,
@@ -169,23 +183,50 @@ impl Deciding<'_> {
             let (group, epoch) = (config.id, record.epoch);
             Some(Change::Release { group, epoch, to, kind, cause })
         };
-        if !record.online_wanted {
+        if !record.is_wanted() {
             return release(None, ReleaseKind::Stop, Cause::Start);
         }
+        let kept = record.kept_until.unwrap_or_default();
+        if kept > self.cluster_ms {
+            self.look_again(self.now + Duration::from_millis(kept - self.cluster_ms));
+            return None;
+        }
+        let elsewhere = Past { seat: None, failed_on: &[node] };
+        if !placement::is_possible(config, node) {
+            let to = self.place(config, elsewhere);
+            let kind = if to.is_some() { ReleaseKind::Move } else { ReleaseKind::Stop };
+            return release(to, kind, Cause::NotPossible);
+        }
         if owner.draining || owner.leaving {
-            return match self.place(config, Some(node)) {
+            return match self.place(config, elsewhere) {
+                Some(to) if owner.leaving && kept > 0 => {
+                    release(Some(to), ReleaseKind::Stop, Cause::Drain)
+                }
                 Some(to) => release(Some(to), ReleaseKind::Move, Cause::Drain),
                 None if owner.leaving => release(None, ReleaseKind::Stop, Cause::Drain),
                 None => None,
             };
         }
-        if config.failback && state == OwnedState::Online {
-            let best = self.place(config, self.failed_on(config, record))?;
-            if placement::preference(config, best) < placement::preference(config, node) {
+        if state != OwnedState::Online {
+            return None;
+        }
+        let home = record.drained_from.filter(|&home| self.is_open_for(config, home));
+        if let Some(home) = home {
+            return release(Some(home), ReleaseKind::Move, Cause::Failback);
+        }
+        if config.failback {
+            let past = Past { seat: None, failed_on: self.failed_on(config, record) };
+            let best = self.place(config, past)?;
+            if placement::returns(config, node, best) {
                 return release(Some(best), ReleaseKind::Move, Cause::Failback);
             }
         }
         None
+    }
+
+    fn is_open_for(&self, config: &GroupConfig, node: NodeId) -> bool {
+        let candidate = self.candidates.get(&node);
+        candidate.is_some_and(|one| placement::obstacle(config, node, one).is_none())
     }
 }
 

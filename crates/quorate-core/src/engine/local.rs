@@ -136,7 +136,8 @@ impl Engine {
                         ResourceVerb::Start { .. }
                         | ResourceVerb::Load { .. }
                         | ResourceVerb::Run
-                        | ResourceVerb::Save { .. } => pending,
+                        | ResourceVerb::Save { .. }
+                        | ResourceVerb::Send { .. } => pending,
                     },
                 ))
             }
@@ -206,11 +207,11 @@ impl Engine {
                 record.epoch == group.epoch() && record.owner() == Some((me, group.incarnation()))
             });
             match entitled.map(GroupRecord::owned_state) {
-                Some(state) if group.incarnation() == incarnation => {
-                    if let Some(OwnedState::Releasing { kind, .. }) = state {
-                        group.give_up(kind);
-                    }
-                }
+                Some(state) if group.incarnation() == incarnation => match state {
+                    Some(OwnedState::Releasing { kind, to, .. }) => group.give_up(kind, to),
+                    Some(OwnedState::Online) => group.keep(),
+                    Some(OwnedState::Starting | OwnedState::StopFailed) | None => {}
+                },
                 _ => group.abandon(),
             }
             if !group.is_gone() || entitled.is_some() {
@@ -231,8 +232,8 @@ impl Engine {
             let enforced = database.config().is_enforced(config);
             let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy, enforced };
             let mut group = LocalGroup::new(config, entitlement);
-            if let OwnedState::Releasing { kind, .. } = state {
-                group.give_up(kind);
+            if let OwnedState::Releasing { kind, to, .. } = state {
+                group.give_up(kind, to);
             }
             self.groups.insert(id, group);
             self.said.remove(&id);
@@ -287,6 +288,9 @@ impl Engine {
                 GroupReport::Online => record.owned_state() != Some(OwnedState::Starting),
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
+                GroupReport::Kept => {
+                    !matches!(record.owned_state(), Some(OwnedState::Releasing { .. }))
+                }
                 GroupReport::Vacated { .. } => false,
             };
             (!shown).then_some((group.id(), group.epoch(), report))

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::{Engine, Setup};
 use crate::action::{Action, LunVerb, ResourceVerb};
 use crate::config::{
-    ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
+    ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, SCORE_NEVER,
+    TimingInputs,
 };
+use crate::database::GroupRecord;
 use crate::durable::{Durable, Record};
 use crate::event::{Event, LunReply, StreamEnd};
 use crate::id::{ClusterId, GroupId, LunId, NodeId, RequestId, ReservationKey, ResourceId};
@@ -24,7 +26,7 @@ const VM: GroupId = GroupId(1);
 /// Holds a password, which no recording may hold.
 pub(crate) const SECRET_URL: &str = "iscsi://me%open-sesame@10.0.0.9/iqn.x/1";
 
-fn config(enforced: bool) -> ClusterConfig {
+fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig {
     let node = |id: u16| NodeConfig {
         id: NodeId(id),
         name: format!("n{id}"),
@@ -37,24 +39,29 @@ fn config(enforced: bool) -> ClusterConfig {
         driver: "host".into(),
         settings: "{}".into(),
         depends_on: Vec::new(),
+        live_on_move: false,
         save_on_move: true,
         restart_threshold: 3,
         restart_period: Duration::from_secs(900),
         pending_timeout: Duration::from_secs(60),
     };
-    let group = GroupConfig {
+    let mut group = GroupConfig {
         id: VM,
         name: "vm".into(),
         auto_start: true,
         possible_owners: Vec::new(),
         preferred_owners: vec![A],
+        scores: BTreeMap::new(),
+        initial_owner: None,
         failback: false,
+        stickiness: 0,
         failover_threshold: 2,
         failover_period: Duration::from_secs(21_600),
         retry_period: Duration::from_secs(3_600),
         luns: vec![LunId(1)],
         resources: vec![resource],
     };
+    edit(&mut group);
     let lun = LunConfig {
         id: LunId(1),
         name: "lun".into(),
@@ -89,14 +96,19 @@ pub(crate) struct Trio {
     verbs: Vec<(NodeId, ResourceVerb)>,
     answers: Vec<Result<(), Refusal>>,
     notices: Vec<(Instant, NodeId, Notice)>,
+    refused_sends: u32,
 }
 
 impl Trio {
     pub(crate) fn start(enforced: bool) -> Self {
+        Self::start_with(enforced, |_| {})
+    }
+
+    fn start_with(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> Self {
         let mut trio = Self {
             recorders: BTreeMap::new(),
             recordings: BTreeMap::new(),
-            config: config(enforced),
+            config: config(enforced, edit),
             now: Instant(1_000_000_000),
             engines: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -108,9 +120,23 @@ impl Trio {
             verbs: Vec::new(),
             answers: Vec::new(),
             notices: Vec::new(),
+            refused_sends: 0,
         };
         [A, B, C].into_iter().for_each(|node| trio.boot(node));
         trio
+    }
+
+    fn verb_words(&self) -> Vec<(NodeId, &'static str)> {
+        let word = |&(node, verb): &(NodeId, ResourceVerb)| match verb {
+            ResourceVerb::Save { .. } => (node, "save"),
+            ResourceVerb::Send { .. } => (node, "send"),
+            ResourceVerb::Load { .. } => (node, "load"),
+            ResourceVerb::Run => (node, "run"),
+            ResourceVerb::Start { .. } => (node, "start"),
+            ResourceVerb::Stop { .. } => (node, "stop"),
+            ResourceVerb::Kill => (node, "kill"),
+        };
+        self.verbs.iter().map(word).collect()
     }
 
     pub(crate) fn boot(&mut self, node: NodeId) {
@@ -210,7 +236,17 @@ impl Trio {
                         self.running.insert(node);
                     }
                     ResourceVerb::Load { .. } => {}
-                    ResourceVerb::Save { .. } | ResourceVerb::Stop { .. } | ResourceVerb::Kill => {
+                    ResourceVerb::Send { .. } if self.refused_sends > 0 => {
+                        self.refused_sends -= 1;
+                        let result = Err("the other side cannot take it".to_owned());
+                        return self
+                            .queue
+                            .push_back((node, Event::Resource { op, resource, result }));
+                    }
+                    ResourceVerb::Save { .. }
+                    | ResourceVerb::Send { .. }
+                    | ResourceVerb::Stop { .. }
+                    | ResourceVerb::Kill => {
                         self.running.remove(&node);
                     }
                 }
@@ -273,6 +309,17 @@ impl Trio {
                 group.state == "online" && group.owner == Some(format!("n{}", node.0))
             })
         })
+    }
+
+    /// A group with its own settings, online on A.
+    fn online_as(edit: impl FnOnce(&mut GroupConfig)) -> Self {
+        let mut trio = Self::start_with(true, edit);
+        trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
+        trio
+    }
+
+    fn group(&self, asked: NodeId) -> &GroupRecord {
+        self.engines[&asked].database().and_then(|one| one.group(VM)).expect("it is a member")
     }
 
     fn online() -> Self {
@@ -366,20 +413,9 @@ fn an_isolated_node_comes_back_as_its_next_session() {
 fn a_move_saves_hands_over_and_resumes() {
     let mut trio = Trio::online();
     trio.verbs.clear();
-    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()) });
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: false });
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
-    let verbs: Vec<(NodeId, &str)> = trio
-        .verbs
-        .iter()
-        .map(|&(node, verb)| match verb {
-            ResourceVerb::Save { .. } => (node, "save"),
-            ResourceVerb::Load { .. } => (node, "load"),
-            ResourceVerb::Run => (node, "run"),
-            ResourceVerb::Start { .. } => (node, "start"),
-            ResourceVerb::Stop { .. } => (node, "stop"),
-            ResourceVerb::Kill => (node, "kill"),
-        })
-        .collect();
+    let verbs = trio.verb_words();
     assert_eq!(verbs, [(A, "save"), (B, "load"), (B, "run")]);
     assert_eq!(trio.answers, [Ok(())]);
 }
@@ -420,13 +456,13 @@ fn a_drained_node_is_left_by_its_groups_and_gets_none_until_it_is_resumed() {
     trio.run_until(Duration::from_secs(2), |trio| {
         !trio.running.contains(&A) && !trio.running.is_empty()
     });
-    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()) });
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()), restart: false });
     assert!(
         matches!(trio.answers.last(), Some(Err(Refusal::NotPossible(_)))),
         "{:?}",
         trio.answers
     );
-    trio.command(B, Command::Resume { node: "n1".into() });
+    trio.command(B, Command::Resume { node: "n1".into(), bring_back: false });
     trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 3);
 }
 
@@ -450,4 +486,103 @@ fn unknown_names_are_refused_with_what_there_is() {
     trio.run_until(Duration::from_secs(1), |trio| !trio.answers.is_empty());
     let text = trio.answers[0].clone().unwrap_err().to_string();
     assert_eq!(text, "node n9 is not known; known are: n1, n2, n3");
+}
+
+fn live(group: &mut GroupConfig) {
+    group.resources[0].live_on_move = true;
+}
+
+#[test]
+fn a_live_move_hands_over_what_runs() {
+    let mut trio = Trio::online_as(live);
+    trio.verbs.clear();
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: false });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
+    assert_eq!(trio.verb_words(), [(A, "send"), (B, "load"), (B, "run")]);
+    trio.verbs.clear();
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n3".into()), restart: true });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
+    assert_eq!(trio.verb_words(), [(B, "stop"), (C, "start")], "a restart is asked for");
+}
+
+#[test]
+fn what_cannot_be_handed_over_runs_on_where_it_is() {
+    let mut trio = Trio::online_as(live);
+    trio.refused_sends = 1;
+    trio.verbs.clear();
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: false });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(A) && trio.refused_sends == 0);
+    assert_eq!(trio.verb_words(), [(A, "send")]);
+    trio.command(B, Command::Drain { node: "n1".into() });
+    trio.run_until(Duration::from_secs(3), |trio| !trio.is_online_on(A) && trio.running.len() == 1);
+    assert!(!trio.running.contains(&A), "a drain tries it again");
+}
+
+#[test]
+fn what_was_handed_over_to_a_node_that_died_starts_afresh_elsewhere() {
+    let mut trio = Trio::online_as(live);
+    trio.command(C, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: false });
+    trio.run_until(Duration::from_secs(2), |trio| trio.group(C).saved.is_some());
+    trio.verbs.clear();
+    trio.kill(B);
+    trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A) || trio.is_online_on(C));
+    assert!(trio.verb_words().iter().all(|(_, verb)| *verb == "start"), "{:?}", trio.verb_words());
+}
+
+#[test]
+fn a_group_that_is_kept_offline_starts_on_the_node_that_has_it() {
+    let mut trio = Trio::online();
+    trio.command(B, Command::Offline { group: "vm".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.group(B).owner().is_none());
+    assert_eq!(trio.group(B).seat, Some(A));
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n3".into()), restart: false });
+    trio.command(B, Command::Online { group: "vm".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
+}
+
+#[test]
+fn a_group_that_is_kept_offline_changes_its_node_when_that_dies_unless_it_is_disabled() {
+    for disabled in [false, true] {
+        let mut trio = Trio::online();
+        let group = "vm".to_owned();
+        let command =
+            if disabled { Command::Disable { group } } else { Command::Offline { group } };
+        trio.command(B, command);
+        trio.run_until(Duration::from_secs(2), |trio| trio.group(B).owner().is_none());
+        trio.kill(A);
+        let fenced = |trio: &Trio| {
+            let status = trio.engines[&B].status(trio.now);
+            status.nodes.iter().any(|node| node.name == "n1" && node.state == "fenced")
+        };
+        trio.run_until(Duration::from_secs(2), fenced);
+        trio.run_until(Duration::from_secs(2), |trio| disabled || trio.group(B).seat != Some(A));
+        assert_eq!(trio.group(B).seat == Some(A), disabled);
+        assert!(trio.running.is_empty());
+    }
+}
+
+#[test]
+fn what_was_drained_returns_when_it_is_to_be_brought_back() {
+    let mut trio = Trio::online();
+    trio.command(B, Command::Drain { node: "n1".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n3".into()), restart: false });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
+    trio.command(B, Command::Resume { node: "n1".into(), bring_back: true });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(A));
+    assert_eq!(trio.group(B).drained_from, None);
+}
+
+#[test]
+fn a_group_starts_where_its_score_is_highest_and_never_where_it_must_not() {
+    let scores = |group: &mut GroupConfig| {
+        group.scores = BTreeMap::from([(A, SCORE_NEVER), (C, 5)]);
+    };
+    let mut trio = Trio::start_with(true, scores);
+    trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(C));
+    trio.command(A, Command::Drain { node: "n3".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
+    trio.command(A, Command::Drain { node: "n2".into() });
+    trio.command(A, Command::Move { group: "vm".into(), to: Some("n1".into()), restart: false });
+    assert!(matches!(trio.answers.last(), Some(Err(Refusal::NotPossible(_)))));
 }

@@ -6,7 +6,7 @@ use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
-use crate::placement;
+use crate::placement::{self, Past};
 use crate::status::{Explanation, GroupStatus, NodeStatus, Status};
 use crate::time::{Instant, millis};
 
@@ -71,7 +71,8 @@ impl Engine {
         let config = database.config().group(group)?;
         let record = database.group(group)?;
         let lately = record.failed_lately(self.cluster_ms(), millis(config.failover_period));
-        let placement = placement::place(config, &self.candidates(database), lately);
+        let past = Past { seat: record.seat, failed_on: lately };
+        let placement = placement::place(config, &self.candidates(database), past);
         let others = placement.others.into_iter();
         Some(Explanation {
             history: self.history.get(&group).into_iter().flatten().cloned().collect(),
@@ -135,7 +136,7 @@ impl Engine {
             state: self.group_state(record).to_owned(),
             owner: record.owner().map(|(node, _)| self.node_name(node)),
             epoch: record.epoch.0,
-            online_wanted: record.online_wanted,
+            online_wanted: record.is_wanted(),
             saved: record.saved.is_some(),
             resources: resources.map(|(id, state)| (self.resource_name(id), state)).collect(),
             luns: luns.map(|(id, state)| (self.lun_name(id), state)).collect(),
@@ -144,7 +145,7 @@ impl Engine {
 
     fn group_state(&self, record: &GroupRecord) -> &'static str {
         match record.ownership {
-            Ownership::Vacant(_) if !record.online_wanted => "offline",
+            Ownership::Vacant(_) if !record.is_wanted() => "offline",
             Ownership::Vacant(_)
                 if record.failed_until.is_some_and(|at| at > self.cluster_ms()) =>
             {

@@ -7,8 +7,8 @@
 //! Abandon: everything killed at once -> LUNs released -> vacated
 //! ```
 //!
-//! The goal only ever goes down this list. What to do next follows from where everything is:
-//! nothing here depends on the order of answers.
+//! The goal only ever goes down this list, except that a group which could not be handed over runs on. What to do next
+//! follows from where everything is: nothing here depends on the order of answers.
 //!
 //! *Architecture Invariant*: nothing starts without a [`StartPermit`], which takes a
 //! [`VacancyProof`] and a [`LockProof`] for every LUN.
@@ -114,6 +114,10 @@ pub struct LocalGroup {
     entitlement: Entitlement,
     goal: Goal,
     save: bool,
+    /// To whom it goes.
+    to: Option<NodeId>,
+    /// It could not be handed over.
+    kept: bool,
     failed: bool,
     resources: BTreeMap<ResourceId, Resource>,
     locks: BTreeMap<LunId, Lock>,
@@ -133,6 +137,8 @@ impl LocalGroup {
             entitlement,
             goal: Goal::Run,
             save: false,
+            to: None,
+            kept: false,
             failed: false,
             resources: config.resources.iter().map(resource).collect(),
             locks: config.luns.iter().map(lock).collect(),
@@ -178,10 +184,20 @@ impl LocalGroup {
     }
 
     /// The owner is asked to let go.
-    pub fn give_up(&mut self, kind: ReleaseKind) {
+    pub fn give_up(&mut self, kind: ReleaseKind, to: Option<NodeId>) {
         if self.goal == Goal::Run {
             self.goal = Goal::GiveUp;
             self.save = kind == ReleaseKind::Move;
+            self.to = to;
+        }
+    }
+
+    /// The owner keeps it, if it could not be handed over.
+    pub fn keep(&mut self) {
+        if self.goal == Goal::GiveUp && self.kept {
+            self.goal = Goal::Run;
+            self.save = false;
+            self.kept = false;
         }
     }
 
@@ -220,7 +236,9 @@ impl LocalGroup {
         out: &mut Output,
     ) -> bool {
         let Some(resource) = self.resources.get_mut(&id) else { return false };
-        resource.on_answer(op, result, now, out) != Outcome::Stale
+        let outcome = resource.on_answer(op, result, now, out);
+        self.kept |= outcome == Outcome::Kept;
+        outcome != Outcome::Stale
     }
 
     /// A resource is no longer well.
@@ -296,7 +314,7 @@ impl LocalGroup {
             match (resource.state, leave.saved) {
                 (ResourceState::Offline, None) if ready => resource.start(out),
                 (ResourceState::Offline, Some(token)) if ready => {
-                    if resource.config.save_on_move {
+                    if resource.config.save_on_move || resource.config.live_on_move {
                         resource.load(token, out);
                     } else {
                         resource.start(out);
@@ -340,8 +358,14 @@ impl LocalGroup {
                 continue;
             }
             // What was saved and is consumed lives here alone: it runs on, to be saved again.
-            let keep = self.save && !self.failed && leave.may_act && resource.config.save_on_move;
+            let handed_over = resource.config.save_on_move || resource.config.live_on_move;
+            let keep = self.save && !self.failed && leave.may_act && handed_over;
+            let live = self.to.filter(|_| self.save && resource.config.live_on_move);
             match resource.state {
+                ResourceState::Online if self.kept => {}
+                ResourceState::Online if live.is_some() => {
+                    live.into_iter().for_each(|to| resource.send(token, to, out));
+                }
                 ResourceState::Online if self.save && resource.config.save_on_move => {
                     resource.save(token, out);
                 }
@@ -411,6 +435,9 @@ impl LocalGroup {
             let saves = self.resources.values().filter_map(|resource| resource.saved);
             let saved = saves.max().filter(|_| !self.failed);
             return Some(GroupReport::Vacated { saved, failed: self.failed });
+        }
+        if self.kept && self.goal == Goal::GiveUp {
+            return Some(GroupReport::Kept);
         }
         let in_state = |state| self.resources.values().any(|one| one.state == state);
         if in_state(ResourceState::StopFailed) {

@@ -3,6 +3,7 @@
 //! ```text
 //! Offline -> Starting -> Online -> Stopping -> Offline
 //! Offline -> Loading -> Loaded -> Running -> Online -> Saving -> Offline
+//!                                            Online <- Saving, if it could not be handed over
 //! any but Offline -> Killing -> Offline
 //! ```
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ResourceVerb};
 use crate::config::ResourceConfig;
-use crate::id::{Epoch, OpId, SaveToken};
+use crate::id::{Epoch, NodeId, OpId, SaveToken};
 use crate::output::Output;
 use crate::time::{Instant, nanos};
 
@@ -48,6 +49,8 @@ pub(super) enum Outcome {
     Done,
     /// It failed, and is being ended.
     Failed,
+    /// It could not be handed over, and runs on.
+    Kept,
 }
 
 /// One resource.
@@ -59,13 +62,23 @@ pub(super) struct Resource {
     waiting: Option<OpId>,
     /// It was saved under this token when it went offline.
     pub(super) saved: Option<SaveToken>,
+    /// What is being saved goes straight to another node.
+    sends: bool,
     failures: Vec<Instant>,
 }
 
 impl Resource {
     pub(super) fn new(config: ResourceConfig, epoch: Epoch) -> Self {
         let state = ResourceState::Offline;
-        Self { config, state, epoch, waiting: None, saved: None, failures: Vec::new() }
+        Self {
+            config,
+            state,
+            epoch,
+            waiting: None,
+            saved: None,
+            sends: false,
+            failures: Vec::new(),
+        }
     }
 
     pub(super) fn waits_for(&self) -> Option<OpId> {
@@ -91,6 +104,12 @@ impl Resource {
         self.ask(ResourceState::Saving, ResourceVerb::Save { token }, out);
     }
 
+    pub(super) fn send(&mut self, token: SaveToken, to: NodeId, out: &mut Output) {
+        self.saved = Some(token);
+        self.sends = true;
+        self.ask(ResourceState::Saving, ResourceVerb::Send { token, to }, out);
+    }
+
     pub(super) fn stop(&mut self, out: &mut Output) {
         let timeout = self.config.pending_timeout;
         self.ask(ResourceState::Stopping, ResourceVerb::Stop { timeout }, out);
@@ -109,6 +128,7 @@ impl Resource {
             | ResourceState::Stopping
             | ResourceState::StopFailed => {
                 self.saved = None;
+                self.sends = false;
                 self.ask(ResourceState::Killing, ResourceVerb::Kill, out);
             }
         }
@@ -131,6 +151,12 @@ impl Resource {
             self.state = if ended { ResourceState::Offline } else { ResourceState::StopFailed };
             return Outcome::Done;
         }
+        let sends = std::mem::take(&mut self.sends);
+        if result.is_err() && sends {
+            self.saved = None;
+            self.state = ResourceState::Online;
+            return Outcome::Kept;
+        }
         if result.is_err() {
             self.fail(now, out);
             return Outcome::Failed;
@@ -151,6 +177,8 @@ impl Resource {
     /// The host has not answered in time. A kill that is not answered leaves the resource
     /// stop-failed.
     pub(super) fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) -> Outcome {
+        // What was to be handed over may be here or there: only its end here makes that certain.
+        self.sends &= self.waiting != Some(op);
         let late = Err("no answer in time".to_owned());
         self.on_answer(op, &late, now, out)
     }

@@ -1,5 +1,6 @@
 //! A group alone: its LUN and its resources answer when the test says so.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Entitlement, Goal, Leave, LocalGroup, ResourceState, StartPermit, VacancyProof};
@@ -29,6 +30,7 @@ fn resource(id: ResourceId, depends_on: &[ResourceId]) -> ResourceConfig {
         driver: "host".into(),
         settings: "{}".into(),
         depends_on: depends_on.to_vec(),
+        live_on_move: false,
         save_on_move: depends_on.is_empty(),
         restart_threshold: 1,
         restart_period: Duration::from_secs(900),
@@ -43,7 +45,10 @@ fn config(luns: &[LunId], resources: Vec<ResourceConfig>) -> GroupConfig {
         auto_start: true,
         possible_owners: Vec::new(),
         preferred_owners: Vec::new(),
+        scores: BTreeMap::new(),
+        initial_owner: None,
         failback: false,
+        stickiness: 0,
         failover_threshold: 2,
         failover_period: Duration::from_secs(21_600),
         retry_period: Duration::from_secs(3_600),
@@ -160,7 +165,7 @@ fn resources_start_in_order_and_stop_in_reverse() {
     t.answer(APP, Ok(()));
     assert_eq!(t.group.report(None), Some(GroupReport::Online));
     t.asked.clear();
-    t.group.give_up(ReleaseKind::Stop);
+    t.group.give_up(ReleaseKind::Stop, None);
     t.advance();
     assert!(matches!(t.verbs().as_slice(), [(APP, ResourceVerb::Stop { .. })]));
     t.answer(APP, Ok(()));

@@ -182,13 +182,13 @@ fn command(random: &mut Random, config: &ClusterConfig) -> Command {
     let name = config.node(target).map_or_else(String::new, |node| node.name.clone());
     let reason = "seen by the operator".to_owned();
     match random.below(12) {
-        0..=3 => Command::Move { group, to: Some(name) },
-        4 => Command::Move { group, to: None },
+        0..=3 => Command::Move { group, to: Some(name), restart: false },
+        4 => Command::Move { group, to: None, restart: false },
         5 => Command::Offline { group },
         6 => Command::Online { group },
         7 => Command::Drain { node: name },
         8 => Command::Pause { node: name },
-        9 | 10 => Command::Resume { node: name },
+        9 | 10 => Command::Resume { node: name, bring_back: false },
         _ => Command::ConfirmFenced { node: name, reason },
     }
 }

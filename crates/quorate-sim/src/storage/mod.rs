@@ -23,6 +23,8 @@ pub struct Storage {
     pub nexuses: BTreeMap<(NodeId, LunId), Nexus>,
     /// Saved states: the guest's counter on each LUN of its group.
     pub saves: BTreeMap<SaveToken, BTreeMap<LunId, u64>>,
+    /// Those that were handed over to the process of a node, and die with it.
+    pub sent: BTreeMap<SaveToken, (NodeId, u64)>,
 }
 
 impl Storage {
@@ -40,7 +42,7 @@ impl Storage {
             .flat_map(|node| config.luns().iter().map(|lun| (node.id, lun.id)))
             .map(|key| (key, Nexus::default()))
             .collect();
-        Self { luns, nexuses, saves: BTreeMap::new() }
+        Self { luns, nexuses, saves: BTreeMap::new(), sent: BTreeMap::new() }
     }
 
     /// A LUN of the configuration.

@@ -1,5 +1,6 @@
 //! A test cluster described in a few words.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
@@ -110,7 +111,10 @@ impl Builder {
             auto_start: true,
             possible_owners: Vec::new(),
             preferred_owners: Vec::new(),
+            scores: BTreeMap::new(),
+            initial_owner: None,
             failback: false,
+            stickiness: 0,
             failover_threshold: u32::from(self.nodes).saturating_sub(1).max(1),
             failover_period: Duration::from_secs(6 * 3_600),
             retry_period: Duration::from_secs(3_600),
@@ -121,6 +125,7 @@ impl Builder {
                 driver: "host".into(),
                 settings: "{}".into(),
                 depends_on: Vec::new(),
+                live_on_move: false,
                 save_on_move: false,
                 restart_threshold: 3,
                 restart_period: Duration::from_secs(900),

@@ -42,7 +42,7 @@ impl Cluster {
     /// As [`Cluster::command`], as for all of these.
     pub fn move_group(&mut self, group: &str, to: Option<&str>) -> Result<(), Error> {
         let to = to.map(str::to_owned);
-        self.command(Command::Move { group: group.to_owned(), to })
+        self.command(Command::Move { group: group.to_owned(), to, restart: false })
     }
 
     /// Brings a group online.
@@ -82,7 +82,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::command`].
     pub fn resume_node(&mut self, node: &str) -> Result<(), Error> {
-        self.command(Command::Resume { node: node.to_owned() })
+        self.command(Command::Resume { node: node.to_owned(), bring_back: false })
     }
 
     /// A human's word that a node which is down runs nothing and writes nothing. It must be true: a word that is not

@@ -22,6 +22,8 @@ pub enum Verb {
     Run,
     /// Halt it, save its state, and end it here.
     Save,
+    /// Hand it over as it runs, and end it here; refused, it runs on.
+    Send,
     /// Stop it in order.
     Stop,
     /// End it now, whatever else is under way.
@@ -30,8 +32,8 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Verb; 6] =
-        [Verb::Start, Verb::Load, Verb::Run, Verb::Save, Verb::Stop, Verb::Kill];
+    pub const ALL: [Verb; 7] =
+        [Verb::Start, Verb::Load, Verb::Run, Verb::Save, Verb::Send, Verb::Stop, Verb::Kill];
 
     /// The verb in lower case, the same in all languages.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Verb {
             Verb::Load => "load",
             Verb::Run => "run",
             Verb::Save => "save",
+            Verb::Send => "send",
             Verb::Stop => "stop",
             Verb::Kill => "kill",
         }
@@ -59,6 +62,7 @@ impl From<ResourceVerb> for Verb {
             ResourceVerb::Load { .. } => Verb::Load,
             ResourceVerb::Run => Verb::Run,
             ResourceVerb::Save { .. } => Verb::Save,
+            ResourceVerb::Send { .. } => Verb::Send,
             ResourceVerb::Stop { .. } => Verb::Stop,
             ResourceVerb::Kill => Verb::Kill,
         }
@@ -330,7 +334,9 @@ impl Cluster {
         let (timeout, state) = match asked.verb {
             ResourceVerb::Stop { timeout } => (timeout, None),
             ResourceVerb::Kill => (config.timing().stop_time, None),
-            ResourceVerb::Load { token, .. } | ResourceVerb::Save { token } => {
+            ResourceVerb::Load { token, .. }
+            | ResourceVerb::Save { token }
+            | ResourceVerb::Send { token, .. } => {
                 (resource.pending_timeout, Some(format!("{:016x}", token.0)))
             }
             ResourceVerb::Start { .. } | ResourceVerb::Run => (resource.pending_timeout, None),

@@ -145,7 +145,12 @@ impl World {
             // Every node tells of a committed change: the owner's word counts.
             Notice::Assigned { owner, cause, .. } if *owner == node => match cause {
                 Cause::NodeDown => self.stats.failovers += 1,
-                Cause::Start | Cause::Failure | Cause::Move | Cause::Drain | Cause::Failback => {
+                Cause::Start
+                | Cause::Failure
+                | Cause::Move
+                | Cause::Drain
+                | Cause::Failback
+                | Cause::NotPossible => {
                     self.stats.assignments += 1;
                 }
             },

@@ -13,7 +13,7 @@ use crate::checker::Fact;
 use crate::guest::{Guest, Slot, Stage, Work};
 use crate::options::Plant;
 use crate::schedule::Happening;
-use crate::timeline::{Ending, Kind};
+use crate::timeline::{Beginning, Ending, Kind};
 
 impl World {
     /// An engine asks a driver for something. A kill overtakes everything.
@@ -89,6 +89,10 @@ impl World {
                 }
                 Some(_) | None => Some("nothing runs".into()),
             },
+            ResourceVerb::Send { .. } => match self.guest(node, resource) {
+                Some(guest) if guest.stage == Stage::Running => None,
+                Some(_) | None => Some("nothing runs".into()),
+            },
             ResourceVerb::Stop { .. } | ResourceVerb::Kill => None,
         }
     }
@@ -115,6 +119,9 @@ impl World {
             return Some("its LUN is not attached here".into());
         }
         let records = match token {
+            Some(token) if self.is_elsewhere(node, token) => {
+                return Some(format!("{token:?} is not here"));
+            }
             Some(token) => match self.storage.saves.get(&token) {
                 Some(records) => records.clone(),
                 None => return Some(format!("there is no {token:?}")),
@@ -159,6 +166,7 @@ impl World {
             ResourceVerb::Start { .. }
             | ResourceVerb::Load { .. }
             | ResourceVerb::Save { .. }
+            | ResourceVerb::Send { .. }
             | ResourceVerb::Stop { .. } => {
                 // Now and then longer than anybody waits.
                 let late = self.hosts[&node].manners.late > 0;
@@ -181,12 +189,16 @@ impl World {
             ResourceVerb::Load { .. } => self.loaded(node, resource),
             ResourceVerb::Run => self.resumes(node, resource),
             ResourceVerb::Save { token } => self.saves(node, resource, token, serial),
+            ResourceVerb::Send { token, to } => self.sends(node, resource, (token, to), serial),
             ResourceVerb::Stop { .. } => self.stops(node, resource, serial),
             ResourceVerb::Kill if slot.failing_kills > 0 => {
                 slot.failing_kills -= 1;
                 self.stats.failed_kills += 1;
                 self.arm_watchdog(node);
                 self.end_work(node, resource, Err("it cannot be killed".into()));
+            }
+            ResourceVerb::Kill if self.is_stuck(node, resource) => {
+                self.end_work(node, resource, Err("it does not end".into()));
             }
             ResourceVerb::Kill => {
                 if !self.is_planted(Plant::KillLeavesRunning) {
@@ -198,9 +210,7 @@ impl World {
     }
 
     fn started(&mut self, node: NodeId, resource: ResourceId) {
-        let slot = self.slot(node, resource);
-        if slot.failing_starts > 0 {
-            slot.failing_starts -= 1;
+        if self.start_fails(node, resource) {
             self.end_guest(node, resource, Ending::Died);
             self.start_failed(node, resource, "it does not start");
             self.end_work(node, resource, Err("it does not start".into()));
@@ -243,7 +253,7 @@ impl World {
         let ready = |guest: &&mut Guest| guest.stage == Stage::Reading && guest.reading.is_empty();
         if self.guest(node, resource).filter(ready).is_some() {
             self.guest_runs(node, resource);
-            self.mark_begin(node, resource, false);
+            self.mark_begin(node, resource, Beginning::Fresh);
             self.end_start(node, resource, Ok(()));
         }
     }
@@ -257,13 +267,11 @@ impl World {
     }
 
     fn loaded(&mut self, node: NodeId, resource: ResourceId) {
-        let slot = self.slot(node, resource);
-        let result = if slot.failing_starts > 0 {
-            slot.failing_starts -= 1;
-            slot.guest = None;
+        let result = if self.start_fails(node, resource) {
+            self.slot(node, resource).guest = None;
             self.start_failed(node, resource, "it cannot be loaded");
             Err("it cannot be loaded".into())
-        } else if slot.guest.is_some() {
+        } else if self.guest(node, resource).is_some() {
             Ok(())
         } else {
             Err("it died".into())
@@ -282,7 +290,12 @@ impl World {
             self.fact(&Fact::Resumed { node, token, records: &records });
         }
         self.guest_runs(node, resource);
-        self.mark_begin(node, resource, token.is_some());
+        let beginning = match token {
+            Some(token) if self.was_sent(token) => Beginning::MovedLive,
+            Some(_) => Beginning::Resumed,
+            None => Beginning::Fresh,
+        };
+        self.mark_begin(node, resource, beginning);
         self.guest_begins(node, resource);
         self.end_work(node, resource, Ok(()));
     }
@@ -306,6 +319,9 @@ impl World {
     }
 
     fn stops(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
+        if self.is_stuck(node, resource) {
+            return self.end_work(node, resource, Err("it does not stop".into()));
+        }
         if let Some(guest) = self.guest(node, resource) {
             if guest.hangs {
                 // Until it is killed.
@@ -323,7 +339,7 @@ impl World {
         self.end_work(node, resource, Ok(()));
     }
 
-    fn stage_again(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
+    pub(super) fn stage_again(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
         let delay = chance::millis(&mut self.random, 1, 10);
         self.after(delay, Happening::GuestStage(node, resource, serial));
     }
@@ -383,6 +399,7 @@ impl World {
     pub(super) fn start_failed(&mut self, node: NodeId, resource: ResourceId, why: &str) {
         let (group, _) = self.group_of(resource);
         self.mark_group(Kind::GroupStartFailed, group, node, why);
+        self.mark_member(Kind::MemberStartFailed, node, resource);
     }
 
     pub(super) fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {

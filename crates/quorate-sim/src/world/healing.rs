@@ -35,7 +35,8 @@ impl World {
     fn wishes(&self) -> Vec<Wish> {
         let Some(status) = self.newest_status() else { return Vec::new() };
         let paused = status.nodes.iter().filter(|node| node.paused || node.draining);
-        let resumes = paused.map(|node| Wish(Command::Resume { node: node.name.clone() }));
+        let resumes =
+            paused.map(|node| Wish(Command::Resume { node: node.name.clone(), bring_back: false }));
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         resumes.chain(onlines).collect()

@@ -113,6 +113,7 @@ impl World {
             ResourceVerb::Start { epoch } | ResourceVerb::Load { epoch, .. } => epoch,
             ResourceVerb::Run
             | ResourceVerb::Save { .. }
+            | ResourceVerb::Send { .. }
             | ResourceVerb::Stop { .. }
             | ResourceVerb::Kill => running.unwrap_or_default(),
         };
@@ -142,7 +143,7 @@ impl World {
                 let (group, _) = self.group_of(resource);
                 self.mark_group(Kind::GroupStopFailed, group, node, &error);
             }
-            ResourceVerb::Save { .. } => {}
+            ResourceVerb::Save { .. } | ResourceVerb::Send { .. } => {}
         }
         self.end_work(node, resource, Err(error));
     }

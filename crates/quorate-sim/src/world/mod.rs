@@ -12,6 +12,8 @@ mod looking;
 mod luns;
 mod manual;
 mod processes;
+mod sending;
+mod staging;
 mod storing;
 mod telling;
 mod wires;
@@ -29,6 +31,7 @@ use manual::Script;
 use quorate_core::config::ClusterConfig;
 use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
+use staging::Staging;
 
 use crate::chance;
 use crate::checker::{self, Checker, Fact, View, Violation, Waivers};
@@ -64,6 +67,7 @@ pub struct World {
     serial: u64,
     script: Script,
     hosting: Hosting,
+    staging: Staging,
     checkers: Vec<Option<Box<dyn Checker>>>,
     /// When a checker must look at the world though nothing but time has passed.
     look_at: Moment,
@@ -109,6 +113,7 @@ impl World {
             serial: 0,
             script: Script::default(),
             hosting: Hosting::default(),
+            staging: Staging::default(),
             checkers: table.map(Some).collect(),
             look_at: Moment::default(),
             violations: Vec::new(),

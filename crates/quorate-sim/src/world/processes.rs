@@ -76,6 +76,7 @@ impl World {
         if !self.hosts[&node].up {
             // Its clock begins anew.
             let clock = super::draw_clock(&mut self.random, &self.config);
+            self.staging.on_power(node);
             let host = self.host(node);
             host.up = true;
             host.clock = clock;
@@ -212,6 +213,9 @@ impl World {
         self.count_notice(node, notice);
         self.tell(|| format!("{node}: {notice:?}"));
         self.mark_notice(node, notice);
+        if *notice == Notice::LeaseLost {
+            self.on_lease_lost(node);
+        }
         self.fact(&Fact::Told { node, notice });
     }
 

@@ -5,7 +5,7 @@ use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 
 use super::World;
 use crate::digest::digest;
-use crate::timeline::{Ending, Entry, Kind, Timeline};
+use crate::timeline::{Beginning, Ending, Entry, Kind, Timeline};
 
 impl World {
     /// What happened so far, if it is kept.
@@ -51,39 +51,48 @@ impl World {
     }
 
     /// A resource runs, afresh or from its saved state.
-    pub(super) fn mark_begin(&mut self, node: NodeId, resource: ResourceId, resumed: bool) {
-        let Some((group, config)) = self.config.resource(resource) else { return };
-        let (group, all, name) = (group.id, group.resources.len(), config.name.clone());
+    pub(super) fn mark_begin(&mut self, node: NodeId, resource: ResourceId, beginning: Beginning) {
+        let Some((group, _)) = self.config.resource(resource) else { return };
+        let (group, all) = (group.id, group.resources.len());
         let Some(timeline) = &mut self.timeline else { return };
         let whole = timeline.begins(group, node, resource, all);
-        if all > 1 {
-            let node = self.node_name(node);
-            self.mark(Kind::MemberStarted, name, Some(node), String::new());
-        }
+        self.mark_member(Kind::MemberStarted, node, resource);
         if whole {
-            let kind = if resumed { Kind::GroupResumed } else { Kind::GroupStarted };
+            let kind = match beginning {
+                Beginning::Fresh => Kind::GroupStarted,
+                Beginning::Resumed => Kind::GroupResumed,
+                Beginning::MovedLive => Kind::GroupMovedLive,
+            };
             self.mark_group(kind, group, node, "");
         }
     }
 
     /// A resource has ended.
     pub(super) fn mark_end(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
-        let Some((group, config)) = self.config.resource(resource) else { return };
-        let (group, all, name) = (group.id, group.resources.len(), config.name.clone());
+        let Some((group, _)) = self.config.resource(resource) else { return };
+        let group = group.id;
         let Some(timeline) = &mut self.timeline else { return };
         let last = timeline.ends(group, node, resource);
-        if all > 1 {
-            let node = self.node_name(node);
-            self.mark(Kind::MemberStopped, name, Some(node), String::new());
-        }
+        let (member, whole) = match ending {
+            // Its other half is the beginning elsewhere.
+            Ending::Sent => return,
+            Ending::Stopped => (Kind::MemberStopped, Kind::GroupStopped),
+            Ending::Saved => (Kind::MemberStopped, Kind::GroupSaved),
+            Ending::Killed => (Kind::MemberKilled, Kind::GroupKilled),
+            Ending::Died => (Kind::MemberDied, Kind::GroupDied),
+        };
+        self.mark_member(member, node, resource);
         if last {
-            let kind = match ending {
-                Ending::Stopped => Kind::GroupStopped,
-                Ending::Saved => Kind::GroupSaved,
-                Ending::Killed => Kind::GroupKilled,
-                Ending::Died => Kind::GroupDied,
-            };
-            self.mark_group(kind, group, node, "");
+            self.mark_group(whole, group, node, "");
+        }
+    }
+
+    /// Notes something that happened to a resource of a group with several.
+    pub(super) fn mark_member(&mut self, kind: Kind, node: NodeId, resource: ResourceId) {
+        let Some((group, config)) = self.config.resource(resource) else { return };
+        if group.resources.len() > 1 {
+            let (name, node) = (config.name.clone(), self.node_name(node));
+            self.mark(kind, name, Some(node), String::new());
         }
     }
 

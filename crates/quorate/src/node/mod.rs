@@ -235,7 +235,7 @@ impl Node {
     /// [`Error::Busy`].
     pub fn move_group(&self, group: &str, to: Option<&str>) -> Result<Ticket, Error> {
         let to = to.map(str::to_owned);
-        self.inner.command(Command::Move { group: group.to_owned(), to })
+        self.inner.command(Command::Move { group: group.to_owned(), to, restart: false })
     }
 
     /// Brings a group online.
@@ -275,7 +275,7 @@ impl Node {
     /// # Errors
     /// [`Error::Busy`].
     pub fn resume(&self, node: &str) -> Result<Ticket, Error> {
-        self.inner.command(Command::Resume { node: node.to_owned() })
+        self.inner.command(Command::Resume { node: node.to_owned(), bring_back: false })
     }
 
     /// A human's word, with a reason, that a node which is down runs nothing and writes nothing.

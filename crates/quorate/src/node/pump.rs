@@ -380,6 +380,7 @@ impl Pump {
             ResourceVerb::Load { .. } => "load",
             ResourceVerb::Run => "run",
             ResourceVerb::Save { .. } => "save",
+            ResourceVerb::Send { .. } => "send",
             ResourceVerb::Stop { .. } => "stop",
             ResourceVerb::Kill => "kill",
         };

@@ -22,6 +22,9 @@ use crate::drivers::{
 };
 use crate::item::{self, Verb};
 
+/// What a driver answers that is asked to hand over what runs: it runs on.
+const NOT_LIVE: &str = "this driver cannot hand over what runs";
+
 /// Every resource of the configuration, and the workers of those that were ever asked for.
 pub(crate) struct Resources {
     node: String,
@@ -149,6 +152,7 @@ impl Resources {
             ResourceVerb::Save { token } => {
                 Request::Save { sink: sink_of(entry, luns, token)?, deadline }
             }
+            ResourceVerb::Send { .. } => return Err(NOT_LIVE.to_owned()),
             ResourceVerb::Stop { timeout } => Request::Stop { deadline: Instant::now() + timeout },
         };
         let enforced = entry.enforced;
@@ -232,6 +236,7 @@ impl Resources {
                 freight = Freight::Sink(sink_of(entry, luns, token)?);
                 Verb::Save
             }
+            ResourceVerb::Send { .. } => return Err(NOT_LIVE.to_owned()),
             ResourceVerb::Stop { timeout: given } => {
                 timeout = given;
                 Verb::Stop

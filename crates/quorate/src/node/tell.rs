@@ -242,6 +242,10 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
         GroupReport::Online => {
             notice(NoticeKind::Online, format!("{group} is online on {node}"), fields)
         }
+        GroupReport::Kept => {
+            let text = format!("{group} could not be handed over, and runs on on {node}");
+            notice(NoticeKind::Online, text, fields)
+        }
         GroupReport::Vacated { saved, failed } => {
             let how = match (saved, failed) {
                 (Some(_), _) => "saved and gone",
@@ -291,6 +295,7 @@ fn cause_word(cause: Cause) -> &'static str {
         Cause::Move => "move",
         Cause::Drain => "drain",
         Cause::Failback => "failback",
+        Cause::NotPossible => "not_possible",
     }
 }
 
@@ -302,6 +307,7 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::Move => "a move by command",
         Cause::Drain => "its node is drained",
         Cause::Failback => "it returns to a preferred owner",
+        Cause::NotPossible => "it may not run where it is",
     }
 }
 

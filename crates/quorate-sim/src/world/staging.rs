@@ -1,0 +1,117 @@
+//! What a story asks of the world beyond what a script does by hand: nodes that fence themselves, guests that fail in
+//! the way it says, and marks of its own in the timeline.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::id::{NodeId, ResourceId};
+
+use super::World;
+use super::processes::Death;
+use crate::timeline::Kind;
+
+/// What a story has asked for.
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    /// Whoever loses the right to act while it runs something switches itself off.
+    fences_itself: bool,
+    fenced: BTreeSet<NodeId>,
+    failing_starts: BTreeMap<ResourceId, u32>,
+    failing_sends: BTreeMap<ResourceId, u32>,
+    unstoppable: BTreeSet<ResourceId>,
+    /// Guests, by their serial, of which it has been told that they do not stop.
+    stuck: BTreeSet<u64>,
+}
+
+impl Staging {
+    /// A host has power again.
+    pub(super) fn on_power(&mut self, node: NodeId) {
+        self.fenced.remove(&node);
+    }
+}
+
+impl World {
+    /// From here on a node that loses the right to act while it runs something switches itself off.
+    pub fn fence_themselves(&mut self) {
+        self.staging.fences_itself = true;
+    }
+
+    /// Whether a node is off because it has fenced itself.
+    pub fn has_fenced_itself(&self, node: NodeId) -> bool {
+        self.staging.fenced.contains(&node)
+    }
+
+    /// Lets the next starts of a resource fail, wherever they are.
+    pub fn starts_fail_anywhere(&mut self, resource: ResourceId, count: u32) {
+        self.staging.failing_starts.insert(resource, count);
+    }
+
+    /// Lets the next attempts to hand a resource over fail.
+    pub fn sends_fail(&mut self, resource: ResourceId, count: u32) {
+        self.staging.failing_sends.insert(resource, count);
+    }
+
+    /// Nothing but a loss of power ends what runs of this resource.
+    pub fn never_stops(&mut self, resource: ResourceId) {
+        self.staging.unstoppable.insert(resource);
+    }
+
+    /// Marks a step of a story in the timeline.
+    pub fn note_step(&mut self, index: usize) {
+        self.mark(Kind::Step, index.to_string(), None, String::new());
+    }
+
+    /// Marks in the timeline that a node which was to be emptied runs nothing any more.
+    pub fn note_drained(&mut self, node: NodeId) {
+        self.mark_node(Kind::NodeDrained, node, "");
+    }
+
+    /// A node may not act any more.
+    pub(super) fn on_lease_lost(&mut self, node: NodeId) {
+        let runs = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
+        if self.staging.fences_itself && runs {
+            self.staging.fenced.insert(node);
+            self.tell(|| format!("{node}: fences itself"));
+            self.end_process(node, Death::Power);
+        } else if self.is_isolated(node) {
+            self.mark_node(Kind::NodeIsolated, node, "it may not act");
+        }
+    }
+
+    /// Whether this start is one of those that fail.
+    pub(super) fn start_fails(&mut self, node: NodeId, resource: ResourceId) -> bool {
+        let here = &mut self.slot(node, resource).failing_starts;
+        if *here > 0 {
+            *here -= 1;
+            return true;
+        }
+        count_down(&mut self.staging.failing_starts, resource)
+    }
+
+    /// Whether this attempt to hand over is one of those that fail.
+    pub(super) fn send_fails(&mut self, resource: ResourceId) -> bool {
+        count_down(&mut self.staging.failing_sends, resource)
+    }
+
+    /// Whether what runs here cannot be stopped.
+    pub(super) fn is_stuck(&mut self, node: NodeId, resource: ResourceId) -> bool {
+        if !self.staging.unstoppable.contains(&resource) {
+            return false;
+        }
+        let Some((serial, group)) =
+            self.guest(node, resource).map(|guest| (guest.serial, guest.group))
+        else {
+            return false;
+        };
+        if self.staging.stuck.insert(serial) {
+            self.mark_group(Kind::GroupStopFailed, group, node, "it does not stop");
+            self.mark_member(Kind::MemberStopFailed, node, resource);
+        }
+        true
+    }
+}
+
+fn count_down(counts: &mut BTreeMap<ResourceId, u32>, resource: ResourceId) -> bool {
+    let Some(left) = counts.get_mut(&resource).filter(|left| **left > 0) else { return false };
+    *left -= 1;
+    true
+}
