@@ -23,6 +23,7 @@ pub mod network;
 pub mod options;
 pub mod picture;
 pub mod run;
+pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod storage;

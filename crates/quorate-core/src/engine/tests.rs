@@ -343,7 +343,7 @@ pub(crate) fn recorded_story() -> BTreeMap<(NodeId, u64), Vec<u8>> {
     trio.boot(A);
     let up = |trio: &Trio| trio.running.len() == 1 && trio.engines[&A].lease().is_some();
     trio.run_until(Duration::from_secs(5), up);
-    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()) });
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n1".into()), restart: false });
     trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
     trio.finish();
     trio.recordings

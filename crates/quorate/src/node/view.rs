@@ -95,20 +95,3 @@ pub(crate) fn explained(group: &str, explanation: &Explanation, names: &Names<'_
     }
     lines
 }
-<<<<<<< HEAD
-=======
-
-fn not_here(why: NotHere) -> &'static str {
-    match why {
-        NotHere::NotUp => "it does not take part",
-        NotHere::Paused => "it is paused",
-        NotHere::NotPossible => "it is not a possible owner",
-        NotHere::FailedThere => "the group has just failed there, and another node can run it",
-        NotHere::HasItNot => "the node that has it can run it",
-        NotHere::LowerScore => "a node with a higher score can run it",
-        NotHere::LessPreferred => "a node earlier in the preferred owners can run it",
-        NotHere::MoreLoaded => "another node owns fewer groups",
-        NotHere::HigherNumber => "equal in all, but another node has the lower number",
-    }
-}
->>>>>>> 860109a (quorate-core: scores, seats of offline groups, live moves, return after a drain)
