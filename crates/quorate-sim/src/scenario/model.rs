@@ -188,9 +188,9 @@ pub struct Group {
     /// What is wanted of it.
     pub desired: Desired,
     /// Further start attempts on the same node.
-    pub max_restart: u32,
+    pub restarts: u32,
     /// Moves to other nodes after that.
-    pub max_relocate: u32,
+    pub moves: u32,
     /// It returns to the best node by itself.
     pub failback: bool,
     /// What it uses, as configured.
