@@ -35,12 +35,15 @@ const COLUMNS_MAX: usize = 120;
 /// Words of other systems for which we have our own.
 const FOREIGN_WORDS: &str = "arbiter ballot evict evicted leader leadership master qdevice \
                              relocate slave stonith switchover tiebreaker";
-/// Where they are at home: Raft's in its module, the world's in what drives the world.
-const FOREIGN_ROOMS: [&str; 4] = [
+/// Where they are at home: Raft's in its module, the world's in what drives the world, those of the scenario format
+/// where it is read and told.
+const FOREIGN_ROOMS: [&str; 6] = [
     "crates/quorate-core/src/consensus",
     "crates/quorate-storage/",
     "crates/quorate/src/drivers/",
     "crates/quorate-cli/src/lab/",
+    "crates/quorate-sim/src/scenario/",
+    "docs/SCENARIOS.md",
 ];
 const UNSAFE_ROOMS: [&str; 2] = ["crates/quorate-storage/", "bindings/"];
 const UNFINISHED: [&str; 4] = ["todo!", "unimplemented!", "TODO", "FIXME"];

@@ -101,7 +101,10 @@ impl World {
         let by_fault = match verb {
             ResourceVerb::Start { .. } | ResourceVerb::Load { .. } => slot.failing_starts > 0,
             ResourceVerb::Stop { .. } => slot.guest.as_ref().is_some_and(|guest| guest.hangs),
-            ResourceVerb::Run | ResourceVerb::Save { .. } | ResourceVerb::Kill => false,
+            ResourceVerb::Run
+            | ResourceVerb::Save { .. }
+            | ResourceVerb::Send { .. }
+            | ResourceVerb::Kill => false,
         };
         is_hosted && !by_fault
     }
