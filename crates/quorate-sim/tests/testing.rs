@@ -158,7 +158,7 @@ impl Served for Stubborn {
         match request.verb {
             Verb::Start => Reply::done().after(Duration::from_secs(3)),
             Verb::Stop => Reply::failed("I will not"),
-            Verb::Load | Verb::Run | Verb::Save | Verb::Send | Verb::Kill => Reply::done(),
+            Verb::Load | Verb::Run | Verb::Save | Verb::Kill => Reply::done(),
         }
     }
 

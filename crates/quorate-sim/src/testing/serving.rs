@@ -22,8 +22,6 @@ pub enum Verb {
     Run,
     /// Halt it, save its state, and end it here.
     Save,
-    /// Hand it over as it runs, and end it here; refused, it runs on.
-    Send,
     /// Stop it in order.
     Stop,
     /// End it now, whatever else is under way.
@@ -32,8 +30,8 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Verb; 7] =
-        [Verb::Start, Verb::Load, Verb::Run, Verb::Save, Verb::Send, Verb::Stop, Verb::Kill];
+    pub const ALL: [Verb; 6] =
+        [Verb::Start, Verb::Load, Verb::Run, Verb::Save, Verb::Stop, Verb::Kill];
 
     /// The verb in lower case, the same in all languages.
     pub fn as_str(self) -> &'static str {
@@ -42,7 +40,6 @@ impl Verb {
             Verb::Load => "load",
             Verb::Run => "run",
             Verb::Save => "save",
-            Verb::Send => "send",
             Verb::Stop => "stop",
             Verb::Kill => "kill",
         }
@@ -61,8 +58,8 @@ impl From<ResourceVerb> for Verb {
             ResourceVerb::Start { .. } => Verb::Start,
             ResourceVerb::Load { .. } => Verb::Load,
             ResourceVerb::Run => Verb::Run,
-            ResourceVerb::Save { .. } => Verb::Save,
-            ResourceVerb::Send { .. } => Verb::Send,
+            // The simulator's own guest is handed over: nobody outside is asked to.
+            ResourceVerb::Save { .. } | ResourceVerb::Send { .. } => Verb::Save,
             ResourceVerb::Stop { .. } => Verb::Stop,
             ResourceVerb::Kill => Verb::Kill,
         }

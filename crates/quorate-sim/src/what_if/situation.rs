@@ -188,7 +188,7 @@ pub(super) fn play_resources(
     for name in names {
         cluster.serve(&name, move |request: &Request| match request.verb {
             Verb::Start | Verb::Load => Reply::done().after(start_time),
-            Verb::Run | Verb::Save | Verb::Send | Verb::Stop | Verb::Kill => Reply::done(),
+            Verb::Run | Verb::Save | Verb::Stop | Verb::Kill => Reply::done(),
         })?;
     }
     Ok(())

@@ -96,7 +96,8 @@ impl World {
         resource: ResourceId,
         verb: ResourceVerb,
     ) -> bool {
-        let is_hosted = self.hosting.resources.contains(&resource);
+        let handed_over = matches!(verb, ResourceVerb::Send { .. });
+        let is_hosted = self.hosting.resources.contains(&resource) && !handed_over;
         let slot = self.slot(node, resource);
         let by_fault = match verb {
             ResourceVerb::Start { .. } | ResourceVerb::Load { .. } => slot.failing_starts > 0,
