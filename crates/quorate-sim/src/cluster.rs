@@ -145,7 +145,7 @@ fn resource(
         settings: "{}".into(),
         depends_on,
         // Every other group, so that no draw is needed.
-        live_on_move: save && id.0 / 10 % 2 == 0,
+        live_on_move: save && (id.0 / 10).is_multiple_of(2),
         save_on_move: save,
         restart_threshold: random.below(4) as u32,
         restart_period: timing.detect * 30,
