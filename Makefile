@@ -7,7 +7,7 @@ SHELL := bash
 export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # In the order in which they run: what fails soonest comes first.
-steps := setup fmt deny clippy docs unit doctests c python e2e
+steps := setup fmt deny clippy docs unit doctests c python torture e2e
 
 .PHONY: help demo test fix bench demo-setup tidy $(steps)
 
@@ -67,6 +67,9 @@ c: ## the C programs: C11 and C++17, under the address sanitizer
 
 python: ## the Python package, from a wheel in a fresh environment
 	tests/python/run.sh
+
+torture: ## the simulator at length; debug and release must do the same, to the byte
+	tests/torture/run.sh
 
 e2e: ## the story of the demo, on real parts, with its assertions
 	tests/e2e/run.sh

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use quorate::what_if::Lose;
 
 use crate::failure::EXIT_CODES;
+use crate::torture::Torture;
 
 /// Keeps guests running when their hosts fail.
 #[derive(Debug, Parser)]
@@ -112,6 +113,8 @@ pub enum Command {
     WhatIf(WhatIf),
     /// Three hosts, one LUN, one guest: watch it survive
     Demo(Demo),
+    /// Run the engine in a simulated cluster with every fault there is, over many seeds
+    Torture(Torture),
     /// The guest of the plain demo
     #[command(hide = true)]
     GuestCounter {

@@ -11,7 +11,7 @@ use crate::lab::LabError;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    refused or failed; the cluster is as it was
+  1    refused or failed; the cluster is as it was; torture: a seed fails
   2    the command line is wrong
   3    the configuration, the key or the state directory is wrong; nothing was started
   4    no running node could be asked
@@ -25,6 +25,8 @@ Exit codes:
 pub enum Exit {
     /// Refused or failed.
     Failed = 1,
+    /// The command line.
+    Usage = 2,
     /// Configuration, key or state directory.
     Configuration = 3,
     /// No running node could be asked.

@@ -13,6 +13,7 @@ mod init;
 pub mod lab;
 mod run;
 mod serve;
+pub mod torture;
 mod what_if;
 pub mod writes;
 
@@ -39,6 +40,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Demo(demo) => return demo::demo(&demo),
+        Command::Torture(torture) => return torture::torture(&torture),
         Command::GuestCounter { lun, write_logs } => {
             return counter::run(&lun, &write_logs)
                 .map_err(|error| Failure::new(Exit::Failed, error.to_string()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quorate_core::config::{
     ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
+    VOTERS_MAX,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 use quorate_core::random::Random;
@@ -26,7 +27,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
     let nodes = options.nodes.unwrap_or_else(|| 3 + random.below(6).saturating_sub(3) as u16);
     let groups = options.groups.unwrap_or_else(|| 2 + random.below(3) as u32);
     let timing = options.timing.unwrap_or_else(|| draw_timing(random));
-    let voters = if nodes > 3 && random.chance(1, 3) { 3 } else { nodes };
+    let voters = if nodes > 3 && random.chance(1, 3) { 3 } else { nodes.min(VOTERS_MAX as u16) };
     let mut parts = ClusterParts {
         name: "simulated".into(),
         id: ClusterId(random.draw()),

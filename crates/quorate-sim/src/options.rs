@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_core::config::{ClusterConfig, Timing, TimingInputs};
+pub use quorate_core::config::TimingInputs;
+use quorate_core::config::{ClusterConfig, Timing};
 
 pub use crate::fault::Faults;
 
@@ -53,6 +54,12 @@ pub struct Options {
     pub timing: Option<TimingInputs>,
     /// How long faults happen, in detection times of the profile.
     pub duration: u32,
+    /// How long faults happen, whatever the profile.
+    pub time: Option<Duration>,
+    /// How long it is, on the average, from one fault to the next; drawn around the detection time.
+    pub pace: Option<Duration>,
+    /// The numbers of those faults that happen: the others of the seed are left out. None: all do.
+    pub chosen: Option<Vec<usize>>,
     /// What may happen.
     pub faults: Faults,
     /// What does happen, beside what is drawn: what if?
@@ -76,6 +83,9 @@ impl Default for Options {
             groups: None,
             timing: None,
             duration: 15,
+            time: None,
+            pace: None,
+            chosen: None,
             faults: Faults::ALL,
             script: Vec::new(),
             plant: None,

@@ -9,7 +9,8 @@ use quorate_core::id::LunId;
 use crate::checker::Violation;
 use crate::clock::Moment;
 use crate::cluster;
-use crate::fault;
+use crate::coverage::Coverage;
+use crate::fault::{self, Planned};
 use crate::options::{Options, convergence_budget};
 use crate::stats::Stats;
 use crate::timeline::{Entry, Timeline};
@@ -26,6 +27,12 @@ pub struct Outcome {
     pub trace_hash: u64,
     /// What was counted.
     pub stats: Stats,
+    /// What was met.
+    pub coverage: Coverage,
+    /// How long it took in the world.
+    pub simulated: Duration,
+    /// The faults of the seed, by number, whether chosen or not.
+    pub faults: Vec<Planned>,
     /// The longest time without a write on each LUN, after its first.
     pub gaps: BTreeMap<LunId, Duration>,
     /// What the nodes were started with.
@@ -49,30 +56,52 @@ impl Outcome {
 
 /// Runs a seed: faults first, then a healed cluster that must come online and stay so.
 pub fn run(seed: u64, options: &Options) -> Outcome {
+    run_while(seed, options, &mut |_| true).expect("nobody stops it")
+}
+
+/// Runs a seed for as long as `goes_on`, asked from time to time with what has passed in the world, says so.
+/// None: it was stopped.
+pub fn run_while(
+    seed: u64,
+    options: &Options,
+    goes_on: &mut dyn FnMut(Duration) -> bool,
+) -> Option<Outcome> {
     let mut world = World::new(seed, options);
     let cluster = describe(world.config());
     let faults = Moment::default() + fault::duration(options, world.config());
-    world.run_until(faults);
+    let slice = world.config().timing().detect * 8;
+    while world.violations().is_empty() && world.now() < faults {
+        if !goes_on(world.now().since(Moment::default())) {
+            return None;
+        }
+        world.run_until((world.now() + slice).min(faults));
+    }
     let converged_after = if world.violations().is_empty() { converge(&mut world) } else { None };
     let (violations, stats) = world.take_findings();
     let gaps = std::mem::take(&mut world.gaps);
+    let coverage = std::mem::take(&mut world.coverage);
+    let simulated = world.now().since(Moment::default());
+    let faults = world.faults().to_vec();
     let config = world.config().clone();
     let (trace, timeline) = world.into_trace();
     let timeline = timeline.map(Timeline::into_entries).unwrap_or_default();
     let trace_hash = trace.hash();
     let story = trace.into_story();
-    Outcome {
+    Some(Outcome {
         seed,
         violations,
         trace_hash,
         stats,
+        coverage,
+        simulated,
+        faults,
         gaps,
         config,
         cluster,
         converged_after,
         story,
         timeline,
-    }
+    })
 }
 
 /// Heals the world and waits until everything is online and has been for a detection time.

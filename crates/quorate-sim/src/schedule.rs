@@ -44,7 +44,7 @@ pub enum Happening {
     /// The answer to a LUN request is too late.
     LunTimeout(NodeId, u64, LunId, OpId),
     /// A guest's I/O is too late.
-    GuestIoTimeout(NodeId, LunId, u64),
+    GuestIoTimeout(NodeId, LunId),
     /// A node's heartbeat on a LUN is due.
     StorageBeat(NodeId, LunId, u64),
     /// A guest has got on with what it was asked.

@@ -145,7 +145,7 @@ pub struct Planned {
 
 /// How long faults happen in this run.
 pub fn duration(options: &Options, config: &ClusterConfig) -> Duration {
-    config.timing().detect * options.duration
+    options.time.unwrap_or(config.timing().detect * options.duration)
 }
 
 /// Draws the faults of a run.
@@ -161,7 +161,8 @@ pub fn draw(random: &mut Random, options: &Options, config: &ClusterConfig) -> V
     }
     let end = Moment::default() + duration(options, config);
     let detect = config.timing().detect;
-    let pace = detect * (30 + random.below(270) as u32) / 100;
+    let drawn = detect * (30 + random.below(270) as u32) / 100;
+    let pace = options.pace.unwrap_or(drawn);
     let mut at = Moment::default() + chance::percent_of(random, detect, 0, 500);
     while at < end {
         let kind = weighted(random, &kinds, options, total);

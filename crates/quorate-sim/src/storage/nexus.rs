@@ -51,6 +51,8 @@ pub struct Command {
     pub serial: u64,
     /// The life of the process that sent it.
     pub life: u64,
+    /// When it was sent.
+    pub sent: Moment,
     /// When it reaches the device, if the way is open.
     pub arrives: Moment,
     /// What it says.
@@ -81,6 +83,8 @@ pub struct Nexus {
     last_arrival: Moment,
     serial: u64,
     cuts: u32,
+    /// Whether somebody looks in time whether a guest's command is too late.
+    pub is_watched: bool,
     /// Commands take long here.
     pub slow: u32,
     /// Commands get lost here, or their answers do.
@@ -96,11 +100,11 @@ impl Nexus {
 
     /// Puts a command on its way. What an earlier life of the process left there is dropped: a session that is
     /// taken up again begins empty.
-    pub fn send(&mut self, life: u64, body: Body, arrives: Moment) -> Command {
+    pub fn send(&mut self, life: u64, body: Body, sent: Moment, arrives: Moment) -> Command {
         self.queue.retain(|command| command.life == life);
         self.last_arrival = self.last_arrival.max(arrives);
         let command =
-            Command { serial: self.next_serial(), life, arrives: self.last_arrival, body };
+            Command { serial: self.next_serial(), life, sent, arrives: self.last_arrival, body };
         self.queue.push_back(command);
         command
     }
@@ -128,6 +132,13 @@ impl Nexus {
     /// Whether such a command is still on its way.
     pub fn has(&self, such: impl Fn(&Command) -> bool) -> bool {
         self.queue.iter().any(such)
+    }
+
+    /// When the oldest command of a guest was sent that is still on its way.
+    pub fn oldest_of_guests(&self) -> Option<Moment> {
+        let guests = |body: &Body| matches!(body, Body::Write { .. } | Body::Read { .. });
+        let waiting = self.queue.iter().filter(|command| guests(&command.body));
+        waiting.map(|command| command.sent).min()
     }
 
     /// Drops the commands for which `gone` says so.

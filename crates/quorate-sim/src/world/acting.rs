@@ -40,24 +40,21 @@ fn lane(action: &Action) -> Lane {
     }
 }
 
-/// Shuffles a list of actions, but leaves those of one lane in their order.
-pub(super) fn shuffle(random: &mut Random, actions: &mut Vec<Action>) {
-    let taken = std::mem::take(actions);
-    let mut places: Vec<Lane> = taken.iter().map(lane).collect();
-    chance::shuffle(random, &mut places);
-    let mut left: Vec<Option<Action>> = taken.into_iter().map(Some).collect();
-    for place in places {
-        let next = left.iter_mut().find(|slot| slot.as_ref().is_some_and(|a| lane(a) == place));
-        actions.extend(next.and_then(Option::take));
+/// An order in which to carry actions out: any, but for those of one lane, which stay in theirs.
+pub(super) fn order(random: &mut Random, actions: &[Action]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..actions.len()).collect();
+    chance::shuffle(random, &mut order);
+    let lanes: Vec<Lane> = actions.iter().map(lane).collect();
+    for place in 0..order.len() {
+        let lane = lanes[order[place]];
+        if lane != Lane::None {
+            // The first of its lane that is left: whoever stands here changes places with it.
+            let rest = place..order.len();
+            let first = rest.filter(|&at| lanes[order[at]] == lane).min_by_key(|&at| order[at]);
+            order.swap(place, first.unwrap_or(place));
+        }
     }
-    // What has no lane may stand anywhere among its like.
-    let mut loose: Vec<usize> =
-        (0..actions.len()).filter(|&at| lane(&actions[at]) == Lane::None).collect();
-    let order = loose.clone();
-    chance::shuffle(random, &mut loose);
-    for (from, to) in order.into_iter().zip(loose) {
-        actions.swap(from, to);
-    }
+    order
 }
 
 impl World {
@@ -65,6 +62,7 @@ impl World {
     pub(super) fn act(&mut self, node: NodeId, life: u64, action: Action) {
         self.trace.mix(self.now, node, &action);
         self.stats.actions += 1;
+        self.coverage.action(&action);
         match action {
             Action::SendBeat { to, path, beat } => self.send_beat(node, to, path, beat),
             Action::Send { to, message } => self.send_message(node, to, message),

@@ -19,6 +19,7 @@ impl World {
         let planned = self.faults[number].clone();
         self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);
+        self.coverage.fault(&planned.fault);
         match planned.fault {
             Fault::Crash(node, false) => self.end_process(node, Death::Process),
             Fault::Crash(node, true) => {

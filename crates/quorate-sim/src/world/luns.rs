@@ -30,7 +30,7 @@ impl World {
     }
 
     /// Puts a command on its way to a LUN.
-    pub(super) fn send_to_lun(&mut self, node: NodeId, life: u64, lun: LunId, body: Body) -> u64 {
+    pub(super) fn send_to_lun(&mut self, node: NodeId, life: u64, lun: LunId, body: Body) {
         let slow = if self.random.chance(1, 200) { 60_000 } else { 1_500 };
         let mut delay = chance::micros(&mut self.random, 100, slow);
         let Nexus { slow, losing, .. } = *self.storage.nexus(node, lun);
@@ -38,14 +38,13 @@ impl World {
             let most = if self.random.chance(1, 10) { 150 } else { 20 };
             delay += chance::percent_of(&mut self.random, self.config.timing().io_bound, 0, most);
         }
-        let arrives = self.now + delay;
-        let command = self.storage.nexus(node, lun).send(life, body, arrives);
+        let (now, arrives) = (self.now, self.now + delay);
+        let command = self.storage.nexus(node, lun).send(life, body, now, arrives);
         if losing > 0 && self.random.chance(1, 5) && self.is_enforced(lun) {
             let serial = command.serial;
             self.storage.nexus(node, lun).drop_commands(|one| one.serial == serial);
         }
         self.schedule.at(command.arrives, Happening::LunArrival(node, lun));
-        command.serial
     }
 
     /// Whatever has reached the device is carried out, in order.
@@ -223,17 +222,24 @@ impl World {
         }
     }
 
-    /// A guest's command was not answered in time: the driver gives the session up, and what it carried with it.
-    pub(super) fn guest_io_timeout(&mut self, node: NodeId, lun: LunId, serial: u64) {
-        if !self.storage.nexus(node, lun).has(|command| command.serial == serial) {
+    /// Looks whether a guest's command was not answered in time. Then the driver gives the session up, and what it
+    /// carried with it.
+    pub(super) fn guest_io_timeout(&mut self, node: NodeId, lun: LunId) {
+        let (bound, now) = (self.config.timing().io_bound, self.now);
+        let nexus = self.storage.nexus(node, lun);
+        let Some(sent) = nexus.oldest_of_guests().filter(|_| nexus.attached.is_some()) else {
+            nexus.is_watched = false;
             return;
+        };
+        let held = nexus.attached.map_or(0, |held| held.life);
+        if sent + bound > now {
+            self.schedule.at(sent + bound, Happening::GuestIoTimeout(node, lun));
+        } else if self.hosts[&node].carries(held) {
+            self.storage.nexus(node, lun).is_watched = false;
+            self.lose_session(node, lun);
+        } else {
+            self.after(self.config.timing().interval, Happening::GuestIoTimeout(node, lun));
         }
-        let Some(held) = self.storage.nexus(node, lun).attached else { return };
-        if !self.hosts[&node].carries(held.life) {
-            self.after(self.config.timing().interval, Happening::GuestIoTimeout(node, lun, serial));
-            return;
-        }
-        self.lose_session(node, lun);
     }
 
     pub(super) fn lose_session(&mut self, node: NodeId, lun: LunId) {

@@ -37,6 +37,7 @@ use crate::chance;
 use crate::checker::{self, Checker, Fact, View, Violation, Waivers};
 use crate::clock::{Clock, Moment};
 use crate::cluster;
+use crate::coverage::Coverage;
 use crate::fault::Planned;
 use crate::host::Host;
 use crate::network::{Links, Streams};
@@ -79,6 +80,10 @@ pub struct World {
     pub gaps: BTreeMap<LunId, Duration>,
     /// What was counted.
     pub stats: Stats,
+    /// What was met.
+    pub coverage: Coverage,
+    /// The numbers of the faults that happen; none: all do.
+    chosen: Option<Vec<usize>>,
 }
 
 impl World {
@@ -86,7 +91,9 @@ impl World {
     pub fn new(seed: u64, options: &Options) -> Self {
         let mut random = Random::new(seed);
         let config = cluster::draw(&mut random, options);
-        let faults = crate::fault::draw(&mut random, options, &config);
+        // From a generator of their own: how many are drawn changes nothing else in the run.
+        let mut others = Random::new(random.draw());
+        let faults = crate::fault::draw(&mut others, options, &config);
         let ignores = options.plant == Some(Plant::LunIgnoresReservations);
         let storage = Storage::new(&config, ignores, &mut random);
         let paths = config.nodes()[0].addresses.len() as u8;
@@ -122,6 +129,8 @@ impl World {
             last_writes: BTreeMap::new(),
             gaps: BTreeMap::new(),
             stats: Stats::default(),
+            coverage: Coverage::default(),
+            chosen: options.chosen.clone(),
             random,
             config,
         };
@@ -137,6 +146,11 @@ impl World {
     /// The time.
     pub fn now(&self) -> Moment {
         self.now
+    }
+
+    /// The faults, by number, whether chosen or not.
+    pub fn faults(&self) -> &[Planned] {
+        &self.faults
     }
 
     /// What has been broken so far, each checker's first finding.
@@ -205,7 +219,9 @@ impl World {
             let delay = chance::millis(&mut self.random, 0, 300);
             self.schedule.at(self.now + delay, Happening::Restart(node));
         }
-        for number in 0..self.faults.len() {
+        let chosen = self.chosen.clone();
+        let chosen = chosen.unwrap_or_else(|| (0..self.faults.len()).collect());
+        for number in chosen.into_iter().filter(|&number| number < self.faults.len()) {
             self.schedule.at(self.faults[number].at, Happening::Fault(number));
             self.schedule.at(self.faults[number].until, Happening::FaultEnds(number));
         }
@@ -223,9 +239,7 @@ impl World {
             Happening::DiskDone(node, life) => self.disk_done(node, life),
             Happening::LunArrival(node, lun) => self.lun_arrival(node, lun),
             Happening::LunTimeout(node, life, lun, op) => self.lun_timeout(node, life, lun, op),
-            Happening::GuestIoTimeout(node, lun, serial) => {
-                self.guest_io_timeout(node, lun, serial)
-            }
+            Happening::GuestIoTimeout(node, lun) => self.guest_io_timeout(node, lun),
             Happening::StorageBeat(node, lun, serial) => self.storage_beat(node, lun, serial),
             Happening::GuestStage(node, resource, work) => self.guest_stage(node, resource, work),
             Happening::GuestWrite(node, resource, guest, lun) => {

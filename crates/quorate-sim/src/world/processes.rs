@@ -139,6 +139,7 @@ impl World {
     fn step(&mut self, node: NodeId, event: Event) {
         self.trace.mix(self.now, node, &event);
         self.stats.steps += 1;
+        self.coverage.event(&event);
         self.note_acknowledgement(node, &event);
         if self.trace.is_told() {
             self.tell_event(node, &event);
@@ -157,6 +158,9 @@ impl World {
                 self.plan_wake(node, deadline);
                 for notice in &notices {
                     self.on_notice(node, notice);
+                }
+                if !notices.is_empty() {
+                    self.note_committed(node);
                 }
                 self.act_all(node, life, actions);
             }
@@ -209,8 +213,17 @@ impl World {
         }
     }
 
+    /// What is committed is told: the coverage counts what has changed by it.
+    fn note_committed(&mut self, node: NodeId) {
+        let process = self.hosts[&node].process.as_ref();
+        if let Some(database) = process.and_then(|process| process.engine.database()) {
+            self.coverage.committed(database);
+        }
+    }
+
     fn on_notice(&mut self, node: NodeId, notice: &Notice) {
         self.count_notice(node, notice);
+        self.coverage.notice(notice);
         self.tell(|| format!("{node}: {notice:?}"));
         self.mark_notice(node, notice);
         if *notice == Notice::LeaseLost {
@@ -219,23 +232,26 @@ impl World {
         self.fact(&Fact::Told { node, notice });
     }
 
-    fn act_all(&mut self, node: NodeId, life: u64, mut actions: Vec<Action>) {
-        super::acting::shuffle(&mut self.random, &mut actions);
-        let dies = self.host(node).process.as_ref().is_some_and(|process| process.dies_next);
-        if dies && !actions.is_empty() {
-            let count = self.random.below(actions.len() as u64 + 1) as usize;
-            actions.truncate(count);
-            for action in actions {
-                self.act(node, life, action);
-            }
-            self.end_process(node, Death::Process);
-            return;
+    fn act_all(&mut self, node: NodeId, life: u64, actions: Vec<Action>) {
+        let mut order = super::acting::order(&mut self.random, &actions);
+        let process = self.hosts[&node].process.as_ref();
+        let dies = !actions.is_empty() && process.is_some_and(|process| process.dies_next);
+        if dies {
+            let count = self.random.below(order.len() as u64 + 1) as usize;
+            self.coverage.death(order.get(count).map(|&at| &actions[at]));
+            order.truncate(count);
         }
-        for action in actions {
+        let mut actions: Vec<Option<Action>> = actions.into_iter().map(Some).collect();
+        for at in order {
             // One of them may have been the last.
-            if self.hosts[&node].process.is_some() {
+            if self.hosts[&node].process.is_some()
+                && let Some(action) = actions[at].take()
+            {
                 self.act(node, life, action);
             }
+        }
+        if dies {
+            self.end_process(node, Death::Process);
         }
     }
 

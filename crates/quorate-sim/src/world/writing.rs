@@ -53,9 +53,12 @@ impl World {
             self.guests_lose_lun(node, lun, Trouble::IoError);
             return;
         }
-        let serial = self.send_to_lun(node, life, lun, body);
-        let bound = self.config.timing().io_bound;
-        self.after(bound, Happening::GuestIoTimeout(node, lun, serial));
+        self.send_to_lun(node, life, lun, body);
+        let nexus = self.storage.nexus(node, lun);
+        if !std::mem::replace(&mut nexus.is_watched, true) {
+            let bound = self.config.timing().io_bound;
+            self.after(bound, Happening::GuestIoTimeout(node, lun));
+        }
     }
 
     /// The LUN has taken a guest's record.
