@@ -35,6 +35,10 @@ const REPORT_DELAY_MAX: Duration = Duration::from_millis(10);
 ///
 /// [`KillSwitch::engage`] returns at once; the process is gone when [`super::Driver::kill`]
 /// returns, which releases the switch too.
+///
+/// *Architecture Invariant*: its lock is never held while a program is being started. An `exec`
+/// from a file system that does not answer may take for ever, and whoever kills must not wait for
+/// it: the process is then killed as soon as it exists.
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     state: Mutex<Switch>,
@@ -43,6 +47,8 @@ pub struct KillSwitch {
 #[derive(Debug, Default)]
 struct Switch {
     engaged: bool,
+    /// How often it was engaged: a start compares it to see a kill that came and went meanwhile.
+    kills: u64,
     child: Option<Arc<Supervised>>,
 }
 
@@ -56,6 +62,7 @@ impl KillSwitch {
     pub fn engage(&self) {
         let mut state = self.state.lock();
         state.engaged = true;
+        state.kills += 1;
         if let Some(child) = &state.child {
             child.request_end();
             child.signal_group(Signal::KILL);
@@ -72,18 +79,37 @@ impl KillSwitch {
         self.state.lock().engaged
     }
 
-    /// Spawns `command` under this switch, which then knows it as the process to kill.
+    /// Spawns `command` under this switch, which then knows it as the process to kill. A kill that
+    /// comes while it is being spawned ends it as soon as it is there.
     pub(super) fn spawn(
         &self,
         command: &mut Command,
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
     ) -> Result<Arc<Supervised>, DriverError> {
-        let mut state = self.state.lock();
-        if state.engaged {
+        self.start(|| Supervised::spawn(command, on_exit))
+    }
+
+    fn start(
+        &self,
+        spawn: impl FnOnce() -> Result<Supervised, DriverError>,
+    ) -> Result<Arc<Supervised>, DriverError> {
+        let before = {
+            let state = self.state.lock();
+            if state.engaged {
+                return Err(DriverError::Cancelled);
+            }
+            state.kills
+        };
+        let child = Arc::new(spawn()?);
+        let is_overtaken = {
+            let mut state = self.state.lock();
+            state.child = Some(Arc::clone(&child));
+            state.kills != before
+        };
+        if is_overtaken {
+            child.kill();
             return Err(DriverError::Cancelled);
         }
-        let child = Arc::new(Supervised::spawn(command, on_exit)?);
-        state.child = Some(Arc::clone(&child));
         Ok(child)
     }
 
@@ -335,7 +361,46 @@ fn is_live_member(stat: &str, group: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_live_member;
+    use super::*;
+
+    /// The bound of every wait: far above what is expected.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn sleeper() -> Result<Supervised, DriverError> {
+        let mut command = Command::new("sleep");
+        Supervised::spawn(command.arg("1000").stdin(std::process::Stdio::null()), |_, _| ())
+    }
+
+    #[test]
+    fn a_kill_does_not_wait_for_a_start_that_hangs_and_ends_what_comes_of_it() {
+        let switch = KillSwitch::new();
+        let (killed, seen) = crossbeam_channel::bounded(1);
+        let killer = Arc::clone(&switch);
+        let outcome = switch.start(move || {
+            // As when exec hangs: the kill comes, and has to return, before the process is there.
+            thread::spawn(move || {
+                killer.engage();
+                killed.send(()).unwrap();
+            });
+            assert_eq!(seen.recv_timeout(BOUND), Ok(()), "the kill waits for the start");
+            sleeper()
+        });
+        assert!(matches!(outcome, Err(DriverError::Cancelled)));
+        assert!(switch.running().is_none(), "what was started lives on");
+    }
+
+    #[test]
+    fn a_kill_that_came_and_was_released_during_a_start_counts_all_the_same() {
+        let switch = KillSwitch::new();
+        let outcome = switch.start(|| {
+            switch.engage();
+            switch.release();
+            sleeper()
+        });
+        assert!(matches!(outcome, Err(DriverError::Cancelled)));
+        assert!(switch.running().is_none());
+        assert!(switch.start(sleeper).is_ok(), "it stays refused");
+    }
 
     #[test]
     fn a_process_name_with_parentheses_does_not_confuse_the_look_for_survivors() {
