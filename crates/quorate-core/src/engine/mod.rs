@@ -226,6 +226,9 @@ impl Engine {
         }
         self.now = now;
         if self.standing != Standing::Ended {
+            // What is over stays over: what has waited while this node stood still may renew the
+            // lease, but what might run until then must end all the same.
+            self.watch_lease();
             self.on_event(event);
             self.expire();
             self.settle();

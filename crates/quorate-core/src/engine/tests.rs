@@ -13,7 +13,7 @@ use crate::config::{
 use crate::database::GroupRecord;
 use crate::durable::{Durable, Record};
 use crate::event::{Event, LunReply, StreamEnd};
-use crate::id::{ClusterId, GroupId, LunId, NodeId, RequestId, ReservationKey, ResourceId};
+use crate::id::{ClusterId, GroupId, LunId, NodeId, PathId, RequestId, ReservationKey, ResourceId};
 use crate::message::{Command, Refusal};
 use crate::notice::Notice;
 use crate::recording::{Ending, Mask, Origin, Recorder};
@@ -585,4 +585,29 @@ fn a_group_starts_where_its_score_is_highest_and_never_where_it_must_not() {
     trio.command(A, Command::Drain { node: "n2".into() });
     trio.command(A, Command::Move { group: "vm".into(), to: Some("n1".into()), restart: false });
     assert!(matches!(trio.answers.last(), Some(Err(Refusal::NotPossible(_)))));
+
+#[test]
+fn an_acknowledgement_that_is_read_after_the_leases_end_does_not_save_what_had_to_stop() {
+    let mut trio = Trio::online_with(false);
+    let mut beat_of = |node: NodeId, to: NodeId| loop {
+        let engine = trio.engines.get_mut(&node).expect("it runs");
+        let at = engine.deadline().expect("it beats");
+        let beats = engine.step(Event::Tick, at).into_iter().find_map(|action| match action {
+            Action::SendBeat { to: other, beat, .. } if other == to => Some(beat),
+            _ => None,
+        });
+        if let Some(beat) = beats {
+            break beat;
+        }
+    };
+    let (sent, mut answer) = (beat_of(A, B).sent, beat_of(B, A));
+    let engine = trio.engines.get_mut(&A).expect("it runs");
+    let until = engine.lease().expect("it has one");
+    answer.acknowledged = Some((engine.incarnation().boot, sent));
+    // It stood still until its lease was over; the answer had come before.
+    let actions = engine.step(Event::Beat { from: B, path: PathId(0), beat: answer }, until);
+    assert!(engine.lease() > Some(until), "the answer renews the lease");
+    let kills =
+        |action: &Action| matches!(action, Action::Resource { verb: ResourceVerb::Kill, .. });
+    assert!(actions.iter().any(kills), "{actions:?}");
 }
