@@ -585,6 +585,7 @@ fn a_group_starts_where_its_score_is_highest_and_never_where_it_must_not() {
     trio.command(A, Command::Drain { node: "n2".into() });
     trio.command(A, Command::Move { group: "vm".into(), to: Some("n1".into()), restart: false });
     assert!(matches!(trio.answers.last(), Some(Err(Refusal::NotPossible(_)))));
+}
 
 #[test]
 fn an_acknowledgement_that_is_read_after_the_leases_end_does_not_save_what_had_to_stop() {

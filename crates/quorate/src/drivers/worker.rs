@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 use quorate_core::id::{OpId, ResourceId};
 
 use super::{Driver, DriverError, Health, KillSwitch, SaveSink, SaveSource, StartContext, Stopped};
@@ -109,7 +111,17 @@ pub struct Worker {
     switch: Arc<KillSwitch>,
     /// Kills that were asked for and not carried out yet.
     kills: Arc<AtomicUsize>,
+    end: Arc<Mutex<End>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// How far a worker is with its end.
+enum End {
+    NotYet,
+    /// It is on its way; this is called at its end.
+    Awaited(Box<dyn FnOnce(Result<(), DriverError>) + Send>),
+    /// It has ended; with this its last kill.
+    Over(Result<(), DriverError>),
 }
 
 /// The worker takes no request: its queue is full (the resource hangs in a call), or its thread has
@@ -132,11 +144,13 @@ impl Worker {
         let switch = driver.kill_switch();
         let (requests, queue) = bounded(REQUESTS_MAX);
         let kills = Arc::new(AtomicUsize::new(0));
-        let (of_body, counted) = (Arc::clone(&switch), Arc::clone(&kills));
-        let body = Body { resource, switch: of_body, kills: counted, driver, answers };
+        let end = Arc::new(Mutex::new(End::NotYet));
+        let (of_body, counted, ending) =
+            (Arc::clone(&switch), Arc::clone(&kills), Arc::clone(&end));
+        let body = Body { resource, switch: of_body, kills: counted, end: ending, driver, answers };
         let name = format!("resource-{}", resource.0);
         let thread = thread::Builder::new().name(name).spawn(move || body.run(&queue))?;
-        Ok(Self { requests: Some(requests), switch, kills, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), switch, kills, end, thread: Some(thread) })
     }
 
     /// Queues a request under the caller's `op`, which the answer carries.
@@ -161,6 +175,23 @@ impl Worker {
             self.kills.fetch_sub(1, Ordering::SeqCst);
         }
         taken
+    }
+
+    /// Kills the resource and lets the worker go, without waiting for either. `on_end` is called
+    /// once, with what the last kill came to: by the worker's thread when nothing of the resource
+    /// is left, or at once if that thread has ended before.
+    pub fn retire(mut self, on_end: impl FnOnce(Result<(), DriverError>) + Send + 'static) {
+        self.switch.engage();
+        self.requests = None;
+        // It ends by itself; whoever waits for it is `on_end`.
+        self.thread = None;
+        let mut end = self.end.lock();
+        if let End::Over(last) = &*end {
+            let last = last.clone();
+            drop(end);
+            return on_end(last);
+        }
+        *end = End::Awaited(Box::new(on_end));
     }
 }
 
@@ -201,6 +232,7 @@ struct Body {
     resource: ResourceId,
     switch: Arc<KillSwitch>,
     kills: Arc<AtomicUsize>,
+    end: Arc<Mutex<End>>,
     driver: Box<dyn Driver>,
     answers: Sender<Answer>,
 }
@@ -221,12 +253,14 @@ impl Body {
         }
         // Whatever happened, nothing is left behind.
         self.switch.engage();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.driver.kill())) {
-            tracing::error!(
-                resource = self.resource.0,
-                panic = message_of(&*panic),
-                "kill panicked"
-            );
+        let last = catch_unwind(AssertUnwindSafe(|| self.driver.kill())).unwrap_or_else(|panic| {
+            let message = message_of(&*panic);
+            tracing::error!(resource = self.resource.0, panic = message, "kill panicked");
+            Err(DriverError::Defect { message })
+        });
+        let awaited = mem::replace(&mut *self.end.lock(), End::Over(last.clone()));
+        if let End::Awaited(on_end) = awaited {
+            on_end(last);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The engine kills what runs here when its lease is over. If its thread hangs past that moment,
 //! this thread does it instead: at once what time alone protects, and after the grace what the LUNs
-//! protect too. *Architecture invariant*: it only kills, and it asks nobody.
+//! protect too. The engine is told, so that it takes for dead what was killed when it comes back.
+//! *Architecture invariant*: it only kills, and it asks nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +13,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
-use quorate_core::id::ResourceId;
+use quorate_core::event::{Event, Trouble};
+use quorate_core::id::{Epoch, ResourceId};
 
 use super::host::Host;
+use super::input::Facts;
 use crate::Error;
 use crate::drivers::KillSwitch;
 use crate::net::boottime_ns;
@@ -28,16 +31,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Guard {
     running: Mutex<BTreeMap<ResourceId, Running>>,
     host: Arc<Host>,
+    facts: Facts,
     /// The end of the lease, in nanoseconds; 0: there is none.
     lease_until: AtomicU64,
-    /// When the engine's thread last got through a step.
+    /// The time of the newest step that the engine's thread got through.
     turn: AtomicU64,
     isolation_grace: Duration,
 }
 
-struct Running {
-    switch: Arc<KillSwitch>,
-    enforced: bool,
+/// What may run of one resource.
+pub(crate) struct Running {
+    pub(crate) switch: Arc<KillSwitch>,
+    /// The LUNs of its group refuse a stale writer by themselves.
+    pub(crate) enforced: bool,
+    /// The ownership in which it was started.
+    pub(crate) epoch: Epoch,
 }
 
 /// The thread; it ends when this is dropped.
@@ -47,10 +55,11 @@ pub(crate) struct GuardThread {
 }
 
 impl Guard {
-    pub(crate) fn new(host: Arc<Host>, isolation_grace: Duration) -> Arc<Self> {
+    pub(crate) fn new(host: Arc<Host>, facts: Facts, isolation_grace: Duration) -> Arc<Self> {
         Arc::new(Self {
             running: Mutex::default(),
             host,
+            facts,
             lease_until: AtomicU64::new(0),
             turn: AtomicU64::new(boottime_ns()),
             isolation_grace,
@@ -58,8 +67,8 @@ impl Guard {
     }
 
     /// A resource may run from here on.
-    pub(crate) fn add(&self, resource: ResourceId, switch: Arc<KillSwitch>, enforced: bool) {
-        self.running.lock().insert(resource, Running { switch, enforced });
+    pub(crate) fn add(&self, resource: ResourceId, running: Running) {
+        self.running.lock().insert(resource, running);
     }
 
     /// Nothing of a resource runs any more.
@@ -67,61 +76,106 @@ impl Guard {
         self.running.lock().remove(&resource);
     }
 
-    /// The engine's thread got through a step; its lease ends at `until`.
-    pub(crate) fn on_turn(&self, until: Option<u64>) {
+    /// The engine's thread got through a step of the time `at`, and what followed from it; its
+    /// lease ends at `until`.
+    pub(crate) fn on_turn(&self, until: Option<u64>, at: u64) {
         self.lease_until.store(until.unwrap_or(0), Ordering::Release);
-        self.turn.store(boottime_ns(), Ordering::Release);
+        self.turn.store(at, Ordering::Release);
     }
 
     /// Kills everything that runs here. Never waits.
     pub(crate) fn kill_all(&self) {
         self.kill(|_| true);
-        self.host.kill_all();
     }
 
-    fn kill(&self, which: impl Fn(&Running) -> bool) {
-        self.running.lock().values().filter(|running| which(running)).for_each(|running| {
-            running.switch.engage();
-        });
+    /// Kills what runs here, by whether its LUNs refuse a stale writer.
+    fn kill(&self, which: impl Fn(bool) -> bool) {
+        let mut killed = self.host.kill_all(&which);
+        for (&resource, running) in &*self.running.lock() {
+            if which(running.enforced) {
+                running.switch.engage();
+                killed.push((resource, running.epoch));
+            }
+        }
+        for (resource, epoch) in killed {
+            self.facts.tell(Event::ResourceFailed {
+                resource,
+                epoch,
+                trouble: Trouble::Exited,
+                detail: "killed by the lease guard: the engine did not get on".to_owned(),
+            });
+        }
     }
 
     /// One look. Returns how long the next can wait.
     fn look(&self, killed: &mut Killed) -> Duration {
-        let (until, turn) =
-            (self.lease_until.load(Ordering::Acquire), self.turn.load(Ordering::Acquire));
-        let now = boottime_ns();
-        if until == 0 || turn > until {
-            // It knows that its lease is over: it has killed, or is about to.
+        let lease = Lease {
+            until: self.lease_until.load(Ordering::Acquire),
+            turn: self.turn.load(Ordering::Acquire),
+            grace: nanos(self.isolation_grace),
+        };
+        let (due, rest) = lease.due(boottime_ns());
+        if due == Killed::Nothing {
             *killed = Killed::Nothing;
-            return LOOK_INTERVAL;
         }
-        let late = Duration::from_nanos(now.saturating_sub(until));
-        if now <= until {
-            *killed = Killed::Nothing;
-            return Duration::from_nanos(until - now) + SLACK;
-        }
-        if late < SLACK {
-            return SLACK - late;
-        }
-        if *killed == Killed::Nothing {
+        if due > *killed {
             tracing::error!("the engine hangs past its lease: killing what runs here");
-            self.kill(|running| !running.enforced);
-            self.host.kill_all();
-            *killed = Killed::Cooperative;
+            match due {
+                Killed::Nothing => {}
+                Killed::Cooperative => self.kill(|enforced| !enforced),
+                Killed::Everything => self.kill(|_| true),
+            }
+            *killed = due;
         }
-        if late >= self.isolation_grace && *killed == Killed::Cooperative {
-            self.kill(|_| true);
-            *killed = Killed::Everything;
-        }
-        LOOK_INTERVAL.min(SLACK)
+        rest
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How far the guard has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Killed {
     Nothing,
     Cooperative,
     Everything,
+}
+
+/// A lease, and how far the engine that holds it has got.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    until: u64,
+    turn: u64,
+    grace: u64,
+}
+
+impl Lease {
+    /// What has to be dead at `now`, unless the engine has seen to it, and how long that holds.
+    ///
+    /// The lease has two ends: its own, and for what the LUNs protect the one after the grace. An
+    /// engine that got through a step past an end has killed what ends there, and nothing more: it
+    /// may hang before the next.
+    fn due(self, now: u64) -> (Killed, Duration) {
+        if self.until == 0 {
+            return (Killed::Nothing, LOOK_INTERVAL);
+        }
+        let slack = nanos(SLACK);
+        let last = self.until + self.grace;
+        let ends = [(self.until, Killed::Cooperative), (last, Killed::Everything)];
+        let mut due = Killed::Nothing;
+        for (end, what) in ends {
+            if self.turn >= end {
+                continue;
+            }
+            if now < end + slack {
+                return (due, LOOK_INTERVAL.min(Duration::from_nanos(end + slack - now)));
+            }
+            due = what;
+        }
+        (due, SLACK)
+    }
+}
+
+fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
 impl GuardThread {
@@ -154,6 +208,49 @@ fn watch(guard: &Guard, stopped: &Receiver<()>) {
         match stopped.recv_timeout(rest) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: u64 = 1_000_000_000;
+    const UNTIL: u64 = 5_000_000_000;
+    const LATE: u64 = 30_000_000;
+
+    fn due(turn: u64, now: u64) -> Killed {
+        Lease { until: UNTIL, turn, grace: GRACE }.due(now).0
+    }
+
+    #[test]
+    fn an_engine_that_hangs_before_its_lease_ends_has_its_guests_killed_in_two_stages() {
+        let turn = UNTIL - 1;
+        assert_eq!(due(turn, UNTIL - 1), Killed::Nothing);
+        assert_eq!(due(turn, UNTIL + LATE), Killed::Cooperative);
+        assert_eq!(due(turn, UNTIL + GRACE), Killed::Cooperative);
+        assert_eq!(due(turn, UNTIL + GRACE + LATE), Killed::Everything);
+    }
+
+    #[test]
+    fn an_engine_that_hangs_after_one_late_step_has_the_rest_killed_after_the_grace() {
+        let turn = UNTIL + 1;
+        assert_eq!(due(turn, UNTIL + LATE), Killed::Nothing, "it has done that itself");
+        assert_eq!(due(turn, UNTIL + GRACE + LATE), Killed::Everything);
+        assert_eq!(due(UNTIL + GRACE, UNTIL + 9 * GRACE), Killed::Nothing);
+    }
+
+    #[test]
+    fn a_look_never_sleeps_past_what_is_due_next() {
+        for turn in [UNTIL - LATE, UNTIL, UNTIL + 1, UNTIL + GRACE] {
+            for now in (UNTIL - 2 * GRACE..UNTIL + 3 * GRACE).step_by(7_000_000) {
+                let lease = Lease { until: UNTIL, turn, grace: GRACE };
+                let (what, rest) = lease.due(now);
+                assert!(!rest.is_zero() && rest <= LOOK_INTERVAL);
+                let before = lease.due(now + nanos(rest) - 1).0;
+                assert!(before == what, "{turn} {now}: {before:?} is due while it sleeps");
+            }
         }
     }
 }

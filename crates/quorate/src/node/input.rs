@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, unbounded};
 use quorate_core::Event;
-use quorate_core::id::{GroupId, OpId};
+use quorate_core::id::{Epoch, OpId};
 
 use crate::Error;
 use crate::net::{NetEvent, NetSink};
@@ -27,8 +27,11 @@ pub(crate) enum Input {
     Persisted { ops: Vec<OpId>, result: Result<(), String> },
     /// For the host.
     Notice(Notice),
-    /// The host wants to know why.
-    Explain { group: GroupId, reply: Sender<Vec<String>> },
+    /// The host says that a resource of its own has failed. By name: the numbers are those of the
+    /// configuration that the engine follows, which may change on the way.
+    Report { resource: String, epoch: Epoch, detail: String },
+    /// The host wants to know why; by name too.
+    Explain { group: String, reply: Sender<Vec<String>> },
     /// End at once.
     Kill,
     /// Panic on the engine's thread.
@@ -44,6 +47,25 @@ pub(crate) enum Input {
 pub(crate) struct Full {
     pub(crate) net: AtomicU64,
     pub(crate) inbox: AtomicU64,
+}
+
+/// The way of what must reach the engine though nobody may wait for it: the ends of requests to
+/// resources, and what the guard has killed. It is not bounded by itself; what goes there is, by
+/// the requests under way and the resources there are.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts(Sender<Event>);
+
+impl Facts {
+    pub(crate) fn new() -> (Self, Receiver<Event>) {
+        let (sender, queue) = unbounded();
+        (Self(sender), queue)
+    }
+
+    /// Never waits, on whatever thread.
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody listens any more: the node is ending.
+        let _ = self.0.send(event);
+    }
 }
 
 /// The way to the engine's thread, for the threads that work for it.

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quorate_core::config::ResourceConfig;
-use quorate_core::event::{Event, Trouble};
+use quorate_core::event::Event;
 use quorate_core::id::{Epoch, RequestId};
 use quorate_core::message::Command;
 
@@ -208,13 +208,9 @@ impl Node {
     /// [`Error::Unknown`], [`Error::Misuse`] for another driver's resource, or [`Error::Busy`].
     pub fn report(&self, resource: &str, epoch: u64, detail: &str) -> Result<(), Error> {
         self.inner.items.check()?;
-        let event = Event::ResourceFailed {
-            resource: self.inner.host_resource(resource)?.id,
-            epoch: Epoch(epoch),
-            trouble: Trouble::Reported,
-            detail: detail.to_owned(),
-        };
-        self.inner.inbox.offer(Input::Event(event))
+        self.inner.check_host_resource(resource)?;
+        let (resource, detail) = (resource.to_owned(), detail.to_owned());
+        self.inner.inbox.offer(Input::Report { resource, epoch: Epoch(epoch), detail })
     }
 
     /// Lets `served` answer the requests for a resource with `driver = "host"`, on threads of its
@@ -224,7 +220,7 @@ impl Node {
     /// [`Error::Unknown`], [`Error::Misuse`] for another driver's resource, [`Error::System`].
     pub fn serve(&self, resource: &str, served: Box<dyn Resource>) -> Result<(), Error> {
         self.inner.items.check()?;
-        self.inner.host_resource(resource)?;
+        self.inner.check_host_resource(resource)?;
         self.inner.host.serve(resource, served)
     }
 
@@ -336,13 +332,15 @@ impl Node {
     /// [`Error::Unknown`], [`Error::Busy`] or [`Error::TimedOut`].
     pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
         self.inner.items.check()?;
-        let cluster = self.inner.config.cluster();
-        let id = cluster.group_named(group).map(|group| group.id).ok_or_else(|| {
-            let known: Vec<&str> = self.inner.config.group_names().collect();
-            Error::Unknown { kind: "group", name: group.to_owned(), known: known.join(", ") }
-        })?;
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.inner.inbox.offer(Input::Explain { group: id, reply })?;
+        let cluster = self.inner.snapshot.config();
+        if cluster.group_named(group).is_none() {
+            let known: Vec<&str> =
+                cluster.groups().iter().map(|group| group.name.as_str()).collect();
+            let (name, known) = (group.to_owned(), known.join(", "));
+            return Err(Error::Unknown { kind: "group", name, known });
+        }
+        let (group, (reply, answer)) = (group.to_owned(), crossbeam_channel::bounded(1));
+        self.inner.inbox.offer(Input::Explain { group, reply })?;
         answer.recv_timeout(EXPLAIN_WAIT).map_err(|_| Error::TimedOut {
             what: "the explanation".to_owned(),
             after: EXPLAIN_WAIT,
@@ -446,10 +444,11 @@ impl Inner {
         Ok(ticket)
     }
 
-    fn host_resource(&self, name: &str) -> Result<&ResourceConfig, Error> {
-        let mut all = self.config.cluster().groups().iter().flat_map(|group| &group.resources);
+    fn check_host_resource(&self, name: &str) -> Result<(), Error> {
+        let cluster = self.snapshot.config();
+        let mut all = cluster.groups().iter().flat_map(|group| &group.resources);
         match all.clone().find(|resource| resource.name == name) {
-            Some(found) if found.driver == "host" => Ok(found),
+            Some(found) if found.driver == "host" => Ok(()),
             Some(found) => Err(Error::Misuse(format!(
                 "resource {name} has the driver {}: only one with driver = \"host\" is the host's",
                 found.driver

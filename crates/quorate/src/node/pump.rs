@@ -4,6 +4,7 @@
 //! disk, a LUN, a guest, a peer or the host; each has a thread of its own and a queue between.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use quorate_core::action::{Action, ResourceVerb};
 use quorate_core::codec;
 use quorate_core::durable::Record;
 use quorate_core::engine::Engine;
-use quorate_core::event::Event;
-use quorate_core::id::{NodeId, OpId, ResourceId};
+use quorate_core::event::{Event, Trouble};
+use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
 use super::guard::Guard;
@@ -82,14 +83,15 @@ pub(crate) struct Queues {
     pub(crate) inbox: Receiver<Input>,
     pub(crate) answers: Receiver<DriverAnswer>,
     pub(crate) reports: Receiver<DriverReport>,
+    pub(crate) facts: Receiver<Event>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for a moment")]
 enum Got {
     Net(NetEvent),
     Input(Input),
     Answer(DriverAnswer),
     Report(DriverReport),
+    Fact(Event),
     Nothing,
 }
 
@@ -133,6 +135,7 @@ impl Pump {
             recv(queues.inbox) -> input => input.map_or(Got::Nothing, Got::Input),
             recv(queues.answers) -> answer => answer.map_or(Got::Nothing, Got::Answer),
             recv(queues.reports) -> report => report.map_or(Got::Nothing, Got::Report),
+            recv(queues.facts) -> fact => fact.map_or(Got::Nothing, Got::Fact),
             default(rest.min(VIEW_AGE_MAX)) => Got::Nothing,
         }
     }
@@ -144,6 +147,7 @@ impl Pump {
             recv(queues.inbox) -> input => input.map_or(Got::Nothing, Got::Input),
             recv(queues.answers) -> answer => answer.map_or(Got::Nothing, Got::Answer),
             recv(queues.reports) -> report => report.map_or(Got::Nothing, Got::Report),
+            recv(queues.facts) -> fact => fact.map_or(Got::Nothing, Got::Fact),
             default => Got::Nothing,
         }
     }
@@ -159,6 +163,7 @@ impl Pump {
                 self.step(event)
             }
             Got::Report(report) => self.on_report(&report),
+            Got::Fact(event) => self.step(event),
         }
     }
 
@@ -197,10 +202,15 @@ impl Pump {
                 self.items.push(Item::Notice(notice));
                 None
             }
+            Input::Report { resource, epoch, detail } => {
+                self.on_host_report(&resource, epoch, detail)
+            }
             Input::Explain { group, reply } => {
-                let names = Names(self.engine.config());
-                let lines = self.engine.explain(group);
-                let lines = lines.map(|found| explained(&names.group(group), &found, &names));
+                let config = self.engine.config();
+                let id = config.group_named(&group).map(|group| group.id);
+                let lines = id
+                    .and_then(|id| self.engine.explain(id))
+                    .map(|found| explained(&group, &found, &Names(config)));
                 let _ = reply.try_send(lines.unwrap_or_default());
                 None
             }
@@ -226,6 +236,14 @@ impl Pump {
         })
     }
 
+    fn on_host_report(&mut self, name: &str, epoch: Epoch, detail: String) -> Option<Outcome> {
+        let groups = self.engine.config().groups();
+        let mut all = groups.iter().flat_map(|group| &group.resources);
+        let resource = all.find(|resource| resource.name == name)?.id;
+        let trouble = Trouble::Reported;
+        self.step(Event::ResourceFailed { resource, epoch, trouble, detail })
+    }
+
     /// One event to the engine, and what follows from it at once.
     fn step(&mut self, event: Event) -> Option<Outcome> {
         let mut events = VecDeque::from([event]);
@@ -233,10 +251,11 @@ impl Pump {
             if let Event::Resource { op, resource, result } = &event {
                 self.tell_completed(*op, *resource, result);
             }
-            let actions = self.engine.step(event, clock::now());
-            self.guard.on_turn(self.engine.lease().map(|until| until.0));
-            self.pulse.beat();
-            self.tell();
+            let now = clock::now();
+            let actions = self.engine.step(event, now);
+            if let Some(outcome) = self.tell() {
+                return Some(outcome);
+            }
             for action in actions {
                 match self.carry_out(action) {
                     Carried::On => {}
@@ -244,6 +263,9 @@ impl Pump {
                     Carried::Ended(outcome) => return Some(outcome),
                 }
             }
+            // Only what was carried out counts as done.
+            self.guard.on_turn(self.engine.lease().map(|until| until.0), now.0);
+            self.pulse.beat();
         }
         // What was promised before holds; nothing more can be.
         self.engine.has_ended().then(|| {
@@ -290,10 +312,10 @@ impl Pump {
     }
 
     /// Tells the host what the engine found worth telling.
-    fn tell(&mut self) {
+    fn tell(&mut self) -> Option<Outcome> {
         let told = self.engine.notices();
         if told.is_empty() {
-            return;
+            return None;
         }
         let mut is_other_config = false;
         for one in &told {
@@ -308,34 +330,32 @@ impl Pump {
                 self.items.push(Item::Notice(notice));
             }
         }
-        if is_other_config {
-            self.adopt_configuration();
-        }
+        let outcome = if is_other_config { self.adopt_configuration() } else { None };
         self.renew_view();
+        outcome
     }
 
-    /// The committed configuration may differ from this node's file: what runs here follows it.
-    fn adopt_configuration(&mut self) {
+    /// The committed configuration may differ from this node's file: what runs here follows it. A
+    /// node that cannot follow must not go on: its file's numbers may mean other LUNs.
+    fn adopt_configuration(&mut self) -> Option<Outcome> {
         let config = self.engine.config();
         if config.digest() == self.digest {
-            return;
+            return None;
         }
         match self.desks.open(config, self.node) {
             Ok((luns, resources)) => {
                 self.digest = config.digest();
+                self.snapshot.follow(config.clone());
                 let old = (
                     std::mem::replace(&mut self.luns, luns),
                     std::mem::replace(&mut self.resources, resources),
                 );
-                // Nothing runs yet; closing may wait for a storage that does not answer.
-                let _ = std::thread::Builder::new().name("close".to_owned()).spawn(|| drop(old));
+                close_elsewhere(old);
+                None
             }
-            Err(error) => {
-                let fields = Fields::default().with("detail", error.to_string());
-                let text = format!("the cluster's configuration cannot be followed here: {error}");
-                let told = notice(NoticeKind::ConfigurationDiffers, text, fields);
-                self.items.push(Item::Notice(told));
-            }
+            Err(error) => Some(Outcome::Failed(format!(
+                "the cluster's configuration cannot be followed here: {error}"
+            ))),
         }
     }
 
@@ -406,6 +426,16 @@ impl Pump {
         let view = self.engine.status(clock::now());
         self.snapshot.renew(view, clock::stamp(), &self.drops);
         self.items.wake();
+    }
+}
+
+/// Closes on a thread of its own what may wait for a storage that does not answer. Nothing of it
+/// runs yet. If there is no thread to be had it stays open: to wait here would end this node.
+fn close_elsewhere<T: Send + 'static>(old: T) {
+    let old = ManuallyDrop::new(old);
+    let close = move || drop(ManuallyDrop::into_inner(old));
+    if let Err(error) = std::thread::Builder::new().name("close".to_owned()).spawn(close) {
+        tracing::warn!(%error, "what the file of this node defines is not closed");
     }
 }
 

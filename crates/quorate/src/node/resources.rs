@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use quorate_core::action::ResourceVerb;
 use quorate_core::config::{ClusterConfig, GroupConfig};
 use quorate_core::event::Event;
 use quorate_core::id::{Epoch, LunId, NodeId, OpId, ResourceId, SaveToken};
 
-use super::guard::Guard;
+use super::guard::{Guard, Running};
 use super::host::{Freight, Host};
-use super::input::{Inbox, Input};
+use super::input::Facts;
 use super::lun::{Luns, lun_access};
+use crate::ConfigError;
 use crate::config::ResourceSettings;
 use crate::drivers::{
     Answer, Disk, Done, DriverReport, DriverSettings, KillSwitch, Lun, Reporter, Request, SaveSink,
@@ -25,6 +27,9 @@ use crate::item::{self, Verb};
 /// What a driver answers that is asked to hand over what runs: it runs on.
 const NOT_LIVE: &str = "this driver cannot hand over what runs";
 
+/// How the names of files end in which saved states pass through.
+pub(crate) const STATE_FILE_END: &str = ".state";
+
 /// Every resource of the configuration, and the workers of those that were ever asked for.
 pub(crate) struct Resources {
     node: String,
@@ -34,7 +39,7 @@ pub(crate) struct Resources {
     reports: Sender<DriverReport>,
     guard: Arc<Guard>,
     host: Arc<Host>,
-    inbox: Inbox,
+    facts: Facts,
 }
 
 struct Entry {
@@ -47,6 +52,16 @@ struct Entry {
     /// The ownership in which it was last started.
     epoch: Epoch,
     worker: Option<(Worker, Arc<KillSwitch>)>,
+    /// A worker that hung was let go, and is not known to have ended: what it ran may still run.
+    retired: Option<Arc<Mutex<Retired>>>,
+}
+
+/// What waits for the end of a worker that was let go.
+#[derive(Debug)]
+struct Retired {
+    /// The newest kill; earlier ones nobody waits for any more.
+    op: OpId,
+    is_over: bool,
 }
 
 /// Where answers and reports go.
@@ -55,18 +70,28 @@ pub(crate) struct Ways {
     pub(crate) reports: Sender<DriverReport>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) host: Arc<Host>,
-    pub(crate) inbox: Inbox,
+    pub(crate) facts: Facts,
 }
 
 impl Resources {
-    pub(crate) fn new(config: &ClusterConfig, node: String, work_dir: PathBuf, ways: Ways) -> Self {
+    /// # Errors
+    /// Settings that this build does not understand: another one wrote the configuration.
+    pub(crate) fn new(
+        config: &ClusterConfig,
+        node: String,
+        work_dir: PathBuf,
+        ways: Ways,
+    ) -> Result<Self, ConfigError> {
         let mut entries = BTreeMap::new();
         for group in config.groups() {
             for resource in &group.resources {
                 let settings = serde_json::from_str(&resource.settings)
                     .map_err(|error| error.to_string())
                     .and_then(|json| ResourceSettings::read(&resource.driver, &json))
-                    .expect("a configuration's settings have been read by their driver");
+                    .map_err(|reason| {
+                        let place = format!("groups.{}.{}", group.name, resource.name);
+                        ConfigError::new(place, reason, "correct the settings of the driver")
+                    })?;
                 let entry = Entry {
                     group: group.name.clone(),
                     name: resource.name.clone(),
@@ -76,12 +101,13 @@ impl Resources {
                     settings,
                     epoch: Epoch(0),
                     worker: None,
+                    retired: None,
                 };
                 entries.insert(resource.id, entry);
             }
         }
-        let Ways { answers, reports, guard, host, inbox } = ways;
-        Self { node, work_dir, entries, answers, reports, guard, host, inbox }
+        let Ways { answers, reports, guard, host, facts } = ways;
+        Ok(Self { node, work_dir, entries, answers, reports, guard, host, facts })
     }
 
     /// Hands a verb on. Never waits; what cannot be handed on is answered at once.
@@ -99,13 +125,21 @@ impl Resources {
         if let ResourceVerb::Start { epoch } | ResourceVerb::Load { epoch, .. } = verb {
             entry.epoch = epoch;
         }
+        let enforced = entry.enforced;
         if let ResourceSettings::Host(_) = entry.settings {
             let (request, freight) = match self.host_request(op, resource, verb, luns) {
                 Ok(request) => request,
                 Err(why) => return failed(why),
             };
-            self.host.ask(resource, request, freight);
+            self.host.ask(resource, enforced, request, freight);
             return None;
+        }
+        if entry.waits_for_retired(op, verb) {
+            return match verb {
+                // Answered when what hung has ended.
+                ResourceVerb::Kill => None,
+                _ => failed("what ran before it has not ended yet".to_owned()),
+            };
         }
         match (verb, &entry.worker) {
             (ResourceVerb::Kill | ResourceVerb::Stop { .. }, None) => {
@@ -155,12 +189,12 @@ impl Resources {
             ResourceVerb::Send { .. } => return Err(NOT_LIVE.to_owned()),
             ResourceVerb::Stop { timeout } => Request::Stop { deadline: Instant::now() + timeout },
         };
-        let enforced = entry.enforced;
+        let (enforced, epoch) = (entry.enforced, entry.epoch);
         let (worker, switch) = self.worker(resource)?;
         if matches!(request, Request::Start { .. } | Request::Load { .. }) {
             let switch = Arc::clone(switch);
             let sent = worker.request(op, request).map_err(|gone| gone.to_string());
-            self.guard.add(resource, switch, enforced);
+            self.guard.add(resource, Running { switch, enforced, epoch });
             return sent;
         }
         worker.request(op, request).map_err(|gone| gone.to_string())
@@ -172,17 +206,23 @@ impl Resources {
         if worker.kill(op).is_ok() {
             return Ok(());
         }
-        // The worker hangs, or has ended after a defect. It kills on its way out, and another takes
-        // its place.
-        let worker = entry.worker.take();
-        let (inbox, guard) = (self.inbox.clone(), Arc::clone(&self.guard));
-        let reap = move || {
-            drop(worker);
+        // The worker hangs, or has ended after a defect. It kills on its way out; until it has, the
+        // resource counts as running, and only then another worker takes its place.
+        let Some((worker, _)) = entry.worker.take() else { return Ok(()) };
+        let retired = Arc::new(Mutex::new(Retired { op, is_over: false }));
+        entry.retired = Some(Arc::clone(&retired));
+        let (facts, guard) = (self.facts.clone(), Arc::clone(&self.guard));
+        worker.retire(move |last| {
             guard.remove(resource);
-            inbox.deliver(Input::Event(Event::Resource { op, resource, result: Ok(()) }));
-        };
-        let reaper = std::thread::Builder::new().name("reap".to_owned()).spawn(reap);
-        reaper.map(|_| ()).map_err(|error| format!("no thread to kill it: {error}"))
+            let op = {
+                let mut retired = retired.lock();
+                retired.is_over = last.is_ok();
+                retired.op
+            };
+            let result = last.map_err(|error| error.to_string());
+            facts.tell(Event::Resource { op, resource, result });
+        });
+        Ok(())
     }
 
     /// The worker of a resource, started if need be: it lives as long as the node.
@@ -243,11 +283,11 @@ impl Resources {
             }
             ResourceVerb::Kill => Verb::Kill,
         };
+        // Of this request alone: another one may still be under way for a while after a kill.
+        let file = || self.work_dir.join(format!("{}.{}{STATE_FILE_END}", entry.name, op.0));
         let state = match freight {
             Freight::Nothing => None,
-            Freight::Sink(_) | Freight::Source(_) => {
-                Some(self.work_dir.join(format!("{}.state", entry.name)))
-            }
+            Freight::Sink(_) | Freight::Source(_) => Some(file()),
         };
         let settings = match &entry.settings {
             ResourceSettings::Host(host) => serde_json::Value::Object(host.settings.clone()),
@@ -272,6 +312,18 @@ impl Resources {
     pub(crate) fn names(&self, resource: ResourceId) -> Option<(&str, &str, Epoch)> {
         let entry = self.entries.get(&resource)?;
         Some((&entry.name, &entry.group, entry.epoch))
+    }
+}
+
+impl Entry {
+    /// Whether a worker that was let go has not ended. The newest kill is then the one to answer.
+    fn waits_for_retired(&mut self, op: OpId, verb: ResourceVerb) -> bool {
+        let Some(retired) = &self.retired else { return false };
+        let mut retired = retired.lock();
+        if verb == ResourceVerb::Kill {
+            retired.op = op;
+        }
+        !retired.is_over
     }
 }
 
@@ -320,4 +372,131 @@ fn source_of(
 ) -> Result<Box<dyn SaveSource + Send>, String> {
     let lun = save_lun(entry)?;
     luns.save_source(lun, &entry.name, token).ok_or_else(|| format!("{lun} is not configured"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use crossbeam_channel::{Receiver, bounded, unbounded};
+    use quorate_core::config::ClusterParts;
+
+    use super::*;
+    use crate::drivers::{Driver, DriverError, Health, Stopped};
+
+    /// The bound of every wait: far above what is expected.
+    const BOUND: Duration = Duration::from_secs(20);
+    const RESOURCE: ResourceId = ResourceId(1);
+
+    /// Its process cannot be killed until the test allows it.
+    struct Unkillable {
+        switch: Arc<KillSwitch>,
+        may_end: Receiver<()>,
+    }
+
+    impl Driver for Unkillable {
+        fn start(&mut self, _: &StartContext, _: Instant) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        fn save(&mut self, _: &mut dyn SaveSink, _: Instant) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        fn load(
+            &mut self,
+            _: &StartContext,
+            _: &mut dyn Read,
+            _: Instant,
+        ) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        fn run(&mut self, _: Instant) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        fn stop(&mut self, _: Instant) -> Result<Stopped, DriverError> {
+            Ok(Stopped::Orderly)
+        }
+
+        fn kill(&mut self) -> Result<(), DriverError> {
+            let _ = self.may_end.recv();
+            Ok(())
+        }
+
+        fn looks_alive(&mut self) -> Health {
+            Health::Alive
+        }
+
+        fn is_alive(&mut self, _: Instant) -> Health {
+            Health::Alive
+        }
+
+        fn kill_switch(&self) -> Arc<KillSwitch> {
+            Arc::clone(&self.switch)
+        }
+    }
+
+    fn config() -> ClusterConfig {
+        let nodes = [("n1".to_owned(), "127.0.0.1:1".to_owned())];
+        let text = crate::config::template("test", 1, &nodes, "/nowhere");
+        crate::Config::from_toml_str(&text, "cluster.toml").unwrap().cluster().clone()
+    }
+
+    fn ways() -> (Ways, Receiver<Event>) {
+        let (facts, told) = Facts::new();
+        let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
+        let guard = Guard::new(Arc::clone(&host), facts.clone(), Duration::ZERO);
+        let (answers, reports) = (bounded(1024).0, unbounded().0);
+        (Ways { answers, reports, guard, host, facts }, told)
+    }
+
+    fn desk() -> (Resources, Luns, Receiver<Event>) {
+        let (ways, told) = ways();
+        let resources = Resources::new(&config(), "n1".to_owned(), PathBuf::new(), ways).unwrap();
+        let inbox = super::super::input::Inbox::new(unbounded().0, Arc::default());
+        let pulse = super::super::lun::Pulse::new(BOUND);
+        (resources, Luns::start(Vec::new(), &inbox, &pulse).unwrap(), told)
+    }
+
+    #[test]
+    fn a_kill_is_confirmed_only_when_the_process_is_gone_however_often_it_is_repeated() {
+        let (mut resources, luns, told) = desk();
+        let (end, may_end) = bounded::<()>(0);
+        let switch = KillSwitch::new();
+        let driver = Box::new(Unkillable { switch: Arc::clone(&switch), may_end });
+        let worker = Worker::spawn(RESOURCE, driver, resources.answers.clone()).unwrap();
+        resources.entries.get_mut(&RESOURCE).unwrap().worker = Some((worker, switch));
+        // More than its queue holds: the worker is let go on the way.
+        for op in 1..=100 {
+            let answer = resources.carry_out(OpId(op), RESOURCE, ResourceVerb::Kill, &luns);
+            assert_eq!(answer, None, "kill {op} is answered while the process runs");
+        }
+        let start = ResourceVerb::Start { epoch: Epoch(2) };
+        let refused = resources.carry_out(OpId(101), RESOURCE, start, &luns);
+        let Some(Event::Resource { result: Err(why), .. }) = refused else {
+            panic!("started beside what runs: {refused:?}");
+        };
+        assert_eq!(why, "what ran before it has not ended yet");
+        drop(end);
+        let confirmed = told.recv_timeout(BOUND).unwrap();
+        assert_eq!(
+            confirmed,
+            Event::Resource { op: OpId(100), resource: RESOURCE, result: Ok(()) }
+        );
+        let again = resources.carry_out(OpId(102), RESOURCE, ResourceVerb::Kill, &luns);
+        assert!(matches!(again, Some(Event::Resource { result: Ok(()), .. })), "{again:?}");
+    }
+
+    #[test]
+    fn a_driver_that_this_build_does_not_know_is_an_error_and_no_panic() {
+        let mut parts = ClusterParts::from(config());
+        parts.groups[0].resources[0].driver = "teleport".to_owned();
+        let config = ClusterConfig::new(parts).unwrap();
+        let made = Resources::new(&config, "n1".to_owned(), PathBuf::new(), ways().0);
+        let error = made.map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("groups.counter.count: "), "{error}");
+        assert!(error.contains("\"teleport\" is not known"), "{error}");
+    }
 }

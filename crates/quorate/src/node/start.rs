@@ -18,12 +18,12 @@ use quorate_core::id::NodeId;
 use super::guard::{Guard, GuardThread};
 use super::host::Host;
 use super::incoming::{Drops, Refusals};
-use super::input::{Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
+use super::input::{Facts, Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
 use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
 use super::persist::{self, Remembered};
 use super::pump::{Outcome, Pump, Queues};
-use super::resources::{Resources, Ways, checks};
+use super::resources::{Resources, STATE_FILE_END, Ways, checks};
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
 use super::{Inner, NodeOptions, WriteHook, panic_text};
@@ -56,14 +56,15 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let now = clock::now();
     let setup = Setup { config: config.clone(), node: me.id, boot, durable, seed: boot };
     let engine = Engine::new(setup, now);
-    let host = Host::new(Arc::clone(&lines.items), lines.inbox.clone());
-    let guard = Guard::new(Arc::clone(&host), config.timing().isolation_grace);
+    let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
+    let guard = Guard::new(Arc::clone(&host), lines.facts.clone(), config.timing().isolation_grace);
     let guard_thread = GuardThread::start(Arc::clone(&guard))?;
     let desks = Desks {
         inbox: lines.inbox.clone(),
         pulse: Pulse::new(config.timing().detect),
         answers: lines.answers.clone(),
         reports: lines.reports.clone(),
+        facts: lines.facts.clone(),
         guard: Arc::clone(&guard),
         host: Arc::clone(&host),
         work_dir,
@@ -73,7 +74,7 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
     let (view, full) = (engine.status(now), Arc::clone(&lines.full));
-    let snapshot = Snapshot::new(view, clock::stamp(), full, net.handle().clone());
+    let snapshot = Snapshot::new(view, clock::stamp(), config.clone(), full, net.handle().clone());
     let snapshot = Arc::new(snapshot);
     let is_cut = Arc::new(AtomicBool::new(false));
     lines.items.push(Item::Notice(started(&me.name, boot, cut)));
@@ -169,6 +170,7 @@ struct Lines {
     net: Sender<NetEvent>,
     answers: Sender<Answer>,
     reports: Sender<DriverReport>,
+    facts: Facts,
     queues: Queues,
 }
 
@@ -179,6 +181,7 @@ impl Lines {
         let (net, net_queue) = bounded(NET_MAX);
         let (answers, answer_queue) = bounded(DRIVERS_MAX);
         let (reports, report_queue) = bounded(DRIVERS_MAX);
+        let (facts, fact_queue) = Facts::new();
         Ok(Self {
             items: Arc::new(Items::new()?),
             inbox: Inbox::new(inbox, Arc::clone(&full)),
@@ -186,11 +189,13 @@ impl Lines {
             net,
             answers,
             reports,
+            facts,
             queues: Queues {
                 net: net_queue,
                 inbox: inbox_queue,
                 answers: answer_queue,
                 reports: report_queue,
+                facts: fact_queue,
             },
         })
     }
@@ -287,6 +292,7 @@ pub(crate) struct Desks {
     pub(crate) pulse: Pulse,
     pub(crate) answers: Sender<Answer>,
     pub(crate) reports: Sender<DriverReport>,
+    pub(crate) facts: Facts,
     pub(crate) guard: Arc<Guard>,
     pub(crate) host: Arc<Host>,
     pub(crate) work_dir: PathBuf,
@@ -326,15 +332,15 @@ impl Desks {
             })
         });
         let specs = specs.collect::<Result<Vec<LunSpec>, Error>>()?;
-        let luns = Luns::start(specs, &self.inbox, &self.pulse)?;
         let ways = Ways {
             answers: self.answers.clone(),
             reports: self.reports.clone(),
             guard: Arc::clone(&self.guard),
             host: Arc::clone(&self.host),
-            inbox: self.inbox.clone(),
+            facts: self.facts.clone(),
         };
-        Ok((luns, Resources::new(config, name, self.work_dir.clone(), ways)))
+        let resources = Resources::new(config, name, self.work_dir.clone(), ways)?;
+        Ok((Luns::start(specs, &self.inbox, &self.pulse)?, resources))
     }
 }
 
@@ -401,7 +407,21 @@ fn make_work_dir(work_dir: &Path, config: &ClusterConfig) -> Result<(), Error> {
     }
     let mut builder = std::fs::DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(work_dir);
-    made.map_err(|error| wrong(error.to_string()))
+    made.map_err(|error| wrong(error.to_string()))?;
+    remove_litter(work_dir).map_err(|error| wrong(error.to_string()))
+}
+
+/// Takes away saved states that were passing through when the last run ended.
+fn remove_litter(work_dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(work_dir)? {
+        let entry = entry?;
+        let is_state =
+            entry.file_name().to_str().is_some_and(|name| name.ends_with(STATE_FILE_END));
+        if is_state && entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks, in the background, whether what the resources need is on this node.

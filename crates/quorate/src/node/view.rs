@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
+use quorate_core::config::ClusterConfig;
 use quorate_core::status::{Explanation, Status as View};
 
 use super::incoming::{Drops, drop_word};
@@ -17,6 +18,8 @@ use crate::status::Status;
 /// The newest view of the engine, and the counts that are kept beside it.
 pub(crate) struct Snapshot {
     view: RwLock<Arc<Seen>>,
+    /// The configuration that the engine follows: the cluster's, whatever this node's file says.
+    config: RwLock<Arc<ClusterConfig>>,
     pub(crate) full: Arc<Full>,
     pub(crate) net: NetHandle,
 }
@@ -28,9 +31,26 @@ struct Seen {
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: View, at: Stamp, full: Arc<Full>, net: NetHandle) -> Self {
+    pub(crate) fn new(
+        view: View,
+        at: Stamp,
+        config: ClusterConfig,
+        full: Arc<Full>,
+        net: NetHandle,
+    ) -> Self {
         let seen = Seen { view, at, drops: Drops::default() };
-        Self { view: RwLock::new(Arc::new(seen)), full, net }
+        let config = RwLock::new(Arc::new(config));
+        Self { view: RwLock::new(Arc::new(seen)), config, full, net }
+    }
+
+    /// The configuration that the engine follows.
+    pub(crate) fn config(&self) -> Arc<ClusterConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// The engine follows another configuration from here on.
+    pub(crate) fn follow(&self, config: ClusterConfig) {
+        *self.config.write() = Arc::new(config);
     }
 
     pub(crate) fn renew(&self, view: View, at: Stamp, drops: &Drops) {

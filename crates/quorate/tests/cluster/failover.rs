@@ -162,6 +162,10 @@ fn a_node_with_another_file_follows_the_committed_configuration() {
     trio.wait_all("its return", |status| {
         member(status) && status.node(&name).unwrap().state == "up"
     });
+    let said = trio.node(other).explain("counter").unwrap().join("\n");
+    assert!(said.contains("counter"), "{said}");
+    let unknown = trio.node(other).explain("another").unwrap_err().to_string();
+    assert_eq!(unknown, "group another is not known; known are: counter");
     let ticket = trio.node(owner).move_group("counter", Some(&name)).unwrap();
     trio.node(owner).command_wait(ticket, PATIENCE).unwrap();
     assert_eq!(trio.wait_online("counter", Some(owner)), other);
