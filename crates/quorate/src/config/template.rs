@@ -82,7 +82,9 @@ luns = ["disk1"]
 
 [[groups.resources]]
 name = "count"
-driver = "process"             # any command; it dies with its node
+driver = "process"             # any command; it dies with its node. A script must `exec` what it
+                               # runs for long: if quorate itself is killed, only the process that
+                               # was started here dies at once
 command = ["/bin/sh", "-c", "while :; do date >> $QUORATE_LUN_DISK1/ticks; sleep 1; done"]
 # depends_on = []              # resources of this group that must be online first
 # restart_threshold = 3        # restarts in place within restart_period_s, then the group moves

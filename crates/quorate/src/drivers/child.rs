@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use rustix::process::{
     test_kill_process_group, waitid,
 };
 
-use super::{DriverError, Exit};
+use super::{DriverError, Exit, record};
 
 /// How long the waiter rests between two looks for survivors of a killed group.
 const SURVIVOR_LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -42,6 +42,8 @@ const REPORT_DELAY_MAX: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     state: Mutex<Switch>,
+    /// Where what is started is recorded, so that it can be ended after a crash of ours.
+    record: OnceLock<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +58,11 @@ impl KillSwitch {
     /// A switch that is not engaged and has nothing to kill.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// From here on each start is recorded in this file; said once, before the first.
+    pub(crate) fn record_in(&self, path: PathBuf) {
+        let _ = self.record.set(path);
     }
 
     /// Sends the kill, and refuses further starts until [`KillSwitch::release`]. Never blocks.
@@ -86,7 +93,20 @@ impl KillSwitch {
         command: &mut Command,
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
     ) -> Result<Arc<Supervised>, DriverError> {
-        self.start(|| Supervised::spawn(command, on_exit))
+        self.start(|| {
+            let child = Supervised::spawn(command, on_exit)?;
+            if let Some(path) = self.record.get()
+                && let Err(error) = record::write(path, child.shared.leader)
+            {
+                let ended = child.exit().is_some();
+                child.kill();
+                // What has ended by itself needs no record, and says better what is wrong.
+                if !ended {
+                    return Err(super::command::work_error(path, &error));
+                }
+            }
+            Ok(child)
+        })
     }
 
     fn start(

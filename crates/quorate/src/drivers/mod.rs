@@ -27,6 +27,7 @@ mod error;
 mod process;
 mod qemu;
 pub mod qmp;
+mod record;
 mod settings;
 mod worker;
 
@@ -45,6 +46,7 @@ pub use child::KillSwitch;
 pub use error::{AfterSave, DriverError};
 pub use process::{HealthSettings, Output, ProcessDriver, ProcessSettings, StopSignal};
 pub use qemu::{Accelerator, DiskInterface, Heartbeat, QemuDriver, QemuSettings, StopMethod};
+pub(crate) use record::{LeftoverError, end_leftovers, record_path};
 pub use settings::{DriverSettings, SettingsError};
 pub use worker::{Answer, Done, Request, Worker, WorkerGone};
 

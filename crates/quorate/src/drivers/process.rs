@@ -2,8 +2,9 @@
 //!
 //! It runs while its process runs. Its exit is reported at once, also a good one: whether an ended
 //! process is started again is the engine's business. What it forks belongs to it and dies with it,
-//! as long as it stays in its process group; if this program itself is killed, only the process
-//! started here dies with it, so a script should `exec` what it starts.
+//! as long as it stays in its process group. If this program itself is killed, the kernel kills the
+//! process started here and nothing else: what that one has started lives on until the node is
+//! started again, which ends it first. So a script should `exec` what it starts.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -31,6 +32,10 @@ use super::{
 pub struct ProcessSettings {
     /// The program and its arguments; no shell reads it. A program without a slash is looked up
     /// along PATH.
+    ///
+    /// A script must `exec` what it runs for long: if the program that embeds quorate is killed,
+    /// the kernel kills the process started here at once, but what it has started in turn only dies
+    /// when the node is started again. Nothing of it may leave the session (`setsid`, a daemon).
     pub command: Vec<String>,
     /// Environment variables, added to the few that are inherited (PATH, HOME, LANG and the like).
     /// Names that begin with QUORATE_ are ours.

@@ -20,7 +20,7 @@ use crate::ConfigError;
 use crate::config::ResourceSettings;
 use crate::drivers::{
     Answer, Disk, Done, DriverReport, DriverSettings, KillSwitch, Lun, Reporter, Request, SaveSink,
-    SaveSource, StartContext, Worker,
+    SaveSource, StartContext, Worker, record_path,
 };
 use crate::item::{self, Verb};
 
@@ -33,7 +33,7 @@ pub(crate) const STATE_FILE_END: &str = ".state";
 /// Every resource of the configuration, and the workers of those that were ever asked for.
 pub(crate) struct Resources {
     node: String,
-    work_dir: PathBuf,
+    places: Places,
     entries: BTreeMap<ResourceId, Entry>,
     answers: Sender<Answer>,
     reports: Sender<DriverReport>,
@@ -64,7 +64,17 @@ struct Retired {
     is_over: bool,
 }
 
+/// The directories of resources.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// For sockets, logs and states that pass through.
+    pub(crate) work_dir: PathBuf,
+    /// For what tells the next run what this one started.
+    pub(crate) records: PathBuf,
+}
+
 /// Where answers and reports go.
+#[derive(Clone)]
 pub(crate) struct Ways {
     pub(crate) answers: Sender<Answer>,
     pub(crate) reports: Sender<DriverReport>,
@@ -79,7 +89,7 @@ impl Resources {
     pub(crate) fn new(
         config: &ClusterConfig,
         node: String,
-        work_dir: PathBuf,
+        places: Places,
         ways: Ways,
     ) -> Result<Self, ConfigError> {
         let mut entries = BTreeMap::new();
@@ -107,7 +117,7 @@ impl Resources {
             }
         }
         let Ways { answers, reports, guard, host, facts } = ways;
-        Ok(Self { node, work_dir, entries, answers, reports, guard, host, facts })
+        Ok(Self { node, places, entries, answers, reports, guard, host, facts })
     }
 
     /// Hands a verb on. Never waits; what cannot be handed on is answered at once.
@@ -235,6 +245,7 @@ impl Resources {
             let reporter = Reporter::new(resource, self.reports.clone());
             let driver = settings.clone().into_driver(reporter);
             let switch = driver.kill_switch();
+            switch.record_in(record_path(&self.places.records, &entry.name));
             let worker = Worker::spawn(resource, driver, self.answers.clone())
                 .map_err(|error| format!("no thread for it: {error}"))?;
             entry.worker = Some((worker, switch));
@@ -249,7 +260,7 @@ impl Resources {
             resource: entry.name.clone(),
             node: self.node.clone(),
             epoch: entry.epoch,
-            work_directory: self.work_dir.join(&entry.name),
+            work_directory: self.places.work_dir.join(&entry.name),
             luns: disks(entry, luns)?.into_iter().map(|(name, disk)| Lun { name, disk }).collect(),
             environment: BTreeMap::new(),
         })
@@ -284,7 +295,7 @@ impl Resources {
             ResourceVerb::Kill => Verb::Kill,
         };
         // Of this request alone: another one may still be under way for a while after a kill.
-        let file = || self.work_dir.join(format!("{}.{}{STATE_FILE_END}", entry.name, op.0));
+        let file = || self.places.work_dir.join(format!("{}.{}{STATE_FILE_END}", entry.name, op.0));
         let state = match freight {
             Freight::Nothing => None,
             Freight::Sink(_) | Freight::Source(_) => Some(file()),
@@ -444,6 +455,10 @@ mod tests {
         crate::Config::from_toml_str(&text, "cluster.toml").unwrap().cluster().clone()
     }
 
+    fn places() -> Places {
+        Places { work_dir: PathBuf::new(), records: PathBuf::new() }
+    }
+
     fn ways() -> (Ways, Receiver<Event>) {
         let (facts, told) = Facts::new();
         let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
@@ -454,7 +469,7 @@ mod tests {
 
     fn desk() -> (Resources, Luns, Receiver<Event>) {
         let (ways, told) = ways();
-        let resources = Resources::new(&config(), "n1".to_owned(), PathBuf::new(), ways).unwrap();
+        let resources = Resources::new(&config(), "n1".to_owned(), places(), ways).unwrap();
         let inbox = super::super::input::Inbox::new(unbounded().0, Arc::default());
         let pulse = super::super::lun::Pulse::new(BOUND);
         (resources, Luns::start(Vec::new(), &inbox, &pulse).unwrap(), told)
@@ -494,7 +509,7 @@ mod tests {
         let mut parts = ClusterParts::from(config());
         parts.groups[0].resources[0].driver = "teleport".to_owned();
         let config = ClusterConfig::new(parts).unwrap();
-        let made = Resources::new(&config, "n1".to_owned(), PathBuf::new(), ways().0);
+        let made = Resources::new(&config, "n1".to_owned(), places(), ways().0);
         let error = made.map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("groups.counter.count: "), "{error}");
         assert!(error.contains("\"teleport\" is not known"), "{error}");

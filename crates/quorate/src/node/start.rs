@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use quorate_core::config::{ClusterConfig, NodeConfig};
@@ -23,14 +23,14 @@ use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
 use super::persist::{self, Remembered};
 use super::pump::{Outcome, Pump, Queues};
-use super::resources::{Resources, STATE_FILE_END, Ways, checks};
+use super::resources::{Places, Resources, STATE_FILE_END, Ways, checks};
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
 use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
 use crate::config::LunSettings;
-use crate::drivers::{Answer, DriverReport, Reporter};
+use crate::drivers::{self, Answer, DriverReport, LeftoverError, Reporter};
 use crate::item::Item;
 use crate::log::{Cut, Log};
 use crate::net::{Net, NetConfig, NetEvent, PathAddress, PeerConfig};
@@ -38,6 +38,8 @@ use crate::notice::NoticeKind;
 
 /// The longest path of a socket, or of a directory with sockets in it, in bytes.
 const SOCKET_PATH_MAX: usize = 100;
+/// How long processes of an earlier run may take to die.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(10);
 /// Most answers and reports of drivers that wait.
 const DRIVERS_MAX: usize = 1024;
 
@@ -62,12 +64,9 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let desks = Desks {
         inbox: lines.inbox.clone(),
         pulse: Pulse::new(config.timing().detect),
-        answers: lines.answers.clone(),
-        reports: lines.reports.clone(),
-        facts: lines.facts.clone(),
-        guard: Arc::clone(&guard),
-        host: Arc::clone(&host),
+        ways: lines.ways(&guard, &host),
         work_dir,
+        records: records_dir(&options.state_dir),
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
@@ -144,6 +143,7 @@ impl Ground {
         let Remembered { durable, boot } =
             persist::remembered(recovered, options.state_dir.clone())?;
         make_work_dir(&work_dir, &config)?;
+        end_leftovers(&options.state_dir)?;
         let boot = clock::unix_us().max(boot + 1);
         persist::begin_boot(&mut log, boot)?;
         Ok(Self { config, me, paths, peers, work_dir, log, durable, boot, cut })
@@ -200,6 +200,16 @@ impl Lines {
         })
     }
 
+    fn ways(&self, guard: &Arc<Guard>, host: &Arc<Host>) -> Ways {
+        Ways {
+            answers: self.answers.clone(),
+            reports: self.reports.clone(),
+            guard: Arc::clone(guard),
+            host: Arc::clone(host),
+            facts: self.facts.clone(),
+        }
+    }
+
     fn net_queue(&self) -> NetQueue {
         NetQueue { sender: self.net.clone(), full: Arc::clone(&self.full) }
     }
@@ -248,7 +258,7 @@ fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) 
     // Drivers' threads may be about to report; nobody listens any more.
     drop(queues);
     drop(resources);
-    desks.host.dismiss();
+    desks.ways.host.dismiss();
     drop(desks);
     drop(luns);
     drop(guard_thread);
@@ -290,12 +300,9 @@ fn started(node: &str, boot: u64, cut: Option<Cut>) -> crate::Notice {
 pub(crate) struct Desks {
     pub(crate) inbox: Inbox,
     pub(crate) pulse: Pulse,
-    pub(crate) answers: Sender<Answer>,
-    pub(crate) reports: Sender<DriverReport>,
-    pub(crate) facts: Facts,
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) host: Arc<Host>,
+    pub(crate) ways: Ways,
     pub(crate) work_dir: PathBuf,
+    pub(crate) records: PathBuf,
     pub(crate) write_hook: Option<WriteHook>,
 }
 
@@ -332,14 +339,8 @@ impl Desks {
             })
         });
         let specs = specs.collect::<Result<Vec<LunSpec>, Error>>()?;
-        let ways = Ways {
-            answers: self.answers.clone(),
-            reports: self.reports.clone(),
-            guard: Arc::clone(&self.guard),
-            host: Arc::clone(&self.host),
-            facts: self.facts.clone(),
-        };
-        let resources = Resources::new(config, name, self.work_dir.clone(), ways)?;
+        let places = Places { work_dir: self.work_dir.clone(), records: self.records.clone() };
+        let resources = Resources::new(config, name, places, self.ways.clone())?;
         Ok((Luns::start(specs, &self.inbox, &self.pulse)?, resources))
     }
 }
@@ -409,6 +410,26 @@ fn make_work_dir(work_dir: &Path, config: &ClusterConfig) -> Result<(), Error> {
     let made = builder.recursive(true).mode(0o700).create(work_dir);
     made.map_err(|error| wrong(error.to_string()))?;
     remove_litter(work_dir).map_err(|error| wrong(error.to_string()))
+}
+
+/// Where it is recorded what was started: beside the log, which no other node uses and nobody
+/// clears.
+fn records_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("processes")
+}
+
+/// Ends what an earlier run of this node has left. Until that is done nobody may hear of this run:
+/// it is taken for proof that nothing runs here.
+fn end_leftovers(state_dir: &Path) -> Result<(), Error> {
+    let directory = records_dir(state_dir);
+    drivers::end_leftovers(&directory, LEFTOVER_PATIENCE).map_err(|error: LeftoverError| {
+        Error::System {
+            doing: "end what an earlier run has left".to_owned(),
+            source: std::io::Error::other(error),
+        }
+    })?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(Error::system(format!("make {}", directory.display())))
 }
 
 /// Takes away saved states that were passing through when the last run ended.

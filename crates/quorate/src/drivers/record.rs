@@ -1,0 +1,257 @@
+//! What tells the next run of a node which processes this one started.
+//!
+//! The kernel kills the leader of a resource's processes when the engine's process dies, but not
+//! what the leader has started: a shell dies, its child lives on. So each start leaves a record in
+//! the node's state directory, and a node that starts ends what is left of every recorded session
+//! before it lets anybody take its start for proof that nothing runs here.
+//!
+//! A record names the session: its leader's number and start time, and which boot and which
+//! namespace of processes these numbers belong to. A process leaves its session by `setsid` alone.
+//! As long as one member lives, the kernel gives the number to no other process; so whoever has the
+//! leader's number and another start time shows that the session is gone.
+//!
+//! Between a start and its record a few system calls pass; an engine that is killed just then
+//! leaves no record.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde::{Deserialize, Serialize};
+
+/// How the name of a record ends.
+const RECORD_END: &str = ".process";
+/// How long is rested between two looks for survivors.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// One started session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// The leader, which gives the session its number.
+    leader: i32,
+    /// When the leader started, in clock ticks since the machine did.
+    started: u64,
+    /// The machine's boot and the namespace of its process numbers.
+    world: String,
+}
+
+/// Something that an earlier run started and that cannot be ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeftoverError {
+    /// Processes that do not die.
+    #[error(
+        "{resource} of an earlier run still runs as process {process} and does not die within {} s; \
+         see what it waits for (a dead disk?), or restart this machine",
+        after.as_secs()
+    )]
+    Undying {
+        /// Whose they are.
+        resource: String,
+        /// One of them.
+        process: i32,
+        /// How long they were waited for.
+        after: Duration,
+    },
+    /// A record that cannot be read: what it names may run.
+    #[error("{}: {error}; make sure that nothing of it runs, then remove it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+}
+
+/// The file of a resource's record.
+pub(crate) fn record_path(directory: &Path, resource: &str) -> PathBuf {
+    directory.join(format!("{resource}{RECORD_END}"))
+}
+
+/// Records the session that `leader` leads. It is whole or not there at all.
+pub(super) fn write(path: &Path, leader: Pid) -> io::Result<()> {
+    let leader = leader.as_raw_nonzero().get();
+    let stat = stat_of(leader).ok_or_else(|| io::Error::other("the process has no /proc entry"))?;
+    let record = Record { leader, started: stat.started, world: world()? };
+    let text = serde_json::to_vec(&record)?;
+    let draft = path.with_extension("draft");
+    fs::write(&draft, text)?;
+    fs::rename(&draft, path)
+}
+
+/// Ends what is left of every session that is recorded in `directory`, and waits until it is gone.
+///
+/// # Errors
+/// Something still runs after `patience`, or a record cannot be read.
+pub(crate) fn end_leftovers(directory: &Path, patience: Duration) -> Result<(), LeftoverError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |error| LeftoverError::Unreadable { path, error }
+    };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(unreadable(directory))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(unreadable(directory))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(resource) = name.and_then(|name| name.strip_suffix(RECORD_END)) else { continue };
+        let text = fs::read(&path).map_err(unreadable(&path))?;
+        let record: Record =
+            serde_json::from_slice(&text).map_err(|error| unreadable(&path)(error.into()))?;
+        if record.world == world().map_err(unreadable(&path))? {
+            record.end(resource, patience)?;
+        }
+        fs::remove_file(&path).map_err(unreadable(&path))?;
+    }
+    Ok(())
+}
+
+impl Record {
+    fn end(&self, resource: &str, patience: Duration) -> Result<(), LeftoverError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let members = self.members();
+            let Some(&process) = members.first() else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let resource = resource.to_owned();
+                return Err(LeftoverError::Undying { resource, process, after: patience });
+            }
+            tracing::warn!(resource, process, "killing what an earlier run has left");
+            for &member in &members {
+                // Whoever is gone already needs no signal; whoever forks meanwhile is met in the
+                // next round.
+                let Some(process) = Pid::from_raw(member) else { continue };
+                let _ = kill_process(process, Signal::KILL);
+            }
+            if let Some(group) = Pid::from_raw(self.leader) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// The living members of the session.
+    fn members(&self) -> Vec<i32> {
+        if stat_of(self.leader).is_some_and(|leader| leader.started != self.started) {
+            return Vec::new();
+        }
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let numbers =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_member = |number: &i32| {
+            stat_of(*number).is_some_and(|stat| stat.session == self.leader && stat.is_live)
+        };
+        numbers.filter(is_member).collect()
+    }
+}
+
+/// What /proc says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    is_live: bool,
+    session: i32,
+    started: u64,
+}
+
+fn stat_of(process: i32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
+}
+
+/// Reads one line of /proc/PID/stat: `pid (name) state parent group session ...`, the start time as
+/// the 22nd word; a name may hold anything.
+fn parse(stat: &str) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let words: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Stat {
+        is_live: !matches!(*words.first()?, "Z" | "X" | "x"),
+        session: words.get(3)?.parse().ok()?,
+        started: words.get(19)?.parse().ok()?,
+    })
+}
+
+/// Where process numbers mean what they mean here.
+fn world() -> io::Result<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let namespace = fs::read_link("/proc/self/ns/pid")?;
+    Ok(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(20);
+
+    /// A shell that leads a session and has a child, and the child's number.
+    fn session() -> (Child, i32) {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "sleep 1000 & echo $!; wait"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut leader = quorate_storage::child::spawn_dying_with_parent(&mut command).unwrap();
+        let mut line = String::new();
+        BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (leader, line.trim().parse().unwrap())
+    }
+
+    fn is_live(process: i32) -> bool {
+        stat_of(process).is_some_and(|stat| stat.is_live)
+    }
+
+    #[test]
+    fn what_a_dead_leader_has_left_is_ended_before_the_next_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = record_path(directory.path(), "guest");
+        let (mut leader, child) = session();
+        write(&path, Pid::from_child(&leader)).unwrap();
+        // As when the engine's process dies: the kernel kills the leader alone.
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert!(is_live(child), "the test needs an orphan");
+        end_leftovers(directory.path(), BOUND).unwrap();
+        assert!(!is_live(child));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stranger_with_the_leaders_number_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut leader, child) = session();
+        let number = Pid::from_child(&leader).as_raw_nonzero().get();
+        let started = stat_of(number).unwrap().started;
+        let records = [
+            Record { leader: number, started: started + 1, world: world().unwrap() },
+            Record { leader: number, started, world: "another machine".to_owned() },
+        ];
+        for record in records {
+            let text = serde_json::to_vec(&record).unwrap();
+            fs::write(record_path(directory.path(), "guest"), text).unwrap();
+            end_leftovers(directory.path(), BOUND).unwrap();
+            assert!(is_live(number) && is_live(child), "{record:?}");
+        }
+        let group = Pid::from_child(&leader);
+        kill_process_group(group, Signal::KILL).unwrap();
+        leader.wait().unwrap();
+    }
+
+    #[test]
+    fn a_torn_record_stops_the_start_with_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(record_path(directory.path(), "guest"), "{\"leader\":").unwrap();
+        let error = end_leftovers(directory.path(), BOUND).unwrap_err().to_string();
+        assert!(error.contains("guest.process") && error.contains("then remove it"), "{error}");
+        end_leftovers(&directory.path().join("nowhere"), BOUND).unwrap();
+    }
+
+    #[test]
+    fn a_process_name_with_parentheses_is_no_trouble() {
+        let tail = "S 1 42 43 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
+        let found = parse(&format!("7 (a) Z 1 2) {tail}")).unwrap();
+        assert_eq!(found, Stat { is_live: true, session: 43, started: 777 });
+        assert_eq!(parse("7"), None);
+    }
+}
