@@ -24,6 +24,7 @@
 mod child;
 mod command;
 mod error;
+mod logs;
 mod process;
 mod qemu;
 pub mod qmp;

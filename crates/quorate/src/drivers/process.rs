@@ -21,6 +21,7 @@ use serde::Deserialize;
 
 use super::child::{KillSwitch, Supervised};
 use super::command::{find_program, make_work_directory, new_command, open_log, quote_log};
+use super::logs::keep_short;
 use super::{
     Driver, DriverError, DriverEvent, Exit, ExitCause, Health, Reporter, Run, SaveSink,
     StartContext, Stopped,
@@ -104,7 +105,8 @@ pub enum StopSignal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// Appended to `output.log` in the work directory; the default.
+    /// Appended to `output.log` in the work directory; the default. About 16 MiB of it are kept,
+    /// and as much before in `output.log.old`.
     #[default]
     Log,
     /// To this program's own.
@@ -178,6 +180,20 @@ impl ProcessDriver {
         Ok(command)
     }
 
+    /// Starts the threads beside the process.
+    fn watch(&self, context: &StartContext, ended: &Receiver<()>) -> Result<(), DriverError> {
+        let directory = &context.work_directory;
+        let logs = ["output.log", "health.log"].map(|name| directory.join(name));
+        keep_short(logs.to_vec(), ended.clone())?;
+        match (&self.checker, &self.settings.health) {
+            (Some(checker), Some(health)) => {
+                let interval = Duration::from_millis(health.interval_ms);
+                checker.watch(interval, ended, self.reporter.clone(), self.run)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn make_checker(&mut self, context: &StartContext) {
         let Some(health) = &self.settings.health else { return };
         let log = context.work_directory.join("health.log");
@@ -213,19 +229,19 @@ impl Driver for ProcessDriver {
         self.make_checker(context);
         self.run = self.run.next(context.epoch);
         let (run, reporter) = (self.run, self.reporter.clone());
-        // The checker's thread ends when this end of its channel is dropped.
+        // The threads beside it end when this end of their channel is dropped.
         let (alive, ended) = bounded::<()>(0);
         let on_exit = move |exit: Exit, requested: bool| {
             drop(alive);
             let cause = if requested { ExitCause::Requested } else { ExitCause::Unexpected };
             reporter.report(run, DriverEvent::Exited { exit, cause });
         };
-        self.switch.spawn(&mut command, on_exit)?;
-        if let (Some(checker), Some(health)) = (&self.checker, &self.settings.health) {
-            let interval = Duration::from_millis(health.interval_ms);
-            checker.watch(interval, &ended, self.reporter.clone(), run)?;
+        let child = self.switch.spawn(&mut command, on_exit)?;
+        let outcome = self.watch(context, &ended);
+        if outcome.is_err() {
+            child.kill();
         }
-        Ok(())
+        outcome
     }
 
     fn save(&mut self, _sink: &mut dyn SaveSink, _deadline: Instant) -> Result<(), DriverError> {

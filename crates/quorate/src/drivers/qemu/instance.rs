@@ -19,6 +19,7 @@ use super::pulse;
 use super::settings::{Heartbeat, QemuSettings};
 use crate::drivers::child::{KillSwitch, Supervised};
 use crate::drivers::command::{new_command, open_log, quote_log, work_error};
+use crate::drivers::logs::keep_short;
 use crate::drivers::qmp::{Qmp, QmpError};
 use crate::drivers::{DriverError, DriverEvent, ExitCause, Reporter, Run, StartContext};
 
@@ -172,7 +173,10 @@ fn spawn(plan: &Plan<'_>, watch: &Arc<Watch>) -> Result<(Arc<Supervised>, u64), 
     let log_start = log.metadata().map_err(failed)?.len();
     command.stdout(log.try_clone().map_err(failed)?).stderr(log);
     let (reporter, run, watch) = (plan.reporter.clone(), plan.run, Arc::clone(watch));
+    // What keeps its logs short ends when this end of the channel is dropped.
+    let (alive, ended) = crossbeam_channel::bounded::<()>(0);
     let child = plan.switch.spawn(&mut command, move |exit, requested| {
+        drop(alive);
         // What QEMU said before it ended is reported before its end.
         let shut_down = watch.was_shut_down_by_guest(Instant::now() + DEATH_TIMEOUT);
         let cause = match (requested, shut_down) {
@@ -182,6 +186,12 @@ fn spawn(plan: &Plan<'_>, watch: &Arc<Watch>) -> Result<(Arc<Supervised>, u64), 
         };
         reporter.report(run, DriverEvent::Exited { exit, cause });
     })?;
+    let files = &plan.files;
+    let logs = [&files.log, &files.serial_log, &files.serial_stamped].map(Clone::clone);
+    if let Err(error) = keep_short(logs.to_vec(), ended) {
+        child.kill();
+        return Err(error);
+    }
     Ok((child, log_start))
 }
 

@@ -49,7 +49,7 @@ pub struct QemuSettings {
     pub stop: StopMethod,
     /// Also writes `serial.stamped` to the work directory: each line of the guest's serial port
     /// with the CLOCK_MONOTONIC nanosecond at which it came. `serial.log` is always written, by
-    /// QEMU.
+    /// QEMU. About 16 MiB of each are kept, and as much before in a file with the ending `.old`.
     #[serde(default)]
     pub serial_stamps: bool,
     /// Further arguments for QEMU, passed as they are; those that would work against the driver are
