@@ -9,9 +9,9 @@
 //! each receiver and path. The salt is drawn at each start: should an incarnation ever be used
 //! twice (a state directory from a backup), the nonce still differs.
 //!
-//! What this cannot know: a receiver that was restarted has forgotten what it saw, so a recorded
-//! datagram of the sender's present run passes once more until a later one came. A message that
-//! grants something must therefore carry back something of the receiver's own present run.
+//! A receiver that was restarted has forgotten what it saw. So the datagrams of a run of a peer
+//! count only once that run has proved itself on a stream to this run of ours, where it also says
+//! which sequence it comes to next: whatever was recorded before stays outside.
 
 use std::collections::BTreeMap;
 
@@ -167,6 +167,9 @@ impl Sealer {
 pub(super) struct Opened {
     pub(super) from: u16,
     pub(super) incarnation: u64,
+    /// Its run has proved itself. If not it may be a recording, and tells no more than that it may
+    /// be worth calling the peer.
+    pub(super) is_proved: bool,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -184,7 +187,10 @@ pub(super) struct Opener {
 struct Sender {
     is_member: bool,
     cipher: XChaCha20Poly1305,
+    /// The newest run that proved itself; 0: none has.
     incarnation: u64,
+    /// What that run had come to when it did. Below it nothing passes.
+    floor: u64,
     windows: BTreeMap<u8, Window>,
 }
 
@@ -205,18 +211,21 @@ impl Opener {
                 is_member: false,
                 cipher: cipher(key, cluster_id, id),
                 incarnation: 0,
+                floor: 0,
                 windows: BTreeMap::new(),
             });
             sender.is_member = true;
         }
     }
 
-    /// From here on, datagrams of earlier runs of the peer are dropped.
-    pub(super) fn raise_incarnation(&mut self, peer: u16, incarnation: u64) {
+    /// A run of the peer has proved itself, and comes to the sequence `next`: from here on its
+    /// datagrams pass, and those of earlier runs do not.
+    pub(super) fn on_proved(&mut self, peer: u16, incarnation: u64, next: u64) {
         if let Some(sender) = self.peers.get_mut(&peer)
             && incarnation > sender.incarnation
         {
             sender.incarnation = incarnation;
+            sender.floor = next;
             sender.windows.clear();
         }
     }
@@ -236,12 +245,12 @@ impl Opener {
             .cipher
             .decrypt_in_place_detached(&header.nonce(), head, text, (&*tag).into())
             .map_err(|_| DropReason::WrongKey)?;
-        if header.incarnation > sender.incarnation {
-            sender.incarnation = header.incarnation;
-            sender.windows.clear();
+        let is_proved = header.incarnation == sender.incarnation;
+        if is_proved {
+            sender.windows.entry(path).or_default().mark(header.sequence);
         }
-        sender.windows.entry(path).or_default().mark(header.sequence);
-        Ok(Opened { from: header.from, incarnation: header.incarnation, bytes: text.to_vec() })
+        let Header { from, incarnation, .. } = header;
+        Ok(Opened { from, incarnation, is_proved, bytes: text.to_vec() })
     }
 
     /// What can be told without the key. A forger learns nothing by it and changes nothing.
@@ -262,7 +271,7 @@ impl Opener {
         }
         let same_run = header.incarnation == sender.incarnation;
         let window = sender.windows.get(&path).copied().unwrap_or_default();
-        if same_run && !window.is_unseen(header.sequence) {
+        if same_run && (header.sequence < sender.floor || !window.is_unseen(header.sequence)) {
             return Err(DropReason::Replayed);
         }
         Ok(sender)
@@ -317,6 +326,7 @@ mod tests {
     fn opener() -> Opener {
         let mut opener = Opener::new(key(), CLUSTER, 2, MAX);
         opener.set_peers([1, 3]);
+        opener.on_proved(1, 5, 0);
         opener
     }
 
@@ -333,7 +343,8 @@ mod tests {
         let mut opener = opener();
         let datagram = seal(5, 1);
         let opened = open(&mut opener, &datagram).unwrap();
-        assert_eq!(opened, Opened { from: 1, incarnation: 5, bytes: b"beat".to_vec() });
+        let bytes = b"beat".to_vec();
+        assert_eq!(opened, Opened { from: 1, incarnation: 5, is_proved: true, bytes });
         assert_eq!(open(&mut opener, &datagram), Err(DropReason::Replayed));
     }
 
@@ -355,15 +366,30 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_run_is_dropped_once_a_later_one_was_heard() {
+    fn an_earlier_run_is_dropped_once_a_later_one_has_proved_itself() {
         let mut opener = opener();
         open(&mut opener, &seal(5, 9)).unwrap();
-        open(&mut opener, &seal(6, 1)).unwrap();
-        assert_eq!(open(&mut opener, &seal(5, 10)), Err(DropReason::OldIncarnation));
-        opener.raise_incarnation(1, 8);
+        opener.on_proved(1, 8, 0);
         assert_eq!(open(&mut opener, &seal(7, 1)), Err(DropReason::OldIncarnation));
-        opener.raise_incarnation(1, 6);
+        opener.on_proved(1, 6, 0);
         open(&mut opener, &seal(8, 1)).unwrap();
+    }
+
+    #[test]
+    fn what_was_recorded_before_a_restart_of_ours_proves_no_life() {
+        // Of a run that is over, or of one that has not called yet: authentic, and no more.
+        let mut restarted = Opener::new(key(), CLUSTER, 2, MAX);
+        restarted.set_peers([1]);
+        for sequence in [7, 7, 8] {
+            assert!(!open(&mut restarted, &seal(5, sequence)).unwrap().is_proved);
+        }
+        // Of a run that goes on: what it sent before it called us is over.
+        restarted.on_proved(1, 5, 100);
+        assert_eq!(open(&mut restarted, &seal(5, 99)), Err(DropReason::Replayed));
+        assert!(open(&mut restarted, &seal(5, 100)).unwrap().is_proved);
+        // A recording of a later run than the one that proved itself changes nothing for that one.
+        assert!(!open(&mut restarted, &seal(6, 1)).unwrap().is_proved);
+        assert!(open(&mut restarted, &seal(5, 101)).unwrap().is_proved);
     }
 
     #[test]

@@ -53,11 +53,12 @@ pub enum NetEvent {
     },
     /// The peer's host answers that nobody listens on its port: its node does not run.
     ///
-    /// Once per network from the loss of the stream, or from a [`super::NetHandle::probe`], on.
+    /// By every network that leads to it; once from the loss of the stream, or from a
+    /// [`super::NetHandle::probe`], on.
     StreamRefused {
         /// The peer.
         peer: u16,
-        /// The network on which it was refused.
+        /// The network on which it was refused last.
         path: u8,
     },
     /// A connection did not become a stream, for a reason a person should know. At most once a
@@ -157,11 +158,13 @@ pub enum DropReason {
     NotConnected,
     /// The system did not take a datagram.
     SendFailed,
+    /// From a run of the peer that has not proved itself on a stream to this run of ours.
+    NotProved,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 17] = [
+    pub const ALL: [DropReason; 18] = [
         DropReason::Malformed,
         DropReason::TooLong,
         DropReason::WrongVersion,
@@ -179,6 +182,7 @@ impl DropReason {
         DropReason::QueueFull,
         DropReason::NotConnected,
         DropReason::SendFailed,
+        DropReason::NotProved,
     ];
 
     pub(super) fn from_code(code: u8) -> Option<DropReason> {

@@ -166,12 +166,12 @@ mod tests {
     fn pair() -> (Session, Session) {
         let [one, two] =
             [1, 2].map(|me| Identity::new(&ClusterKey::from_bytes([3; 32]), 77, me, 1));
-        let (bytes, calling) = one.call(2);
+        let (bytes, calling) = one.call(2, 1);
         let Ok(Greeting::Stream(hello, answering)) = two.read_greeting(&mut Input::from(bytes))
         else {
             panic!("the greeting was not taken")
         };
-        let (answer, at_two) = two.welcome(hello, *answering);
+        let (answer, at_two) = two.welcome(hello, *answering, 1);
         let Ok(at_one) = one.read_answer(calling, &mut Input::from(answer)) else {
             panic!("the answer was not taken")
         };

@@ -22,9 +22,9 @@ use crate::key::ClusterKey;
 
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const MAGIC: [u8; 4] = *b"QRTE";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PREAMBLE: usize = 10;
-const HELLO: usize = 21;
+const HELLO: usize = 29;
 /// Above what either Noise message of a handshake takes.
 const MESSAGE_MAX: usize = 256;
 const PURPOSE_STREAM: u8 = 1;
@@ -45,6 +45,8 @@ pub(super) struct Identity {
 pub(super) struct Hello {
     pub(super) from: u16,
     pub(super) incarnation: u64,
+    /// The sequence that its next datagram to the other will have, or a later one.
+    pub(super) next: u64,
 }
 
 /// A stream that was proved, and by whom.
@@ -79,14 +81,14 @@ impl Identity {
         Identity { me, incarnation, cluster_id, psk, params }
     }
 
-    /// The first bytes of a caller, and its state.
-    pub(super) fn call(&self, to: u16) -> (Vec<u8>, Calling) {
+    /// The first bytes of a caller whose datagrams to `to` have come to `next`, and its state.
+    pub(super) fn call(&self, to: u16, next: u64) -> (Vec<u8>, Calling) {
         let mut bytes = self.preamble(PURPOSE_STREAM).to_vec();
         let mut noise = self
             .builder(&bytes)
             .build_initiator()
             .expect("the pattern needs the shared key alone, and it is set");
-        write_message(&mut noise, &self.hello(to), &mut bytes);
+        write_message(&mut noise, &self.hello(to, next), &mut bytes);
         (bytes, Calling { noise, to })
     }
 
@@ -132,10 +134,15 @@ impl Identity {
     }
 
     /// Says yes to a caller.
-    pub(super) fn welcome(&self, hello: Hello, answering: Answering) -> (Vec<u8>, Proved) {
+    pub(super) fn welcome(
+        &self,
+        hello: Hello,
+        answering: Answering,
+        next: u64,
+    ) -> (Vec<u8>, Proved) {
         let Answering(mut noise) = answering;
         let mut bytes = vec![STATUS_WELCOME];
-        write_message(&mut noise, &self.hello(hello.from), &mut bytes);
+        write_message(&mut noise, &self.hello(hello.from, next), &mut bytes);
         (bytes, Proved { hello, session: session(noise) })
     }
 
@@ -182,13 +189,14 @@ impl Identity {
         bytes
     }
 
-    fn hello(&self, to: u16) -> [u8; HELLO] {
+    fn hello(&self, to: u16, next: u64) -> [u8; HELLO] {
         let mut bytes = [0; HELLO];
         bytes[0] = VERSION;
         bytes[1..9].copy_from_slice(&self.cluster_id.to_be_bytes());
         bytes[9..11].copy_from_slice(&self.me.to_be_bytes());
         bytes[11..13].copy_from_slice(&to.to_be_bytes());
         bytes[13..21].copy_from_slice(&self.incarnation.to_be_bytes());
+        bytes[21..29].copy_from_slice(&next.to_be_bytes());
         bytes
     }
 
@@ -208,7 +216,8 @@ impl Identity {
         if u16::from_be_bytes([text[11], text[12]]) != self.me {
             return Err(DropReason::NotForMe);
         }
-        Ok(Hello { from: u16::from_be_bytes([text[9], text[10]]), incarnation: eight(13) })
+        let from = u16::from_be_bytes([text[9], text[10]]);
+        Ok(Hello { from, incarnation: eight(13), next: eight(21) })
     }
 }
 
@@ -245,7 +254,7 @@ mod tests {
     }
 
     fn refusal(caller: &Identity, called: &Identity) -> DropReason {
-        let (bytes, _) = caller.call(2);
+        let (bytes, _) = caller.call(2, 7);
         match called.read_greeting(&mut Input::from(bytes)) {
             Err(reason) => reason,
             Ok(_) => panic!("the greeting was taken"),
@@ -255,17 +264,17 @@ mod tests {
     #[test]
     fn two_nodes_prove_themselves_and_exchange_frames() {
         let (one, two) = (identity(1), identity(2));
-        let (bytes, calling) = one.call(2);
+        let (bytes, calling) = one.call(2, 7);
         let greeting = two.read_greeting(&mut Input::from(bytes));
         let Ok(Greeting::Stream(hello, answering)) = greeting else {
             panic!("the greeting was not taken")
         };
-        assert_eq!(hello, Hello { from: 1, incarnation: 10 });
-        let (answer, mut at_two) = two.welcome(hello, *answering);
+        assert_eq!(hello, Hello { from: 1, incarnation: 10, next: 7 });
+        let (answer, mut at_two) = two.welcome(hello, *answering, 9);
         let mut answer = Input::from(answer);
         assert!(Identity::has_answer(&answer).unwrap());
         let mut at_one = one.read_answer(calling, &mut answer).ok().unwrap();
-        assert_eq!(at_one.hello, Hello { from: 2, incarnation: 20 });
+        assert_eq!(at_one.hello, Hello { from: 2, incarnation: 20, next: 9 });
         let mut wire = Vec::new();
         at_one.session.seal_ping(&mut wire);
         assert_eq!(at_two.session.open_next(&mut Input::from(wire)), Ok(Some(Frame::Ping)));
@@ -294,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_greeting_with_any_bit_flipped_is_never_taken(at in any::<prop::sample::Index>(), bit in 0u8..8) {
-            let (mut bytes, _) = identity(1).call(2);
+            let (mut bytes, _) = identity(1).call(2, 7);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             let mut bytes = Input::from(bytes);
@@ -305,7 +314,7 @@ mod tests {
         fn random_bytes_are_never_taken(tail in proptest::collection::vec(any::<u8>(), 0..400)) {
             let two = identity(2);
             prop_assert!(!matches!(two.read_greeting(&mut Input::from(tail.clone())), Ok(Greeting::Stream(..))));
-            let (mut bytes, calling) = identity(1).call(2);
+            let (mut bytes, calling) = identity(1).call(2, 7);
             bytes.truncate(PREAMBLE);
             bytes.extend(&tail);
             prop_assert!(!matches!(two.read_greeting(&mut Input::from(bytes)), Ok(Greeting::Stream(..))));

@@ -3,8 +3,8 @@
 //! Of two nodes the one with the lower number calls. It tries all networks side by side, the
 //! preferred one a little ahead, and takes the first that answers; it never waits longer than a
 //! fixed short time before the next try, because a node that comes back must be found at once.
-//! A node that is called only probes once when a stream is lost without a goodbye: if the peer's
-//! kernel refuses, its process is gone.
+//! A node that is called only probes once, by every network, when a stream is lost without a
+//! goodbye: if the peer's kernel refuses everywhere, its process is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -37,7 +37,7 @@ pub(super) struct Link {
     pub(super) open: Option<usize>,
     /// The newest run of the peer that proved itself.
     pub(super) incarnation: u64,
-    /// The networks on which the peer was reported as refusing.
+    /// The networks on which the peer refused when it was called last.
     pub(super) refused: BTreeSet<u8>,
     pub(super) quick_retries: u32,
     /// The newest run of the peer that a datagram came from.
@@ -128,10 +128,7 @@ impl Reactor {
         let Some(link) = self.links.get_mut(&peer) else { return };
         link.refused.clear();
         link.quick_retries = 0;
-        let paths: Vec<u8> = link.addresses.iter().map(|own| own.path).collect();
-        for path in paths {
-            self.dial(peer, path);
-        }
+        self.dial_unless_refused(peer);
     }
 
     /// Ends all calls to a peer but the one that succeeded.
@@ -165,7 +162,16 @@ impl Reactor {
             self.dial_all(peer, Some(connection.path));
         } else if !matches!(how, Closed::Goodbye(_)) {
             self.dial(peer, connection.path);
+            self.dial_unless_refused(peer);
         }
+    }
+
+    /// Sees by every network that has not refused yet whether the peer's process still listens.
+    fn dial_unless_refused(&mut self, peer: u16) {
+        let Some(link) = self.links.get(&peer) else { return };
+        let paths = link.addresses.iter().map(|own| own.path);
+        let paths: Vec<u8> = paths.filter(|path| !link.refused.contains(path)).collect();
+        paths.into_iter().for_each(|path| self.dial(peer, path));
     }
 
     /// A call of ours came to nothing, or a probe to its answer.
@@ -176,10 +182,13 @@ impl Reactor {
         if link.attempts.get(&path) == Some(&token) {
             link.attempts.remove(&path);
         }
+        if !matches!(end, End::Connect(_)) {
+            // Somebody listens there, or nobody says anything.
+            link.refused.remove(&path);
+        }
         match end {
             End::Connect(error) => self.on_connect_failed(peer, path, &error),
             End::TimedOut => {
-                link.refused.remove(&path);
                 if !matches!(connection.phase, Phase::Connecting(_)) {
                     let reason = DropReason::HandshakeTimedOut;
                     self.complain(connection.address, Some(peer), reason);
@@ -202,14 +211,23 @@ impl Reactor {
 
     fn on_connect_failed(&mut self, peer: u16, path: u8, error: &io::Error) {
         let Some(link) = self.links.get_mut(&peer) else { return };
+        let mut others = Vec::new();
         if error.kind() == io::ErrorKind::ConnectionRefused {
             if link.refused.insert(path) {
-                self.emit(NetEvent::StreamRefused { peer, path });
+                // One network proves nothing: a firewall refuses for a node that lives. See the
+                // others at once.
+                let leads = |path: &u8| self.paths.iter().any(|own| own.own.path == *path);
+                let all = link.addresses.iter().map(|own| own.path).filter(leads);
+                others = all.filter(|path| !link.refused.contains(path)).collect();
+                if others.is_empty() {
+                    self.emit(NetEvent::StreamRefused { peer, path });
+                }
             }
         } else {
             link.refused.remove(&path);
         }
         self.redial(peer, path, self.limits.redial_interval);
+        others.into_iter().for_each(|other| self.dial(peer, other));
     }
 
     /// Plans the next call, if it is we who call.

@@ -244,6 +244,10 @@ impl Reactor {
                 Ok(opened) => {
                     let path = path.own.path;
                     self.on_heard(opened.from, opened.incarnation);
+                    if !opened.is_proved {
+                        self.shared.counters.add(DropReason::NotProved);
+                        continue;
+                    }
                     let event = NetEvent::Datagram {
                         from: opened.from,
                         path,

@@ -76,7 +76,8 @@ pub(super) struct Outgoing {
 pub(super) struct PeerShared {
     /// Empty when it is no longer a peer.
     addresses: RwLock<Vec<PathAddress>>,
-    sequences: Vec<(u8, AtomicU64)>,
+    /// Counts the datagrams to it, by all networks together.
+    sequence: AtomicU64,
     outgoing: Mutex<Outgoing>,
 }
 
@@ -108,10 +109,9 @@ impl Shared {
         }
         for peer in peers {
             let shared = table.entry(peer.id).or_insert_with(|| {
-                let sequence = |own: &PathAddress| (own.path, AtomicU64::new(1));
                 Arc::new(PeerShared {
                     addresses: RwLock::default(),
-                    sequences: self.addresses.iter().map(sequence).collect(),
+                    sequence: AtomicU64::new(1),
                     outgoing: Mutex::default(),
                 })
             });
@@ -133,8 +133,7 @@ impl Shared {
         let address = peer.address(path).ok_or(no_route)?;
         let sockets = self.sockets.read();
         let (_, socket) = sockets.iter().find(|(own, _)| *own == path).ok_or(no_route)?;
-        let (_, sequence) = peer.sequences.iter().find(|(own, _)| *own == path).ok_or(no_route)?;
-        let route = Route { to, path, sequence: sequence.fetch_add(1, Ordering::Relaxed) };
+        let route = Route { to, path, sequence: peer.sequence.fetch_add(1, Ordering::Relaxed) };
         let Some(datagram) = self.sealer.seal(route, bytes) else {
             self.counters.add(DropReason::TooLong);
             return Err(SendError::TooLong { bytes: bytes.len(), limit: self.sealer.room() });
@@ -196,6 +195,11 @@ impl Shared {
 impl PeerShared {
     fn address(&self, path: u8) -> Option<SocketAddr> {
         self.addresses.read().iter().find(|own| own.path == path).map(|own| own.address)
+    }
+
+    /// The sequence of the next datagram to it.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
     }
 
     /// From here on messages are taken, or refused; what waited is dropped either way.

@@ -167,7 +167,8 @@ impl Reactor {
             .map_err(End::Connect)?;
         connection.phase = match (purpose, connection.peer) {
             (Purpose::Stream, Some(peer)) => {
-                let (bytes, calling) = self.identity.call(peer);
+                let next = self.links.get(&peer).map_or(1, |link| link.shared.next_sequence());
+                let (bytes, calling) = self.identity.call(peer, next);
                 connection.output.extend_from_slice(&bytes);
                 Phase::Calling(Box::new(calling))
             }
@@ -229,8 +230,8 @@ impl Reactor {
                 if hello.from >= self.me {
                     return Err(End::Fault(DropReason::WrongRole));
                 }
-                self.check_run(hello)?;
-                let (bytes, proved) = self.identity.welcome(hello, *answering);
+                let next = self.check_run(hello)?;
+                let (bytes, proved) = self.identity.welcome(hello, *answering, next);
                 connection.output.extend_from_slice(&bytes);
                 connection.peer = Some(hello.from);
                 connection.phase = Phase::AwaitingFrame(Box::new(proved));
@@ -239,12 +240,13 @@ impl Reactor {
         Ok(())
     }
 
-    fn check_run(&self, hello: Hello) -> Result<(), End> {
+    /// Whether a peer may have a stream; if so, which datagram to it comes next.
+    fn check_run(&self, hello: Hello) -> Result<u64, End> {
         let link = self.links.get(&hello.from).ok_or(End::Fault(DropReason::UnknownPeer))?;
         if hello.incarnation < link.incarnation {
             return Err(End::Fault(DropReason::OldIncarnation));
         }
-        Ok(())
+        Ok(link.shared.next_sequence())
     }
 
     /// Makes a proved connection the stream to its peer.
@@ -254,7 +256,7 @@ impl Reactor {
         connection: &mut Connection,
         proved: Proved,
     ) -> Result<(), End> {
-        let Hello { from: peer, incarnation } = proved.hello;
+        let Hello { from: peer, incarnation, next } = proved.hello;
         // The peer may have been removed, or restarted, since its greeting.
         self.check_run(proved.hello)?;
         self.give_up_attempts(peer, token);
@@ -270,7 +272,7 @@ impl Reactor {
             let how = Closed::Superseded;
             self.emit(NetEvent::StreamClosed { peer, incarnation: old.incarnation, how });
         }
-        self.opener.raise_incarnation(peer, incarnation);
+        self.opener.on_proved(peer, incarnation, next);
         self.half_open.remove(&token);
         shared.set_open(true);
         let now = boottime_ns();

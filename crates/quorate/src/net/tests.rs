@@ -427,7 +427,7 @@ fn a_recorded_greeting_opens_nothing_and_disturbs_nothing() {
     let (one, two) = pair_of(config(1, 10), config_two);
     two.until_open(1);
     one.until_open(2);
-    let (greeting, _) = Identity::new(&key(), CLUSTER, 1, 10).call(2);
+    let (greeting, _) = Identity::new(&key(), CLUSTER, 1, 10).call(2, 1);
     let mut stranger = TcpStream::connect(two.address()).unwrap();
     stranger.write_all(&greeting).unwrap();
     let mut answer = Vec::new();
@@ -677,6 +677,49 @@ fn a_probe_reports_only_a_refusal() {
     // The stream is none the worse for it.
     two.say(1, "y");
     assert_eq!(one.until_message(2), b"y");
+}
+
+#[test]
+fn a_node_that_one_network_refuses_is_not_gone_and_one_that_all_refuse_is() {
+    let two_paths = |me, incarnation| {
+        let mut config = config(me, incarnation);
+        config.paths.push(PathAddress { path: 1, address: "127.0.0.2:0".parse().unwrap() });
+        config
+    };
+    for dying_is_caller in [true, false] {
+        let (one, two) = pair_of(two_paths(1, 10), two_paths(2, 20));
+        one.until_open(2);
+        two.until_open(1);
+        let (dying, other) = if dying_is_caller { (one, two) } else { (two, one) };
+        // A port that nobody listens on, as behind a firewall.
+        let free = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+        let mut half = dying.as_peer();
+        half.addresses[1].address = free;
+        other.net.handle().update_peers(vec![half]).unwrap();
+        other.net.handle().probe(dying.id);
+        other.say(dying.id, "x");
+        dying.until_message(other.id);
+        dying.say(other.id, "y");
+        other.until(|event| match event {
+            NetEvent::StreamRefused { .. } => panic!("one network refused, and the node lives"),
+            NetEvent::StreamMessage { .. } => Some(()),
+            _ => None,
+        });
+        let id = dying.id;
+        drop(dying.net);
+        let mut is_closed = false;
+        other.until(|event| match event {
+            NetEvent::StreamClosed { peer, .. } => {
+                is_closed = *peer == id;
+                None
+            }
+            NetEvent::StreamRefused { .. } => {
+                assert!(is_closed, "one network refused, and the node lives");
+                Some(())
+            }
+            _ => None,
+        });
+    }
 }
 
 #[test]

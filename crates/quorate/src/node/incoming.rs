@@ -186,6 +186,7 @@ pub(crate) fn drop_word(reason: DropReason) -> &'static str {
         DropReason::QueueFull => "queue_full",
         DropReason::NotConnected => "not_connected",
         DropReason::SendFailed => "send_failed",
+        DropReason::NotProved => "not_proved",
     }
 }
 
