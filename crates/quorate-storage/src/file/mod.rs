@@ -293,7 +293,10 @@ fn open_data(path: &Path, size_bytes: Option<u64>) -> Result<Option<File>, LunEr
     match size_bytes {
         // Two nodes that make it at the same time make the same.
         Some(size) if length == 0 => {
-            file.set_len(size).and_then(|()| file.sync_all()).map_err(failed)?
+            file.set_len(size).and_then(|()| file.sync_all()).map_err(failed)?;
+            // Its name must outlive a power cut as its bytes do.
+            let directory = path.parent().unwrap_or(Path::new("."));
+            File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         }
         Some(size) if length != size => {
             let text = format!(

@@ -40,6 +40,28 @@ pub struct IscsiLun {
     worker: Option<JoinHandle<()>>,
     capabilities: Capabilities,
     transfer_max: u32,
+    reset: Owed,
+}
+
+/// Whether commands of a preempted node may still be under way in the device, because the reset
+/// that ends them has not succeeded yet. Until it has, the LUN is nobody's to take.
+#[derive(Debug, Default)]
+struct Owed(Mutex<bool>);
+
+impl Owed {
+    fn owe(&self) {
+        *self.0.lock() = true;
+    }
+
+    /// Pays what is owed, if anything is.
+    fn pay(&self, reset: impl FnOnce() -> Result<(), LunError>) -> Result<(), LunError> {
+        let mut is_owed = self.0.lock();
+        if *is_owed {
+            reset()?;
+            *is_owed = false;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for IscsiLun {
@@ -105,6 +127,7 @@ impl IscsiLun {
                 discard_safe: false,
             },
             transfer_max: TRANSFER_MAX,
+            reset: Owed::default(),
         };
         lun.probe()?;
         Ok(lun)
@@ -256,6 +279,16 @@ impl IscsiLun {
         Ok(scsi::join(keys, scsi::parse_reservation(&holder)?))
     }
 
+    /// Ends what a preempted node has under way, if a reset has failed to before.
+    fn pay_reset(&self) -> Result<(), LunError> {
+        let what = "LOGICAL UNIT RESET";
+        self.reset.pay(|| {
+            self.call(what, Command::Reset, Class::Reserve, Effect::None)
+                .map(drop)
+                .map_err(|failure| explain(what, failure))
+        })
+    }
+
     /// The block address, and how many bytes fit into one command.
     fn chunk(&self) -> usize {
         let block = self.capabilities.block_bytes;
@@ -276,6 +309,7 @@ impl Lun for IscsiLun {
 
     fn register(&self, key: ReservationKey) -> Result<(), LunError> {
         let key = key.checked()?;
+        self.pay_reset()?;
         self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::Registered(key))
     }
 
@@ -298,6 +332,8 @@ impl Lun for IscsiLun {
     }
 
     fn read_keys(&self) -> Result<Reservations, LunError> {
+        // Whoever asks wants to know whether the LUN is safe to use.
+        self.pay_reset()?;
         for _ in 0..READS_MAX {
             if let Some(reservations) = self.read_keys_once()? {
                 return Ok(reservations);
@@ -327,11 +363,10 @@ impl Lun for IscsiLun {
         if self.capabilities.preempt_and_abort {
             return self.reserve_out(ReserveOut::PreemptAndAbort, own.0, victim.0, Effect::None);
         }
+        // Owed from before the preemption on: its answer may be lost.
+        self.reset.owe();
         self.preempt(own, victim)?;
-        let what = "LOGICAL UNIT RESET";
-        self.call(what, Command::Reset, Class::Reserve, Effect::None)
-            .map(drop)
-            .map_err(|failure| explain(what, failure))
+        self.pay_reset()
     }
 
     fn clear(&self, key: ReservationKey) -> Result<(), LunError> {
@@ -423,4 +458,21 @@ fn fold(text: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     (hash ^ (hash >> 40)) & 0xff_ffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_that_failed_is_owed_until_one_succeeds() {
+        let owed = Owed::default();
+        owed.pay(|| panic!("nothing is owed")).unwrap();
+        owed.owe();
+        for _ in 0..2 {
+            owed.pay(|| Err(LunError::ReservationConflict)).unwrap_err();
+        }
+        owed.pay(|| Ok(())).unwrap();
+        owed.pay(|| panic!("it is paid")).unwrap();
+    }
 }

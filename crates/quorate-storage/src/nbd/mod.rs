@@ -32,6 +32,9 @@ use crate::{Lun, LunError};
 const WORKERS: usize = 16;
 /// Connections at once; one more is closed at once.
 const CONNECTIONS_MAX: usize = 8;
+/// How long is rested when a connection could not be taken.
+const ACCEPT_REST: rustix::event::Timespec =
+    rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A write that has ended, as the bridge saw it.
 #[derive(Debug)]
@@ -204,7 +207,18 @@ fn accept(listener: &UnixListener, stop: &OwnedFd, server: &Arc<Server>) {
         if !polled[1].revents().is_empty() {
             break;
         }
-        let Ok((stream, _)) = listener.accept() else { continue };
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    // Out of descriptors, say: the caller still waits, so poll would not.
+                    tracing::warn!(%error, "NBD: no connection taken");
+                    let mut told = [PollFd::new(stop, PollFlags::IN)];
+                    let _ = rustix::event::poll(&mut told, Some(&ACCEPT_REST));
+                }
+                continue;
+            }
+        };
         readers.retain(|reader| !reader.is_finished());
         if readers.len() >= CONNECTIONS_MAX {
             tracing::warn!("NBD: more than {CONNECTIONS_MAX} connections, one closed");

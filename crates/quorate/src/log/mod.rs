@@ -373,11 +373,19 @@ fn io_error(doing: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Log
 }
 
 fn make_directory(dir: &Path) -> Result<(), LogError> {
-    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(io_error("make the state directory", dir.into())(error))
-        }
-        _ => Ok(()),
+    let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
+    let is_there = made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+    if !is_there {
+        made.map_err(io_error("make the state directory", dir.into()))?;
+    }
+    // Its name must outlive a power cut as what is in it does. An earlier run may have made it and
+    // died before this; a directory that was there for long needs it no more, and may stand in one
+    // that this node may not read.
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    match File::open(parent).and_then(|parent| parent.sync_all()) {
+        Err(error) if !is_there => Err(io_error("sync the directory", parent.into())(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
