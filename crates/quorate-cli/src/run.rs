@@ -4,7 +4,8 @@ use std::io::{Write as _, stderr, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ use crate::writes::{Outcome, Record, Write, WriteLog};
 
 /// Names a file in which each write of a guest is noted; for demos and tests.
 const WRITE_LOG: &str = "QUORATE_WRITE_LOG";
+
+/// Most lines that wait for whoever reads them.
+const LINES_MAX: usize = 4096;
+/// How long the last lines wait for their reader.
+const PRINT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the node until it has left, was ended, or fenced itself.
 ///
@@ -41,7 +47,9 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     let server = serve(&desk, &state)?;
     let is_late = obey(signals, &desk, Duration::from_secs(arguments.leave_timeout));
 
-    let ended = tell(&desk, arguments.json);
+    let printer = Printer::start()?;
+    let ended = tell(&desk, &printer, arguments.json);
+    printer.end();
     desk.journal.end();
     drop(server);
     match ended {
@@ -54,13 +62,13 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
 }
 
 /// Prints what the node tells until it ends; gives how it ended.
-fn tell(desk: &Desk, as_json: bool) -> Error {
+fn tell(desk: &Desk, printer: &Printer, as_json: bool) -> Error {
     let node = &desk.node;
     loop {
         match node.take() {
             Ok(Some(Item::Notice(notice))) => {
                 desk.journal.add(&notice);
-                print(&notice, as_json);
+                printer.print(line(&notice, as_json));
             }
             Ok(Some(Item::Request(request))) => {
                 let why = format!(
@@ -82,14 +90,64 @@ fn tell(desk: &Desk, as_json: bool) -> Error {
     }
 }
 
-fn print(notice: &Notice, as_json: bool) {
-    let line = match as_json {
+fn line(notice: &Notice, as_json: bool) -> String {
+    match as_json {
         true => serde_json::to_string(notice).expect("a notice is plain data"),
         false => notice.to_string(),
-    };
-    // Whoever read us has gone; the node has not.
-    let _ = writeln!(stdout(), "{line}");
-    let _ = stdout().flush();
+    }
+}
+
+/// Prints lines on a thread of its own: whoever reads them may stand still, the node may not.
+struct Printer {
+    lines: SyncSender<String>,
+    lost: Arc<AtomicU64>,
+    done: Receiver<()>,
+}
+
+impl Printer {
+    fn start() -> Result<Self, Failure> {
+        Self::to(|line| {
+            // Whoever read us has gone; the node has not.
+            let _ = writeln!(stdout(), "{line}");
+            let _ = stdout().flush();
+        })
+    }
+
+    fn to(write: impl Fn(&str) + Send + 'static) -> Result<Self, Failure> {
+        let (lines, queue) = sync_channel::<String>(LINES_MAX);
+        let (ended, done) = sync_channel(1);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
+        let body = move || {
+            for line in queue {
+                write(&line);
+                match counted.swap(0, Ordering::Relaxed) {
+                    0 => {}
+                    count => note(&format!("{count} notices were not printed: nobody read them")),
+                }
+            }
+            let _ = ended.send(());
+        };
+        let spawned = thread::Builder::new().name("print".into()).spawn(body);
+        spawned.map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot start a thread to print on: {error}"))
+        })?;
+        Ok(Self { lines, lost, done })
+    }
+
+    /// Never waits. The line is lost, and counted, when too many wait already.
+    fn print(&self, line: String) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives what waits a moment to be read.
+    fn end(self) {
+        let Self { lines, done, .. } = self;
+        drop(lines);
+        let _ = done.recv_timeout(PRINT_PATIENCE);
+    }
 }
 
 /// The first signal lets the node leave in order, the second ends it. Gives whether leaving took
@@ -180,4 +238,29 @@ fn write_hook(node: &str) -> Result<Option<WriteHook>, Failure> {
             record: Record::parse(write.data),
         });
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stands_still_costs_lines_and_not_the_node() {
+        let (let_go, go) = sync_channel::<()>(0);
+        let (written, seen) = std::sync::mpsc::channel();
+        let printer = Printer::to(move |line| {
+            let _ = go.recv();
+            written.send(line.to_owned()).unwrap();
+        })
+        .unwrap();
+        // One may be with the writer already.
+        for number in 0..LINES_MAX + 10 {
+            printer.print(number.to_string());
+        }
+        let lost = printer.lost.load(Ordering::Relaxed);
+        assert!((9..=10).contains(&lost), "{lost} were lost");
+        drop(let_go);
+        printer.end();
+        assert_eq!(seen.iter().count() as u64, LINES_MAX as u64 + 10 - lost);
+    }
 }

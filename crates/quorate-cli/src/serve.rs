@@ -25,6 +25,8 @@ const JOURNAL_MAX: usize = 4096;
 const ANSWERS_MAX: usize = 1024;
 /// How many connections are served at once.
 const CONNECTIONS_MAX: usize = 32;
+/// How long is rested when a connection could not be taken.
+const ACCEPT_REST: Duration = Duration::from_millis(10);
 /// How long a client may take to say what it wants, and to read a line.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -167,7 +169,12 @@ pub(crate) fn serve(desk: &Arc<Desk>, state: &Path) -> Result<Server, Failure> {
     let open = Arc::new(AtomicUsize::new(0));
     let desk = Arc::clone(desk);
     let accept = move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of descriptors, say: the caller still waits, and would be met at once again.
+                thread::sleep(ACCEPT_REST);
+                continue;
+            };
             let desk = Arc::clone(&desk);
             let slot = Slot::take(&open);
             let answer = move || match slot {
