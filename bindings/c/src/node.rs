@@ -57,6 +57,20 @@ pub(crate) fn on_node(
     })
 }
 
+/// Runs a call that takes items. A poisoned handle still gives out what waits: among it may be the
+/// last requests to kill what runs here.
+fn on_items(
+    node: Option<&quorate_node>,
+    call: impl FnOnce(&Node) -> Result<(), Fault>,
+) -> quorate_status {
+    guard(|| {
+        let handle = given(node, "node")?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(&handle.node)));
+        let outcome = outcome.unwrap_or_else(|panic| Err(handle.fence(&*panic)));
+        outcome.map_err(|fault| handle.poisoned().unwrap_or(fault))
+    })
+}
+
 /// Starts a node: reads its log, opens its network, and looks for its cluster.
 ///
 /// Parameters: `config`: the configuration. `name`: which of its nodes this is. `state_dir`: where
@@ -142,7 +156,7 @@ pub extern "C" fn quorate_node_fd(
     node: Option<&quorate_node>,
     fd: Option<&mut MaybeUninit<std::ffi::c_int>>,
 ) -> quorate_status {
-    on_node(node, |node| {
+    on_items(node, |node| {
         output(fd, "fd")?.write(node.fd().as_raw_fd());
         Ok(())
     })
@@ -165,7 +179,7 @@ pub unsafe extern "C" fn quorate_node_take(
 ) -> quorate_status {
     // SAFETY: the caller promised a node that lives, or NULL.
     let node = unsafe { node.as_ref() };
-    on_node(node, |node| {
+    on_items(node, |node| {
         let place = output(item, "item")?;
         place.write(node.take()?.map(quorate_item::boxed));
         Ok(())
@@ -187,7 +201,7 @@ pub extern "C" fn quorate_node_wait(
     timeout_ms: u32,
     is_ready: Option<&mut MaybeUninit<bool>>,
 ) -> quorate_status {
-    on_node(node, |node| {
+    on_items(node, |node| {
         output(is_ready, "is_ready")?.write(node.wait(milliseconds(timeout_ms))?);
         Ok(())
     })
@@ -212,7 +226,7 @@ pub unsafe extern "C" fn quorate_node_next(
 ) -> quorate_status {
     // SAFETY: the caller promised a node that lives, or NULL.
     let node = unsafe { node.as_ref() };
-    on_node(node, |node| {
+    on_items(node, |node| {
         let place = output(item, "item")?;
         let taken: Option<Item> =
             if node.wait(milliseconds(timeout_ms))? { node.take()? } else { None };

@@ -76,8 +76,8 @@ impl Node {
     }
 
     #[pyo3(signature = (op, error = None))]
-    fn complete(&self, op: u64, error: Option<String>) -> Result<(), Failure> {
-        Ok(self.inner.complete(OpId(op), error.map_or(Ok(()), Err))?)
+    fn complete(&self, py: Python<'_>, op: u64, error: Option<String>) -> Result<(), Failure> {
+        Ok(py.detach(|| self.inner.complete(OpId(op), error.map_or(Ok(()), Err)))?)
     }
 
     fn report(&self, resource: &str, epoch: u64, detail: &str) -> Result<(), Failure> {
