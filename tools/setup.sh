@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The oldest versions that read our files; what is installed here is exactly the second one.
-rust_min=1.88
+rust_min=1.90
 deny_min=0.18.0 deny_version=0.20.2
 nextest_min=0.9.100 nextest_version=0.9.143
 

@@ -12,6 +12,14 @@ pub(crate) fn now() -> Instant {
     Instant(boottime_ns())
 }
 
+/// The longest time that anybody waits.
+const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The end of a wait. One that is longer than anybody lives is no error.
+pub(crate) fn after(timeout: Duration) -> std::time::Instant {
+    std::time::Instant::now() + timeout.min(WAIT_MAX)
+}
+
 /// The present, on both clocks.
 pub(crate) fn stamp() -> Stamp {
     Stamp { boottime_ns: boottime_ns(), unix_us: unix_us() }

@@ -12,6 +12,7 @@ use quorate_core::message::Refusal;
 use rustix::event::EventfdFlags;
 
 use crate::Error;
+use crate::clock;
 use crate::item::{Answer, Item, Request, Ticket};
 use crate::notice::Notice;
 
@@ -134,15 +135,11 @@ impl Items {
             Some(Item::Request(_)) | None => {}
         }
         match (item, &state.end) {
-            (Some(item), end) => {
-                if state.queue.is_empty() && end.is_none() {
-                    // Level-triggered. Nothing to read is fine.
-                    let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
-                }
-                Ok(Some(item))
-            }
             (None, Some(end)) => Err(end.error()),
-            (None, None) => Ok(None),
+            (item, _) => {
+                self.hush(&state);
+                Ok(item)
+            }
         }
     }
 
@@ -157,6 +154,7 @@ impl Items {
             }
         }
         state.queue = kept;
+        self.hush(&state);
         taken
     }
 
@@ -165,7 +163,7 @@ impl Items {
     /// # Errors
     /// The end, once the last item was taken.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<bool, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::after(timeout);
         let mut state = self.state.lock();
         while state.queue.is_empty() {
             if let Some(end) = &state.end {
@@ -183,12 +181,13 @@ impl Items {
     /// # Errors
     /// The refusal; the end; or the time is over.
     pub(crate) fn wait_answer(&self, ticket: Ticket, timeout: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::after(timeout);
         let mut state = self.state.lock();
         let is_it = |item: &Item| matches!(item, Item::Answer(answer) if answer.ticket == ticket);
         if let Some(at) = state.queue.iter().position(is_it)
             && let Some(Item::Answer(Answer { result, .. })) = state.queue.remove(at)
         {
+            self.hush(&state);
             return result.map_err(Error::Refused);
         }
         if let Some(answer) = state.taken.iter().find(|answer| answer.ticket == ticket) {
@@ -214,7 +213,7 @@ impl Items {
 
     /// Waits for the end itself.
     pub(crate) fn wait_end(&self, timeout: Duration) -> Option<End> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::after(timeout);
         let mut state = self.state.lock();
         while state.end.is_none() {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
@@ -247,6 +246,14 @@ impl Items {
         self.state.lock().notices_lost
     }
 
+    /// Whatever emptied the queue: the descriptor is readable no more, unless this is the end.
+    fn hush(&self, state: &State) {
+        if state.queue.is_empty() && state.end.is_none() {
+            // Level-triggered. Nothing to read is fine.
+            let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
+        }
+    }
+
     fn ring(&self) {
         // Cannot fail short of 2^64 items; the counter is reset by the taker.
         let _ = rustix::io::write(&self.ready, &1_u64.to_ne_bytes());
@@ -272,6 +279,20 @@ mod tests {
         rustix::event::poll(&mut polled, Some(&at_once)).unwrap() == 1
     }
 
+    fn request(resource: &str) -> Request {
+        Request {
+            op: crate::item::OpId(1),
+            resource: resource.to_owned(),
+            group: "group".to_owned(),
+            verb: crate::item::Verb::Start,
+            epoch: 1,
+            timeout: Duration::ZERO,
+            state: None,
+            luns: Vec::new(),
+            settings: "{}".to_owned(),
+        }
+    }
+
     fn answer(ticket: u64) -> Item {
         Item::Answer(Answer { ticket: Ticket(ticket), result: Ok(()) })
     }
@@ -285,6 +306,27 @@ mod tests {
         assert!(items.take().unwrap().is_some() && is_readable(&items));
         assert!(items.take().unwrap().is_some() && !is_readable(&items));
         assert_eq!(items.take().unwrap(), None);
+    }
+
+    #[test]
+    fn whatever_empties_the_queue_the_descriptor_is_readable_no_more() {
+        let items = Items::new().unwrap();
+        items.push(answer(1));
+        items.wait_answer(Ticket(1), Duration::ZERO).unwrap();
+        assert!(!is_readable(&items));
+        items.push(Item::Request(request("own")));
+        assert_eq!(items.take_requests("own").len(), 1);
+        assert!(!is_readable(&items));
+    }
+
+    #[test]
+    fn the_longest_timeout_is_no_panic() {
+        let items = Items::new().unwrap();
+        items.push(answer(1));
+        assert!(items.wait(Duration::MAX).unwrap());
+        items.wait_answer(Ticket(1), Duration::MAX).unwrap();
+        items.end(End::Ended, notice(1));
+        assert_eq!(items.wait_end(Duration::MAX), Some(End::Ended));
     }
 
     #[test]

@@ -35,6 +35,7 @@ use self::items::{End, Items};
 use self::tell::{Fields, notice};
 use self::view::Snapshot;
 use crate::Error;
+use crate::clock;
 use crate::config::Config;
 use crate::item::{Item, OpId, Ticket};
 use crate::key::ClusterKey;
@@ -312,7 +313,7 @@ impl Node {
         timeout: Duration,
         mut condition: impl FnMut(&Status) -> bool,
     ) -> Result<Status, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::after(timeout);
         loop {
             let status = self.status()?;
             if condition(&status) {

@@ -48,7 +48,8 @@ impl SaveSink for Sink {
 }
 
 impl Sink {
-    /// Takes older states of the resource away. A cooperative LUN does not refuse a stale writer,
+    /// Takes older states of the resource away, and no newer one: an owner that was late must not
+    /// destroy what its successor has saved. A cooperative LUN does not refuse a stale writer,
     /// so look whose it is first; the name of the file is the move's own.
     fn prepare_file(&self, open: &Handle) -> Result<PathBuf, LunError> {
         let (directory, path) = file_of(&self.shared, &self.resource, self.token);
@@ -64,11 +65,8 @@ impl Sink {
         let prefix = format!("{}-", self.resource);
         for entry in std::fs::read_dir(&directory).map_err(failed)?.flatten() {
             let name = entry.file_name();
-            let is_older = name.to_str().is_some_and(|name| {
-                let token = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".state"));
-                token.is_some_and(|token| u64::from_str_radix(token, 16).is_ok())
-            });
-            if is_older {
+            let is_older = |found| found < self.token;
+            if name.to_str().and_then(|name| token_in(name, &prefix)).is_some_and(is_older) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -105,6 +103,12 @@ impl SaveSource for Source {
         let reader = area.read(&**lun, id_of(self.token)).map_err(io::Error::other)?;
         Ok(Box::new(reader))
     }
+}
+
+/// Of which save the file is that has this name.
+fn token_in(name: &str, prefix: &str) -> Option<SaveToken> {
+    let token = name.strip_prefix(prefix)?.strip_suffix(".state")?;
+    u64::from_str_radix(token, 16).ok().map(SaveToken)
 }
 
 fn id_of(token: SaveToken) -> SaveId {
@@ -219,5 +223,23 @@ impl Lun for StateFile {
 
     fn clear(&self, _key: ReservationKey) -> Result<(), LunError> {
         Err(Self::unsupported())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_core::id::{Epoch, GroupId};
+
+    use super::*;
+
+    #[test]
+    fn only_the_file_of_an_earlier_epoch_is_an_older_one() {
+        let token = |epoch| SaveToken::new(GroupId(3), Epoch(epoch));
+        let name = |epoch| format!("guest-{:x}.state", token(epoch).0);
+        let found = |epoch| token_in(&name(epoch), "guest-");
+        assert_eq!(found(7), Some(token(7)));
+        assert!(found(6) < Some(token(7)) && found(8) > Some(token(7)));
+        assert_eq!(token_in("guest-7.draft", "guest-"), None);
+        assert_eq!(token_in("guest-two-7.state", "guest-"), None);
     }
 }
