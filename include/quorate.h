@@ -115,6 +115,11 @@ enum quorate_status
    * The operating system refused.
    */
   QUORATE_SYSTEM = 17,
+  /**
+   * In a test cluster a promise of quorate was broken: by a fault of quorate, or by a resource
+   * that did not do what it said.
+   */
+  QUORATE_VIOLATION = 18,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -166,6 +171,39 @@ typedef uint32_t quorate_verb;
 #endif // __cplusplus
 
 /**
+ * What the host of a node does.
+ */
+enum quorate_host_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Its process runs.
+   */
+  QUORATE_HOST_RUNS = 0,
+  /**
+   * Its process stands still.
+   */
+  QUORATE_HOST_PAUSED = 1,
+  /**
+   * It has power, and its process does not run.
+   */
+  QUORATE_HOST_ENDED = 2,
+  /**
+   * It has no power.
+   */
+  QUORATE_HOST_OFF = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum quorate_host_state quorate_host_state;
+#else
+typedef uint32_t quorate_host_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A configuration that holds together: what is wrong is refused when it is read. Free it with
  * `quorate_config_free`.
  */
@@ -191,6 +229,12 @@ typedef struct quorate_node quorate_node;
  * A text that belongs to the caller. Free it with `quorate_string_free`.
  */
 typedef struct quorate_string quorate_string;
+
+/**
+ * A whole cluster in virtual time: nothing happens in it but while it is run. Free it with
+ * `quorate_test_cluster_free`.
+ */
+typedef struct quorate_test_cluster quorate_test_cluster;
 
 /**
  * A text that belongs to somebody else: a pointer and a length in bytes, in UTF-8 (paths may hold
@@ -265,6 +309,10 @@ typedef struct {
    * The resource's own settings, a JSON object.
    */
   quorate_text settings;
+  /**
+   * Which node of a test cluster is asked; no text from a node, which asks for its own.
+   */
+  quorate_text node;
 } quorate_request;
 
 /**
@@ -985,6 +1033,567 @@ const quorate_answer *quorate_item_answer(const quorate_item *item);
  * Threads: any, while no other uses the item.
  */
 void quorate_item_free(quorate_item *item);
+
+/**
+ * Makes a test cluster of so many nodes, `n1` and on, with one group `vm1` on a LUN that refuses
+ * stale writers. The simulator's own guest plays its resource, which is called `vm1` too, unless
+ * `quorate_test_cluster_answer_for` says otherwise.
+ *
+ * Parameters: `nodes`: how many. `seed`: the same seed gives the same run. `cluster`: the cluster,
+ * on success.
+ *
+ * Returns: `QUORATE_CONFIG` when so many nodes cannot be.
+ *
+ * Memory and lifetimes: free the cluster with `quorate_test_cluster_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_new(uint16_t nodes,
+                                        uint64_t seed,
+                                        quorate_test_cluster **cluster);
+
+/**
+ * Makes the test cluster of a configuration; drivers and their settings are left aside.
+ *
+ * Parameters: `config`: the configuration. `seed`: the same seed gives the same run. `cluster`:
+ * the cluster, on success.
+ *
+ * Memory and lifetimes: the configuration stays the caller's and may be freed at once. Free the
+ * cluster with `quorate_test_cluster_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_of_config(const quorate_config *config,
+                                              uint64_t seed,
+                                              quorate_test_cluster **cluster);
+
+/**
+ * Frees a test cluster. NULL is fine.
+ *
+ * Parameters: `cluster`: a cluster, or NULL.
+ *
+ * Memory and lifetimes: the cluster ends here; items taken from it stay valid until they are freed.
+ *
+ * Threads: any, while no other thread is in a call on the cluster.
+ */
+void quorate_test_cluster_free(quorate_test_cluster *cluster);
+
+/**
+ * How much virtual time has passed.
+ *
+ * Parameters: `cluster`: the cluster. `now_ms`: the time, on success.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_now_ms(quorate_test_cluster *cluster, uint64_t *now_ms);
+
+/**
+ * Lets virtual time pass.
+ *
+ * Parameters: `cluster`: the cluster. `length_ms`: how much.
+ *
+ * Returns: `QUORATE_VIOLATION`: a promise of quorate was broken, and the cluster stands still for
+ * good.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_run(quorate_test_cluster *cluster, uint64_t length_ms);
+
+/**
+ * Lets virtual time pass until the cluster is at rest: nothing is under way, and for a while no
+ * node and no group has changed its state.
+ *
+ * Parameters: `cluster`: the cluster.
+ *
+ * Returns: `QUORATE_TIMED_OUT` when it has not come to rest in the time that a healed cluster may
+ * take, or `QUORATE_VIOLATION`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_settle(quorate_test_cluster *cluster);
+
+/**
+ * The node on which all of a group runs, in truth.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group. `owner`: its node, on success; NULL: it
+ * runs nowhere as a whole.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_owner_of(quorate_test_cluster *cluster,
+                                             quorate_text group,
+                                             quorate_string **owner);
+
+/**
+ * For how long a group has run nowhere in all, since it first ran.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group. `outage_ms`: how long, on success.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_outage_of(quorate_test_cluster *cluster,
+                                              quorate_text group,
+                                              uint64_t *outage_ms);
+
+/**
+ * What the host of a node does.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `state`: what it does, on success.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_host_state(quorate_test_cluster *cluster,
+                                               quorate_text node,
+                                               quorate_host_state *state);
+
+/**
+ * What a node of a test cluster believes, or the newest view that any has; as
+ * `quorate_node_status_json` gives it.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node; no text: whoever knows most. `json`: a
+ * JSON object, on success; `null`: nobody can say.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_status_json(quorate_test_cluster *cluster,
+                                                quorate_text node,
+                                                quorate_string **json);
+
+/**
+ * What really happened in a test cluster, in order.
+ *
+ * Parameters: `cluster`: the cluster. `json`: a JSON array, on success; each entry has `at` in
+ * nanoseconds, `kind`, `subject`, `node` and `detail`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_timeline_json(quorate_test_cluster *cluster,
+                                                  quorate_string **json);
+
+/**
+ * What really happened in a test cluster, as one self-contained HTML page.
+ *
+ * Parameters: `cluster`: the cluster. `html`: the page, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_html(quorate_test_cluster *cluster, quorate_string **html);
+
+/**
+ * Lets the requests for a resource, on every node, wait for the test, which takes and completes
+ * them. Call it before time passes.
+ *
+ * Parameters: `cluster`: the cluster. `resource`: the resource.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_answer_for(quorate_test_cluster *cluster,
+                                               quorate_text resource);
+
+/**
+ * Lets virtual time pass until a request waits for the test, and takes it. A request that is not
+ * completed takes as long as the cluster is run.
+ *
+ * Parameters: `cluster`: the cluster. `timeout_ms`: how long at most, in virtual time. `item`: the
+ * request, on success; its `node` says whose resource is meant. Paths of LUNs and states in it
+ * begin with `test-cluster/`; nothing is there.
+ *
+ * Returns: `QUORATE_TIMED_OUT` or `QUORATE_VIOLATION`.
+ *
+ * Memory and lifetimes: free the item with `quorate_item_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_next_request(quorate_test_cluster *cluster,
+                                                 uint64_t timeout_ms,
+                                                 quorate_item **item);
+
+/**
+ * Completes a request that was taken from a test cluster: done, or why not. One that something
+ * has overtaken may be completed or not.
+ *
+ * Parameters: `cluster`: the cluster. `op`: the request's. `error`: why it was not carried out; no
+ * text: it was.
+ *
+ * Returns: `QUORATE_MISUSE` for a request that was never made, or is completed.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_complete(quorate_test_cluster *cluster,
+                                             uint64_t op,
+                                             quorate_text error);
+
+/**
+ * Says that what runs of a resource on a node of a test cluster has failed by itself.
+ *
+ * Parameters: `cluster`: the cluster. `resource`: the resource. `node`: where. `detail`: what
+ * happened, for people.
+ *
+ * Returns: `QUORATE_UNKNOWN`, or `QUORATE_MISUSE` when nothing of it runs there.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_report(quorate_test_cluster *cluster,
+                                           quorate_text resource,
+                                           quorate_text node,
+                                           quorate_text detail);
+
+/**
+ * Kills the process of a node: what runs there dies with it.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_crash(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Takes the power of a node's host.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_power_off(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Gives a node's host power if it has none, and starts its process if none runs.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_start(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Asks a node to leave in order: what runs there moves away, then its process ends.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_leave(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Stops a node's process for some time, as SIGSTOP does. If nothing but time protects what runs
+ * there, the host's watchdog resets it.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `length_ms`: how long, in virtual time.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_pause(quorate_test_cluster *cluster,
+                                          quorate_text node,
+                                          uint64_t length_ms);
+
+/**
+ * Lets only the engine of a node hang for some time; the I/O of its guests goes on.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `length_ms`: how long, in virtual time.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_hang_engine(quorate_test_cluster *cluster,
+                                                quorate_text node,
+                                                uint64_t length_ms);
+
+/**
+ * Cuts a node off all others, on every network. Its way to storage stays.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_cut(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Lets nothing that a node says be heard; it still hears the others.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_mute(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Lets a node hear nothing; it is still heard.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_deafen(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Cuts a node off one network.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `network`: the network, from 0.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_cut_network(quorate_test_cluster *cluster,
+                                                quorate_text node,
+                                                uint8_t network);
+
+/**
+ * Lets one network fail for all nodes.
+ *
+ * Parameters: `cluster`: the cluster. `network`: the network, from 0.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_lose_network(quorate_test_cluster *cluster, uint8_t network);
+
+/**
+ * Cuts two nodes off each other, on every network.
+ *
+ * Parameters: `cluster`: the cluster. `one`: a node. `other`: another.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_cut_between(quorate_test_cluster *cluster,
+                                                quorate_text one,
+                                                quorate_text other);
+
+/**
+ * Mends every link of a node.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_mend(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Cuts the way of a node to a LUN, or to all.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `lun`: the LUN; no text: all.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_cut_storage(quorate_test_cluster *cluster,
+                                                quorate_text node,
+                                                quorate_text lun);
+
+/**
+ * Mends the way of a node to a LUN, or to all.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `lun`: the LUN; no text: all.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_mend_storage(quorate_test_cluster *cluster,
+                                                 quorate_text node,
+                                                 quorate_text lun);
+
+/**
+ * Lets what runs of a group die where it runs.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_kill_guest(quorate_test_cluster *cluster, quorate_text group);
+
+/**
+ * Lets the next starts of a resource fail, on one node or on each.
+ *
+ * Parameters: `cluster`: the cluster. `resource`: the resource. `node`: the node; no text: each.
+ * `count`: how many starts.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_fail_starts(quorate_test_cluster *cluster,
+                                                quorate_text resource,
+                                                quorate_text node,
+                                                uint32_t count);
+
+/**
+ * Lets a resource hang when it is next asked to stop, on every node: it must be killed.
+ *
+ * Parameters: `cluster`: the cluster. `resource`: the resource.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_hang_at_stop(quorate_test_cluster *cluster,
+                                                 quorate_text resource);
+
+/**
+ * Mends all links and ways to storage, ends all pauses, switches every host on and starts every
+ * process. Starts that were to fail succeed again.
+ *
+ * Parameters: `cluster`: the cluster.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_heal(quorate_test_cluster *cluster);
+
+/**
+ * Moves a group of a test cluster.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group. `to`: the node; no text: placement
+ * chooses.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_move_group(quorate_test_cluster *cluster,
+                                               quorate_text group,
+                                               quorate_text to);
+
+/**
+ * Brings a group of a test cluster online.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_online(quorate_test_cluster *cluster, quorate_text group);
+
+/**
+ * Takes a group of a test cluster offline, and keeps it there.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_offline(quorate_test_cluster *cluster, quorate_text group);
+
+/**
+ * Moves everything off a node of a test cluster, and lets nothing start there.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_drain(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Lets nothing new start on a node of a test cluster; what runs there stays.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_pause_node(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * Ends a drain or a pause of a node of a test cluster.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_resume_node(quorate_test_cluster *cluster, quorate_text node);
+
+/**
+ * A human's word that a node of a test cluster which is down runs nothing; it must be true.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `reason`: who says so, and why.
+ *
+ * Returns: `QUORATE_MISUSE` when it is not true, else as `quorate_test_cluster_move_group`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_confirm_fenced(quorate_test_cluster *cluster,
+                                                   quorate_text node,
+                                                   quorate_text reason);
+
+/**
+ * What would come of a loss: the engine itself tries every case out in the simulator.
+ *
+ * Parameters: `config`: the configuration. `status_json`: the situation, as
+ * `quorate_node_status_json` gives it; no text: every node runs, and every group is where
+ * placement puts it. `lose`: what is lost at one instant, words with spaces between: `nodes:2`,
+ * `networks:1`, `luns:1` for every case of so many, or names, as in `n1 disk1 network0`.
+ * `start_time_ms`: how long a resource takes to start, part of every outage. `json`: a JSON
+ * object, on success: `cases`, each with what is `lost`, who keeps the `quorum`, and every group
+ * with its `fate`, `outage_ms` and `why`. `table`: the same for people, on success.
+ *
+ * Returns: `QUORATE_MISUSE` for words, names or a situation that do not fit the configuration.
+ *
+ * Memory and lifetimes: the configuration stays the caller's. Free the strings with
+ * `quorate_string_free`.
+ *
+ * Threads: any; this one works for some time.
+ */
+quorate_status quorate_what_if(const quorate_config *config,
+                               quorate_text status_json,
+                               quorate_text lose,
+                               uint64_t start_time_ms,
+                               quorate_string **json,
+                               quorate_string **table);
 
 #ifdef __cplusplus
 }  // extern "C"

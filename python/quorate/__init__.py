@@ -11,6 +11,7 @@
 Every `timeout` is in seconds. Nothing of quorate calls into a program from a thread of its own.
 """
 
+from . import testing
 from ._quorate import KEY_VARIABLE, VERSION, ClusterKey, Config, random_id
 from .errors import (
     AddressError,
@@ -27,6 +28,7 @@ from .errors import (
     SystemCallError,
     TimedOutError,
     UnknownError,
+    ViolationError,
     WorkDirectoryError,
 )
 from .items import (
@@ -41,6 +43,7 @@ from .items import (
     Ticket,
     Verb,
 )
+from .loss import Case, Fate, GroupOutcome, Report, what_if
 from .node import Node, Stream
 from .resource import Resource
 from .status import GroupStatus, NodeStatus, Status
@@ -53,12 +56,15 @@ __all__ = [
     "AddressError",
     "Answer",
     "BusyError",
+    "Case",
     "ClusterKey",
     "ClusterKeyError",
     "Config",
     "ConfigError",
     "EndedError",
     "Error",
+    "Fate",
+    "GroupOutcome",
     "GroupStatus",
     "Item",
     "LogError",
@@ -72,6 +78,7 @@ __all__ = [
     "OpId",
     "PoisonedError",
     "RefusedError",
+    "Report",
     "Request",
     "Resource",
     "Stamp",
@@ -82,6 +89,9 @@ __all__ = [
     "TimedOutError",
     "UnknownError",
     "Verb",
+    "ViolationError",
     "WorkDirectoryError",
     "random_id",
+    "testing",
+    "what_if",
 ]

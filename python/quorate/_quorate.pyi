@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Callable, Final, Optional, Union, final
+from typing import Any, Callable, Final, Optional, Union, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
-from .items import Item, OpId, Request, Ticket
+from .items import Item, OpId, Request, Ticket, Verb
 from .status import Status
+from .testing import HostState
 
 __all__ = [
     "ClusterKey",
@@ -16,9 +17,11 @@ __all__ = [
     "KEY_VARIABLE",
     "NOTICE_KINDS",
     "Node",
+    "TestCluster",
     "VERSION",
     "Work",
     "random_id",
+    "what_if",
 ]
 
 VERSION: Final[str]
@@ -204,6 +207,171 @@ class Node:
     def kill(self) -> None: ...
     def _open_desks(self, resource: str) -> tuple[Desk, Desk]:
         """From here on a resource's requests go to two desks: for kills, and for all else."""
+
+def what_if(
+    config: Config, situation: Optional[str], lose: list[str], start_time: float
+) -> tuple[dict[str, Any], str]:
+    """The report of a question as data, and as a table."""
+
+@disjoint_base
+class TestCluster:
+    """What `quorate.testing.Cluster` stands on."""
+
+    def __new__(
+        cls,
+        nodes: int = 3,
+        seed: int = 0,
+        *,
+        config: Optional[Config] = None,
+        groups: Optional[list[tuple[str, str]]] = None,
+        networks: int = 2,
+        profile: str = "default",
+    ) -> Self: ...
+    @property
+    def now(self) -> float:
+        """How much virtual time has passed, in seconds."""
+
+    @property
+    def node_names(self) -> list[str]:
+        """The nodes' names, by number."""
+
+    @property
+    def group_names(self) -> list[str]:
+        """The groups' names, in the order of the configuration."""
+
+    @property
+    def lun_names(self) -> list[str]:
+        """The LUNs' names, in the order of the configuration."""
+
+    def run(self, seconds: float) -> None:
+        """Lets virtual time pass. Raises `ViolationError`: a promise of quorate was broken, and the
+        cluster stands still for good."""
+
+    def settle(self) -> None:
+        """Lets time pass until the cluster is at rest: nothing is under way, and for a while no
+        node and no group has changed its state. Raises `TimedOutError` or `ViolationError`."""
+
+    def owner_of(self, group: str) -> Optional[str]:
+        """The node on which all of a group runs, in truth; None: it runs nowhere as a whole."""
+
+    def running_on(self, group: str) -> list[str]:
+        """Every node on which all of a group runs, in truth. Several: all but one are cut off, and
+        their LUNs refuse them."""
+
+    def outage_of(self, group: str) -> float:
+        """For how many seconds a group has run nowhere in all, since it first ran."""
+
+    def host_state(self, node: str) -> HostState:
+        """What a node's host does."""
+
+    def status(self, node: Optional[str] = None) -> Optional[Status]:
+        """What a node believes, or the newest view that any has; None: nobody can say."""
+
+    def _timeline(self) -> list[tuple[float, str, str, Optional[str], str, str]]: ...
+    def violations(self) -> list[str]:
+        """The promises of quorate that were broken."""
+
+    def html(self) -> str:
+        """What really happened so far, as one self-contained HTML page."""
+
+    def crash(self, node: str) -> None:
+        """Kills the process of a node: what runs there dies with it. `start` starts it again."""
+
+    def power_off(self, node: str) -> None:
+        """Takes the power of a node's host."""
+
+    def start(self, node: str) -> None:
+        """Gives a node's host power if it has none, and starts its process if none runs."""
+
+    def leave(self, node: str) -> None:
+        """Asks a node to leave in order: what runs there moves away, then its process ends."""
+
+    def pause(self, node: str, seconds: float) -> None:
+        """Stops a node's process for some time, as SIGSTOP does. If nothing but time protects what
+        runs there, the host's watchdog resets it."""
+
+    def hang_engine(self, node: str, seconds: float) -> None:
+        """Lets only the engine of a node hang for some time; the I/O of its guests goes on."""
+
+    def cut(self, node: str, *, network: Optional[int] = None) -> None:
+        """Cuts a node off all others, on every network or on one; its way to storage stays."""
+
+    def mute(self, node: str) -> None:
+        """Lets nothing that a node says be heard; it still hears the others."""
+
+    def deafen(self, node: str) -> None:
+        """Lets a node hear nothing; it is still heard."""
+
+    def lose_network(self, network: int) -> None:
+        """Lets one network, counted from 0, fail for all nodes."""
+
+    def cut_between(self, one: str, other: str) -> None:
+        """Cuts two nodes off each other, on every network."""
+
+    def split(self, side: Sequence[str]) -> None:
+        """Splits the cluster: these nodes on one side, all others on the other."""
+
+    def mend(self, node: str) -> None:
+        """Mends every link of a node."""
+
+    def cut_storage(self, node: str, lun: Optional[str] = None) -> None:
+        """Cuts the way of a node to a LUN, or to all."""
+
+    def mend_storage(self, node: str, lun: Optional[str] = None) -> None:
+        """Mends the way of a node to a LUN, or to all."""
+
+    def kill_guest(self, group: str) -> None:
+        """Lets what runs of a group die where it runs."""
+
+    def fail_starts(self, resource: str, count: int, *, node: Optional[str] = None) -> None:
+        """Lets the next starts of a resource fail, on one node or on each."""
+
+    def hang_at_stop(self, resource: str) -> None:
+        """Lets a resource hang when it is next asked to stop: it must be killed."""
+
+    def heal(self) -> None:
+        """Mends all links and ways to storage, ends all pauses, switches every host on and starts
+        every process. Starts that were to fail succeed again."""
+
+    def move_group(self, group: str, to: Optional[str] = None) -> None:
+        """Moves a group; without `to` placement chooses.
+
+        As all commands: given to a node that runs, and time passes until it is answered. Raises
+        `RefusedError`, `MisuseError` when no node runs, or `TimedOutError`.
+        """
+
+    def online(self, group: str) -> None:
+        """Brings a group online."""
+
+    def offline(self, group: str) -> None:
+        """Takes a group offline, and keeps it there."""
+
+    def drain(self, node: str) -> None:
+        """Moves everything off a node, and lets nothing start there."""
+
+    def pause_node(self, node: str) -> None:
+        """Lets nothing new start on a node; what runs there stays."""
+
+    def resume_node(self, node: str) -> None:
+        """Ends a drain or a pause of a node."""
+
+    def confirm_fenced(self, node: str, reason: str) -> None:
+        """A human's word that a node which is down runs nothing. `MisuseError`: it is not true."""
+
+    def report(self, resource: str, node: str, detail: str) -> None:
+        """Says that what runs of a resource on a node has failed by itself."""
+
+    def takes(self, resource: str, verb: Verb, seconds: float) -> None:
+        """How long the steps of one kind take for a served resource that does not say itself."""
+
+    def _play(
+        self,
+        resource: str,
+        carry_out: Callable[[str, Request], tuple[Optional[str], Optional[float], bool]],
+        gone: Callable[[str], None],
+        dir: Union[str, os.PathLike[str]],
+    ) -> None:
+        """Lets Python answer for a resource."""
 
 @final
 class Desk:

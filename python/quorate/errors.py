@@ -123,6 +123,15 @@ class PoisonedError(Error):
     code = "poisoned"
 
 
+class ViolationError(Error):
+    """In a test cluster a promise of quorate was broken.
+
+    By a fault of quorate, or by a resource that did not do what it said.
+    """
+
+    code = "violation"
+
+
 class SystemCallError(Error):
     """The operating system refused."""
 
@@ -145,6 +154,7 @@ BY_CODE: dict[str, type[Error]] = {
         BusyError,
         EndedError,
         PoisonedError,
+        ViolationError,
         SystemCallError,
     )
 }

@@ -13,6 +13,7 @@ int main(void) {
     PASSED("the macros of the header name the version of the library");
 
     CHECK(QUORATE_OK == 0 && QUORATE_REFUSED == 12 && QUORATE_SYSTEM == 17);
+    CHECK(QUORATE_VIOLATION == 18 && QUORATE_HOST_RUNS == 0 && QUORATE_HOST_OFF == 3);
     CHECK(QUORATE_VERB_START == 0 && QUORATE_VERB_KILL == 5);
     CHECK(sizeof(quorate_status) == 4 && sizeof(quorate_verb) == 4);
     PASSED("statuses and verbs are the numbers that they were");

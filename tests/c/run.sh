@@ -58,7 +58,7 @@ exported() { nm -D --defined-only "$out/prefix/lib/libquorate.so" | awk '$2 == "
 same_functions() { diff <(functions) <(exported | sort -u); }
 check "the library exports the functions of the header, and nothing else" same_functions
 
-for program in header bad_input lifecycle; do
+for program in header bad_input lifecycle test_cluster; do
     source=tests/c/$program.c
     check "$program compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]}" "${flags[@]}" \
         "$source" -o "$out/$program-c" "${shared[@]}"
@@ -69,6 +69,9 @@ check "the example compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]
     examples/c/ha_counter.c -o "$out/ha_counter" "${shared[@]}"
 check "the example compiles as C++17" g++ -std=c++17 -x c++ "${strict[@]}" "${flags[@]}" \
     -fsyntax-only examples/c/ha_counter.c
+check "the example of a test compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]}" "${flags[@]}" \
+    examples/c/test_failover.c -o "$out/test_failover" "${shared[@]}"
+check "the example of a test runs" "$out/test_failover"
 # The linker takes the .so before the .a: a folder without it leaves no choice.
 mkdir -p "$out/static" && cp "$out/prefix/lib/libquorate.a" "$out/static/"
 check "a program links with the static library" gcc -std=c11 "${strict[@]}" "${flags[@]}" \
@@ -78,6 +81,7 @@ for language in c cpp; do
     run "header ($language)" "$out/header-$language"
     run "bad_input ($language)" "$out/bad_input-$language" "$(fresh bad_input)"
     run "lifecycle ($language)" "$out/lifecycle-$language" "$(fresh lifecycle)"
+    run "test_cluster ($language)" "$out/test_cluster-$language"
 done
 run "header (static)" env -u LD_LIBRARY_PATH "$out/header-static"
 # Unlike the sanitizers, valgrind sees into the library. It cannot run a node: rustix, on which the

@@ -43,6 +43,18 @@ impl From<quorate::key::KeyError> for Fault {
     }
 }
 
+impl From<quorate::testing::Error> for Fault {
+    fn from(error: quorate::testing::Error) -> Fault {
+        quorate::Error::from(error).into()
+    }
+}
+
+impl From<quorate::what_if::Error> for Fault {
+    fn from(error: quorate::what_if::Error) -> Fault {
+        quorate::Error::from(error).into()
+    }
+}
+
 thread_local! {
     static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
 }

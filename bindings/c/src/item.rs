@@ -50,6 +50,8 @@ pub struct quorate_request {
     pub state: quorate_text,
     /// The resource's own settings, a JSON object.
     pub settings: quorate_text,
+    /// Which node of a test cluster is asked; no text from a node, which asks for its own.
+    pub node: quorate_text,
 }
 
 /// How a LUN of a request is reached on this node. Later versions may add members at the end.
@@ -127,15 +129,23 @@ impl quorate_item {
     pub(crate) fn boxed(item: Item) -> Box<quorate_item> {
         let mut shelf = Shelf::default();
         let view = match item {
-            Item::Request(request) => request_view(&mut shelf, request),
+            Item::Request(request) => request_view(&mut shelf, request, quorate_text::NONE),
             Item::Notice(notice) => notice_view(&mut shelf, notice),
             Item::Answer(answer) => answer_view(&mut shelf, answer),
         };
         Box::new(quorate_item { view, _kept: shelf.0 })
     }
+
+    /// A request to a node of a test cluster.
+    pub(crate) fn test_request(request: Request, node: &str) -> Box<quorate_item> {
+        let mut shelf = Shelf::default();
+        let node = shelf.keep(node);
+        let view = request_view(&mut shelf, request, node);
+        Box::new(quorate_item { view, _kept: shelf.0 })
+    }
 }
 
-fn request_view(shelf: &mut Shelf, request: Request) -> View {
+fn request_view(shelf: &mut Shelf, request: Request, node: quorate_text) -> View {
     let verb = match request.verb {
         Verb::Start => quorate_verb::QUORATE_VERB_START,
         Verb::Load => quorate_verb::QUORATE_VERB_LOAD,
@@ -160,6 +170,7 @@ fn request_view(shelf: &mut Shelf, request: Request) -> View {
         group: shelf.keep(request.group),
         state: state.unwrap_or(quorate_text::NONE),
         settings: shelf.keep(request.settings),
+        node,
     };
     View::Request { request, luns }
 }

@@ -34,6 +34,14 @@ mod command;
 
 mod item;
 
+mod test_cluster;
+
+mod test_fault;
+
+mod test_command;
+
+mod what_if;
+
 pub use command::*;
 pub use config::*;
 pub use guard::quorate_error_copy;
@@ -41,7 +49,11 @@ pub use item::*;
 pub use key::*;
 pub use node::*;
 pub use status::{quorate_status, quorate_status_name};
+pub use test_cluster::*;
+pub use test_command::*;
+pub use test_fault::*;
 pub use text::{
     quorate_string, quorate_string_free, quorate_string_text, quorate_text, quorate_text_borrow,
     quorate_version,
 };
+pub use what_if::*;

@@ -46,12 +46,15 @@ pub enum quorate_status {
     QUORATE_POISONED = 16,
     /// The operating system refused.
     QUORATE_SYSTEM = 17,
+    /// In a test cluster a promise of quorate was broken: by a fault of quorate, or by a resource
+    /// that did not do what it said.
+    QUORATE_VIOLATION = 18,
 }
 
 use quorate_status::*;
 
 /// Every status with its word; the words of errors are those of `quorate::Error::code`.
-const WORDS: [(quorate_status, &CStr); 18] = [
+const WORDS: [(quorate_status, &CStr); 19] = [
     (QUORATE_OK, c"ok"),
     (QUORATE_NULL_POINTER, c"null_pointer"),
     (QUORATE_NOT_UTF8, c"not_utf8"),
@@ -70,6 +73,7 @@ const WORDS: [(quorate_status, &CStr); 18] = [
     (QUORATE_ENDED, c"ended"),
     (QUORATE_POISONED, c"poisoned"),
     (QUORATE_SYSTEM, c"system"),
+    (QUORATE_VIOLATION, c"violation"),
 ];
 
 impl quorate_status {

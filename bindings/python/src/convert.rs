@@ -74,7 +74,7 @@ pub(crate) fn status<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound<'p
 }
 
 /// A JSON value as Python's own.
-fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match from {
         Value::Null => py.None().into_bound(py),
         Value::Bool(is_so) => is_so.into_pyobject(py)?.to_owned().into_any(),

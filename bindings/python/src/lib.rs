@@ -11,6 +11,8 @@ mod convert;
 mod desk;
 mod error;
 mod node;
+mod testing;
+mod what_if;
 
 #[pymodule(gil_used = false)]
 mod _quorate {
@@ -22,6 +24,10 @@ mod _quorate {
     use crate::desk::{Desk, Work};
     #[pymodule_export]
     use crate::node::Node;
+    #[pymodule_export]
+    use crate::testing::TestCluster;
+    #[pymodule_export]
+    use crate::what_if::what_if;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -65,6 +65,16 @@ fn each_fault_moves_the_group_and_nothing_comes_back_by_itself() {
 }
 
 #[test]
+fn what_is_healed_while_it_leaves_comes_back() {
+    let (mut cluster, owner) = settled();
+    cluster.leave(&owner).unwrap();
+    cluster.heal();
+    cluster.settle().unwrap();
+    assert_eq!(cluster.host_state(&owner).unwrap(), HostState::Runs);
+    assert!(cluster.status().unwrap().nodes.iter().all(|node| node.state == "up"));
+}
+
+#[test]
 fn without_a_majority_nothing_runs() {
     let (mut cluster, owner) = settled();
     for node in ["n1", "n2", "n3"].into_iter().filter(|node| *node != owner) {
@@ -232,6 +242,15 @@ fn requests_are_taken_and_completed_by_hand() {
     assert_eq!(next.verb, Verb::Start);
     assert_ne!(next.node, start.node);
     cluster.complete(kill.id, Ok(())).unwrap_err();
+}
+
+#[test]
+fn a_run_can_be_seen() {
+    let (mut cluster, owner) = settled();
+    cluster.power_off(&owner).unwrap();
+    moved_from(&mut cluster, &owner);
+    let page = cluster.html();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("disk-vm1"), "{page}");
 }
 
 #[test]

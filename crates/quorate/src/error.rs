@@ -99,6 +99,10 @@ pub enum Error {
         /// What went wrong; of a panic its text.
         why: String,
     },
+    /// In a test cluster a promise of quorate was broken: by a fault of quorate, or by a resource
+    /// that did not do what it said.
+    #[error("a promise was broken: {0}")]
+    Violation(String),
     /// The operating system refused.
     #[error("cannot {doing}: {source}")]
     System {
@@ -126,6 +130,7 @@ impl Error {
             Error::Busy => "busy",
             Error::Ended => "ended",
             Error::Poisoned { .. } => "poisoned",
+            Error::Violation(_) => "violation",
             Error::System { .. } => "system",
         }
     }

@@ -39,7 +39,11 @@ use std::path::PathBuf;
 
 pub use quorate_sim::testing::*;
 
+use quorate_sim::what_if;
+
+use crate::config::ConfigError;
 use crate::item::{LunAccess, OpId};
+use crate::notice::Stamp;
 use crate::resource::Resource;
 
 /// A [`Resource`] of a host on every node of a test cluster: an object on each, made anew when the
@@ -101,6 +105,56 @@ pub fn real_request(request: &Request, dir: &std::path::Path) -> crate::Request 
         state: request.state.as_ref().map(|name| dir.join(format!("state-{name}"))),
         luns: request.luns.iter().map(lun).collect(),
         settings: request.settings.clone(),
+    }
+}
+
+/// A status of a test cluster as a node would give it, `at` after the cluster's beginning.
+pub fn real_status(status: Status, at: std::time::Duration) -> crate::Status {
+    let boottime_ns = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+    crate::Status {
+        at: Stamp { boottime_ns, unix_us: boottime_ns / 1_000 },
+        cluster: status.cluster,
+        node: status.node,
+        boot: status.boot,
+        session: status.session,
+        member: status.member,
+        coordinator: status.coordinator,
+        epoch: status.epoch,
+        quorum: status.quorum,
+        votes: status.votes,
+        lease_left_ms: status.lease_left_ms,
+        applied: status.applied,
+        cluster_ms: status.cluster_ms,
+        nodes: status.nodes,
+        groups: status.groups,
+        dropped: BTreeMap::new(),
+        queue_full: BTreeMap::new(),
+    }
+}
+
+impl From<Error> for crate::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Config(error) => ConfigError::from(error).into(),
+            Error::Unknown { kind, name, known } => crate::Error::Unknown { kind, name, known },
+            Error::TimedOut { what, after, last } => {
+                let last = last.join("; ");
+                let what = format!("{what}, in virtual time (what happened last: {last}),");
+                crate::Error::TimedOut { what, after }
+            }
+            Error::Refused(refusal) => refusal.into(),
+            Error::Violation(violation) => crate::Error::Violation(violation.to_string()),
+            other => crate::Error::Misuse(other.to_string()),
+        }
+    }
+}
+
+impl From<what_if::Error> for crate::Error {
+    fn from(error: what_if::Error) -> Self {
+        match error {
+            what_if::Error::Cluster(error) => error.into(),
+            other => crate::Error::Misuse(other.to_string()),
+        }
     }
 }
 

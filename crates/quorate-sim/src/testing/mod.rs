@@ -51,6 +51,7 @@ pub use serving::{Reply, Request, RequestId, Served, Verb};
 
 use crate::clock::Moment;
 use crate::options::{Faults, Options};
+use crate::picture::{Cast, Picture};
 use crate::world::World;
 use serving::Serving;
 
@@ -230,6 +231,19 @@ impl Cluster {
     pub fn outage_of(&self, group: &str) -> Result<Duration, Error> {
         let name = &self.group(group)?.name;
         Ok(outage::total(self.timeline(), name, self.world.now()))
+    }
+
+    /// What really happened so far, as one self-contained HTML page.
+    pub fn html(&self) -> String {
+        let violations = self.violations().iter().map(ToString::to_string);
+        let picture = Picture {
+            title: format!("A test of the cluster {}", self.config().name()),
+            remarks: violations.collect(),
+            cast: Cast::of(self.config()),
+            entries: self.timeline(),
+            until: self.world.now(),
+        };
+        picture.html()
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -38,6 +38,8 @@ pub(super) struct Script {
     is_on: bool,
     /// Hosts that are not to come back until the script says so.
     held: BTreeSet<NodeId>,
+    /// Nodes that were asked to leave, and whether they are to come back once they have.
+    leaving: BTreeMap<NodeId, bool>,
     /// What is cut, by the number under which the timeline tells it.
     cuts: BTreeMap<u64, BTreeSet<Link>>,
     /// Which ways to LUNs are cut, likewise.
@@ -48,11 +50,13 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// A process of a node has ended.
-    pub(super) fn on_end(&mut self, node: NodeId) {
-        if self.is_on {
+    /// A process of a node has ended; whether it is to come back at once.
+    pub(super) fn on_end(&mut self, node: NodeId) -> bool {
+        let returns = self.leaving.remove(&node).unwrap_or(false);
+        if self.is_on && !returns {
             self.held.insert(node);
         }
+        returns
     }
 
     /// A command was answered.
@@ -74,20 +78,26 @@ impl World {
         self.script.is_on = true;
     }
 
-    /// Gives a host power if it has none, and starts its process if none runs.
+    /// Gives a host power if it has none, and starts its process if none runs. One that is leaving comes back when
+    /// it has left.
     pub fn switch_on(&mut self, node: NodeId) {
         self.script.held.remove(&node);
+        if let Some(returns) = self.script.leaving.get_mut(&node) {
+            *returns = true;
+        }
         self.restart(node);
     }
 
     /// Takes the power of a host: it, its process and its guests are gone at once.
     pub fn power_off(&mut self, node: NodeId) {
+        self.script.leaving.remove(&node);
         self.end_process(node, Death::Power);
         self.script.held.insert(node);
     }
 
     /// Kills the process of a node; its host goes on, its guests die with the process.
     pub fn crash(&mut self, node: NodeId) {
+        self.script.leaving.remove(&node);
         self.end_process(node, Death::Process);
         self.script.held.insert(node);
     }
@@ -95,6 +105,7 @@ impl World {
     /// Asks the process of a node to leave in order; it ends when everything has moved away.
     pub fn ask_to_leave(&mut self, node: NodeId) {
         if let Some(life) = self.hosts[&node].process.as_ref().map(|process| process.life) {
+            self.script.leaving.insert(node, false);
             self.deliver(node, life, Event::Leave);
         }
     }

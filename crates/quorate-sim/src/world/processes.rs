@@ -257,7 +257,10 @@ impl World {
 
     /// Ends the process of a node, or the whole host.
     pub(super) fn end_process(&mut self, node: NodeId, death: Death) {
-        self.script.on_end(node);
+        if self.script.on_end(node) {
+            let delay = chance::millis(&mut self.random, 20, 200);
+            self.after(delay, Happening::Restart(node));
+        }
         if death == Death::Power {
             self.host(node).up = false;
         }
