@@ -1,12 +1,13 @@
 //! A node that may not act, stops: cut off, hung, panicked, with a broken disk.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use quorate::{Item, NoticeKind};
+use quorate::{ClusterKey, Config, Item, Node, NodeOptions, NoticeKind};
 
-use super::trio::{PATIENCE, Trio, wait, wait_for, wait_notice};
+use super::trio::{PATIENCE, Trio, counter, wait, wait_for, wait_notice};
 
 #[test]
 fn a_node_that_is_cut_off_stops_its_guest_before_another_starts_it() {
@@ -96,6 +97,59 @@ fn a_node_that_is_killed_while_it_hangs_ends_in_bounded_time_without_its_guest()
     trio.wait_ticks(first % 3 + 1);
     assert_eq!(mine(), before);
     trio.check_one_writer();
+}
+
+/// Where the next test and the process that it kills meet.
+const MEETING_PLACE: &str = "QUORATE_TEST_MEETING_PLACE";
+
+/// Not a test: the process that the next test kills, with three nodes in it.
+#[test]
+#[ignore = "the helper of another test"]
+fn helper_that_runs_nodes_until_it_is_killed() {
+    let Some(place) = std::env::var_os(MEETING_PLACE).map(PathBuf::from) else { return };
+    let config = Config::from_file(&place.join("cluster.toml")).unwrap();
+    let key = ClusterKey::from_file(&place.join("cluster.key")).unwrap();
+    let start = |name: &str| {
+        Node::start(NodeOptions::new(config.clone(), name, place.join(name), key.clone())).unwrap()
+    };
+    let nodes = ["n1", "n2", "n3"].map(start);
+    // It ends by a signal, or with the test that started it.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    drop(nodes);
+}
+
+#[test]
+fn what_a_killed_program_has_left_is_ended_before_its_node_says_that_it_is_back() {
+    let script = "sleep 1000 & echo $! > \"$QUORATE_LUN_DISK1/child\"; wait";
+    let mut trio = Trio::with_groups(|_| vec![counter("counter", script)]);
+    let place = trio.dir.path().to_owned();
+    std::fs::write(place.join("cluster.toml"), trio.config.to_toml()).unwrap();
+    trio.key.write_new_file(&place.join("cluster.key")).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "safety::helper_that_runs_nodes_until_it_is_killed"])
+        .env(MEETING_PLACE, &place)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let child = || -> Option<i32> {
+        std::fs::read_to_string(trio.shared().join("child")).ok()?.trim().parse().ok()
+    };
+    wait_for("the resource's child", || child().is_some());
+    let child = child().unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert!(runs(child), "the test needs what the kernel does not kill");
+    (1..=3).for_each(|number| trio.start(number));
+    assert!(!runs(child), "it writes beside whatever is started elsewhere");
+}
+
+/// Whether the process runs: neither gone nor a zombie.
+fn runs(process: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest).trim_start();
+        !state.starts_with(['Z', 'X'])
+    })
 }
 
 /// Run by the next test, in a process that may not write long files.
