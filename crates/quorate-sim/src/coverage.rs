@@ -90,7 +90,7 @@ tables! {
 }
 
 const NODE_STATES: [&str; 4] = ["absent", "up", "down", "fenced"];
-const NODE_CHANGES: [(usize, usize); 5] = [(0, 1), (1, 2), (2, 3), (3, 1), (1, 3)];
+const NODE_CHANGES: [(usize, usize); 6] = [(0, 1), (1, 2), (2, 3), (3, 1), (2, 1), (1, 3)];
 
 const GROUP_STATES: [&str; 8] = [
     "never_owned",
@@ -156,8 +156,8 @@ fn snake(name: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Coverage {
     counts: [[u64; NAMES_MAX]; TABLES],
-    /// Changes of state that no table expects.
-    unexpected: BTreeMap<String, u64>,
+    /// Changes of state that no single change makes: several were committed before anybody looked.
+    at_once: BTreeMap<String, u64>,
     nodes: BTreeMap<NodeId, usize>,
     groups: BTreeMap<GroupId, usize>,
     applied: u64,
@@ -167,7 +167,7 @@ impl Default for Coverage {
     fn default() -> Self {
         Self {
             counts: [[0; NAMES_MAX]; TABLES],
-            unexpected: BTreeMap::new(),
+            at_once: BTreeMap::new(),
             nodes: BTreeMap::new(),
             groups: BTreeMap::new(),
             applied: 0,
@@ -179,8 +179,8 @@ impl AddAssign<&Coverage> for Coverage {
     fn add_assign(&mut self, other: &Coverage) {
         let all = self.counts.iter_mut().flatten().zip(other.counts.iter().flatten());
         all.for_each(|(count, more)| *count += more);
-        for (what, more) in &other.unexpected {
-            *self.unexpected.entry(what.clone()).or_default() += more;
+        for (what, more) in &other.at_once {
+            *self.at_once.entry(what.clone()).or_default() += more;
         }
     }
 }
@@ -204,9 +204,9 @@ impl Coverage {
             let names = table.names().into_iter().zip(self.counts[table as usize]);
             all.extend(names.map(|(name, count)| Met { table: table.name(), name, count }));
         }
-        let others = self.unexpected.iter();
+        let others = self.at_once.iter();
         all.extend(others.map(|(name, &count)| Met {
-            table: "unexpected_transition",
+            table: "transitions_at_once",
             name: name.clone(),
             count,
         }));
@@ -324,7 +324,7 @@ impl Coverage {
             None => {
                 let what =
                     format!("{}: {} to {}", table.name(), states[change.0], states[change.1]);
-                *self.unexpected.entry(what).or_default() += 1;
+                *self.at_once.entry(what).or_default() += 1;
             }
         }
     }

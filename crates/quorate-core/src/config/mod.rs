@@ -176,8 +176,8 @@ pub struct ResourceConfig {
 }
 
 /// A configuration that holds together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "ClusterParts", into = "ClusterParts")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "ClusterParts")]
 pub struct ClusterConfig {
     parts: ClusterParts,
     timing: Timing,
@@ -320,6 +320,13 @@ impl TryFrom<ClusterParts> for ClusterConfig {
     type Error = ConfigError;
     fn try_from(parts: ClusterParts) -> Result<Self, ConfigError> {
         Self::new(parts)
+    }
+}
+
+/// As its parts, which nothing is copied for.
+impl Serialize for ClusterConfig {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
     }
 }
 

@@ -57,7 +57,10 @@ impl World {
 
     /// The newest view that any engine has of the cluster.
     pub fn newest_status(&self) -> Option<Status> {
-        let views = self.hosts.keys().filter_map(|&node| self.status_of(node));
-        views.filter(|view| view.member).max_by_key(|view| view.applied)
+        let known = self.hosts.values().filter(|host| host.is_awake()).filter_map(|host| {
+            let database = host.process.as_ref()?.engine.database()?;
+            Some((database.applied(), host.id))
+        });
+        known.max().and_then(|(_, node)| self.status_of(node))
     }
 }

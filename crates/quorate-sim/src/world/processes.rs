@@ -137,7 +137,7 @@ impl World {
 
     /// One step of an engine, and everything that follows at once from it.
     fn step(&mut self, node: NodeId, event: Event) {
-        self.trace.mix(self.now, node, &event);
+        self.trace_event(node, &event);
         self.stats.steps += 1;
         self.coverage.event(&event);
         self.note_acknowledgement(node, &event);
@@ -173,6 +173,17 @@ impl World {
                 self.tell(|| what.clone());
                 self.violations.push(Violation { at: now, checker: "Engine", what });
             }
+        }
+    }
+
+    /// All that a heartbeat says was taken into the trace when it was sent: its number stands for it.
+    fn trace_event(&mut self, node: NodeId, event: &Event) {
+        match event {
+            Event::Beat { from, path, beat } => {
+                let number = (beat.incarnation, beat.sequence, beat.sent, beat.acknowledged);
+                self.trace.mix(self.now, node, &(from, path, number));
+            }
+            other => self.trace.mix(self.now, node, other),
         }
     }
 
