@@ -120,6 +120,10 @@ enum quorate_status
    * that did not do what it said.
    */
   QUORATE_VIOLATION = 18,
+  /**
+   * A recording cannot be read, is none, or is damaged; the text names the byte.
+   */
+  QUORATE_RECORDING = 19,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1033,6 +1037,27 @@ const quorate_answer *quorate_item_answer(const quorate_item *item);
  * Threads: any, while no other uses the item.
  */
 void quorate_item_free(quorate_item *item);
+
+/**
+ * Lives a node's recording again with the real engine, and says what it decided and why.
+ *
+ * Parameters: `path`: the recording, a `.qrec` file in `recordings` of a node's state directory.
+ * `until_ms`: stop before the first step that is later than this, in milliseconds since the node's
+ * start; 0: at the end. `stop_at`: stop after the first notice of this kind, as `down`; no text:
+ * at the end. `json`: on success an object with `report` (`reproduced` says whether every step was
+ * as recorded) and `steps`, as docs/REPLAY.md lists them.
+ *
+ * Returns: `QUORATE_RECORDING` when the file cannot be read, is no recording or is damaged; the
+ * error text names the byte. `QUORATE_UNKNOWN` for a kind that does not exist.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one works until the end of the recording.
+ */
+quorate_status quorate_replay(quorate_text path,
+                              uint64_t until_ms,
+                              quorate_text stop_at,
+                              quorate_string **json);
 
 /**
  * Makes a test cluster of so many nodes, `n1` and on, with one group `vm1` on a LUN that refuses

@@ -24,6 +24,7 @@ from .errors import (
     MisuseError,
     NetError,
     PoisonedError,
+    RecordingError,
     RefusedError,
     SystemCallError,
     TimedOutError,
@@ -45,6 +46,7 @@ from .items import (
 )
 from .loss import Case, Fate, GroupOutcome, Report, what_if
 from .node import Node, Stream
+from .replay import Replay, ReplayStep, replay
 from .resource import Resource
 from .status import GroupStatus, NodeStatus, Status
 
@@ -77,7 +79,10 @@ __all__ = [
     "NoticeKind",
     "OpId",
     "PoisonedError",
+    "RecordingError",
     "RefusedError",
+    "Replay",
+    "ReplayStep",
     "Report",
     "Request",
     "Resource",
@@ -92,6 +97,7 @@ __all__ = [
     "ViolationError",
     "WorkDirectoryError",
     "random_id",
+    "replay",
     "testing",
     "what_if",
 ]

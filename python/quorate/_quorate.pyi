@@ -17,10 +17,12 @@ __all__ = [
     "KEY_VARIABLE",
     "NOTICE_KINDS",
     "Node",
+    "Replayed",
     "TestCluster",
     "VERSION",
     "Work",
     "random_id",
+    "replay",
     "what_if",
 ]
 
@@ -30,6 +32,22 @@ NOTICE_KINDS: Final[tuple[str, ...]]
 
 def random_id() -> int:
     """A cluster identity drawn at random; never 0."""
+
+@final
+class Replayed:
+    """What `quorate.Replay` stands on."""
+
+    def facts(self) -> dict[str, Any]: ...
+    def html(self) -> str: ...
+
+def replay(
+    path: Union[str, os.PathLike[str]],
+    until: Optional[float],
+    stop_at: Optional[str],
+    stop_at_step: Optional[int],
+    all: bool,
+) -> Replayed:
+    """What `quorate.replay` stands on."""
 
 @final
 class Config:

@@ -138,6 +138,12 @@ class SystemCallError(Error):
     code = "system"
 
 
+class RecordingError(Error):
+    """A recording cannot be read, is none, or is damaged; the text names the byte."""
+
+    code = "recording"
+
+
 BY_CODE: dict[str, type[Error]] = {
     kind.code: kind
     for kind in (
@@ -156,6 +162,7 @@ BY_CODE: dict[str, type[Error]] = {
         PoisonedError,
         ViolationError,
         SystemCallError,
+        RecordingError,
     )
 }
 """The classes by the word for their kind."""

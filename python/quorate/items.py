@@ -48,6 +48,7 @@ NoticeKind = Literal[
     "lun_lost",
     "lun_trouble",
     "connection_refused",
+    "recording_ended",
     "storage_failed",
     "poisoned",
     "ended",

@@ -7,6 +7,7 @@
 #endif
 #include "cluster.h"
 
+#include <glob.h>
 #include <sys/stat.h>
 
 static const char *dir;
@@ -195,6 +196,29 @@ static void bad_starts(const quorate_config *config, const quorate_key *key, int
     PASSED("a second node under the same name is refused while the first one runs");
 }
 
+/* What the nodes above have recorded is lived again. */
+static void replays(void) {
+    quorate_text none = text_of(NULL);
+    quorate_string *json = NULL;
+    glob_t found;
+    CHECK(quorate_replay(none, 0, none, &json) == QUORATE_NULL_POINTER);
+    CHECK(quorate_replay(place("n1"), 0, none, NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_replay(place("n1"), 0, text_of("sneeze"), &json) == QUORATE_UNKNOWN);
+    CHECK(error_has("sneeze") && error_has("lease_lost"));
+    CHECK(quorate_replay(place("nothing.qrec"), 0, none, &json) == QUORATE_RECORDING);
+    CHECK(error_has("nothing.qrec"));
+    CHECK(quorate_replay(place("n1/quorate.log"), 0, none, &json) == QUORATE_RECORDING);
+    CHECK(error_has("byte 0: this is not the beginning of a recording") && json == NULL);
+    CHECK(glob(place("n1/recordings/*.qrec").data, 0, NULL, &found) == 0 && found.gl_pathc == 2);
+    CHECK(quorate_replay(text_of(found.gl_pathv[1]), 0, none, &json) == QUORATE_OK);
+    const char *told = quorate_string_text(json).data;
+    CHECK(strstr(told, "\"reproduced\":true") != NULL && strstr(told, "\"steps\":") != NULL);
+    CHECK(strstr(told, "\"node\":\"n1\"") != NULL);
+    quorate_string_free(json);
+    globfree(&found);
+    PASSED("a recording is replayed, and what is none is refused with the place");
+}
+
 int main(int argc, char **argv) {
     int ports[NODES];
     quorate_key *key = NULL;
@@ -207,7 +231,10 @@ int main(int argc, char **argv) {
     bad_configurations();
     configurations_are_data(config);
     bad_keys(key);
-    if (argc == 2) bad_starts(config, key, ports[0]);
+    if (argc == 2) {
+        bad_starts(config, key, ports[0]);
+        replays();
+    }
     quorate_key_free(key);
     quorate_config_free(config);
     return 0;

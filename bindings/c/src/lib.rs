@@ -34,6 +34,8 @@ mod command;
 
 mod item;
 
+mod replay;
+
 mod test_cluster;
 
 mod test_fault;
@@ -48,6 +50,7 @@ pub use guard::quorate_error_copy;
 pub use item::*;
 pub use key::*;
 pub use node::*;
+pub use replay::quorate_replay;
 pub use status::{quorate_status, quorate_status_name};
 pub use test_cluster::*;
 pub use test_command::*;

@@ -49,12 +49,14 @@ pub enum quorate_status {
     /// In a test cluster a promise of quorate was broken: by a fault of quorate, or by a resource
     /// that did not do what it said.
     QUORATE_VIOLATION = 18,
+    /// A recording cannot be read, is none, or is damaged; the text names the byte.
+    QUORATE_RECORDING = 19,
 }
 
 use quorate_status::*;
 
 /// Every status with its word; the words of errors are those of `quorate::Error::code`.
-const WORDS: [(quorate_status, &CStr); 19] = [
+const WORDS: [(quorate_status, &CStr); 20] = [
     (QUORATE_OK, c"ok"),
     (QUORATE_NULL_POINTER, c"null_pointer"),
     (QUORATE_NOT_UTF8, c"not_utf8"),
@@ -74,6 +76,7 @@ const WORDS: [(quorate_status, &CStr); 19] = [
     (QUORATE_POISONED, c"poisoned"),
     (QUORATE_SYSTEM, c"system"),
     (QUORATE_VIOLATION, c"violation"),
+    (QUORATE_RECORDING, c"recording"),
 ];
 
 impl quorate_status {
@@ -120,7 +123,7 @@ mod tests {
             assert_eq!(quorate_status::of_code(error.code()), status);
         }
         let codes = "config key log net address work_directory unknown misuse refused timed_out \
-                     busy ended poisoned system";
+                     busy ended poisoned system recording";
         for code in codes.split_whitespace() {
             assert_ne!(quorate_status::of_code(code), QUORATE_BUG, "{code}");
         }

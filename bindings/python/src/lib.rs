@@ -11,6 +11,7 @@ mod convert;
 mod desk;
 mod error;
 mod node;
+mod replay;
 mod testing;
 mod what_if;
 
@@ -24,6 +25,8 @@ mod _quorate {
     use crate::desk::{Desk, Work};
     #[pymodule_export]
     use crate::node::Node;
+    #[pymodule_export]
+    use crate::replay::{Replayed, replay};
     #[pymodule_export]
     use crate::testing::TestCluster;
     #[pymodule_export]

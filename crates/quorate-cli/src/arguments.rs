@@ -1,11 +1,13 @@
 //! The words of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use quorate::what_if::Lose;
 
 use crate::failure::EXIT_CODES;
+use crate::replay::StopAt;
 use crate::torture::Torture;
 
 /// Keeps guests running when their hosts fail.
@@ -111,6 +113,8 @@ pub enum Command {
     },
     /// Say what the loss of nodes, networks or LUNs would come to: the engine itself tries it out
     WhatIf(WhatIf),
+    /// Live a node's recording again: what it decided, and why
+    Replay(Replay),
     /// Three hosts, one LUN, one guest: watch it survive
     Demo(Demo),
     /// Run the engine in a simulated cluster with every fault there is, over many seeds
@@ -232,6 +236,31 @@ pub struct WhatIf {
     pub ask: Ask,
 }
 
+/// `quorate replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording: a .qrec file in `recordings` of a node's state directory
+    pub file: PathBuf,
+    /// Stop before the first step that is later than this, in seconds since the node's start
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub until: Option<Duration>,
+    /// Stop after this step, or after the first notice of this kind, as down, assigned, lease_lost
+    #[arg(long, value_name = "STEP|KIND")]
+    pub stop_at: Option<StopAt>,
+    /// Tell every step, also heartbeats and ticks that decide nothing
+    #[arg(long)]
+    pub all: bool,
+    /// Tell no steps, only the verdict
+    #[arg(long)]
+    pub quiet: bool,
+    /// Answer in JSON: a line a step, and the report as the last
+    #[arg(long)]
+    pub json: bool,
+    /// Write the picture of it to this file, a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
 /// `quorate demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -253,6 +282,11 @@ pub struct Demo {
     /// Where the figures go
     #[arg(long, default_value = "target/demo/summary.json")]
     pub summary: PathBuf,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches('s').parse::<f64>().map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
 fn node_address(text: &str) -> Result<(String, String), String> {

@@ -11,8 +11,8 @@ use crate::lab::LabError;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    refused or failed; the cluster is as it was; torture: a seed fails
-  2    the command line is wrong
+  1    refused or failed; the cluster is as it was; torture: a seed fails; replay: it differs
+  2    the command line is wrong, or the file that it names is no recording
   3    the configuration, the key or the state directory is wrong; nothing was started
   4    no running node could be asked
   5    it took too long; it may still come about
@@ -25,7 +25,7 @@ Exit codes:
 pub enum Exit {
     /// Refused or failed.
     Failed = 1,
-    /// The command line.
+    /// The command line, or what the file holds that it names.
     Usage = 2,
     /// Configuration, key or state directory.
     Configuration = 3,

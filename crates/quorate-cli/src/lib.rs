@@ -11,6 +11,7 @@ pub mod demo;
 pub mod failure;
 mod init;
 pub mod lab;
+mod replay;
 mod run;
 mod serve;
 pub mod torture;
@@ -39,6 +40,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Explain { group, ask } => ask::explain(&ask, &group)?,
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
+        Command::Replay(recording) => return replay::replay(&recording),
         Command::Demo(demo) => return demo::demo(&demo),
         Command::Torture(torture) => return torture::torture(&torture),
         Command::GuestCounter { lun, write_logs } => {

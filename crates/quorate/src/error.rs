@@ -103,6 +103,14 @@ pub enum Error {
     /// that did not do what it said.
     #[error("a promise was broken: {0}")]
     Violation(String),
+    /// A recording cannot be read, is none, or is damaged; the text names the byte.
+    #[error("recording {}: {why}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        why: String,
+    },
     /// The operating system refused.
     #[error("cannot {doing}: {source}")]
     System {
@@ -131,6 +139,7 @@ impl Error {
             Error::Ended => "ended",
             Error::Poisoned { .. } => "poisoned",
             Error::Violation(_) => "violation",
+            Error::Recording { .. } => "recording",
             Error::System { .. } => "system",
         }
     }

@@ -59,6 +59,7 @@ mod error;
 mod item;
 mod node;
 mod notice;
+mod replay;
 mod resource;
 mod status;
 
@@ -68,7 +69,8 @@ pub use item::{Answer, Item, LunAccess, OpId, Refusal, Request, Ticket, Verb};
 pub use key::{ClusterKey, KeyError};
 pub use log::LogError;
 pub use net::NetError;
-pub use node::{LunWrite, Node, NodeOptions, WriteHook};
+pub use node::{LunWrite, Node, NodeOptions, RecordOptions, WriteHook};
 pub use notice::{Notice, NoticeKind, Stamp};
+pub use replay::{Between, Progress, ReplayOptions, ReplayReport, ReplayStep, replay, replay_with};
 pub use resource::Resource;
 pub use status::{GroupStatus, NodeStatus, Status};

@@ -70,7 +70,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The node's engine runs; `boot`. Of a log that a crash had torn also `cut_bytes`.
+    /// The node's engine runs; `boot`, and the path of its `recording`. Of a log that a crash had torn also
+    /// `cut_bytes`.
     Started = "started",
     /// The cluster is not founded yet; `missing` and `differing` voters.
     FoundingWaits = "founding_waits",
@@ -130,6 +131,8 @@ kinds! {
     LunTrouble = "lun_trouble",
     /// A connection was refused, as for a wrong key or another cluster; `address`, `reason`.
     ConnectionRefused = "connection_refused",
+    /// Nothing more is recorded, though the node runs on: `path`, `detail`.
+    RecordingEnded = "recording_ended",
     /// Stable storage failed: the node ends its part; `detail`.
     StorageFailed = "storage_failed",
     /// The node fenced itself by a fault of its own; `detail`. The last notice.

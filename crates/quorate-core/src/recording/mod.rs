@@ -14,8 +14,8 @@
 //! with the boot, so that chunks of another recording are not taken for ours. A file that a crash has torn ends at
 //! its last whole chunk. A heartbeat is written as its difference from the last one of its sender.
 //!
-//! Whoever holds a recording knows the configuration and every message, but no key. What the driver names as secret
-//! is overwritten, here and in every message, by as many stars: see [`Mask`].
+//! Whoever holds a recording knows the configuration and every message, but no key. Passwords in addresses and under
+//! keys that say so are overwritten by as many stars; what stands in a command line is not.
 //!
 //! *Architecture Invariant*: pure. Bytes from anywhere give an error with an offset, or a recording; never a panic,
 //! and never more memory than a small multiple of their own length.
@@ -24,6 +24,7 @@ mod digest;
 mod frame;
 mod read;
 mod replay;
+mod secrets;
 mod write;
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ use crate::id::{ClusterId, NodeId};
 pub use frame::Ending;
 pub use read::{Opening, Piece, Reader};
 pub use replay::{Replay, Stepped, Verdict};
-pub use write::{Mask, Origin, Recorder};
+pub use write::{Origin, Recorder};
 
 /// The format that this build writes and reads.
 pub const VERSION: u32 = 1;

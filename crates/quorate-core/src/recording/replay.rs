@@ -102,9 +102,18 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// The recording is damaged there.
     pub fn step(&mut self) -> Result<Option<Stepped>, RecordingError> {
+        self.step_until(Instant(u64::MAX))
+    }
+
+    /// The next step, unless it is later than `last`.
+    ///
+    /// # Errors
+    /// The recording is damaged there.
+    pub fn step_until(&mut self, last: Instant) -> Result<Option<Stepped>, RecordingError> {
         while self.verdict == Verdict::Reproduced && self.ending.is_none() {
             match self.reader.next_piece()? {
                 None => break,
+                Some(Piece::Step { now, .. }) if now > last => break,
                 Some(Piece::Step { now, event, check, offset }) => {
                     return Ok(self.make(now, event, check, offset));
                 }

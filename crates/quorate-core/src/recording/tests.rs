@@ -170,7 +170,7 @@ fn an_engine_that_panicked_is_told_from_one_that_does_so_only_here() {
     let file = longest();
     let (opening, _) = Reader::open(&file).expect("it is whole");
     let (mut recorder, mut bytes) =
-        Recorder::begin(&opening.setup, opening.start, Origin::default(), Vec::new());
+        Recorder::begin(&opening.setup, opening.start, Origin::default());
     recorder.event(&crate::Event::Tick, opening.start);
     bytes.extend(recorder.end(Ending::Panicked));
     let (_, mut reader) = Reader::open(&bytes).expect("it is whole");
@@ -191,15 +191,6 @@ fn what_is_no_recording_is_refused_with_the_place() {
     file[8] = 1;
     file[30] ^= 1;
     assert_eq!(error(&file), "byte 0: the header does not match its checksum");
-}
-
-#[test]
-fn a_mask_needs_words_around_the_secret() {
-    assert_eq!(Mask::new("a", 0, 1), None);
-    assert_eq!(Mask::new("user%pw@host", 5, 5), None);
-    assert_eq!(Mask::new("user%pw@host", 5, 70), None);
-    let mask = Mask::new("user%pw@host", 5, 7).expect("it is long enough");
-    assert_eq!(format!("{mask:?}"), "user%**@host");
 }
 
 fn beats() -> impl Strategy<Value = Vec<(u16, Beat)>> {

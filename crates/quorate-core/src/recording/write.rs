@@ -2,6 +2,7 @@
 
 use super::digest::{Digest, append};
 use super::frame::{Beats, Ending, Frame, OpeningFrame};
+use super::secrets::hide;
 use super::{Header, chunk};
 use crate::action::Action;
 use crate::engine::Setup;
@@ -17,46 +18,9 @@ pub struct Origin {
     pub version: String,
 }
 
-/// Text that is no recording's business, and stars of the same length in its place.
-///
-/// It must be long enough to stand nowhere by chance: a password with the words around it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Mask {
-    text: Vec<u8>,
-    stars: Vec<u8>,
-}
-
-impl Mask {
-    /// Hides the part of `text` from `from` to `until`, wherever the whole of it stands. None: it is too short to be
-    /// told from anything else, or there is nothing to hide.
-    pub fn new(text: &str, from: usize, until: usize) -> Option<Self> {
-        const LEAST: usize = 8;
-        let text = text.as_bytes().to_vec();
-        let mut stars = text.clone();
-        stars.get_mut(from..until).filter(|part| !part.is_empty())?.fill(b'*');
-        (text.len() >= LEAST).then_some(Self { text, stars })
-    }
-
-    fn hide(&self, bytes: &mut [u8]) {
-        let length = self.text.len();
-        let mut at = 0;
-        while let Some(found) = bytes[at..].windows(length).position(|part| part == self.text) {
-            bytes[at + found..at + found + length].copy_from_slice(&self.stars);
-            at += found + length;
-        }
-    }
-}
-
-impl std::fmt::Debug for Mask {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.stars))
-    }
-}
-
 /// Records one engine. Call [`Recorder::event`] before each step and [`Recorder::actions`] after it.
 #[derive(Debug)]
 pub struct Recorder {
-    masks: Vec<Mask>,
     boot: u64,
     last: Instant,
     beats: Beats,
@@ -71,9 +35,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder of an engine that is made of `setup` at `now`, and the first bytes of its file.
-    pub fn begin(setup: &Setup, now: Instant, origin: Origin, masks: Vec<Mask>) -> (Self, Vec<u8>) {
+    pub fn begin(setup: &Setup, now: Instant, origin: Origin) -> (Self, Vec<u8>) {
         let mut recorder = Self {
-            masks,
             boot: setup.boot,
             last: now,
             beats: Beats::default(),
@@ -122,7 +85,7 @@ impl Recorder {
     pub fn actions(&mut self, actions: &[Action]) {
         self.scratch.clear();
         actions.iter().for_each(|action| append(action, &mut self.scratch));
-        self.masks.iter().for_each(|mask| mask.hide(&mut self.scratch));
+        hide(&mut self.scratch);
         self.digest.take(&self.scratch);
         self.steps += 1;
         self.body.push(self.digest.part());
@@ -153,7 +116,7 @@ impl Recorder {
     fn append_hidden<T: serde::Serialize>(&mut self, value: &T) {
         let start = self.body.len();
         append(value, &mut self.body);
-        self.masks.iter().for_each(|mask| mask.hide(&mut self.body[start..]));
+        hide(&mut self.body[start..]);
     }
 
     fn take_body(&mut self) -> Vec<u8> {

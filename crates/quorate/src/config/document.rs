@@ -1,6 +1,7 @@
 //! The words of cluster.toml: one field a key, nothing checked yet.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use quorate_core::config::TimingInputs;
@@ -19,6 +20,9 @@ pub struct Document {
     /// `[timing]`.
     #[serde(default)]
     pub timing: Timing,
+    /// `[recording]`.
+    #[serde(default, skip_serializing_if = "Recording::is_default")]
+    pub recording: Recording,
     /// `[[nodes]]`.
     #[serde(default)]
     pub nodes: Vec<Node>,
@@ -64,6 +68,31 @@ pub struct Timing {
     /// How silence is judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+}
+
+/// `[recording]`: what each node records of itself, for `quorate replay`. Nodes need not agree on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Whether nodes record.
+    pub enabled: bool,
+    /// How long one recording may become.
+    pub max_mib: u64,
+    /// A directory, in which each node makes one of its own; `recordings` in its state directory, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+}
+
+impl Recording {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self { enabled: true, max_mib: 64, dir: None }
+    }
 }
 
 /// A set of timing inputs.

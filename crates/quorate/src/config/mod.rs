@@ -14,8 +14,10 @@ use std::path::Path;
 
 use quorate_core::config::ClusterConfig;
 
+use crate::node::RecordOptions;
+
 pub use document::{
-    Cluster, Document, Group, Lun, Mode, Node, Profile, Resource, Settings, Timing,
+    Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings, Timing,
 };
 pub(crate) use drivers::{LunSettings, ResourceSettings};
 pub use template::{random_id, template};
@@ -73,6 +75,7 @@ impl Config {
     /// What is wrong, the place and the remedy.
     pub fn new(document: Document) -> Result<Config, ConfigError> {
         let cluster = ClusterConfig::new(convert::parts(&document)?)?;
+        check_recording(&document.recording)?;
         Ok(Config { document, cluster })
     }
 
@@ -111,10 +114,34 @@ impl Config {
         self.cluster.groups().iter().map(|group| group.name.as_str())
     }
 
+    /// Where and how much the node `node` records; none: not at all.
+    pub fn recording(&self, node: &str) -> Option<RecordOptions> {
+        let wanted = &self.document.recording;
+        wanted.enabled.then(|| RecordOptions {
+            dir: wanted.dir.as_ref().map(|dir| dir.join(node)),
+            bytes_max: wanted.max_mib << 20,
+        })
+    }
+
     /// How every timeout follows from the inputs, one line a value.
     pub fn timing_derivation(&self) -> String {
         self.cluster.timing().derivation()
     }
+}
+
+fn check_recording(recording: &Recording) -> Result<(), ConfigError> {
+    const MIB_MAX: u64 = 1_000;
+    let max_mib = recording.max_mib;
+    if !(1..=MIB_MAX).contains(&max_mib) {
+        let problem = format!("{max_mib} must be from 1 to {MIB_MAX}");
+        let remedy = "correct it, or write `enabled = false`";
+        return Err(ConfigError::new("recording.max_mib", problem, remedy));
+    }
+    if let Some(dir) = recording.dir.as_ref().filter(|dir| !dir.is_absolute()) {
+        let problem = format!("{} must begin with /", dir.display());
+        return Err(ConfigError::new("recording.dir", problem, "write the whole path"));
+    }
+    Ok(())
 }
 
 /// What is wrong with a configuration. Nothing of it was used.

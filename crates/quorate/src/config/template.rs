@@ -48,6 +48,12 @@ profile = "default"
 # drift_ppm = 1000      # how far the nodes' clocks may drift apart
 # mode = "adaptive"     # or "fixed"
 
+# Each node records what its engine is told, so that `quorate replay` can live it again.
+# [recording]
+# enabled = true
+# max_mib = 64          # of one start of a node; the newest two recordings are kept
+# dir = "/var/tmp/quorate"  # instead of `recordings` in the state directory
+
 # One entry a node, with one address a network, in the same order everywhere. Heartbeats go by UDP
 # and the rest by TCP to the same port. 3 to 7 nodes vote; others say `voter = false`.
 "#;

@@ -103,7 +103,7 @@ fn the_template_is_valid_as_it_stands() {
 fn uncommented(line: &str) -> &str {
     let Some(example) = line.strip_prefix("# ") else { return line };
     let is_setting = example.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-    if is_setting || example.starts_with("[[") { example } else { line }
+    if is_setting || example.starts_with('[') { example } else { line }
 }
 
 #[test]
@@ -210,4 +210,26 @@ fn a_configuration_can_be_made_without_a_text() {
     };
     let config = Config::new(document).unwrap();
     assert_eq!(config.group_names().collect::<Vec<_>>(), ["g"]);
+}
+
+#[test]
+fn what_is_recorded_can_be_set_and_is_checked() {
+    let text =
+        |recording: &str| GOOD.replace("[timing]", &format!("[recording]\n{recording}\n[timing]"));
+    assert!(GOOD.contains("[timing]"));
+    let default = read(GOOD).unwrap().recording("n1").unwrap();
+    assert_eq!((default.dir, default.bytes_max), (None, 64 << 20));
+    let config = read(&text("max_mib = 5\ndir = \"/var/q\"")).unwrap();
+    let set = config.recording("n1").unwrap();
+    assert_eq!((set.dir, set.bytes_max), (Some("/var/q/n1".into()), 5 << 20));
+    assert_eq!(config.cluster().digest(), read(GOOD).unwrap().cluster().digest());
+    assert_eq!(read(&text("enabled = false")).unwrap().recording("n1"), None);
+    for (wrong, place) in [
+        ("max_mib = 0", "recording.max_mib: 0 must be from 1 to 1000"),
+        ("dir = \"x\"", "recording.dir: x must begin with /"),
+        ("size = 1", "unknown field `size`"),
+    ] {
+        let error = read(&text(wrong)).unwrap_err().to_string();
+        assert!(error.contains(place), "{error}");
+    }
 }

@@ -8,9 +8,10 @@ mod items;
 mod lun;
 mod persist;
 mod pump;
+mod recorder;
 mod resources;
 mod start;
-mod tell;
+pub(crate) mod tell;
 mod view;
 
 use std::any::Any;
@@ -68,6 +69,29 @@ pub struct NodeOptions {
     pub work_dir: Option<PathBuf>,
     /// Sees every write of this node's guests that goes through us.
     pub write_hook: Option<WriteHook>,
+    /// Where what the engine is told is recorded, for [`crate::replay()`]; none: it is not. What the configuration
+    /// says, unless it is changed here.
+    pub record: Option<RecordOptions>,
+}
+
+/// Where a node records what its engine is told, and how much.
+///
+/// A recording holds the configuration and all messages, but no key; passwords in addresses and under keys of that
+/// name are overwritten. Only its owner may read it. The newest two are kept: this boot's and the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordOptions {
+    /// A directory of this node's own; none: `recordings` in the state directory.
+    pub dir: Option<PathBuf>,
+    /// How long one recording may become, in bytes. It is of one boot, from its beginning; it ends there.
+    ///
+    /// Default 64 MiB.
+    pub bytes_max: u64,
+}
+
+impl Default for RecordOptions {
+    fn default() -> Self {
+        Self { dir: None, bytes_max: 64 << 20 }
+    }
 }
 
 impl NodeOptions {
@@ -79,7 +103,8 @@ impl NodeOptions {
         key: ClusterKey,
     ) -> Self {
         let (node, state_dir) = (node.into(), state_dir.into());
-        Self { config, node, state_dir, key, work_dir: None, write_hook: None }
+        let record = config.recording(&node);
+        Self { config, node, state_dir, key, work_dir: None, write_hook: None, record }
     }
 }
 

@@ -24,6 +24,7 @@ use super::input::Input;
 use super::items::Items;
 use super::lun::{Job, Luns, Pulse};
 use super::persist::Persist;
+use super::recorder::Recording;
 use super::resources::Resources;
 use super::start::Desks;
 use super::tell::{Fields, Names, notice};
@@ -75,6 +76,8 @@ pub(crate) struct Pump {
     pub(crate) is_cut: Arc<AtomicBool>,
     /// When each request to a resource went out, for the notices.
     pub(crate) requested: BTreeMap<OpId, (ResourceId, ResourceVerb, Instant)>,
+    /// None: the host wants none, or it could not be begun.
+    pub(crate) recording: Option<Recording>,
 }
 
 /// What comes in, by kind.
@@ -252,7 +255,15 @@ impl Pump {
                 self.tell_completed(*op, *resource, result);
             }
             let now = clock::now();
+            if let Some(recording) = &mut self.recording {
+                recording.event(&event, now);
+            }
             let actions = self.engine.step(event, now);
+            if let Some(recording) = &mut self.recording
+                && let Some(ended) = recording.actions(&actions, now)
+            {
+                self.items.push(Item::Notice(ended));
+            }
             if let Some(outcome) = self.tell() {
                 return Some(outcome);
             }

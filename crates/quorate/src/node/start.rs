@@ -14,6 +14,7 @@ use quorate_core::config::{ClusterConfig, NodeConfig};
 use quorate_core::durable::Durable;
 use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
+use quorate_core::recording::Ending;
 
 use super::guard::{Guard, GuardThread};
 use super::host::Host;
@@ -23,6 +24,7 @@ use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
 use super::persist::{self, Remembered};
 use super::pump::{Outcome, Pump, Queues};
+use super::recorder::{self, Recording};
 use super::resources::{Places, Resources, STATE_FILE_END, Ways, checks};
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
@@ -57,6 +59,7 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let Ground { config, me, durable, log, boot, work_dir, cut, .. } = ground;
     let now = clock::now();
     let setup = Setup { config: config.clone(), node: me.id, boot, durable, seed: boot };
+    let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
     let guard = Guard::new(Arc::clone(&host), lines.facts.clone(), config.timing().isolation_grace);
@@ -72,11 +75,9 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
     let (luns, resources) = desks.open(&config, me.id)?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
-    let (view, full) = (engine.status(now), Arc::clone(&lines.full));
-    let snapshot = Snapshot::new(view, clock::stamp(), config.clone(), full, net.handle().clone());
-    let snapshot = Arc::new(snapshot);
+    let snapshot = first_look(&engine, now, &lines, &net);
     let is_cut = Arc::new(AtomicBool::new(false));
-    lines.items.push(Item::Notice(started(&me.name, boot, cut)));
+    lines.items.push(Item::Notice(started(&me.name, boot, cut, recording.as_ref())));
     let inner = Inner {
         config: options.config,
         name: options.node,
@@ -110,6 +111,7 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
         log_failed: None,
         is_cut,
         requested: Default::default(),
+        recording,
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
     let thread = std::thread::Builder::new()
@@ -117,6 +119,36 @@ pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
         .spawn(move || whole.run())
         .map_err(Error::system("start the engine's thread"))?;
     Ok(Running { inner: Arc::new(inner), thread })
+}
+
+/// What readers see before the first step.
+fn first_look(
+    engine: &Engine,
+    now: quorate_core::time::Instant,
+    lines: &Lines,
+    net: &Net,
+) -> Arc<Snapshot> {
+    let (view, full) = (engine.status(now), Arc::clone(&lines.full));
+    let config = engine.config().clone();
+    Arc::new(Snapshot::new(view, clock::stamp(), config, full, net.handle().clone()))
+}
+
+/// A node whose recording cannot be begun says so, and runs.
+fn begin_recording(
+    options: &NodeOptions,
+    setup: &Setup,
+    now: quorate_core::time::Instant,
+    lines: &Lines,
+) -> Option<Recording> {
+    let wanted = options.record.as_ref()?;
+    match Recording::begin(wanted, &options.state_dir, setup, now, lines.inbox.clone()) {
+        Ok(recording) => Some(recording),
+        Err(why) => {
+            let told = recorder::ended(&options.state_dir, &why);
+            lines.items.push(Item::Notice(told));
+            None
+        }
+    }
 }
 
 /// What a node stands on: its place in the configuration, its directories, its log.
@@ -228,6 +260,9 @@ impl Whole {
         let items = Arc::clone(&self.pump.items);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.pump.run()));
         let outcome = outcome.unwrap_or_else(|panic| {
+            if let Some(recording) = &mut self.pump.recording {
+                recording.ending = Ending::Panicked;
+            }
             Outcome::Failed(format!("the engine panicked: {}", panic_text(&*panic)))
         });
         let (end, last) = last_word(&outcome);
@@ -254,7 +289,7 @@ impl Whole {
 
 /// Waits until nothing of the node is left: guests first, then the LUNs, then the log.
 fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) {
-    let Pump { luns, resources, desks, log, queues, .. } = pump;
+    let Pump { luns, resources, desks, log, queues, recording, .. } = pump;
     // Drivers' threads may be about to report; nobody listens any more.
     drop(queues);
     drop(resources);
@@ -264,6 +299,7 @@ fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) 
     drop(guard_thread);
     drop(log);
     let _ = log_thread.join();
+    drop(recording);
 }
 
 fn last_word(outcome: &Outcome) -> (End, crate::Notice) {
@@ -282,8 +318,15 @@ fn last_word(outcome: &Outcome) -> (End, crate::Notice) {
     }
 }
 
-fn started(node: &str, boot: u64, cut: Option<Cut>) -> crate::Notice {
+fn started(
+    node: &str,
+    boot: u64,
+    cut: Option<Cut>,
+    recording: Option<&Recording>,
+) -> crate::Notice {
+    let recording = recording.map(|recording| recording.path().display().to_string());
     let fields = Fields::default().with("node", node).with("boot", boot);
+    let fields = fields.with("recording", recording);
     match cut {
         None => notice(NoticeKind::Started, format!("{node} runs"), fields),
         Some(cut) => {

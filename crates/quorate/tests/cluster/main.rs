@@ -6,5 +6,6 @@ mod failover;
 mod guest;
 mod host;
 mod measure;
+mod recording;
 mod safety;
 mod trio;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use quorate::config::{
     Cluster, Document, Group, Lun, Node as NodeText, Resource, Settings, Timing,
 };
-use quorate::{ClusterKey, Config, Error, Item, Node, NodeOptions, Notice, NoticeKind, Status};
+use quorate::{
+    ClusterKey, Config, Error, Item, Node, NodeOptions, Notice, NoticeKind, ReplayOptions, Status,
+};
 use tempfile::TempDir;
 
 /// Nothing here takes so long, on any machine.
@@ -23,6 +25,20 @@ pub(crate) struct Trio {
     pub(crate) config: Config,
     pub(crate) key: ClusterKey,
     nodes: Vec<Option<Node>>,
+}
+
+/// At the end of every test, what was recorded is lived again.
+impl Drop for Trio {
+    fn drop(&mut self) {
+        self.nodes.clear();
+        if std::thread::panicking() {
+            return;
+        }
+        for path in (1..=3).flat_map(|number| self.recordings(number)) {
+            let (report, _) = quorate::replay(&path, &ReplayOptions::default()).unwrap();
+            assert!(report.reproduced, "{}: {report:?}", path.display());
+        }
+    }
 }
 
 /// One line of the counter.
@@ -59,6 +75,17 @@ impl Trio {
 
     pub(crate) fn state_dir(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!("n{number}"))
+    }
+
+    /// What a node has recorded, the newest first.
+    pub(crate) fn recordings(&self, number: usize) -> Vec<PathBuf> {
+        let Ok(found) = std::fs::read_dir(self.state_dir(number).join("recordings")) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+        paths.sort_unstable();
+        paths.reverse();
+        paths
     }
 
     pub(crate) fn options(&self, number: usize) -> NodeOptions {
@@ -172,6 +199,7 @@ pub(crate) fn document(addresses: &[String], shared: &Path, groups: Vec<Group>) 
             stop_time_ms: Some(300),
             ..Timing::default()
         },
+        recording: Default::default(),
         nodes: named.map(|(n, address)| NodeText::new(format!("n{n}"), &[address])).collect(),
         luns: vec![Lun::file("disk1", shared.to_str().unwrap())],
         groups,

@@ -1,0 +1,131 @@
+//! A replay as a page: the same picture as of a simulated run, of what one node knew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_sim::clock::Moment;
+use quorate_sim::picture::{Cast, Picture};
+use quorate_sim::timeline::{Entry, Kind};
+
+use super::{ReplayReport, ReplayStep};
+use crate::notice::{Notice, NoticeKind};
+
+impl ReplayReport {
+    /// The picture of these steps, as one HTML page that needs nothing but itself.
+    ///
+    /// It shows what this node believed and what was committed as far as it knew; of what ran elsewhere it shows what
+    /// its owner said.
+    pub fn html(&self, steps: &[ReplayStep]) -> String {
+        let mut desk = Desk { me: &self.node, running: BTreeMap::new(), entries: Vec::new() };
+        desk.add(Moment(0), Kind::NodeUp, &self.node, None, "its engine starts");
+        for step in steps {
+            let at = Moment(step.at_ns);
+            step.notices.iter().for_each(|notice| desk.take(at, notice));
+        }
+        let verdict = match (self.differs_at_step, self.ending) {
+            (Some(step), _) => format!("differs from step {step} on"),
+            (None, ending) => format!("reproduced, {}", ending.unwrap_or("stopped before its end")),
+        };
+        let shown = steps.len();
+        let remarks = vec![
+            format!(
+                "Cluster {}, boot {}: {} steps, {verdict}.",
+                self.cluster, self.boot, self.steps
+            ),
+            format!("What {} believed and knew; {shown} steps are shown.", self.node),
+        ];
+        let title = format!("Replay of {}", self.node);
+        let (cast, until) = (self.cast(steps), Moment(self.end_ns));
+        Picture { title, remarks, cast, entries: &desk.entries, until }.html()
+    }
+
+    fn cast(&self, steps: &[ReplayStep]) -> Cast {
+        let mut groups: BTreeSet<&str> = self.groups.iter().map(|group| &*group.name).collect();
+        let notices = steps.iter().flat_map(|step| &step.notices);
+        groups.extend(notices.filter_map(|notice| notice.field("group")));
+        Cast {
+            nodes: self.nodes.iter().map(|node| node.name.clone()).collect(),
+            groups: groups.into_iter().map(str::to_owned).collect(),
+            luns: self.luns.clone(),
+        }
+    }
+}
+
+/// Turns notices into entries.
+struct Desk<'a> {
+    me: &'a str,
+    /// Where each group is online.
+    running: BTreeMap<String, String>,
+    entries: Vec<Entry>,
+}
+
+impl Desk<'_> {
+    fn add(&mut self, at: Moment, kind: Kind, subject: &str, node: Option<&str>, detail: &str) {
+        let (subject, node) = (subject.to_owned(), node.map(str::to_owned));
+        self.entries.push(Entry { at, kind, subject, node, detail: detail.to_owned() });
+    }
+
+    fn take(&mut self, at: Moment, notice: &Notice) {
+        let field = |name: &str| notice.field(name).unwrap_or_default().to_owned();
+        let (node, group) = (field("node"), field("group"));
+        let mut of_node = |kind: Kind, detail: &str| self.add(at, kind, &node, None, detail);
+        match notice.kind {
+            NoticeKind::Coordinator if !node.is_empty() => of_node(Kind::Coordinator, ""),
+            NoticeKind::Suspect => of_node(Kind::NodeSuspect, ""),
+            NoticeKind::Unsuspect => of_node(Kind::NodeHeard, ""),
+            NoticeKind::Isolated => of_node(Kind::NodeIsolated, ""),
+            NoticeKind::Down => {
+                of_node(Kind::NodeBelievedDown, &field("cause"));
+                of_node(Kind::NodeDown, "as far as this node knows");
+                of_node(Kind::FenceRequested, "");
+            }
+            NoticeKind::Fenced => {
+                of_node(Kind::FenceConfirmed, &field("proof"));
+                self.end_all(at, &node);
+            }
+            NoticeKind::Up => {
+                of_node(Kind::NodeUp, "");
+                of_node(Kind::NodeAdmitted, "");
+            }
+            NoticeKind::LeaseGained => self.add(at, Kind::LeaseGained, self.me, None, ""),
+            NoticeKind::LeaseLost => self.add(at, Kind::LeaseLost, self.me, None, ""),
+            NoticeKind::Assigned => {
+                self.add(at, Kind::GroupAssigned, &group, Some(&node), &field("cause"));
+            }
+            NoticeKind::Online => {
+                self.add(at, Kind::GroupStarted, &group, Some(&node), "");
+                self.running.insert(group, node);
+            }
+            NoticeKind::Vacated => self.vacated(at, notice, &group, &node),
+            NoticeKind::StopFailed => {
+                self.add(at, Kind::GroupStopFailed, &group, Some(&node), "");
+            }
+            NoticeKind::LunHeld | NoticeKind::LunLost => {
+                let is_held = notice.kind == NoticeKind::LunHeld;
+                let kind = if is_held { Kind::LunHeld } else { Kind::LunLost };
+                self.add(at, kind, &field("lun"), Some(self.me), "");
+            }
+            _ => {}
+        }
+    }
+
+    fn vacated(&mut self, at: Moment, notice: &Notice, group: &str, node: &str) {
+        let is = |name: &str| notice.fields.get(name).is_some_and(|value| value == true);
+        let kind = match (is("saved"), is("failed")) {
+            (true, _) => Kind::GroupSaved,
+            (false, true) => Kind::GroupDied,
+            (false, false) => Kind::GroupStopped,
+        };
+        self.running.remove(group);
+        self.add(at, kind, group, Some(node), "");
+    }
+
+    /// What ran on a node that is proven harmless runs no more.
+    fn end_all(&mut self, at: Moment, node: &str) {
+        let gone = self.running.iter().filter(|(_, owner)| *owner == node);
+        let gone: Vec<String> = gone.map(|(group, _)| group.clone()).collect();
+        self.running.retain(|_, owner| owner != node);
+        for group in gone {
+            self.add(at, Kind::GroupKilled, &group, Some(node), "its node is fenced");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Events and actions in words.
+
+use quorate_core::action::{LunVerb, ResourceVerb};
+use quorate_core::event::{LunFailure, LunReply, StreamEnd};
+use quorate_core::message::{Command, Message};
+use quorate_core::{Action, Event};
+
+use crate::node::tell::Names;
+
+/// Whether an event is worth showing though nothing came of it.
+pub(super) fn is_worth(event: &Event) -> bool {
+    match event {
+        Event::Tick | Event::Beat { .. } | Event::Persisted { .. } | Event::Message { .. } => false,
+        Event::StreamOpened { .. }
+        | Event::StreamClosed { .. }
+        | Event::StreamRefused { .. }
+        | Event::PersistFailed { .. }
+        | Event::Lun { .. }
+        | Event::LunRefused { .. }
+        | Event::LunLost { .. }
+        | Event::Resource { .. }
+        | Event::ResourceFailed { .. }
+        | Event::Command { .. }
+        | Event::Leave => true,
+    }
+}
+
+/// The kind of an event as one word, and the whole in words.
+pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) {
+    match event {
+        Event::Tick => ("tick", "time has passed".to_owned()),
+        Event::Beat { from, path, .. } => {
+            ("beat", format!("heartbeat of {} on network {}", names.node(*from), path.0))
+        }
+        Event::Message { from, message } => {
+            ("message", format!("{} of {}", message_word(message), names.node(*from)))
+        }
+        Event::StreamOpened { node, .. } => {
+            ("stream_opened", format!("connected with {}", names.node(*node)))
+        }
+        Event::StreamClosed { node, how, .. } => {
+            let how = match how {
+                StreamEnd::Goodbye => "said goodbye",
+                StreamEnd::Reset => "closed its connection without a word",
+                StreamEnd::TimedOut => "has gone silent on its connection",
+            };
+            ("stream_closed", format!("{} {how}", names.node(*node)))
+        }
+        Event::StreamRefused { node } => {
+            let node = names.node(*node);
+            ("stream_refused", format!("the host of {node} answers, its engine does not run"))
+        }
+        Event::Persisted { .. } => ("persisted", "the local log has it".to_owned()),
+        Event::PersistFailed { error, .. } => {
+            ("persist_failed", format!("the local log failed: {error}"))
+        }
+        Event::Lun { lun, result, .. } => {
+            ("lun", format!("{} answers: {}", names.lun(*lun), reply(result)))
+        }
+        Event::LunRefused { lun, .. } => {
+            ("lun_refused", format!("{} has refused a write", names.lun(*lun)))
+        }
+        Event::LunLost { lun, .. } => ("lun_lost", format!("{} is lost", names.lun(*lun))),
+        Event::Resource { resource, result, .. } => {
+            let name = names.resource(*resource);
+            let said = match result {
+                Ok(()) => "done".to_owned(),
+                Err(why) => format!("failed: {why}"),
+            };
+            ("resource", format!("{name} answers: {said}"))
+        }
+        Event::ResourceFailed { resource, detail, .. } => {
+            ("resource_failed", format!("{} has failed: {detail}", names.resource(*resource)))
+        }
+        Event::Command { command, .. } => {
+            ("command", format!("the host commands: {}", command_words(command)))
+        }
+        Event::Leave => ("leave", "the host commands: leave".to_owned()),
+    }
+}
+
+/// What an engine asks for, beside heartbeats, messages and its log.
+pub(super) fn actions(actions: &[Action], names: &Names<'_>) -> Vec<String> {
+    actions.iter().filter_map(|action| action_words(action, names)).collect()
+}
+
+fn action_words(action: &Action, names: &Names<'_>) -> Option<String> {
+    let words = match action {
+        Action::SendBeat { .. } | Action::Send { .. } | Action::Persist { .. } => return None,
+        Action::Lun { lun, verb, .. } => {
+            let lun = names.lun(*lun);
+            match verb {
+                LunVerb::Register(_) => format!("register this node's key on {lun}"),
+                LunVerb::ReadKeys => format!("read the keys of {lun}"),
+                LunVerb::Reserve(_) => format!("reserve {lun}"),
+                LunVerb::Preempt { victim, .. } => {
+                    format!("preempt the key {:016x} on {lun}", victim.0)
+                }
+                LunVerb::Attach { epoch, .. } => format!("attach {lun} for {epoch}"),
+                LunVerb::Detach => format!("detach {lun}"),
+                LunVerb::ReadBeat(node) => {
+                    format!("read the storage heartbeat of {} on {lun}", names.node(*node))
+                }
+            }
+        }
+        Action::Resource { resource, verb, .. } => {
+            let name = names.resource(*resource);
+            match verb {
+                ResourceVerb::Start { epoch } => format!("start {name} for {epoch}"),
+                ResourceVerb::Load { epoch, .. } => {
+                    format!("load the saved state of {name} for {epoch}")
+                }
+                ResourceVerb::Run => format!("let {name} run"),
+                ResourceVerb::Save { .. } => format!("save {name}"),
+                ResourceVerb::Send { to, .. } => {
+                    format!("send {name} running to {}", names.node(*to))
+                }
+                ResourceVerb::Stop { .. } => format!("stop {name}"),
+                ResourceVerb::Kill => format!("kill {name}"),
+            }
+        }
+        Action::Answer { result: Ok(()), .. } => "accept the host's command".to_owned(),
+        Action::Answer { result: Err(refusal), .. } => format!("refuse the command: {refusal}"),
+        Action::Reincarnated { .. } => {
+            "all is stopped here: ask to be admitted as another incarnation".to_owned()
+        }
+        Action::Left => "all is stopped here: leave".to_owned(),
+    };
+    Some(words)
+}
+
+fn message_word(message: &Message) -> &'static str {
+    match message {
+        Message::Hello(_) => "hello",
+        Message::Consensus(_) => "consensus message",
+        Message::Propose(_) => "proposal",
+        Message::Request { .. } => "command",
+        Message::Reply { .. } => "answer to a command",
+        Message::Relay { .. } => "relayed message",
+    }
+}
+
+fn reply(result: &Result<LunReply, LunFailure>) -> String {
+    match result {
+        Ok(LunReply::Done) => "done".to_owned(),
+        Ok(LunReply::Keys { keys, holder }) => {
+            let held = if holder.is_some() { "reserved" } else { "not reserved" };
+            format!("{} keys, {held}", keys.len())
+        }
+        Ok(LunReply::Beat { counter: Some(counter) }) => format!("beat {counter}"),
+        Ok(LunReply::Beat { counter: None }) => "no beat".to_owned(),
+        Err(LunFailure::Conflict) => "reservation conflict".to_owned(),
+        Err(LunFailure::Unreachable) => "unreachable".to_owned(),
+        Err(LunFailure::Unsupported) => "not supported".to_owned(),
+    }
+}
+
+fn command_words(command: &Command) -> String {
+    match command {
+        Command::Move { group, to, restart } => {
+            let to = to.as_ref().map_or_else(String::new, |node| format!(" to {node}"));
+            let how = if *restart { ", by stop and start" } else { "" };
+            format!("move {group}{to}{how}")
+        }
+        Command::Online { group } => format!("bring {group} online"),
+        Command::Offline { group } => format!("take {group} offline"),
+        Command::Disable { group } => format!("disable {group}"),
+        Command::Drain { node } => format!("drain {node}"),
+        Command::Pause { node } => format!("pause {node}"),
+        Command::Resume { node, bring_back: false } => format!("resume {node}"),
+        Command::Resume { node, bring_back: true } => {
+            format!("resume {node} and bring back what was drained")
+        }
+        Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
+    }
+}
