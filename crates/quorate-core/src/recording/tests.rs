@@ -154,7 +154,9 @@ fn the_corpus_and_what_can_be_made_of_it_never_panics_and_names_the_place() {
                 match random.below(4) {
                     _ if other.is_empty() => {}
                     0 => other.truncate(random.below(other.len() as u64 + 1) as usize),
-                    1 => other.insert(random.below(other.len() as u64) as usize, random.draw() as u8),
+                    1 => {
+                        other.insert(random.below(other.len() as u64) as usize, random.draw() as u8)
+                    }
                     2 => drop(other.remove(random.below(other.len() as u64) as usize)),
                     _ => {
                         let at = random.below(other.len() as u64) as usize;
