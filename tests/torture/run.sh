@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seeds=${1:-40}
+seeds=${1:-24}
 failed=0
 
 cargo build --quiet --locked -p quorate-cli
