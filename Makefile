@@ -7,9 +7,9 @@ SHELL := bash
 export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # In the order in which they run: what fails soonest comes first.
-steps := setup fmt deny clippy docs unit doctests c python torture e2e
+steps := setup fmt deny clippy docs unit planted doctests c python torture e2e
 
-.PHONY: help demo test fix bench demo-setup tidy $(steps)
+.PHONY: help demo test fix bench plants demo-setup tidy $(steps)
 
 help: ## this list
 	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,6 +32,9 @@ fix: ## formats, mends what clippy can mend, writes generated files anew
 
 bench: ## measures speed, as ratios within one run
 	cargo bench --locked -p quorate-benches
+
+plants: ## puts every bug on purpose into the simulator: who catches it, and how soon
+	cargo run --quiet --release --locked -p quorate-sim --features plants --example plants
 
 tidy: ## the rules that no compiler knows (part of unit)
 	cargo nextest run --locked -p quorate-tests --test tidy
@@ -58,6 +61,9 @@ docs: ## the documentation of every public item
 
 unit: ## every Rust test but those of make e2e
 	cargo nextest run --locked --profile ci
+
+planted: ## bugs on purpose are caught; the rest of make plants takes longer
+	cargo nextest run --locked --profile ci -p quorate-sim --features plants --test plants
 
 doctests: ## the examples in the documentation
 	cargo test --locked --doc

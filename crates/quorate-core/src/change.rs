@@ -42,7 +42,7 @@ pub enum ReleaseKind {
 pub enum Cause {
     /// The group is started for the first time, or by command.
     Start,
-    /// Its node is down.
+    /// Its node is down, or might not act any more.
     NodeDown,
     /// It failed on its node.
     Failure,
@@ -205,6 +205,19 @@ pub enum Change {
         /// The node.
         node: NodeId,
     },
+}
+
+impl Change {
+    /// Whether it changes the standing of a node.
+    pub fn is_about_node(&self) -> bool {
+        matches!(
+            self,
+            Change::Admit { .. }
+                | Change::Down { .. }
+                | Change::Fenced { .. }
+                | Change::Left { .. }
+        )
+    }
 }
 
 /// What one log entry holds: changes that come true together, and the cluster's time when they were

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::change::{Change, FenceKind};
 use crate::id::{Incarnation, NodeId};
+use crate::plant::{self, Plant};
 use crate::quorum;
 
 /// A node is harmless. Can be made only here, of what is written at each function.
@@ -51,8 +52,12 @@ pub fn lease_over(
     words: impl IntoIterator<Item = Withheld>,
     lease_over: Duration,
 ) -> Option<FenceProof> {
-    let good = words.into_iter().filter(|word| word.applied >= since && word.age >= lease_over);
-    (voters > 0 && good.count() >= quorum::majority(voters)).then(|| FenceProof {
+    let good = words.into_iter().filter(|word| {
+        (word.applied >= since || plant::is(Plant::FenceByStaleWord))
+            && (word.age >= lease_over || plant::is(Plant::FenceOnBelief))
+    });
+    let needed = if plant::is(Plant::FenceByMinority) { 1 } else { quorum::majority(voters) };
+    (voters > 0 && good.count() >= needed).then(|| FenceProof {
         node,
         incarnation,
         kind: FenceKind::LeaseOver,

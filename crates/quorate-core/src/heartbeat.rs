@@ -16,6 +16,7 @@ use crate::change::DownCause;
 use crate::config::timing::{DetectionMode, Timing};
 use crate::id::{Incarnation, NodeId, PathId};
 use crate::message::Beat;
+use crate::plant::{self, Plant};
 use crate::time::{Instant, nanos};
 
 /// How much weight one more arrival has in the mean of a path: one in this many.
@@ -253,6 +254,9 @@ impl Peer {
         }
         let limit = self.limit(last, timing);
         let powerless = self.powerless_since.is_some_and(|since| now >= since + timing.detect * 2);
+        if plant::is(Plant::SuspectIsDown) && now.since(last) >= timing.suspect {
+            return Liveness::Silent(DownCause::Silence);
+        }
         if (now >= limit || powerless) && now >= deaf_until {
             Liveness::Silent(DownCause::Silence)
         } else if now.since(last) >= timing.suspect {
@@ -290,7 +294,8 @@ impl Peer {
     fn is_dead_by_reset(&self, others: Option<Instant>, timing: &Timing, now: Instant) -> bool {
         let Some(reset) = self.reset_at else { return false };
         let heard_since = others.is_some_and(|other| other > reset + timing.interval);
-        !heard_since && (self.refused || now >= reset + timing.reset_grace)
+        !heard_since
+            && (self.refused || plant::is(Plant::ResetIsDeath) || now >= reset + timing.reset_grace)
     }
 
     /// When silence since `last` is long enough: after `detect`; in adaptive mode not before the

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plant::{self, Plant};
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
         $(#[$doc])*
@@ -117,6 +119,7 @@ pub struct VoterId(pub u64);
 impl VoterId {
     /// The identity of a log made by `node` in the boot `boot`.
     pub fn new(node: NodeId, boot: u64) -> Self {
+        let boot = if plant::is(Plant::IdentityReused) { 1 } else { boot };
         Self(boot << 16 | u64::from(node.0))
     }
 
@@ -139,6 +142,11 @@ impl ReservationKey {
     /// The key of `node` for the ownership `epoch` in `cluster`.
     pub fn new(cluster: ClusterId, node: NodeId, epoch: Epoch) -> Self {
         let cluster = (cluster.0 & 0xffff).max(1);
+        let (node, epoch) = match () {
+            () if plant::is(Plant::KeyReused) => (NodeId(1), Epoch(1)),
+            () if plant::is(Plant::KeyWithoutEpoch) => (node, Epoch(1)),
+            () => (node, epoch),
+        };
         Self(cluster << 48 | u64::from(node.0) << 32 | (epoch.0 & 0xffff_ffff))
     }
 

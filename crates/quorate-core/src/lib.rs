@@ -19,6 +19,7 @@ pub mod id;
 pub mod message;
 pub mod notice;
 pub mod output;
+pub mod plant;
 pub mod random;
 pub mod time;
 pub mod timer;

@@ -23,6 +23,7 @@ use crate::action::{Action, LunVerb};
 use crate::event::{LunFailure, LunReply};
 use crate::id::{ClusterId, Epoch, Incarnation, LunId, NodeId, OpId, ReservationKey};
 use crate::output::Output;
+use crate::plant::{self, Plant};
 
 /// How often the keys are read before the attempt is given up: others keep changing them.
 const READS_MAX: u32 = 8;
@@ -166,7 +167,12 @@ impl Lock {
             | LockState::Taking
             | LockState::Attaching
             | LockState::Held
-            | LockState::Lost(_) => self.ask(LockState::Detaching, LunVerb::Detach, out),
+            | LockState::Lost(_) => {
+                self.ask(LockState::Detaching, LunVerb::Detach, out);
+                if plant::is(Plant::DetachNotAwaited) {
+                    self.state = LockState::Released;
+                }
+            }
             LockState::Detaching | LockState::Released => {}
         }
     }
@@ -264,16 +270,24 @@ impl Lock {
             self.state = LockState::Lost(why);
         } else if !keys.contains(&own) {
             self.state = LockState::Lost(LockFailure::Overtaken);
+        } else if plant::is(Plant::HolderNotPreempted) && holder.is_some() {
+            self.attach(out);
         } else if let Some(victim) = holder.filter(|&key| key != own) {
             self.ask(LockState::Taking, LunVerb::Preempt { own, victim }, out);
-        } else if holder.is_none() {
+        } else if holder.is_none() && !plant::is(Plant::ReserveForgotten) {
             self.ask(LockState::Taking, LunVerb::Reserve(own), out);
-        } else if let Some(&victim) = keys.iter().find(|&&key| key != own) {
+        } else if let Some(&victim) =
+            keys.iter().find(|&&key| key != own).filter(|_| !plant::is(Plant::OthersStayRegistered))
+        {
             self.ask(LockState::Taking, LunVerb::Preempt { own, victim }, out);
         } else {
-            let (epoch, incarnation) = (self.epoch, self.incarnation);
-            self.ask(LockState::Attaching, LunVerb::Attach { epoch, incarnation }, out);
+            self.attach(out);
         }
+    }
+
+    fn attach(&mut self, out: &mut Output) {
+        let (epoch, incarnation) = (self.epoch, self.incarnation);
+        self.ask(LockState::Attaching, LunVerb::Attach { epoch, incarnation }, out);
     }
 
     /// Whether a key stands there that we must not take away.
@@ -286,7 +300,7 @@ impl Lock {
         keys.iter().copied().chain(holder).filter(|&key| key != own).find_map(|key| {
             if !key.is_of(self.cluster) {
                 Some(LockFailure::ForeignCluster)
-            } else if key.epoch() >= own.epoch() {
+            } else if key.epoch() >= own.epoch() && !plant::is(Plant::LaterOwnerPreempted) {
                 Some(LockFailure::Overtaken)
             } else {
                 None

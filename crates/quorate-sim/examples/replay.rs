@@ -1,14 +1,14 @@
 //! Replays a seed of the simulator and tells its story.
 //!
-//!     cargo run -p quorate-sim --example replay -- SEED [from SECOND] [to SECOND] [quiet]
+//!     cargo run -p quorate-sim --example replay -- SEED [turn] [from SECOND] [to SECOND] [quiet]
 //!
-//! `quiet` leaves the story out: the verdict and the counts only.
+//! `turn` draws only the faults whose turn it is with this seed. `quiet` leaves the story out: the verdict and the counts only.
 
 #![expect(clippy::disallowed_methods, reason = "an example is called with arguments")]
 
 use std::process::ExitCode;
 
-use quorate_sim::{Options, run};
+use quorate_sim::{Faults, Options, run};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     };
     let (from, to) = (after("from").unwrap_or(0.0), after("to").unwrap_or(f64::MAX));
     let story = !words.iter().any(|word| word == "quiet");
-    let outcome = run(seed, &Options { story, ..Options::default() });
+    let turn = words.iter().any(|word| word == "turn");
+    let faults = if turn { Faults::turn(seed) } else { Faults::ALL };
+    let outcome = run(seed, &Options { story, faults, ..Options::default() });
     println!("seed {seed}: {}", outcome.cluster);
     for line in &outcome.story {
         let second = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());

@@ -17,7 +17,10 @@ pub struct Disk {
     pub is_slow: bool,
     /// A record in its midst is damaged: nobody can know before the log is read again.
     pub is_rotten: bool,
+    /// A bug: a rewrite is not stable as a whole.
+    pub tears_rewrites: bool,
     records: Vec<Record>,
+    last_entry: u64,
     under_way: VecDeque<Write>,
     last: Moment,
 }
@@ -42,9 +45,26 @@ impl Disk {
         let Write { op, records, rewrite } = self.under_way.pop_front()?;
         if rewrite {
             self.records.clear();
+            self.last_entry = 0;
         }
-        self.records.extend(records);
+        self.keep(records);
         Some(op)
+    }
+
+    fn keep(&mut self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            match &record {
+                Record::Entry(entry) => self.last_entry = entry.index,
+                Record::Snapshot(snapshot) => self.last_entry = snapshot.index,
+                Record::Identity(_) | Record::HardState { .. } => {}
+            }
+            self.records.push(record);
+        }
+    }
+
+    /// The last entry of the log that is stable here.
+    pub fn last_entry(&self) -> u64 {
+        self.last_entry
     }
 
     /// The process or the host is gone: of the writes under way any number has become stable, oldest first, the
@@ -54,9 +74,16 @@ impl Disk {
         for _ in 0..survivors {
             self.done();
         }
-        if let Some(Write { records, rewrite: false, .. }) = self.under_way.pop_front() {
+        let rewrites = self.under_way.front().is_some_and(|write| write.rewrite);
+        if rewrites && self.tears_rewrites {
+            self.records.clear();
+            self.last_entry = 0;
+        }
+        if let Some(Write { records, .. }) =
+            self.under_way.pop_front().filter(|_| !rewrites || self.tears_rewrites)
+        {
             let part = random.below(records.len() as u64 + 1) as usize;
-            self.records.extend(records.into_iter().take(part));
+            self.keep(records.into_iter().take(part));
         }
         self.under_way.clear();
         self.last = Moment::default();
@@ -70,6 +97,14 @@ impl Disk {
         let torn = !self.under_way.is_empty();
         self.crash(random);
         torn
+    }
+
+    /// Everything from some place on is gone.
+    pub fn cut_off(&mut self, random: &mut Random) {
+        let kept = random.below(self.records.len() as u64 + 1) as usize;
+        let records: Vec<Record> = self.records.drain(..).take(kept.max(1)).collect();
+        self.last_entry = 0;
+        self.keep(records);
     }
 
     /// Whether anything stands on it.

@@ -80,6 +80,8 @@ pub struct Slot {
     pub failing_starts: u32,
     /// How many of the next kills fail.
     pub failing_kills: u32,
+    /// A kill of what runs here has failed.
+    pub unkilled: bool,
     /// The next guest here will hang when asked to stop.
     pub hanging: bool,
 }

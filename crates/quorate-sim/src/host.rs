@@ -76,6 +76,8 @@ pub struct Host {
     pub boot: u64,
     /// By how many microseconds its wall clock was set.
     pub wall: i64,
+    /// When its process last went on after a pause, or its clock stepped.
+    pub disturbed: Moment,
     /// When its clock last stepped.
     pub stepped: Option<Moment>,
     /// It loses power in the midst of its next write.
@@ -99,6 +101,7 @@ impl Host {
             lives: 0,
             boot: 0,
             wall: 0,
+            disturbed: Moment::default(),
             stepped: None,
             tears_next: false,
             manners: Manners::default(),

@@ -23,6 +23,8 @@ pub mod host;
 pub mod network;
 pub mod options;
 pub mod picture;
+#[cfg(feature = "plants")]
+pub mod planting;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
@@ -31,6 +33,7 @@ pub mod storage;
 pub mod testing;
 pub mod timeline;
 pub mod trace;
+pub mod unrest;
 pub mod variant;
 pub mod what_if;
 pub mod world;

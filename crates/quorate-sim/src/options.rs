@@ -2,34 +2,47 @@
 
 use std::time::Duration;
 
+use quorate_core::config::ClusterConfig;
 pub use quorate_core::config::TimingInputs;
-use quorate_core::config::{ClusterConfig, Timing};
 
 pub use crate::fault::Faults;
 
 use crate::fault::Fault;
 
-/// A bug put into the world on purpose, so that a checker can be seen to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Plant {
-    /// LUNs that are said to be enforced take every write.
-    LunIgnoresReservations,
-    /// A killed guest is said to be dead, and runs on.
-    KillLeavesRunning,
-    /// Disks say that a write is stable long before it is.
-    DiskLies,
-    /// A paused process does not trip its host's watchdog.
-    NoWatchdog,
-    /// A LUN forgets every hundredth write that it acknowledged.
-    LunForgets,
-    /// A saved state is one write older than the guest was.
-    StaleSave,
-    /// A driver starts a guest under the epoch after the one it was asked for.
-    DriverStartsUnasked,
-    /// A reset of a LUN takes its reservation away.
-    ResetReleases,
-    /// The network stays cut when the faults are over.
-    NeverHeals,
+macro_rules! plants {
+    ($($name:ident: $what:literal,)*) => {
+        /// A bug put into the world on purpose, so that a checker can be seen to fail. Those of engines are in
+        /// `quorate_core::plant`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Plant { $(#[doc = $what] $name),* }
+
+        impl Plant {
+            /// Every bug.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What is wrong with it, for people.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what),* }
+            }
+        }
+    };
+}
+
+plants! {
+    LunIgnoresReservations: "LUNs that are said to be enforced take every write.",
+    PreemptLeavesRegistration: "A LUN gives the reservation to who preempts, and leaves the victim registered.",
+    ResetReleases: "A reset of a LUN takes its reservation away.",
+    LunForgets: "A LUN forgets every hundredth write that it acknowledged.",
+    StaleSave: "A saved state is one write older than the guest was.",
+    KillLeavesRunning: "A killed guest is said to be dead, and runs on.",
+    GuestOutlivesProcess: "What a process has started outlives it, and nobody looks for it.",
+    DriverStartsUnasked: "A driver starts a guest under the epoch after the one it was asked for.",
+    DiskLies: "Disks say that a write is stable long before it is.",
+    RewriteTears: "A crash leaves a rewritten log without its end.",
+    RotUnnoticed: "A damaged log is cut off at the damage, and its node goes on with the rest.",
+    ClockBeyondBound: "A clock runs at half of its rate, though two clocks may not differ so much.",
+    NoWatchdog: "A paused process does not trip its host's watchdog.",
+    NeverHeals: "The network stays cut when the faults are over.",
 }
 
 /// A fault at a time of its own.
@@ -66,6 +79,9 @@ pub struct Options {
     pub script: Vec<Scripted>,
     /// A bug in the world.
     pub plant: Option<Plant>,
+    /// A bug in every engine.
+    #[cfg(feature = "plants")]
+    pub mistake: Option<quorate_core::plant::Plant>,
     /// The name of the one checker that judges. None: all do.
     pub only: Option<&'static str>,
     /// Whether the story is kept.
@@ -89,19 +105,12 @@ impl Default for Options {
             faults: Faults::ALL,
             script: Vec::new(),
             plant: None,
+            #[cfg(feature = "plants")]
+            mistake: None,
             only: None,
             story: false,
             timeline: false,
             config: None,
         }
     }
-}
-
-/// How long a healed cluster may take until everything that can run is online.
-///
-/// Every node must be found silent and admitted again, a coordinator elected, commands to LUNs that will never be
-/// answered must time out at each of a group's steps, hung guests must run into their timeout, and a start that
-/// failed is tried again.
-pub fn convergence_budget(timing: &Timing, pending_timeout: Duration) -> Duration {
-    timing.detect * 6 + timing.election_max * 6 + timing.io_bound * 4 + pending_timeout * 3
 }

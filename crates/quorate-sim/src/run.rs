@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::cluster;
 use crate::coverage::Coverage;
 use crate::fault::{self, Planned};
-use crate::options::{Options, convergence_budget};
+use crate::options::Options;
 use crate::stats::Stats;
 use crate::timeline::{Entry, Timeline};
 use crate::world::World;
@@ -66,6 +66,8 @@ pub fn run_while(
     options: &Options,
     goes_on: &mut dyn FnMut(Duration) -> bool,
 ) -> Option<Outcome> {
+    #[cfg(feature = "plants")]
+    let _sown = quorate_core::plant::sow(options.mistake);
     let mut world = World::new(seed, options);
     let cluster = describe(world.config());
     let faults = Moment::default() + fault::duration(options, world.config());
@@ -110,7 +112,7 @@ fn converge(world: &mut World) -> Option<Duration> {
     let healed = world.now();
     let timing = world.config().timing().clone();
     let pending = cluster::pending_timeout(timing.inputs());
-    let deadline = healed + convergence_budget(&timing, pending);
+    let deadline = healed + timing.convergence_worst(pending);
     let mut since: Option<Moment> = None;
     let mut pressed: Option<Moment> = None;
     loop {

@@ -1,13 +1,14 @@
 //! A thousand seeds of random faults, and every seed that ever failed: nothing is broken in any.
 
-use quorate_sim::{Options, Outcome, Stats, run};
+use quorate_sim::{Faults, Options, Outcome, Stats, run};
 
-/// Runs seeds and demands that all are clean; gives what was counted.
-fn clean(seeds: impl Iterator<Item = u64>) -> Stats {
+/// Runs seeds and demands that all are clean; gives what was counted. `turn`: each with the faults whose turn it is.
+fn clean(seeds: impl Iterator<Item = u64>, turn: bool) -> Stats {
     let mut stats = Stats::default();
     let mut broken: Vec<Outcome> = Vec::new();
     for seed in seeds {
-        let outcome = run(seed, &Options::default());
+        let faults = if turn { Faults::turn(seed) } else { Faults::ALL };
+        let outcome = run(seed, &Options { faults, ..Options::default() });
         stats += &outcome.stats;
         if !outcome.is_clean() {
             broken.push(outcome);
@@ -17,7 +18,8 @@ fn clean(seeds: impl Iterator<Item = u64>) -> Stats {
         .iter()
         .flat_map(|outcome| {
             let seed = outcome.seed;
-            let replay = format!("cargo run -p quorate-sim --example replay -- {seed}");
+            let word = if turn { " turn" } else { "" };
+            let replay = format!("cargo run -p quorate-sim --example replay -- {seed}{word}");
             let found = outcome.violations.iter().map(|violation| format!("    {violation}"));
             std::iter::once(format!("{replay}\n    {}", outcome.cluster)).chain(found)
         })
@@ -29,7 +31,7 @@ fn clean(seeds: impl Iterator<Item = u64>) -> Stats {
 /// One shard of the thousand. Whatever can happen has happened in each, or the seeds miss the point.
 fn shard(number: u64) {
     const SEEDS: u64 = 125;
-    let stats = clean(number * SEEDS..(number + 1) * SEEDS);
+    let stats = clean(number * SEEDS..(number + 1) * SEEDS, false);
     for (name, count) in stats.table() {
         println!("{name:<20} {count}");
         assert!(count > 0, "not once in {SEEDS} seeds: {name}");
@@ -77,12 +79,20 @@ fn seeds_875_to_999_are_clean() {
 }
 
 #[test]
+fn seeds_in_turn_through_the_faults_are_clean() {
+    clean(0..250, true);
+}
+
+#[test]
 fn every_seed_that_ever_failed_is_clean() {
-    let seeds = include_str!("seeds.txt").lines().filter_map(|line| {
-        let word = line.split('#').next()?.trim();
-        (!word.is_empty()).then(|| word.parse().expect("a line of seeds.txt begins with a seed"))
-    });
-    clean(seeds);
+    let seeds = || {
+        include_str!("seeds.txt").lines().filter_map(|line| {
+            let word = line.split('#').next()?.trim();
+            (!word.is_empty()).then(|| word.parse().expect("each line begins with a seed"))
+        })
+    };
+    clean(seeds(), false);
+    clean(seeds(), true);
 }
 
 #[test]

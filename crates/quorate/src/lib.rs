@@ -40,6 +40,9 @@
 //! A node that may not act, stops what it runs: without quorum, with its lease over, with a broken
 //! disk, after a panic of its engine ([`Error::Poisoned`]), and when this process dies.
 
+// A node whose engine makes mistakes on purpose is no node.
+const _: () = assert!(!quorate_core::plant::IS_POSSIBLE);
+
 pub mod config;
 pub mod drivers;
 pub mod key;

@@ -211,6 +211,15 @@ impl Timing {
         detect + self.interval + self.election_max
     }
 
+    /// How long a cluster that was hit by anything may take, once all is mended, until everything that can run is
+    /// online: the worst outage, until a lease is proven over, a round of commands to a LUN that was never answered
+    /// on either side, a start that failed by never answering and the next one; and the waits between repetitions.
+    pub fn convergence_worst(&self, pending_timeout: Duration) -> Duration {
+        let repeats = self.interval * 4 * 4;
+        let storage = self.io_bound * 4;
+        self.outage_worst() + self.lease_over + storage + pending_timeout * 2 + repeats
+    }
+
     /// The derivation as text, one line a value, for people.
     pub fn derivation(&self) -> String {
         let mut text = String::new();

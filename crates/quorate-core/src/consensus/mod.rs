@@ -13,12 +13,13 @@ mod store;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use raft::eraftpb::{ConfState, Entry, EntryType, Message};
+use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType};
 use raft::{INVALID_ID, RawNode, StateRole};
 
 use crate::durable::{Durable, Record};
 use crate::id::{Epoch, OpId, VoterId};
 use crate::message::{ConsensusMessage, EntryBody, LogSnapshot};
+use crate::plant::{self, Plant};
 use crate::random::Random;
 use crate::time::Instant;
 use store::Store;
@@ -160,6 +161,9 @@ impl Consensus {
             return false;
         }
         let Some(message) = mirror::to_message(message) else { return false };
+        if message.get_msg_type() == MessageType::MsgTimeoutNow && self.is_restoring() {
+            return true;
+        }
         let heard = self.raw.raft.election_elapsed;
         self.raw.raft.election_elapsed = heard.max(1);
         let result = self.raw.step(message);
@@ -251,6 +255,12 @@ impl Consensus {
         outcome: &mut Outcome,
         op: &mut impl FnMut() -> OpId,
     ) {
+        let messages = if plant::is(Plant::AcknowledgeBeforeSync) {
+            push_all(&mut outcome.messages, &messages);
+            Vec::new()
+        } else {
+            messages
+        };
         if !records.is_empty() {
             let op = op();
             let restored = records.iter().find_map(|record| match record {
@@ -361,6 +371,12 @@ impl Consensus {
         self.raw.transfer_leader(to.0);
     }
 
+    /// A snapshot is not yet stable, so it does not count as applied: to the library its entries are there to be read
+    /// before an election, and are not.
+    fn is_restoring(&self) -> bool {
+        self.waiting.iter().any(|one| one.restored.is_some())
+    }
+
     fn stand(&mut self, now: Instant) {
         let again = self.insists.take().filter(|&pause| pause < self.timing.tick);
         self.insists = again.map(|pause| pause * 2);
@@ -372,7 +388,7 @@ impl Consensus {
         self.raw.raft.election_elapsed = self.raw.raft.election_timeout();
         // A learner, or a log that was never told of any voter, has no vote to stand with: to the
         // library an empty electorate has elected everybody.
-        if self.raw.raft.promotable() {
+        if self.raw.raft.promotable() && !self.is_restoring() {
             let _ = self.raw.campaign();
         }
     }

@@ -8,6 +8,7 @@ use super::mirror;
 use crate::durable::{Durable, Record};
 use crate::id::VoterId;
 use crate::message::LogSnapshot;
+use crate::plant::{self, Plant};
 
 /// The log from its newest snapshot on, and a few entries before it for followers that lag a
 /// little.
@@ -25,7 +26,10 @@ impl Store {
         let snapshot = durable.snapshot.as_ref().map(mirror::to_snapshot).unwrap_or_default();
         let meta = snapshot.get_metadata();
         let compacted = (meta.index, meta.term);
-        let entries: Vec<Entry> = durable.entries.iter().map(mirror::to_entry).collect();
+        let mut entries: Vec<Entry> = durable.entries.iter().map(mirror::to_entry).collect();
+        if plant::is(Plant::LogTailForgotten) {
+            entries.pop();
+        }
         let mut hard_state =
             HardState { term: meta.term, commit: meta.index, ..Default::default() };
         if let Some((term, vote, commit)) = durable.hard_state {
@@ -33,6 +37,13 @@ impl Store {
             hard_state.term = term.max(meta.term);
             hard_state.vote = vote.0;
             hard_state.commit = commit.clamp(meta.index, last.max(meta.index));
+            if plant::is(Plant::VoteForgotten) {
+                hard_state.vote = 0;
+            }
+            if plant::is(Plant::EpochForgotten) {
+                hard_state.vote = 0;
+                hard_state.term = entries.last().map_or(meta.term, |entry| entry.term);
+            }
         }
         Self { snapshot, compacted, entries, hard_state, identity }
     }
@@ -91,10 +102,13 @@ impl Store {
     /// Everything that must be on stable storage, as a whole new log.
     pub(super) fn records(&self) -> Vec<Record> {
         let hard = &self.hard_state;
-        let entries = self.entries.iter().filter(|entry| entry.index > self.snapshot_index());
+        let dropped = plant::is(Plant::RewriteDropsEntries);
+        let entries =
+            self.entries.iter().filter(|entry| entry.index > self.snapshot_index() && !dropped);
+        let vote = if plant::is(Plant::RewriteDropsVote) { 0 } else { hard.vote };
         Durable {
             identity: Some(self.identity),
-            hard_state: Some((hard.term, VoterId(hard.vote), hard.commit)),
+            hard_state: Some((hard.term, VoterId(vote), hard.commit)),
             snapshot: self.log_snapshot(),
             entries: entries.filter_map(mirror::from_entry).collect(),
         }

@@ -2,8 +2,9 @@
 
 use super::{Database, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{Cause, Change, ChangeSet, DownCause, FenceKind, GroupReport, ReleaseKind};
-use crate::id::{Epoch, GroupId, Incarnation, NodeId};
+use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
+use crate::plant::{self, Plant};
 use crate::time::millis;
 
 impl Database {
@@ -76,7 +77,10 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some(record) = self.nodes.get_mut(&node) else { return };
-        if incarnation <= record.incarnation {
+        let again = plant::is(Plant::SameIncarnationReadmitted)
+            && incarnation == record.incarnation
+            && record.state != NodeState::Up;
+        if incarnation <= record.incarnation && !again {
             return;
         }
         let old = record.incarnation;
@@ -160,7 +164,8 @@ impl Database {
     /// on.
     fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
         for record in self.groups.values_mut() {
-            let stuck = record.owned_state() == Some(OwnedState::StopFailed);
+            let stuck = record.owned_state() == Some(OwnedState::StopFailed)
+                && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
             if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
@@ -191,7 +196,11 @@ impl Database {
                 let record = self.nodes.get(&node)?;
                 let config = self.config.group(group)?;
                 let down = matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_));
-                (down && record.incarnation == incarnation && self.config.is_enforced(config))
+                let fenced = self.config.is_enforced(config) || plant::is(Plant::StartBeforeFence);
+                if plant::is(Plant::StartBeforeFence) && down {
+                    return Some(Vacancy::Stopped { node });
+                }
+                (down && record.incarnation == incarnation && fenced)
                     .then_some(Vacancy::StorageFence { node })
             }
         }
@@ -210,8 +219,12 @@ impl Database {
             return;
         }
         let Some(record) = self.groups.get_mut(&group) else { return };
-        if epoch.0 != record.epoch.0 + 1 {
+        if epoch.0 != record.epoch.0 + 1 && !plant::is(Plant::EpochNotRaised) {
             return;
+        }
+        if plant::is(Plant::SaveStaysUsable) && record.loads == u32::MAX {
+            record.saved = Some(SaveToken::new(group, Epoch(record.epoch.0 - 1)));
+            record.loads = 0;
         }
         record.epoch = epoch;
         record.cause = cause;
@@ -231,6 +244,7 @@ impl Database {
         }
         record.ownership =
             Ownership::Owned { node: owner, incarnation, state: OwnedState::Starting, vacancy };
+        let cause = if plant::is(Plant::CauseLost) { Cause::Start } else { cause };
         notices.push(Notice::Assigned { group, owner, epoch, cause });
     }
 
@@ -270,7 +284,8 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some(record) = self.groups.get_mut(&group) else { return };
-        if record.epoch != epoch || record.owner() != Some((owner, owner_incarnation)) {
+        let stale = record.epoch != epoch || record.owner() != Some((owner, owner_incarnation));
+        if stale && !plant::is(Plant::StaleReportTaken) {
             return;
         }
         let Ownership::Owned { state, .. } = &mut record.ownership else { return };
@@ -285,7 +300,7 @@ impl Database {
                 if record.saved.take().is_none() {
                     return;
                 }
-                record.loads = 0;
+                record.loads = if plant::is(Plant::SaveStaysUsable) { u32::MAX } else { 0 };
             }
             GroupReport::StopFailed => *state = OwnedState::StopFailed,
             GroupReport::Kept => match state {
@@ -296,6 +311,13 @@ impl Database {
                 OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
             },
             GroupReport::Vacated { saved, failed } => {
+                record.cause = match *state {
+                    _ if failed => Cause::Failure,
+                    OwnedState::StopFailed => Cause::Failure,
+                    OwnedState::Releasing { cause, .. } => cause,
+                    // Nobody asked it to: its node might not act any more.
+                    OwnedState::Starting | OwnedState::Online => Cause::NodeDown,
+                };
                 let next = match *state {
                     OwnedState::Releasing { to, cause, .. } => to.zip(Some(cause)),
                     OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => None,
@@ -337,7 +359,8 @@ impl Database {
         };
         let Some(record) = self.groups.get(&group) else { return };
         if record.is_wanted() {
-            let epoch = Epoch(record.epoch.0 + 1);
+            let raised = u64::from(!plant::is(Plant::EpochNotRaised));
+            let epoch = Epoch(record.epoch.0 + raised);
             self.assign(group, epoch, (to, target.incarnation), cause, notices);
         }
     }

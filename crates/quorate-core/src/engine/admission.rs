@@ -16,6 +16,7 @@ use crate::event::StreamEnd;
 use crate::id::{NodeId, VoterId};
 use crate::message::{Command, Hello, Message};
 use crate::notice::{DropReason, Notice};
+use crate::plant::{self, Plant};
 use crate::timer::Timer;
 
 impl Engine {
@@ -79,6 +80,10 @@ impl Engine {
     fn is_ready(&self) -> bool {
         let incarnation = self.incarnation;
         let old = self.groups.values().any(|group| group.incarnation() != incarnation);
+        let old = old && !plant::is(Plant::ReadmittedWithoutStopping);
+        if plant::is(Plant::SameIncarnationReadmitted) {
+            return !self.leaving;
+        }
         !old && !self.is_declared_down() && !self.leaving
     }
 
@@ -157,7 +162,9 @@ impl Engine {
                 None => missing.push(node),
             }
         }
-        if missing.is_empty() && differing.is_empty() {
+        let enough = founders.len() >= crate::quorum::majority(voters.len());
+        let enough = enough && plant::is(Plant::FoundedByMajority);
+        if missing.is_empty() && differing.is_empty() || enough {
             founders.sort_unstable();
             self.found(founders);
         } else {
@@ -205,7 +212,8 @@ impl Engine {
 
     /// A node that was declared down and has stopped everything comes back as its next session.
     pub(super) fn watch_standing(&mut self) {
-        if !self.is_declared_down() || self.left {
+        let same = plant::is(Plant::SameIncarnationReadmitted);
+        if !self.is_declared_down() || self.left || same {
             return;
         }
         let record = self.database.as_ref().and_then(|database| database.node(self.me));
@@ -216,8 +224,11 @@ impl Engine {
             self.out.act(crate::action::Action::Left);
             return;
         }
-        self.abandon_all();
-        if self.groups.is_empty() {
+        let at_once = plant::is(Plant::ReadmittedWithoutStopping);
+        if !at_once {
+            self.abandon_all();
+        }
+        if self.groups.is_empty() || at_once {
             self.incarnation = self.incarnation.next_session();
             self.session_since = self.now;
             self.lease.reset();
@@ -237,7 +248,10 @@ impl Engine {
         {
             let Some(record) = database.node(node) else { continue };
             if participants.contains(&hello.voter) {
-                if hello.ready && hello.incarnation > record.incarnation {
+                let again = plant::is(Plant::SameIncarnationReadmitted)
+                    && hello.incarnation == record.incarnation
+                    && record.state != NodeState::Up;
+                if hello.ready && (hello.incarnation > record.incarnation || again) {
                     changes.push(Change::Admit { node, incarnation: hello.incarnation });
                 }
             } else if record.state != NodeState::Up {

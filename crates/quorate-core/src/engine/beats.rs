@@ -9,6 +9,7 @@ use crate::heartbeat::{Liveness, Peer};
 use crate::id::{NodeId, PathId};
 use crate::message::Beat;
 use crate::notice::{DropReason, Notice};
+use crate::plant::{self, Plant};
 use crate::time::Instant;
 use crate::timer::Timer;
 
@@ -83,7 +84,8 @@ impl Engine {
     fn is_willing(&self, from: NodeId, beat: &Beat) -> bool {
         self.database.as_ref().is_some_and(|database| {
             database.is_up_as(self.me, self.incarnation)
-                && database.is_up_as(from, beat.incarnation)
+                && (database.is_up_as(from, beat.incarnation)
+                    || plant::is(Plant::AcknowledgesTheDown))
         })
     }
 
@@ -102,6 +104,7 @@ impl Engine {
             let sent = Instant(sent);
             let ours = boot == self.incarnation.boot && sent <= now && sent >= self.session_since;
             if ours && self.is_voter(from) {
+                let sent = if plant::is(Plant::LeaseFromReceipt) { now } else { sent };
                 self.lease.on_acknowledged(from, sent);
             }
         }
@@ -113,6 +116,9 @@ impl Engine {
 
     /// The latest moment at which anyone else, by its own word, heard `node`.
     fn heard_by_others(&self, node: NodeId) -> Option<Instant> {
+        if plant::is(Plant::OthersNotAsked) {
+            return None;
+        }
         let limit = self.timing().detect;
         let others =
             self.peers.iter().filter(|&(&id, peer)| id != node && peer.is_fresh(limit, self.now));
@@ -229,7 +235,11 @@ impl Engine {
     /// Until when this node may act.
     pub(super) fn lease_until(&self) -> Option<Instant> {
         let up = self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
-        if up { self.lease.until(&self.voters(), self.timing().lease) } else { None }
+        let length = match () {
+            () if plant::is(Plant::LeaseWithoutStopTime) => self.timing().detect,
+            () => self.timing().lease,
+        };
+        if up { self.lease.until(&self.voters(), length) } else { None }
     }
 
     /// Whether this node may act now.
@@ -254,12 +264,17 @@ impl Engine {
             }
             Some(until) => {
                 self.timers.clear(Timer::Lease);
-                self.abandon_groups(|enforced| !enforced);
+                if plant::is(Plant::NoSelfStop) {
+                    return;
+                }
+                let spared = plant::is(Plant::GraceForAll);
+                self.abandon_groups(|enforced| !enforced && !spared);
                 if self.now < until + grace {
                     self.timers.set(Timer::Isolation, until + grace);
                 } else {
                     self.timers.clear(Timer::Isolation);
-                    self.abandon_groups(|_| true);
+                    let endless = plant::is(Plant::GraceNeverEnds);
+                    self.abandon_groups(|enforced| !enforced || !endless);
                 }
             }
             None => self.abandon_groups(|_| true),

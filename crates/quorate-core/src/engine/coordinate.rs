@@ -18,6 +18,7 @@ use crate::id::{NodeId, VoterId};
 use crate::message::EntryBody;
 use crate::notice::Notice;
 use crate::placement::Candidate;
+use crate::plant::{self, Plant};
 use crate::timer::Timer;
 
 impl Engine {
@@ -45,6 +46,11 @@ impl Engine {
         let index = self.database.as_ref().map_or(0, Database::applied) + 1;
         let bytes = codec::encode(&set);
         let taken = self.consensus.as_mut().is_some_and(|consensus| consensus.propose(bytes));
+        if taken && plant::is(Plant::ActsBeforeCommit) {
+            let changes = codec::encode(&set);
+            let (term, voters_changed) = (self.epoch().0, false);
+            self.apply(&crate::consensus::Committed { index, term, changes, voters_changed });
+        }
         if taken {
             self.date_replies(index);
         } else {

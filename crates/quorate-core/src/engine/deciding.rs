@@ -10,6 +10,7 @@ use crate::database::{
 };
 use crate::id::{Epoch, GroupId, NodeId};
 use crate::placement::{self, Candidate, Past};
+use crate::plant::{self, Plant};
 use crate::time::{Instant, millis};
 
 /// One round of decisions about all groups.
@@ -75,11 +76,10 @@ impl Deciding<'_> {
     fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         match record.ownership {
             Ownership::Vacant(vacancy) => {
-                let failed = !self.failed_on(config, record).is_empty();
                 if record.desire == Desire::Offline {
                     self.reseat(config, record)
                 } else {
-                    self.assign(config, record, cause_of(vacancy, failed, record))
+                    self.assign(config, record, cause_of(vacancy, record))
                 }
             }
             Ownership::Owned { node, incarnation, state, .. } => {
@@ -90,7 +90,8 @@ impl Deciding<'_> {
                 if owner.incarnation != incarnation {
                     None
                 } else if down {
-                    let fenced_by_luns = self.database.config().is_enforced(config);
+                    let fenced_by_luns = self.database.config().is_enforced(config)
+                        || plant::is(Plant::StartBeforeFence);
                     fenced_by_luns.then(|| self.assign(config, record, Cause::NodeDown))?
                 } else if owner.state == NodeState::Up {
                     self.look_after(config, record, node, state, owner)
@@ -118,7 +119,7 @@ impl Deciding<'_> {
         };
         Some(Change::Assign {
             group: config.id,
-            epoch: Epoch(record.epoch.0 + 1),
+            epoch: Epoch(record.epoch.0 + u64::from(!plant::is(Plant::EpochNotRaised))),
             owner,
             incarnation: self.database.node(owner)?.incarnation,
             cause,
@@ -214,10 +215,11 @@ impl Deciding<'_> {
         if let Some(home) = home {
             return release(Some(home), ReleaseKind::Move, Cause::Failback);
         }
-        if config.failback {
+        let anywhere = plant::is(Plant::BetterPlaceTaken);
+        if config.failback || anywhere {
             let past = Past { seat: None, failed_on: self.failed_on(config, record) };
             let best = self.place(config, past)?;
-            if placement::returns(config, node, best) {
+            if placement::returns(config, node, best) || anywhere && best != node {
                 return release(Some(best), ReleaseKind::Move, Cause::Failback);
             }
         }
@@ -230,11 +232,10 @@ impl Deciding<'_> {
     }
 }
 
-fn cause_of(vacancy: Vacancy, failed: bool, record: &GroupRecord) -> Cause {
+fn cause_of(vacancy: Vacancy, record: &GroupRecord) -> Cause {
     match vacancy {
         Vacancy::NeverOwned => Cause::Start,
         Vacancy::Fenced { .. } | Vacancy::StorageFence { .. } => Cause::NodeDown,
-        Vacancy::Stopped { .. } if failed => Cause::Failure,
         Vacancy::Stopped { .. } => record.cause,
     }
 }

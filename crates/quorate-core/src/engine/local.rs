@@ -6,11 +6,12 @@ use crate::change::{Change, GroupReport};
 use crate::config::ClusterConfig;
 use crate::database::{GroupRecord, OwnedState, Ownership};
 use crate::event::{LunFailure, LunReply, Trouble};
-use crate::group::{Entitlement, Goal, Leave, LocalGroup};
+use crate::group::{Entitlement, Goal, Leave, LocalGroup, Overdue};
 use crate::id::{Epoch, GroupId, LunId, NodeId, OpId, ResourceId};
 use crate::lock::{LockFailure, LockState};
 use crate::message::Message;
 use crate::notice::{DropReason, Notice};
+use crate::plant::{self, Plant};
 use crate::timer::Timer;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -103,10 +104,21 @@ impl Engine {
         if self.on_probe_answer(op, &Err(LunFailure::Unreachable)) {
             return;
         }
+        let mut overdue = None;
         for group in self.groups.values_mut() {
-            group.on_overdue(op, now, &mut self.out);
+            let found = group.on_overdue(op, now, &mut self.out);
+            overdue = overdue.or(found.map(|what| (group.epoch(), what)));
         }
         self.touch_all();
+        match overdue {
+            Some((_, Overdue::Resource(resource))) => {
+                self.tell_trouble(resource, Trouble::Reported, "no answer in time".to_owned());
+            }
+            Some((epoch, Overdue::Lun(lun))) => {
+                self.out.tell(Notice::Lun { lun, epoch, held: false });
+            }
+            None => {}
+        }
     }
 
     fn group_of_resource(&self, resource: ResourceId) -> Option<GroupId> {
@@ -251,10 +263,12 @@ impl Engine {
         for (group, epoch, report) in self.due_reports(groups) {
             self.timers.set_sooner(Timer::Repeat, self.now + again);
             let said = self.said.get(&group);
-            let fresh = said.is_some_and(|said| {
-                (said.epoch, said.report, said.to) == (epoch, report, to)
-                    && self.now.since(said.at) < again
-            });
+            let once = said.is_some() && plant::is(Plant::ReportSaidOnce);
+            let fresh = once
+                || said.is_some_and(|said| {
+                    (said.epoch, said.report, said.to) == (epoch, report, to)
+                        && self.now.since(said.at) < again
+                });
             if !fresh {
                 self.said.insert(group, Said { epoch, report, to, at: self.now });
                 let incarnation = self.groups[&group].incarnation();

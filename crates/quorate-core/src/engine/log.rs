@@ -1,17 +1,20 @@
 //! The engine and its log: what is recovered, persisted, committed and applied.
 
+use std::collections::BTreeMap;
+
 use super::calm::Stir;
 use super::{Engine, HISTORY_MAX, Standing};
 use crate::action::Action;
-use crate::change::ChangeSet;
+use crate::change::{Change, ChangeSet};
 use crate::codec;
 use crate::consensus::{Committed, Consensus, Outcome};
 use crate::database::Database;
 use crate::durable::{Durable, Record};
 use crate::heartbeat::Peer;
-use crate::id::{Epoch, GroupId, OpId, VoterId};
+use crate::id::{Epoch, GroupId, NodeId, OpId, VoterId};
 use crate::message::{ConsensusMessage, LogSnapshot, Message};
 use crate::notice::Notice;
+use crate::plant::{self, Plant};
 use crate::random::Random;
 use crate::timer::Timer;
 
@@ -126,6 +129,8 @@ impl Engine {
             self.out.tell(Notice::Joined);
         }
         self.database = Some(database);
+        // What happened in between is not told: a history with a hole would explain wrongly.
+        self.history.clear();
         self.touch_all();
         self.applied_at = self.now;
         self.on_applied();
@@ -145,7 +150,7 @@ impl Engine {
         }
     }
 
-    fn apply(&mut self, committed: &Committed) {
+    pub(super) fn apply(&mut self, committed: &Committed) {
         let Some(database) = &mut self.database else { return };
         if committed.index <= database.applied() {
             return;
@@ -157,11 +162,21 @@ impl Engine {
         let set: ChangeSet =
             codec::decode(&committed.changes).expect("the log holds changes of this version");
         let mut notices = Vec::new();
+        // A fence or a return takes groups from their owner; they remember whose it was.
+        let mut owners: BTreeMap<GroupId, NodeId> = database
+            .groups()
+            .iter()
+            .filter(|_| set.changes.iter().any(Change::is_about_node))
+            .filter_map(|(&group, record)| Some((group, record.owner()?.0)))
+            .collect();
         database.apply(committed.index, &set, &mut notices);
         let at_ms = database.at_ms();
         self.applied_at = self.now;
         for notice in notices {
-            self.remember(at_ms, &notice);
+            if let Notice::Assigned { group, owner, .. } = notice {
+                owners.insert(group, owner);
+            }
+            self.remember(at_ms, &notice, &owners);
             if let Notice::Up { node, .. } = notice
                 && let Some(peer) = self.peers.get_mut(&node)
             {
@@ -172,24 +187,28 @@ impl Engine {
         self.on_applied();
     }
 
-    fn remember(&mut self, at_ms: u64, notice: &Notice) {
+    fn remember(&mut self, at_ms: u64, notice: &Notice, owners: &BTreeMap<GroupId, NodeId>) {
+        if plant::is(Plant::PeerDownStopsAll) && matches!(notice, Notice::Down { .. }) {
+            self.abandon_all();
+        }
         let about: Vec<GroupId> = match notice {
             Notice::Assigned { group, .. }
             | Notice::Releasing { group, .. }
             | Notice::Group { group, .. }
             | Notice::GroupFailed { group } => vec![*group],
-            Notice::Down { node, .. } | Notice::Fenced { node, .. } => {
-                let groups = self.database.iter().flat_map(|database| database.groups());
-                let theirs = groups
-                    .filter(|(_, record)| record.owner().is_some_and(|(owner, _)| owner == *node));
+            Notice::Down { node, .. } | Notice::Fenced { node, .. } | Notice::Up { node, .. } => {
+                let theirs = owners.iter().filter(|(_, owner)| *owner == node);
                 theirs.map(|(&group, _)| group).collect()
             }
             _ => Vec::new(),
         };
         self.touched.extend(&about);
-        if about.is_empty() || matches!(notice, Notice::Down { .. } | Notice::Fenced { .. }) {
+        let of_node =
+            matches!(notice, Notice::Down { .. } | Notice::Fenced { .. } | Notice::Up { .. });
+        if about.is_empty() || of_node {
             self.touch_all();
         }
+        let about = if plant::is(Plant::HistoryLost) { Vec::new() } else { about };
         for group in about {
             let history = self.history.entry(group).or_default();
             if history.len() == HISTORY_MAX {

@@ -36,6 +36,7 @@ use crate::lease::Lease;
 use crate::message::{Command, Hello, Message};
 use crate::notice::{DropReason, Notice};
 use crate::output::Output;
+use crate::plant::{self, Plant};
 use crate::random::Random;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
@@ -222,7 +223,8 @@ impl Engine {
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let now = now.max(self.now);
         if self.timers.next().is_some_and(|due| now > due + self.timing().interval) {
-            self.deaf_until = now + self.timing().interval * 2;
+            let deaf = if plant::is(Plant::LatenessIgnored) { 0 } else { 2 };
+            self.deaf_until = now + self.timing().interval * deaf;
         }
         self.now = now;
         if self.standing != Standing::Ended {
@@ -291,6 +293,9 @@ impl Engine {
                 }
             }
             Event::Persisted { op } => self.on_persisted(op),
+            Event::PersistFailed { op, .. } if plant::is(Plant::SyncErrorIgnored) => {
+                self.on_persisted(op);
+            }
             Event::PersistFailed { error, .. } => self.on_persist_failed(error),
             Event::Lun { op, lun, result } => self.on_lun(op, lun, &result),
             Event::LunRefused { lun, epoch } | Event::LunLost { lun, epoch } => {

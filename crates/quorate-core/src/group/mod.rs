@@ -28,6 +28,7 @@ use crate::id::{
 };
 use crate::lock::{Lock, LockFailure, LockProof, LockState};
 use crate::output::Output;
+use crate::plant::{self, Plant};
 use crate::time::Instant;
 pub use resource::ResourceState;
 use resource::{Outcome, Resource};
@@ -68,6 +69,15 @@ impl StartPermit {
 
 fn all_locked(luns: &[LunId], epoch: Epoch, locks: &[LockProof]) -> bool {
     luns.iter().all(|&lun| locks.iter().any(|lock| lock.lun() == lun && lock.epoch() == epoch))
+}
+
+/// Who has not answered in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// A resource.
+    Resource(ResourceId),
+    /// A LUN.
+    Lun(LunId),
 }
 
 /// What the group is to come to here.
@@ -208,6 +218,9 @@ impl LocalGroup {
 
     /// A LUN is no longer ours: the guest must not go on.
     pub fn on_lun_lost(&mut self, lun: LunId, why: LockFailure) {
+        if plant::is(Plant::LunLossIgnored) {
+            return;
+        }
         if let Some(lock) = self.locks.get_mut(&lun) {
             lock.lose(why);
             self.failed = true;
@@ -256,18 +269,16 @@ impl LocalGroup {
         }
     }
 
-    /// A request has not been answered in time.
-    pub fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) {
-        for resource in self.resources.values_mut() {
+    /// A request has not been answered in time: whose it was, if it still mattered.
+    pub fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) -> Option<Overdue> {
+        for (&id, resource) in &mut self.resources {
             if resource.on_overdue(op, now, out) != Outcome::Stale {
-                return;
+                return Some(Overdue::Resource(id));
             }
         }
-        for lock in self.locks.values_mut() {
-            if lock.on_answer(op, &Err(LunFailure::Unreachable), out) {
-                return;
-            }
-        }
+        let late = Err(LunFailure::Unreachable);
+        let mut locks = self.locks.iter_mut();
+        locks.find_map(|(&id, lock)| lock.on_answer(op, &late, out).then_some(Overdue::Lun(id)))
     }
 
     /// What could not be ended is tried again.
@@ -300,7 +311,7 @@ impl LocalGroup {
             self.goal = Goal::GiveUp;
             return self.wind_down(leave, out);
         }
-        if !leave.may_act {
+        if !leave.may_act && !plant::is(Plant::StartWithoutLease) {
             return;
         }
         self.locks.values_mut().for_each(|lock| lock.acquire(out));
@@ -321,12 +332,18 @@ impl LocalGroup {
                     }
                 }
                 (ResourceState::Loaded, None) => resource.run(out),
+                (ResourceState::Loaded, Some(_)) if plant::is(Plant::RunsBeforeConsumed) => {
+                    resource.run(out);
+                }
                 _ => {}
             }
         }
     }
 
     fn permit(&self) -> Option<StartPermit> {
+        if plant::is(Plant::LocksNotAwaited) {
+            return Some(StartPermit { _private: () });
+        }
         let locks: Vec<LockProof> = self.locks.values().filter_map(Lock::proof).collect();
         let Entitlement { vacancy, epoch, .. } = self.entitlement;
         let vacancy = VacancyProof::new(vacancy, epoch, &self.luns, &locks)?;
@@ -419,7 +436,11 @@ impl LocalGroup {
 
     /// Nothing of it runs here.
     pub fn is_stopped(&self) -> bool {
-        self.resources.values().all(|resource| resource.state == ResourceState::Offline)
+        let stopped = |state| {
+            state == ResourceState::Offline
+                || state == ResourceState::Killing && plant::is(Plant::StoppingCountsAsStopped)
+        };
+        self.resources.values().all(|resource| stopped(resource.state))
     }
 
     /// Nothing of it runs here and its LUNs are given back.

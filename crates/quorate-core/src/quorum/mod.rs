@@ -1,9 +1,11 @@
 //! Votes: pure functions from who is there to whether that is enough.
 
+use crate::plant::{self, Plant};
+
 /// How many of `voters` are more than half. An empty electorate has no quorum: nobody can be one of
 /// it.
 pub fn majority(voters: usize) -> usize {
-    voters / 2 + 1
+    if plant::is(Plant::QuorumOffByOne) { voters.div_ceil(2) } else { voters / 2 + 1 }
 }
 
 /// The largest value that a majority of `voters` values reach or exceed, where those who gave none

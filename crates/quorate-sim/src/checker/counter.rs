@@ -46,6 +46,9 @@ impl Checker for Counter {
             | Fact::Wrote { .. }
             | Fact::Access { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

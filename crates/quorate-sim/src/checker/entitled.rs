@@ -51,6 +51,9 @@ impl Checker for Entitled {
             | Fact::Wrote { .. }
             | Fact::Access { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

@@ -42,6 +42,9 @@ impl Checker for Evidence {
             | Fact::Wrote { .. }
             | Fact::Access { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

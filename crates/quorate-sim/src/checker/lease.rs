@@ -1,23 +1,27 @@
-//! I5: what time alone protects has stopped `stop_time` after the lease of its node, by that node's clock.
+//! I5: what time alone protects has stopped `stop_time` after the lease of its node, by that node's clock; what its
+//! LUNs protect, `isolation_grace` later, unless its process stands still or it could not be killed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
 
 use quorate_core::id::{NodeId, ResourceId};
+use quorate_core::time::Instant;
 
 use super::{Checker, Fact, View};
+use crate::host::Host;
 
 pub(super) struct Lease {
-    running: BTreeSet<(NodeId, ResourceId)>,
+    /// What runs, and whether its LUNs protect it.
+    running: BTreeMap<(NodeId, ResourceId), bool>,
     /// The earliest moment at which one of them may have to have stopped.
     look_at: Moment,
 }
 
 impl Default for Lease {
     fn default() -> Self {
-        Self { running: BTreeSet::new(), look_at: Moment::NEVER }
+        Self { running: BTreeMap::new(), look_at: Moment::NEVER }
     }
 }
 
@@ -30,10 +34,9 @@ impl Checker for Lease {
         match *fact {
             Fact::Began { node, group, resource } => {
                 let group = view.config.group(group);
-                if group.is_some_and(|group| !view.config.is_enforced(group)) {
-                    self.running.insert((node, resource));
-                    self.look_at = self.look_at.min(end(view, node));
-                }
+                let enforced = group.is_some_and(|group| view.config.is_enforced(group));
+                self.running.insert((node, resource), enforced);
+                self.look_at = self.look_at.min(end(view, node, enforced));
                 Ok(())
             }
             // A process that starts has been acknowledged nothing.
@@ -45,15 +48,20 @@ impl Checker for Lease {
                 self.running.remove(&(node, resource));
                 Ok(())
             }
-            Fact::Passed if !view.waivers.is_time_sound() => {
-                self.look_at = Moment::NEVER;
-                Ok(())
-            }
             Fact::Passed => {
-                let ends = self.running.iter().map(|&(node, _)| end(view, node));
+                let ends = self.running.iter().map(|(&(node, _), &enforced)| {
+                    let end = end(view, node, enforced);
+                    // One that is excused at present is looked at again.
+                    if end <= view.now { view.now + view.config.timing().interval } else { end }
+                });
                 self.look_at = ends.min().unwrap_or(Moment::NEVER);
-                self.running.iter().try_for_each(|&(node, resource)| {
-                    over(view, node).map_or(Ok(()), |late| {
+                self.running.iter().try_for_each(|(&(node, resource), &enforced)| {
+                    if enforced && is_excused(view, node, resource)
+                        || !enforced && !view.waivers.is_time_sound()
+                    {
+                        return Ok(());
+                    }
+                    over(view, node, enforced).map_or(Ok(()), |late| {
                         Err(format!(
                             "{resource} runs on {node} {late:?} after it had to have stopped"
                         ))
@@ -66,6 +74,9 @@ impl Checker for Lease {
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }
             | Fact::Access { .. }
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }
@@ -76,16 +87,30 @@ impl Checker for Lease {
 }
 
 /// When what runs on a node must have stopped, as far as is known: an acknowledgement to come puts it off.
-fn end(view: &View<'_>, node: NodeId) -> Moment {
+fn end(view: &View<'_>, node: NodeId, enforced: bool) -> Moment {
     let host = &view.hosts[&node];
-    let end = host.lease_end(view.config).unwrap_or_default() + view.config.timing().stop_time;
-    host.clock.when(end)
+    host.clock.when(last(view, host, enforced))
 }
 
-/// How long the lease of a node and the time to stop are over; none: they are not.
-fn over(view: &View<'_>, node: NodeId) -> Option<Duration> {
+fn last(view: &View<'_>, host: &Host, enforced: bool) -> Instant {
+    let timing = view.config.timing();
+    let grace = if enforced { timing.isolation_grace } else { Duration::ZERO };
+    host.lease_end(view.config).unwrap_or_default() + timing.stop_time + grace
+}
+
+/// How long that is over; none: it is not.
+fn over(view: &View<'_>, node: NodeId, enforced: bool) -> Option<Duration> {
     let host = &view.hosts[&node];
     let local = host.clock.local(view.now);
-    let end = host.lease_end(view.config).unwrap_or_default() + view.config.timing().stop_time;
+    let end = last(view, host, enforced);
     (local > end).then(|| local.since(end))
+}
+
+/// A process that stands still, or went on only just now, stops nothing; nor does one whose kills fail. The LUNs
+/// refuse what runs on there.
+fn is_excused(view: &View<'_>, node: NodeId, resource: ResourceId) -> bool {
+    let host = &view.hosts[&node];
+    let settled = view.now.since(host.disturbed) > view.config.timing().stop_time * 2;
+    let unkilled = host.slots.get(&resource).is_some_and(|slot| slot.unkilled);
+    !settled || unkilled || !host.is_awake()
 }

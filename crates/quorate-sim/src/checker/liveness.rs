@@ -21,6 +21,9 @@ impl Checker for Liveness {
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }
             | Fact::Access { .. }
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Passed => Ok(()),
         }
     }

@@ -9,14 +9,21 @@
 //! | `Evidence`       | I2    | a proof, committed, that a group or a node is harmless, while it is not            |
 //! | `OneCoordinator` | I3    | two nodes that coordinate in one epoch                                           |
 //! | `OneHistory`     | I3, I4 | two nodes that hold different things committed at one place                      |
-//! | `Lease`          | I5    | a group that time alone protects, running longer than its node's lease allows    |
+//! | `NothingLost`    | I4    | something taken for committed that is not on the disks of a majority of voters   |
+//! | `Lease`          | I5    | a group running longer than its node's lease allows: with the grace, if its LUNs |
+//! |                  |       | protect it, else without                                                         |
+//! | `Bystander`      | I6    | a guest ended, a lease lost, a node declared down, where nothing has happened    |
 //! | `Liveness`       | I6    | a group that can run and is not online in time, after the faults have stopped     |
+//! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 
+mod bystander;
+mod caused;
 mod counter;
 mod entitled;
 mod evidence;
 mod lease;
 mod liveness;
+mod nothing_lost;
 mod one_coordinator;
 mod one_history;
 mod one_owner;
@@ -30,11 +37,13 @@ use quorate_core::Notice;
 use quorate_core::config::ClusterConfig;
 use quorate_core::durable::Record;
 use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
+use quorate_core::message::Command;
 
 use crate::clock::Moment;
 use crate::host::Host;
 use crate::storage::Storage;
 use crate::timeline::{Entry, Kind};
+use crate::unrest::Unrest;
 
 pub use waivers::Waivers;
 
@@ -50,6 +59,8 @@ pub struct View<'a> {
     pub storage: &'a Storage,
     /// What is not promised at present.
     pub waivers: &'a Waivers,
+    /// What the faults have touched.
+    pub unrest: &'a Unrest,
 }
 
 /// Something that has come about.
@@ -128,6 +139,23 @@ pub enum Fact<'a> {
         /// The LUN.
         lun: LunId,
     },
+    /// A node holds the log for committed up to a place, and has applied it.
+    Applied {
+        /// The node.
+        node: NodeId,
+        /// The place.
+        index: u64,
+    },
+    /// A host gives its engine a command.
+    Asked {
+        /// What it wants.
+        command: &'a Command,
+    },
+    /// A host asks its engine to leave.
+    Leaves {
+        /// The node.
+        node: NodeId,
+    },
     /// Time has passed.
     Passed,
     /// The faults have stopped long ago, and this is still missing.
@@ -189,7 +217,10 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(evidence::Evidence::default()),
         Box::new(one_coordinator::OneCoordinator::default()),
         Box::new(one_history::OneHistory::default()),
+        Box::new(nothing_lost::NothingLost::default()),
         Box::new(lease::Lease::default()),
+        Box::new(bystander::Bystander::default()),
+        Box::new(caused::Caused::default()),
         Box::new(liveness::Liveness),
     ]
 }

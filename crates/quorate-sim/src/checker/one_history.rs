@@ -43,6 +43,9 @@ impl Checker for OneHistory {
             | Fact::Wrote { .. }
             | Fact::Access { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

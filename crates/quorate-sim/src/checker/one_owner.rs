@@ -31,6 +31,9 @@ impl Checker for OneOwner {
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

@@ -41,6 +41,9 @@ impl Checker for OneWriter {
             | Fact::Ended { .. }
             | Fact::Resumed { .. }
             | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
     }

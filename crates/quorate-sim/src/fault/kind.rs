@@ -162,4 +162,68 @@ impl Faults {
     pub fn kinds(&self) -> impl Iterator<Item = FaultKind> + '_ {
         FaultKind::ALL.into_iter().filter(|&kind| self.weight(kind) > 0)
     }
+
+    /// Seeds turn by turn through all faults, and those of processes and disks, of networks, of storage, of guests and
+    /// hosts: what has few kinds to draw from brings them together more often.
+    pub fn turn(seed: u64) -> Self {
+        use FaultKind::*;
+        let kinds: &[FaultKind] = match seed % 5 {
+            0 => return Self::ALL,
+            1 => &[
+                Crash,
+                CrashMidway,
+                PowerLoss,
+                Blackout,
+                TornWrite,
+                Wipe,
+                BitRot,
+                DiskFull,
+                DiskSlow,
+                Command,
+            ],
+            2 => &[
+                PauseEngine,
+                PauseProcess,
+                CutNode,
+                CutOneWay,
+                CutNetwork,
+                Split,
+                PartialMesh,
+                Ring,
+                Bridge,
+                StreamReset,
+                Loss,
+                Command,
+            ],
+            3 => &[
+                Crash,
+                PowerLoss,
+                PauseProcess,
+                CutNode,
+                LunPath,
+                LunSlow,
+                LunLost,
+                LunReset,
+                TargetPower,
+                ReservationLoss,
+                Stranger,
+                Command,
+            ],
+            _ => &[
+                Crash,
+                PauseProcess,
+                CutNode,
+                GuestDies,
+                StartFails,
+                KillFails,
+                GuestHangs,
+                HostLate,
+                HostNever,
+                HostTwice,
+                Command,
+                Leave,
+            ],
+        };
+        Self::only(kinds)
+    }
 }

@@ -130,6 +130,8 @@ pub struct Device {
     pub counter: u64,
     /// The last write that was taken.
     pub last: Option<Written>,
+    /// A bug: whoever is preempted stays registered.
+    pub leaves_registrations: bool,
 }
 
 impl Device {
@@ -145,6 +147,7 @@ impl Device {
             beats: BTreeMap::new(),
             counter: 0,
             last: None,
+            leaves_registrations: false,
         }
     }
 
@@ -339,7 +342,9 @@ impl Device {
             .collect();
         for other in gone {
             self.attentions.entry(other).or_default().insert(Attention::RegistrationsPreempted);
-            self.registrations.remove(&other);
+            if !self.leaves_registrations {
+                self.registrations.remove(&other);
+            }
         }
         if takes {
             if held.is_some_and(|(_, held)| held != kind) {

@@ -6,7 +6,6 @@ use quorate_core::id::NodeId;
 
 use super::{Cluster, Error, HostState};
 use crate::clock::Moment;
-use crate::options::convergence_budget;
 
 /// What does not change any more once it is at rest.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ impl Cluster {
         let resources = self.config().groups().iter().flat_map(|group| &group.resources);
         let pending = resources.map(|resource| resource.pending_timeout).max().unwrap_or_default();
         let quiet = timing.detect * 2 + timing.election_max;
-        let timeout = convergence_budget(&timing, pending) + quiet;
+        let timeout = timing.convergence_worst(pending) + quiet;
         let deadline = self.world.now() + timeout;
         let mut rest = self.rest();
         let mut since = self.world.now();

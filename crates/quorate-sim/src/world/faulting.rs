@@ -20,6 +20,7 @@ impl World {
         self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);
         self.coverage.fault(&planned.fault);
+        self.unrest.on_fault(&planned.fault, &self.config, true, self.now);
         match planned.fault {
             Fault::Crash(node, false) => self.end_process(node, Death::Process),
             Fault::Crash(node, true) => {
@@ -77,6 +78,7 @@ impl World {
     pub(super) fn fault_ends(&mut self, number: usize) {
         let planned = self.faults[number].clone();
         self.mark_fault(Kind::FaultEnds, number);
+        self.unrest.on_fault(&planned.fault, &self.config, false, self.now);
         match planned.fault {
             Fault::Crash(node, _) => {
                 if let Some(process) = &mut self.host(node).process {
@@ -153,6 +155,7 @@ impl World {
             return;
         }
         host.stepped = Some(now);
+        host.disturbed = now;
         host.clock.step(nanos, now);
         self.stats.clock_steps += 1;
         self.look_at = now;

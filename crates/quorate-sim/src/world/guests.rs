@@ -193,6 +193,7 @@ impl World {
             ResourceVerb::Stop { .. } => self.stops(node, resource, serial),
             ResourceVerb::Kill if slot.failing_kills > 0 => {
                 slot.failing_kills -= 1;
+                slot.unkilled = true;
                 self.stats.failed_kills += 1;
                 self.arm_watchdog(node);
                 self.end_work(node, resource, Err("it cannot be killed".into()));
@@ -403,6 +404,7 @@ impl World {
     }
 
     pub(super) fn end_guest(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
+        self.slot(node, resource).unkilled = false;
         let Some(guest) = self.slot(node, resource).guest.take() else { return };
         // What it had under way to a shared file ends with it; a session to an enforced LUN carries it on.
         let luns: Vec<LunId> = guest.records.keys().copied().collect();

@@ -75,6 +75,8 @@ impl Script {
 impl World {
     /// From here on hosts and processes that have ended stay so until [`World::switch_on`].
     pub fn take_over(&mut self) {
+        // What a script will do to whom, nobody can know.
+        self.unrest.on_anything(self.now);
         self.script.is_on = true;
     }
 

@@ -47,6 +47,7 @@ use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::timeline::Timeline;
 use crate::trace::Trace;
+use crate::unrest::Unrest;
 
 /// A whole cluster.
 pub struct World {
@@ -63,8 +64,10 @@ pub struct World {
     storage: Storage,
     faults: Vec<Planned>,
     waivers: Waivers,
+    unrest: Unrest,
     is_healed: bool,
     requests: u64,
+    applied: u64,
     serial: u64,
     script: Script,
     hosting: Hosting,
@@ -115,8 +118,10 @@ impl World {
             storage,
             faults,
             waivers: Waivers::default(),
+            unrest: Unrest::default(),
             is_healed: false,
             requests: 0,
+            applied: 0,
             serial: 0,
             script: Script::default(),
             hosting: Hosting::default(),
@@ -134,6 +139,7 @@ impl World {
             random,
             config,
         };
+        world.sow();
         world.plan_beginning();
         world
     }
@@ -213,6 +219,19 @@ impl World {
         (std::mem::take(&mut self.violations), self.stats.clone())
     }
 
+    /// Bugs that are in the world from its beginning.
+    fn sow(&mut self) {
+        let leaves = self.is_planted(Plant::PreemptLeavesRegistration);
+        self.storage.luns.values_mut().for_each(|lun| lun.leaves_registrations = leaves);
+        let tears = self.is_planted(Plant::RewriteTears);
+        self.hosts.values_mut().for_each(|host| host.disk.tears_rewrites = tears);
+        if self.is_planted(Plant::ClockBeyondBound)
+            && let Some(host) = self.hosts.values_mut().next()
+        {
+            host.clock.set_rate(-500_000, Moment::default());
+        }
+    }
+
     fn plan_beginning(&mut self) {
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         for &node in &nodes {
@@ -266,6 +285,7 @@ impl World {
             hosts: &self.hosts,
             storage: &self.storage,
             waivers: &self.waivers,
+            unrest: &self.unrest,
         };
         self.look_at = Moment::NEVER;
         for place in &mut self.checkers {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use quorate_core::database::Database;
 use quorate_core::event::StreamEnd;
 use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::time::Instant;
@@ -60,6 +61,11 @@ impl World {
         if self.hosts[&node].process.is_some() {
             return;
         }
+        if self.hosts[&node].disk.is_rotten && self.is_planted(Plant::RotUnnoticed) {
+            let host = self.hosts.get_mut(&node).expect("it was just seen");
+            host.disk.is_rotten = false;
+            host.disk.cut_off(&mut self.random);
+        }
         if self.hosts[&node].disk.is_rotten {
             self.stats.refused_logs += 1;
             self.tell(|| format!("{node}: its log is damaged, and refused"));
@@ -68,7 +74,7 @@ impl World {
             return;
         }
         let orphaned = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
-        if orphaned {
+        if orphaned && !self.is_planted(Plant::GuestOutlivesProcess) {
             // A driver starts nothing while something of an earlier process still runs.
             self.after(std::time::Duration::from_millis(5), Happening::Restart(node));
             return;
@@ -141,6 +147,11 @@ impl World {
         self.stats.steps += 1;
         self.coverage.event(&event);
         self.note_acknowledgement(node, &event);
+        match &event {
+            Event::Command { command, .. } => self.fact(&Fact::Asked { command }),
+            Event::Leave => self.fact(&Fact::Leaves { node }),
+            _ => {}
+        }
         if self.trace.is_told() {
             self.tell_event(node, &event);
         }
@@ -151,11 +162,16 @@ impl World {
         let life = process.life;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let actions = process.engine.step(event, local);
-            (actions, process.engine.notices(), process.engine.deadline())
+            let applied = process.engine.database().map_or(0, Database::applied);
+            (actions, process.engine.notices(), process.engine.deadline(), applied)
         }));
         match outcome {
-            Ok((actions, notices, deadline)) => {
+            Ok((actions, notices, deadline, applied)) => {
                 self.plan_wake(node, deadline);
+                if applied > self.applied {
+                    self.applied = applied;
+                    self.fact(&Fact::Applied { node, index: applied });
+                }
                 for notice in &notices {
                     self.on_notice(node, notice);
                 }
@@ -283,6 +299,7 @@ impl World {
         };
         self.host_loses(node);
         self.stats.deaths += 1;
+        self.unrest.on_node(node, self.now);
         self.stats.power_losses += u64::from(death == Death::Power);
         self.tell(|| format!("{node}: the process ends ({death:?})"));
         self.mark_node(Kind::NodeDown, node, death.words());
@@ -316,7 +333,8 @@ impl World {
 
     /// What a dead process has started dies with it.
     pub(super) fn orphans(&mut self, node: NodeId, life: u64) {
-        if self.hosts[&node].lives == life {
+        let outlives = self.is_planted(Plant::GuestOutlivesProcess);
+        if self.hosts[&node].lives == life && !outlives {
             self.end_all_guests(node);
         }
     }
@@ -348,6 +366,7 @@ impl World {
         let Some(pause) = process.pause.take() else { return };
         let wake = process.wake;
         self.wakes.extend(wake.map(|at| Reverse((at, node))));
+        self.host(node).disturbed = self.now;
         self.tell(|| format!("{node}: goes on"));
         self.mark_node(Kind::NodeGoesOn, node, "");
         if pause == Pause::Whole {
@@ -400,6 +419,7 @@ impl World {
         }
         self.stats.watchdog_resets += 1;
         self.tell(|| format!("{node}: the watchdog resets the host"));
+        self.unrest.on_node(node, self.now);
         self.end_process(node, Death::Power);
         let delay = self.config.timing().detect;
         self.after(delay, Happening::Restart(node));

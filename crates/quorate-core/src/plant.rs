@@ -1,0 +1,126 @@
+//! Mistakes made on purpose, one at a time, so that the simulator's checkers can be seen to find them.
+//!
+//! Without the feature `plants` none can be made: [`is`] is a constant, and what stands behind it is not compiled in.
+//! No build of a node has the feature; the crate `quorate` refuses to compile with it.
+
+macro_rules! plants {
+    ($($name:ident: $what:literal,)*) => {
+        /// A classic mistake.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Plant { $(#[doc = $what] $name),* }
+
+        impl Plant {
+            /// Every mistake.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What is wrong with it, for people.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what),* }
+            }
+        }
+    };
+}
+
+plants! {
+    AcknowledgeBeforeSync: "A voter promises before its disk has the promise.",
+    SyncErrorIgnored: "A write that failed counts as done.",
+    VoteForgotten: "A voter forgets at a restart for whom it voted, and votes twice.",
+    EpochForgotten: "A voter forgets its epoch at a restart.",
+    LogTailForgotten: "A voter forgets the newest entry of its log at a restart.",
+    RewriteDropsVote: "A rewritten log lacks the vote.",
+    RewriteDropsEntries: "A rewritten log lacks the entries after the snapshot.",
+    IdentityReused: "A node that has lost its disk comes back under its old identity.",
+    FoundedByMajority: "A cluster is founded though a voter has not been heard.",
+    ActsBeforeCommit: "The coordinator acts on what it has only proposed.",
+    QuorumOffByOne: "Half of the votes are a majority.",
+    LeaseFromReceipt: "A lease counts from the receipt of an acknowledgement.",
+    LeaseOfOne: "One acknowledgement is enough for a lease.",
+    LeaseWithoutStopTime: "A lease leaves no time to stop.",
+    NoSelfStop: "Nothing stops when the lease is over.",
+    GraceForAll: "What only time protects runs on for the grace of what LUNs protect.",
+    GraceNeverEnds: "What LUNs protect is never stopped without a lease.",
+    StartWithoutLease: "A group starts on a node that may not act.",
+    FenceOnBelief: "A node that is believed down counts as fenced at once.",
+    FenceByStaleWord: "A word from before the node was declared down counts as proof.",
+    FenceByMinority: "One word is proof enough.",
+    AcknowledgesTheDown: "A node that is declared down is acknowledged as before.",
+    StartBeforeFence: "A group whose owner is down gets another one, though nothing has fenced the first.",
+    StuckCountsAsFenced: "A lease that is over frees what could not be ended.",
+    LocksNotAwaited: "A group starts before its LUNs are held.",
+    ReserveForgotten: "A LUN is registered on, and never reserved.",
+    OthersStayRegistered: "Old registrations stay when a LUN is taken.",
+    HolderNotPreempted: "A LUN that another holds counts as held, since we are registered.",
+    LaterOwnerPreempted: "An old owner takes a LUN from a later one.",
+    KeyReused: "Every node has the same reservation key for ever.",
+    KeyWithoutEpoch: "A reservation key does not name its epoch.",
+    DetachNotAwaited: "A LUN counts as given back before the answer.",
+    StoppingCountsAsStopped: "A group is vacated while its last resource is being killed.",
+    KillNotAwaited: "A killed resource counts as ended at once.",
+    FailedKillCountsAsDone: "A kill that failed, or was not answered, counts as done.",
+    StaleAnswerTaken: "An answer to an earlier request is taken for the one that is awaited.",
+    RunsBeforeConsumed: "A saved state runs before it is committed that nobody else may use it.",
+    SaveStaysUsable: "A saved state that was consumed stays usable.",
+    ReadmittedWithoutStopping: "A node that was declared down comes back without stopping anything.",
+    SameIncarnationReadmitted: "A node is admitted again as what was declared down: `>=` for `>`.",
+    EpochNotRaised: "A new owner gets the epoch of the old one.",
+    StaleReportTaken: "A report about an earlier epoch is taken for one about this.",
+    LunLossIgnored: "A group runs on, for its coordinator, though its LUN has refused it.",
+    ReportSaidOnce: "An owner says how its group is once, and not again when that was lost.",
+    SuspectIsDown: "A suspect is declared down.",
+    OthersNotAsked: "A node that one cannot hear is declared down, though others hear it.",
+    ResetIsDeath: "A connection that was closed is taken for a death at once.",
+    LatenessIgnored: "Whoever was late itself declares the others down.",
+    PeerDownStopsAll: "When a node goes down, the others stop what they run.",
+    BetterPlaceTaken: "A group moves whenever a better place is free, though it must not fail back.",
+    CauseLost: "Every new owner is told to be a first start.",
+    HistoryLost: "Nobody remembers why a group moved.",
+}
+
+/// Whether mistakes can be made in this build at all.
+pub const IS_POSSIBLE: bool = cfg!(feature = "plants");
+
+#[cfg(not(feature = "plants"))]
+mod soil {
+    use super::Plant;
+
+    /// Whether this mistake is made: never.
+    #[inline(always)]
+    pub const fn is(_: Plant) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "plants")]
+mod soil {
+    use std::cell::Cell;
+
+    use super::Plant;
+
+    std::thread_local! {
+        static SOWN: Cell<Option<Plant>> = const { Cell::new(None) };
+    }
+
+    /// Whether this mistake is made.
+    pub fn is(plant: Plant) -> bool {
+        SOWN.get() == Some(plant)
+    }
+
+    /// Lets engines of this thread make a mistake, until the guard is dropped.
+    #[must_use]
+    pub fn sow(plant: Option<Plant>) -> Sown {
+        SOWN.set(plant);
+        Sown(())
+    }
+
+    /// While it lives, the mistake is made.
+    #[derive(Debug)]
+    pub struct Sown(());
+
+    impl Drop for Sown {
+        fn drop(&mut self) {
+            SOWN.set(None);
+        }
+    }
+}
+
+pub use soil::*;

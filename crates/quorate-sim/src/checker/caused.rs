@@ -1,0 +1,209 @@
+//! I7: every change of an ownership has a cause, the cause is true, and it ends in something that came from outside:
+//! a command, a node that went, a resource in trouble. What the node says in `explain` says so too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::Notice;
+use quorate_core::change::{Cause, GroupReport};
+use quorate_core::id::{Epoch, GroupId, NodeId};
+use quorate_core::message::Command;
+
+use super::{Checker, Fact, View};
+
+#[derive(Default)]
+pub(super) struct Caused {
+    groups: BTreeMap<GroupId, Story>,
+    /// Nodes that were drained, or have left.
+    drained: BTreeSet<NodeId>,
+    judged: BTreeSet<(GroupId, Epoch, bool)>,
+}
+
+/// What has happened to a group, and to its owner since it owns it.
+#[derive(Default)]
+struct Story {
+    owner: Option<(NodeId, Epoch)>,
+    owner_went: bool,
+    trouble: bool,
+    failed: bool,
+    moved: bool,
+    wanted: bool,
+}
+
+impl Checker for Caused {
+    fn name(&self) -> &'static str {
+        "Caused"
+    }
+
+    fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        match *fact {
+            Fact::Asked { command } => {
+                self.on_command(view, command);
+                Ok(())
+            }
+            Fact::Leaves { node } => {
+                self.drained.insert(node);
+                Ok(())
+            }
+            Fact::Told { node, notice } => self.told(view, node, notice),
+            Fact::Started { .. }
+            | Fact::Persists { .. }
+            | Fact::Starts { .. }
+            | Fact::Began { .. }
+            | Fact::Ended { .. }
+            | Fact::Resumed { .. }
+            | Fact::Wrote { .. }
+            | Fact::Access { .. }
+            | Fact::Passed
+            | Fact::Applied { .. }
+            | Fact::Unconverged { .. } => Ok(()),
+        }
+    }
+}
+
+impl Caused {
+    fn on_command(&mut self, view: &View<'_>, command: &Command) {
+        let group = |name: &str| view.config.group_named(name).map(|group| group.id);
+        match command {
+            Command::Move { group: name, .. } => {
+                if let Some(id) = group(name) {
+                    self.groups.entry(id).or_default().moved = true;
+                }
+            }
+            Command::Online { group: name }
+            | Command::Offline { group: name }
+            | Command::Disable { group: name } => {
+                if let Some(id) = group(name) {
+                    self.groups.entry(id).or_default().wanted = true;
+                }
+            }
+            Command::Drain { node } => {
+                self.drained.extend(view.config.node_named(node).map(|node| node.id));
+            }
+            Command::Pause { .. } | Command::Resume { .. } | Command::ConfirmFenced { .. } => {}
+        }
+    }
+
+    fn told(&mut self, view: &View<'_>, teller: NodeId, notice: &Notice) -> Result<(), String> {
+        match *notice {
+            Notice::Down { node, .. } | Notice::Fenced { node, .. } | Notice::Up { node, .. } => {
+                self.of_owner(node, |story| story.owner_went = true);
+            }
+            Notice::LeaseLost => self.of_owner(teller, |story| story.owner_went = true),
+            Notice::ResourceTrouble { resource, .. } => {
+                let group = view.config.resource(resource).map(|(group, _)| group.id);
+                self.in_trouble(group);
+            }
+            Notice::Lun { lun, held: false, .. } => self.in_trouble(view.config.group_of_lun(lun)),
+            Notice::Group { group, report: GroupReport::Vacated { failed, .. }, .. } => {
+                self.groups.entry(group).or_default().failed |= failed;
+            }
+            Notice::Group { group, report: GroupReport::StopFailed, .. } => {
+                self.groups.entry(group).or_default().failed = true;
+            }
+            Notice::Releasing { group, epoch, cause } => {
+                if self.judged.insert((group, epoch, false)) {
+                    self.is_true(view, group, cause, "is asked to let go")?;
+                }
+            }
+            Notice::Assigned { group, owner, epoch, cause } => {
+                if self.judged.insert((group, epoch, true)) {
+                    self.is_true(view, group, cause, "gets a new owner")?;
+                    let story = self.groups.entry(group).or_default();
+                    let owner = Some((owner, epoch));
+                    let (moved, wanted) = (story.moved, story.wanted);
+                    *story = Story { owner, moved, wanted, ..Story::default() };
+                }
+                return explained(view, teller, group, notice);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn of_owner(&mut self, node: NodeId, change: impl Fn(&mut Story)) {
+        let theirs = |story: &&mut Story| story.owner.is_some_and(|(owner, _)| owner == node);
+        self.groups.values_mut().filter(theirs).for_each(change);
+    }
+
+    fn in_trouble(&mut self, group: Option<GroupId>) {
+        if let Some(group) = group {
+            self.groups.entry(group).or_default().trouble = true;
+        }
+    }
+
+    fn is_true(
+        &self,
+        view: &View<'_>,
+        group: GroupId,
+        cause: Cause,
+        what: &str,
+    ) -> Result<(), String> {
+        let none = Story::default();
+        let story = self.groups.get(&group).unwrap_or(&none);
+        let owner = story.owner.map(|(owner, _)| owner);
+        let config = view.config.group(group);
+        let failback = config.is_some_and(|config| config.failback);
+        let possible = |node: NodeId| {
+            let owners = config.map_or(&[][..], |config| &config.possible_owners);
+            owners.is_empty() || owners.contains(&node)
+        };
+        let holds = match cause {
+            Cause::Start => owner.is_none() || story.wanted,
+            Cause::NodeDown => story.owner_went,
+            Cause::Failure => story.failed && story.trouble,
+            Cause::Move => story.moved,
+            Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
+            Cause::Failback => failback || !self.drained.is_empty(),
+            Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(format!("{group} {what} because of {cause:?}, and nothing of that kind has happened"))
+    }
+}
+
+/// Whoever tells of a new owner can also tell why: its history holds the change, and what came before it.
+fn explained(
+    view: &View<'_>,
+    teller: NodeId,
+    group: GroupId,
+    notice: &Notice,
+) -> Result<(), String> {
+    let Some(process) = view.hosts.get(&teller).and_then(|host| host.process.as_ref()) else {
+        return Ok(());
+    };
+    let Some(told) = process.engine.explain(group) else { return Ok(()) };
+    let notices: Vec<&Notice> = told.history.iter().map(|(_, notice)| notice).collect();
+    let Some(at) = notices.iter().position(|one| *one == notice) else {
+        // A history is bounded: much may have come since in the same step.
+        if notices.iter().any(|one| epoch_of(one) > epoch_of(notice)) {
+            return Ok(());
+        }
+        return Err(format!("{teller} does not remember that {notice:?}"));
+    };
+    let Notice::Assigned { cause: Cause::NodeDown, .. } = notice else { return Ok(()) };
+    let last = notices[..at].iter().rposition(|one| matches!(one, Notice::Assigned { .. }));
+    // What came before its own beginning it cannot know.
+    let Some(last) = last else { return Ok(()) };
+    let went = |one: &&Notice| {
+        matches!(
+            one,
+            Notice::Down { .. }
+                | Notice::Fenced { .. }
+                | Notice::Up { .. }
+                | Notice::Group { report: GroupReport::Vacated { .. }, .. }
+        )
+    };
+    if notices[last..at].iter().any(went) {
+        return Ok(());
+    }
+    Err(format!("{teller} cannot say why {group} has got a new owner: {notices:?}"))
+}
+
+fn epoch_of(notice: &Notice) -> Option<Epoch> {
+    match notice {
+        Notice::Assigned { epoch, .. } => Some(*epoch),
+        _ => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! I4: what any node takes for committed stands on the disks of a majority of voters at that moment; so it survives the
+//! loss of any minority, and a loss of power of all.
+
+use super::{Checker, Fact, View};
+
+#[derive(Default)]
+pub(super) struct NothingLost {
+    committed: u64,
+}
+
+/// Every founder makes the first entry by itself.
+const GENESIS: u64 = 1;
+
+impl Checker for NothingLost {
+    fn name(&self) -> &'static str {
+        "NothingLost"
+    }
+
+    fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
+        match *fact {
+            Fact::Applied { node, index } if index > self.committed => {
+                self.committed = index;
+                let voters = view.config.voters().count();
+                let holds = |voter: &_| view.hosts[voter].disk.last_entry() >= index;
+                let holders = view.config.voters().filter(holds).count();
+                if holders <= voters / 2 && index > GENESIS {
+                    return Err(format!(
+                        "{node} takes the entry at {index} for committed, and {holders} of {voters} disks hold it"
+                    ));
+                }
+                Ok(())
+            }
+            Fact::Applied { .. }
+            | Fact::Started { .. }
+            | Fact::Told { .. }
+            | Fact::Persists { .. }
+            | Fact::Starts { .. }
+            | Fact::Began { .. }
+            | Fact::Ended { .. }
+            | Fact::Resumed { .. }
+            | Fact::Wrote { .. }
+            | Fact::Access { .. }
+            | Fact::Passed
+            | Fact::Asked { .. }
+            | Fact::Leaves { .. }
+            | Fact::Unconverged { .. } => Ok(()),
+        }
+    }
+}
