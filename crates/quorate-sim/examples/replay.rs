@@ -2,7 +2,8 @@
 //!
 //!     cargo run -p quorate-sim --example replay -- SEED [turn] [from SECOND] [to SECOND] [quiet]
 //!
-//! `turn` draws only the faults whose turn it is with this seed. `quiet` leaves the story out: the verdict and the counts only.
+//! `turn` draws only the faults whose turn it is with this seed.
+//! `quiet` leaves the story out: the verdict and the counts only.
 
 #![expect(clippy::disallowed_methods, reason = "an example is called with arguments")]
 

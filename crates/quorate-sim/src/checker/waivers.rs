@@ -1,9 +1,10 @@
 //! What is not promised once its premise is broken, by a fault that the design does not claim to survive.
 //!
-//! - *A stranger gives a LUN back.* Premise: only the cluster changes the LUN's reservations. No longer judged: that the
-//!   LUN refuses older writers, until a guest of a later epoch has started on it.
-//! - *A clock jumps beyond the bound.* Premise: two clocks differ by at most `drift_ppm` over `detect`. No longer judged,
-//!   to the end of the run: what time alone protects, which are leases and groups whose LUNs are not all enforced.
+//! - *A stranger gives a LUN back.* Premise: only the cluster changes the LUN's reservations. No longer judged: that
+//!   the LUN refuses older writers, until a guest of a later epoch has started on it.
+//! - *A clock jumps beyond the bound.* Premise: two clocks differ by at most `drift_ppm` over `detect`. No longer
+//!   judged, to the end of the run: what time alone protects, which are leases and groups whose LUNs are not all
+//!   enforced.
 //!
 //! All else is judged as ever: what a LUN enforces does not rest on clocks, and consensus rests on neither.
 
