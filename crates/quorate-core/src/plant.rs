@@ -81,7 +81,7 @@ pub const IS_POSSIBLE: bool = cfg!(feature = "plants");
 
 #[cfg(not(feature = "plants"))]
 mod soil {
-    use super::Plant;
+    use crate::plant::Plant;
 
     /// Whether this mistake is made: never.
     #[inline(always)]
@@ -94,7 +94,7 @@ mod soil {
 mod soil {
     use std::cell::Cell;
 
-    use super::Plant;
+    use crate::plant::Plant;
 
     std::thread_local! {
         static SOWN: Cell<Option<Plant>> = const { Cell::new(None) };
