@@ -101,9 +101,9 @@ impl Caused {
                 self.groups.entry(group).or_default().failed = true;
             }
             Notice::Releasing { group, epoch, cause } => {
-                if self.judged.insert((group, epoch, false)) {
-                    self.is_true(view, group, cause, "is asked to let go")?;
-                }
+                let is_new = self.judged.insert((group, epoch, false));
+                let what = "is asked to let go";
+                return if is_new { self.is_true(view, group, cause, what) } else { Ok(()) };
             }
             Notice::Assigned { group, owner, epoch, cause } => {
                 if self.judged.insert((group, epoch, true)) {
