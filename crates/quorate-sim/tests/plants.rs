@@ -9,6 +9,7 @@ const SEEDS: u64 = 11;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
 const SLOW: &[&str] = &[
     "AcknowledgesTheDown",
+    "ClockBeyondBound",
     "DetachNotAwaited",
     "EpochForgotten",
     "FenceByMinority",
@@ -20,6 +21,8 @@ const SLOW: &[&str] = &[
     "OthersNotAsked",
     "OthersStayRegistered",
     "ReadmittedWithoutStopping",
+    "ReserveForgotten",
+    "ResetIsDeath",
     "ResetReleases",
     "RewriteDropsVote",
     "RewriteTears",
@@ -31,6 +34,7 @@ const SLOW: &[&str] = &[
     "StartBeforeFence",
     "StuckCountsAsFenced",
     "SuspectIsDown",
+    "SyncErrorIgnored",
     "VoteForgotten",
 ];
 
