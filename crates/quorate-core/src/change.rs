@@ -144,6 +144,8 @@ pub enum Change {
         node: NodeId,
         /// Its incarnation.
         incarnation: Incarnation,
+        /// Its groups are stopped and kept for its return, given to nobody else.
+        keep: bool,
     },
     /// The node has stopped everything and is gone.
     Left {
@@ -197,6 +199,11 @@ pub enum Change {
         group: GroupId,
         /// What.
         desire: Desire,
+    },
+    /// Whether groups stay where they are, whatever rule or preference would move them.
+    HoldMoves {
+        /// Whether they do.
+        held: bool,
     },
     /// Another node has a group that runs nowhere.
     Seat {

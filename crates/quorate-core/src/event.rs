@@ -110,7 +110,10 @@ pub enum Event {
         command: Command,
     },
     /// The host is about to stop this engine: stop everything here and leave.
-    Leave,
+    Leave {
+        /// It comes back soon: what runs here is stopped and kept for it, in place of going elsewhere.
+        keep: bool,
+    },
 }
 
 /// How a stream ended.

@@ -146,6 +146,12 @@ pub enum Command {
         /// Whether what was drained from it returns.
         bring_back: bool,
     },
+    /// Let no group move by itself for the sake of a rule or a preference, or let them again. While moves are held, a
+    /// group that starts does so on the node that has it, whatever its scores say.
+    HoldMoves {
+        /// Whether they are held.
+        held: bool,
+    },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {
         /// The node's name.

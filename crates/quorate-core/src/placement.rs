@@ -24,6 +24,13 @@ pub struct Candidate {
     pub groups: usize,
 }
 
+impl Candidate {
+    /// Whether it can get a group.
+    pub fn is_open(&self) -> bool {
+        self.up && !self.paused
+    }
+}
+
 /// What has been, as far as it bears on where a group goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Past<'a> {

@@ -66,8 +66,8 @@ pub struct NodeStatus {
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
-    /// Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`,
-    /// `stop-failed`, `lost` (its owner is down and not yet proven harmless).
+    /// Its committed state: `offline`, `waiting`, `kept` (for its node's return), `failed`, `starting`, `online`,
+    /// `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
     pub owner: Option<String>,

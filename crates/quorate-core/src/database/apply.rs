@@ -41,7 +41,9 @@ impl Database {
                     self.forget_drain(node);
                 }
             }
-            Change::Leave { node, incarnation } => self.leave(node, incarnation, notices),
+            Change::Leave { node, incarnation, keep } => {
+                self.leave(node, incarnation, keep, notices);
+            }
             Change::Left { node, incarnation } => self.left(index, node, incarnation, notices),
             Change::Assign { group, epoch, owner, incarnation, cause } => {
                 self.assign(group, epoch, (owner, incarnation), cause, notices);
@@ -60,6 +62,7 @@ impl Database {
                     record.failed_on.clear();
                 }
             }
+            Change::HoldMoves { held } => self.moves_held = held,
             Change::Seat { group, node } => {
                 let vacant = |record: &&mut super::GroupRecord| record.owner().is_none();
                 if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
@@ -88,6 +91,7 @@ impl Database {
         record.state = NodeState::Up;
         record.since = index;
         record.leaving = false;
+        record.keeps = false;
         self.vacate(node, old, FenceKind::Returned);
         notices.push(Notice::Up { node, incarnation });
     }
@@ -132,10 +136,17 @@ impl Database {
         notices.push(Notice::Fenced { node, incarnation, kind });
     }
 
-    fn leave(&mut self, node: NodeId, incarnation: Incarnation, notices: &mut Vec<Notice>) {
+    fn leave(
+        &mut self,
+        node: NodeId,
+        incarnation: Incarnation,
+        keep: bool,
+        notices: &mut Vec<Notice>,
+    ) {
         let Some(record) = self.nodes.get_mut(&node) else { return };
         if record.is_up_as(incarnation) && !record.leaving {
             record.leaving = true;
+            record.keeps = keep;
             notices.push(Notice::Paused { node, paused: true });
         }
     }
@@ -178,6 +189,7 @@ impl Database {
         record.paused = paused;
         record.draining = draining;
         record.leaving &= paused;
+        record.keeps &= paused;
         notices.push(Notice::Paused { node, paused });
     }
 

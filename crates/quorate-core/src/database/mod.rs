@@ -55,6 +55,8 @@ pub struct NodeRecord {
     pub draining: bool,
     /// It is about to end: what it runs moves away, until it comes back.
     pub leaving: bool,
+    /// It is about to end or has ended, and comes back soon: what it has is given to nobody else.
+    pub keeps: bool,
 }
 
 impl NodeRecord {
@@ -200,6 +202,7 @@ pub struct Database {
     voters: BTreeMap<NodeId, VoterId>,
     nodes: BTreeMap<NodeId, NodeRecord>,
     groups: BTreeMap<GroupId, GroupRecord>,
+    moves_held: bool,
     at_ms: u64,
     applied: u64,
 }
@@ -214,6 +217,7 @@ impl Database {
             paused: false,
             draining: false,
             leaving: false,
+            keeps: false,
         };
         let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
         let fresh = |group: &crate::config::GroupConfig| GroupRecord {
@@ -233,7 +237,7 @@ impl Database {
         };
         let groups = config.groups().iter().map(|group| (group.id, fresh(group))).collect();
         let voters = founders.iter().map(|&voter| (voter.node(), voter)).collect();
-        Self { config, founders, voters, nodes, groups, at_ms: 0, applied: 1 }
+        Self { config, founders, voters, nodes, groups, moves_held: false, at_ms: 0, applied: 1 }
     }
 
     /// The committed configuration.
@@ -271,6 +275,11 @@ impl Database {
         &self.groups
     }
 
+    /// Whether groups stay where they are, whatever rule or preference would move them.
+    pub fn are_moves_held(&self) -> bool {
+        self.moves_held
+    }
+
     /// The cluster's time in milliseconds: that of the newest change.
     pub fn at_ms(&self) -> u64 {
         self.at_ms
@@ -284,6 +293,12 @@ impl Database {
     /// Whether this incarnation of the node takes part.
     pub fn is_up_as(&self, node: NodeId, incarnation: Incarnation) -> bool {
         self.nodes.get(&node).is_some_and(|record| record.is_up_as(incarnation))
+    }
+
+    /// Whether the group waits for the return of the node that has it.
+    pub fn is_kept(&self, record: &GroupRecord) -> bool {
+        let seat = record.seat.and_then(|node| self.nodes.get(&node));
+        record.owner().is_none() && seat.is_some_and(|node| node.keeps)
     }
 
     /// Whether the node takes part.

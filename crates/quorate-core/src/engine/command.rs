@@ -148,6 +148,7 @@ impl Engine {
                 let (node, bring_back) = (self.node_named(node)?, *bring_back);
                 Ok(vec![Change::Resume { node, bring_back }])
             }
+            Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -234,8 +235,9 @@ impl Engine {
     }
 
     /// The host is about to stop: what runs here moves away, or is stopped.
-    pub(super) fn on_leave(&mut self) {
+    pub(super) fn on_leave(&mut self, keep: bool) {
         self.leaving = true;
+        self.leave_keeps = keep;
         self.timers.set_sooner(Timer::Repeat, self.now);
         let up = |database: &Database, node: NodeId| database.is_up(node);
         let successor = self.database.as_ref().and_then(|database| {
@@ -264,7 +266,7 @@ impl Engine {
         let owns = database.groups().values().any(|one| one.owner() == Some((node, incarnation)));
         let known = database.node(node).is_some_and(|record| record.leaving);
         let change = if owns || !self.groups.is_empty() || !known {
-            Change::Leave { node, incarnation }
+            Change::Leave { node, incarnation, keep: self.leave_keeps }
         } else {
             Change::Left { node, incarnation }
         };

@@ -50,6 +50,7 @@ impl Deciding<'_> {
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
                 | Change::Resume { .. }
+                | Change::HoldMoves { .. }
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}
             }
@@ -112,8 +113,13 @@ impl Deciding<'_> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
             return None;
         }
+        if self.database.is_kept(record) {
+            return None;
+        }
         let past = Past { seat: record.seat, failed_on: self.failed_on(config, record) };
-        let Some(owner) = self.place(config, past) else {
+        let held = record.seat.filter(|_| self.database.are_moves_held());
+        let held = held.filter(|node| self.candidates.get(node).is_some_and(Candidate::is_open));
+        let Some(owner) = held.or_else(|| self.place(config, past)) else {
             self.unplaced.push(config.id);
             return None;
         };
@@ -130,6 +136,7 @@ impl Deciding<'_> {
     fn reseat(&self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         let seat = self.database.node(record.seat?)?;
         let gone = matches!(seat.state, NodeState::Fenced(_)) && !seat.paused;
+        let gone = gone && !seat.keeps && !self.database.are_moves_held();
         let node = self.place(config, Past::default()).filter(|_| gone)?;
         Some(Change::Seat { group: config.id, node })
     }
@@ -193,10 +200,14 @@ impl Deciding<'_> {
             return None;
         }
         let elsewhere = Past { seat: None, failed_on: &[node] };
-        if !placement::is_possible(config, node) {
+        let held = self.database.are_moves_held();
+        if !held && !placement::is_possible(config, node) {
             let to = self.place(config, elsewhere);
             let kind = if to.is_some() { ReleaseKind::Move } else { ReleaseKind::Stop };
             return release(to, kind, Cause::NotPossible);
+        }
+        if owner.leaving && owner.keeps {
+            return release(None, ReleaseKind::Stop, Cause::Drain);
         }
         if owner.draining || owner.leaving {
             return match self.place(config, elsewhere) {
@@ -208,7 +219,7 @@ impl Deciding<'_> {
                 None => None,
             };
         }
-        if state != OwnedState::Online {
+        if held || state != OwnedState::Online {
             return None;
         }
         let home = record.drained_from.filter(|&home| self.is_open_for(config, home));

@@ -149,6 +149,8 @@ pub struct Engine {
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<(u64, Notice)>>,
     leaving: bool,
+    /// What it leaves is kept for it.
+    leave_keeps: bool,
     left: bool,
 }
 
@@ -208,6 +210,7 @@ impl Engine {
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
             leaving: false,
+            leave_keeps: false,
             left: false,
         };
         engine.recover(&durable);
@@ -306,7 +309,7 @@ impl Engine {
                 self.on_resource_failed(resource, epoch, trouble, detail);
             }
             Event::Command { request, command } => self.on_command(request, command),
-            Event::Leave => self.on_leave(),
+            Event::Leave { keep } => self.on_leave(keep),
         }
     }
 

@@ -466,7 +466,7 @@ fn a_drained_node_is_left_by_its_groups_and_gets_none_until_it_is_resumed() {
 #[test]
 fn a_node_that_leaves_hands_its_groups_over_first() {
     let mut trio = Trio::online();
-    trio.queue.push_back((A, Event::Leave));
+    trio.queue.push_back((A, Event::Leave { keep: false }));
     trio.drain();
     trio.run_until(Duration::from_secs(2), |trio| {
         let status = trio.engines[&B].status(trio.now);
@@ -608,4 +608,41 @@ fn an_acknowledgement_that_is_read_after_the_leases_end_does_not_save_what_had_t
     let kills =
         |action: &Action| matches!(action, Action::Resource { verb: ResourceVerb::Kill, .. });
     assert!(actions.iter().any(kills), "{actions:?}");
+}
+
+#[test]
+fn while_moves_are_held_a_group_starts_and_stays_where_it_is() {
+    let better = |group: &mut GroupConfig| {
+        group.auto_start = false;
+        group.initial_owner = Some(B);
+        group.failback = true;
+        group.scores = BTreeMap::from([(B, SCORE_NEVER), (C, 9)]);
+    };
+    let mut trio = Trio::start_with(true, better);
+    let member = |trio: &Trio| trio.engines[&A].status(trio.now).quorum;
+    trio.run_until(Duration::from_secs(2), member);
+    trio.command(A, Command::HoldMoves { held: true });
+    trio.command(A, Command::Online { group: "vm".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
+    trio.command(A, Command::HoldMoves { held: false });
+    trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
+}
+
+#[test]
+fn what_a_node_leaves_that_comes_back_soon_waits_for_it() {
+    let mut trio = Trio::online();
+    trio.queue.push_back((A, Event::Leave { keep: true }));
+    trio.drain();
+    let gone = |trio: &Trio| {
+        let status = trio.engines[&B].status(trio.now);
+        status.nodes.iter().any(|node| node.name == "n1" && node.state == "fenced")
+    };
+    trio.run_until(Duration::from_secs(3), gone);
+    trio.kill(A);
+    trio.run_until(Duration::from_secs(3), |trio| {
+        trio.engines[&B].status(trio.now).groups[0].state == "kept"
+    });
+    assert!(trio.running.is_empty());
+    trio.boot(A);
+    trio.run_until(Duration::from_secs(3), |trio| trio.is_online_on(A));
 }

@@ -143,6 +143,10 @@ impl Engine {
         }
     }
 
+    fn is_kept(&self, record: &GroupRecord) -> bool {
+        self.database.as_ref().is_some_and(|database| database.is_kept(record))
+    }
+
     fn group_state(&self, record: &GroupRecord) -> &'static str {
         match record.ownership {
             Ownership::Vacant(_) if !record.is_wanted() => "offline",
@@ -151,6 +155,7 @@ impl Engine {
             {
                 "failed"
             }
+            Ownership::Vacant(_) if self.is_kept(record) => "kept",
             Ownership::Vacant(_) => "waiting",
             Ownership::Owned { node, incarnation, state, .. } => {
                 let up = self.database.as_ref().is_some_and(|one| one.is_up_as(node, incarnation));

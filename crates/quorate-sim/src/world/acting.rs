@@ -180,7 +180,7 @@ impl World {
             | Event::Resource { .. }
             | Event::ResourceFailed { .. }
             | Event::Command { .. }
-            | Event::Leave => self.tell(|| format!("{node} <- {event:?}")),
+            | Event::Leave { .. } => self.tell(|| format!("{node} <- {event:?}")),
         }
     }
 }

@@ -258,7 +258,7 @@ impl World {
 
     fn leave(&mut self, node: NodeId) {
         if let Some(life) = self.hosts[&node].process.as_ref().map(|process| process.life) {
-            self.deliver(node, life, Event::Leave);
+            self.deliver(node, life, Event::Leave { keep: false });
             // One that cannot leave in order is stopped in the end.
             let patience = self.config.timing().io_bound * 4;
             self.after(patience, Happening::LeaveEnds(node, life));

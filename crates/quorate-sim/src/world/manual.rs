@@ -106,9 +106,18 @@ impl World {
 
     /// Asks the process of a node to leave in order; it ends when everything has moved away.
     pub fn ask_to_leave(&mut self, node: NodeId) {
+        self.tell_to_leave(node, false);
+    }
+
+    /// Asks the process of a node to leave for a short time: what it runs is stopped and kept for it.
+    pub fn ask_to_leave_for_a_while(&mut self, node: NodeId) {
+        self.tell_to_leave(node, true);
+    }
+
+    fn tell_to_leave(&mut self, node: NodeId, keep: bool) {
         if let Some(life) = self.hosts[&node].process.as_ref().map(|process| process.life) {
             self.script.leaving.insert(node, false);
-            self.deliver(node, life, Event::Leave);
+            self.deliver(node, life, Event::Leave { keep });
         }
     }
 

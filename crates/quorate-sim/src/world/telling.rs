@@ -1,11 +1,12 @@
 //! What goes into the timeline.
 
 use quorate_core::Notice;
-use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
+use quorate_core::change::FenceKind;
+use quorate_core::id::{GroupId, Incarnation, LunId, NodeId, ResourceId};
 
 use super::World;
 use crate::digest::digest;
-use crate::timeline::{Beginning, Ending, Entry, Kind, Timeline};
+use crate::timeline::{Beginning, Ending, Entry, Kind, PROVES_NOTHING_NEW, Timeline};
 
 impl World {
     /// What happened so far, if it is kept.
@@ -50,6 +51,12 @@ impl World {
         self.config.node(node).map_or_else(|| node.to_string(), |node| node.name.clone())
     }
 
+    /// Whether a later boot of the node runs.
+    fn runs_again(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        let host = self.hosts.get(&node).filter(|host| host.process.is_some());
+        host.is_some_and(|host| host.boot > incarnation.boot)
+    }
+
     /// A resource runs, afresh or from its saved state.
     pub(super) fn mark_begin(&mut self, node: NodeId, resource: ResourceId, beginning: Beginning) {
         let Some((group, _)) = self.config.resource(resource) else { return };
@@ -72,7 +79,7 @@ impl World {
         let Some((group, _)) = self.config.resource(resource) else { return };
         let group = group.id;
         let Some(timeline) = &mut self.timeline else { return };
-        let last = timeline.ends(group, node, resource);
+        let Some(last) = timeline.ends(group, node, resource) else { return };
         let (member, whole) = match ending {
             // Its other half is the beginning elsewhere.
             Ending::Sent => return,
@@ -118,7 +125,9 @@ impl World {
                 ) =>
             {
                 self.mark_node(Kind::NodeBelievedDown, *node, &format!("{cause:?}"));
-                self.mark_node(Kind::FenceRequested, *node, "");
+                let what =
+                    if self.runs_again(*node, *incarnation) { PROVES_NOTHING_NEW } else { "" };
+                self.mark_node(Kind::FenceRequested, *node, what);
             }
             Notice::Fenced { node, incarnation, kind }
                 if timeline.is_new(
@@ -127,7 +136,10 @@ impl World {
                     digest(incarnation),
                 ) =>
             {
-                self.mark_node(Kind::FenceConfirmed, *node, &format!("{kind:?}"));
+                let nobody = *kind == FenceKind::Left || self.runs_again(*node, *incarnation);
+                let how = format!("{kind:?}");
+                let what = if nobody { PROVES_NOTHING_NEW } else { how.as_str() };
+                self.mark_node(Kind::FenceConfirmed, *node, what);
             }
             Notice::Up { node, incarnation }
                 if timeline.is_new(Kind::NodeAdmitted, u64::from(node.0), digest(incarnation)) =>

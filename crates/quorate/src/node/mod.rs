@@ -379,7 +379,7 @@ impl Node {
     /// [`Error::TimedOut`]: it is still leaving; [`Node::kill`] ends it at once.
     pub fn leave(&self, timeout: Duration) -> Result<(), Error> {
         self.inner.items.check()?;
-        self.inner.inbox.offer(Input::Event(Event::Leave))?;
+        self.inner.inbox.offer(Input::Event(Event::Leave { keep: false }))?;
         match self.inner.items.wait_end(timeout) {
             Some(End::Ended) => {
                 self.join();
