@@ -115,6 +115,8 @@ pub enum Command {
     WhatIf(WhatIf),
     /// Live a node's recording again: what it decided, and why
     Replay(Replay),
+    /// Let the engine live through stories, in virtual time: one JSON outcome a line
+    Simulate(Simulate),
     /// Three hosts, one LUN, one guest: watch it survive
     Demo(Demo),
     /// Run the engine in a simulated cluster with every fault there is, over many seeds
@@ -257,6 +259,26 @@ pub struct Replay {
     #[arg(long)]
     pub json: bool,
     /// Write the picture of it to this file, a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// `quorate simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// The scenarios: JSON, or TOML where the name ends in .toml
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The seed of every delay; the same seed gives the same run
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Hold the outcome against what the file expects, too
+    #[arg(long)]
+    pub check: bool,
+    /// Where every event and every decision goes, a line each
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Where the run goes as one HTML page; of several, the last
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }

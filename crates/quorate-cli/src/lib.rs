@@ -14,6 +14,7 @@ pub mod lab;
 mod replay;
 mod run;
 mod serve;
+mod simulate;
 pub mod torture;
 mod what_if;
 pub mod writes;
@@ -41,6 +42,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Replay(recording) => return replay::replay(&recording),
+        Command::Simulate(simulate) => return simulate::simulate(&simulate),
         Command::Demo(demo) => return demo::demo(&demo),
         Command::Torture(torture) => return torture::torture(&torture),
         Command::GuestCounter { lun, write_logs } => {

@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn what_was_met_is_counted_under_its_name() {
         let mut coverage = Coverage::default();
-        coverage.event(&Event::Leave);
+        coverage.event(&Event::Leave { keep: false });
         coverage.death(None);
         coverage.change(Table::NodeChange, &NODE_STATES, &NODE_CHANGES, (1, 2));
         let met = |table: &str, name: &str| {

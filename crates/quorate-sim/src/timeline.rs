@@ -150,6 +150,10 @@ impl fmt::Display for Entry {
     }
 }
 
+/// What is said of a fence where the proof is about an earlier boot of a node that runs again, or about a node that
+/// leaves in order: nobody is fenced.
+pub const PROVES_NOTHING_NEW: &str = "nobody is fenced";
+
 /// How something began to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
@@ -219,14 +223,19 @@ impl Timeline {
         running.len() == all && self.whole.insert((group, node))
     }
 
-    /// A resource has ended; whether it was the last of its group there.
-    pub(crate) fn ends(&mut self, group: GroupId, node: NodeId, resource: ResourceId) -> bool {
+    /// A resource has ended; whether it was the last of its group there. None: it did not run yet.
+    pub(crate) fn ends(
+        &mut self,
+        group: GroupId,
+        node: NodeId,
+        resource: ResourceId,
+    ) -> Option<bool> {
         let running = self.running.entry((group, node)).or_default();
         let ran = running.remove(&resource);
         let last = ran && running.is_empty();
         if last {
             self.whole.remove(&(group, node));
         }
-        last
+        ran.then_some(last)
     }
 }

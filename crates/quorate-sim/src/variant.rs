@@ -202,7 +202,7 @@ mod tests {
         let place = |name: &str| names::<Event>().iter().position(|&one| one == name).unwrap();
         assert_eq!(number(&Event::Tick), place("Tick"));
         assert_eq!(number(&Event::Persisted { op: OpId(7) }), place("Persisted"));
-        assert_eq!(number(&Event::Leave), place("Leave"));
+        assert_eq!(number(&Event::Leave { keep: false }), place("Leave"));
         assert_eq!(names::<Action>()[number(&Action::Left)], "Left");
         assert_eq!((names::<u8>().len(), number(&7u8)), (0, 0));
     }

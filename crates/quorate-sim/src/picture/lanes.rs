@@ -202,6 +202,13 @@ impl GroupDesk {
         }
     }
 
+    /// It goes on elsewhere without an interruption.
+    fn leaves_all(&mut self, at: Moment, places: &BTreeMap<&str, usize>) {
+        for (node, from) in std::mem::take(&mut self.running) {
+            self.spans.push(run(&node, places.get(&*node).copied(), from, at));
+        }
+    }
+
     fn close_gap(&mut self, at: Moment, what: &str) {
         if let Some((from, look)) = self.ended.take().filter(|(from, _)| at > *from) {
             let label = words::length(from, at);
@@ -350,6 +357,10 @@ impl<'a> Desk<'a> {
         let node = entry.node.as_deref().unwrap_or_default();
         let place = self.places.get(node).copied();
         let sign = match entry.kind {
+            Kind::GroupMovedLive => {
+                group.leaves_all(entry.at, &self.places);
+                return group.begins(node, entry.at);
+            }
             Kind::GroupStarted | Kind::GroupResumed => return group.begins(node, entry.at),
             Kind::GroupStopped | Kind::GroupSaved => {
                 return group.ends(node, entry.at, place, Look::Pause);

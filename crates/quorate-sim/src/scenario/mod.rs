@@ -8,14 +8,23 @@
 //! *Architecture Invariant*: no policy is decided here. A scenario becomes configuration and commands for the
 //! engine and happenings of the world; what the engine cannot do is named, never imitated.
 
+mod judge;
 mod model;
+mod outcome;
 mod parse;
+mod plan;
 mod reader;
+mod run;
 mod tree;
 
 use thiserror::Error;
 
+pub use judge::judge;
 pub use model::*;
+pub use outcome::{
+    Answer, Broken, Fact, GroupState, GroupWord, MemberState, NodeWord, Outcome, State,
+};
+pub use run::Ran;
 pub use tree::{Format, Tree};
 
 /// The longest file that is read, in bytes.
@@ -48,5 +57,10 @@ impl Scenario {
             return Err(ScenarioError::new("the file", problem));
         }
         parse::scenario(&Tree::parse(text, format)?)
+    }
+
+    /// Lets the engine live through it. The same seed gives the same run; `trace` keeps every event and decision.
+    pub fn run(&self, seed: u64, trace: bool) -> Ran {
+        run::run(self, seed, trace)
     }
 }

@@ -14,6 +14,8 @@ const NAME_MAX: usize = 255;
 const LIST_MAX: usize = 10_000;
 /// The longest time: some thirty years.
 const SECONDS_MAX: f64 = 1e9;
+/// The latest step of a story: some eleven days.
+const STEP_MAX: f64 = 1e6;
 /// The largest amount of anything.
 const AMOUNT_MAX: f64 = 1e15;
 
@@ -59,7 +61,7 @@ impl<'a> Item<'a> {
                 self.wrong(format!("{} keys are too many: at most {LIST_MAX}", table.left.len()))
             );
         }
-        let item = |(key, tree)| (key, Item { tree, place: format!("{}.{key}", self.place) });
+        let item = |(key, tree)| (key, Item { tree, place: under(&self.place, key) });
         Ok(table.left.into_iter().map(item).collect())
     }
 
@@ -170,6 +172,11 @@ impl<'a> Item<'a> {
         self.number_up_to(SECONDS_MAX).map(Duration::from_secs_f64)
     }
 
+    /// When a step comes, in seconds since the beginning.
+    pub(super) fn step_time(&self) -> Result<Duration, ScenarioError> {
+        self.number_up_to(STEP_MAX).map(Duration::from_secs_f64)
+    }
+
     fn number_up_to(&self, most: f64) -> Result<f64, ScenarioError> {
         let value = match self.tree {
             Tree::Integer(value) => *value as f64,
@@ -209,8 +216,7 @@ impl<'a> Table<'a> {
     fn take(&mut self, key: &str) -> Option<Item<'a>> {
         let at = self.left.iter().position(|(left, _)| *left == key)?;
         let (key, tree) = self.left.remove(at);
-        let place =
-            if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) };
+        let place = under(&self.place, key);
         Some(Item { tree, place })
     }
 
@@ -240,8 +246,7 @@ impl<'a> Table<'a> {
     /// Everything must have been asked for.
     pub(super) fn finish(self) -> Result<(), ScenarioError> {
         let Some((key, _)) = self.left.first() else { return Ok(()) };
-        let key = short(key);
-        let place = if self.place.is_empty() { key } else { format!("{}.{key}", self.place) };
+        let place = under(&self.place, key);
         Err(ScenarioError::new(
             place,
             format!("the key is unknown here; known are: {}", self.known.join(", ")),
@@ -252,6 +257,14 @@ impl<'a> Table<'a> {
     pub(super) fn leave(mut self) {
         self.left.clear();
     }
+}
+
+/// The place of what stands under a key; a key that is no plain word is quoted.
+fn under(place: &str, key: &str) -> String {
+    let plain =
+        !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    let key = if plain { short(key) } else { format!("{:?}", short(key)) };
+    if place.is_empty() { key } else { format!("{place}.{key}") }
 }
 
 fn short(text: &str) -> String {

@@ -129,10 +129,11 @@ fn initial(item: &Item<'_>, nodes: &BTreeSet<String>) -> Result<Initial, Scenari
     Ok(initial)
 }
 
-/// Whether something is under way: yes or no, or its name.
+/// Whether something is under way: yes or no, its name, or more about it.
 fn in_progress(item: &Item<'_>) -> Result<bool, ScenarioError> {
     match item.tree {
         Tree::Bool(value) => Ok(*value),
+        Tree::Table(entries) => Ok(!entries.is_empty()),
         _ => item.name().map(|_| true),
     }
 }

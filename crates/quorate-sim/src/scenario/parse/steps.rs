@@ -68,7 +68,7 @@ pub(super) fn steps(item: &Item<'_>, names: &mut Names) -> Result<Vec<Step>, Sce
     for item in item.list()? {
         let mut table = item.table()?;
         let time = table.must("t")?;
-        let at = time.seconds()?;
+        let at = time.step_time()?;
         if steps.last().is_some_and(|before| at < before.at) {
             return Err(time.wrong("it is earlier than the step before"));
         }

@@ -1,0 +1,27 @@
+//! Actions: those that the engine and the world cannot carry out yet.
+
+use super::super::model::{Act, Desired, GroupAct, NodeAct, Step};
+use super::Missing;
+
+pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
+    steps.iter().flat_map(|step| &step.actions).try_for_each(check_act)
+}
+
+fn check_act(act: &Act) -> Result<(), Missing> {
+    let what = match act {
+        Act::Node(NodeAct::ManagerStop | NodeAct::ManagerStart, _) => {
+            "nodes that may not coordinate (manager_stop)"
+        }
+        Act::Node(NodeAct::ConfigStoreFault, _) => "config_store_fault",
+        Act::Node(NodeAct::PauseRounds, _) => "pause_rounds",
+        Act::Disarm(_) | Act::Arm => "cluster_disarm",
+        Act::Add(_) => "groups that are added to a running cluster",
+        Act::Group(GroupAct::Remove, _) => "groups that are removed from a running cluster",
+        Act::Group(GroupAct::Lock | GroupAct::Unlock, _) => "locked groups",
+        Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
+        Act::Group(GroupAct::SetDesired(Desired::Unmanaged), _) => "unmanaged groups",
+        // No decision depends on a node's version, nor, with the placements there are, on a load.
+        Act::Node(..) | Act::Group(..) => return Ok(()),
+    };
+    Err(Missing::new(what))
+}

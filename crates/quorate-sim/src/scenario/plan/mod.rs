@@ -1,0 +1,130 @@
+//! What a scenario asks of the engine, as configuration; or the first thing that the engine lacks.
+//!
+//! Each feature of the format is translated in one place, or named as missing there: policies of the cluster in
+//! `cluster`, groups in `groups`, rules in `rules`, actions in `actions`.
+
+mod actions;
+mod cluster;
+mod groups;
+mod names;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use quorate_core::config::{ClusterConfig, ClusterParts, GroupConfig, NodeConfig, TimingInputs};
+use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
+
+use super::model::{Desired, Scenario, Story};
+pub(super) use names::Names;
+
+/// How many nodes beside the scenario's hold the votes of a snapshot, whose quorum is given.
+const HIDDEN_VOTERS: usize = 3;
+
+/// A feature that the engine lacks, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Missing(pub(in super::super) String);
+
+impl Missing {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// A group as the engine gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    /// Its name in the scenario.
+    pub(super) name: String,
+    /// Its number.
+    pub(super) id: GroupId,
+    /// The names and numbers of its members.
+    pub(super) members: Vec<(String, ResourceId)>,
+    /// It is its only member.
+    pub(super) single: bool,
+    /// What is wanted of it when the facts begin.
+    pub(super) desired: Desired,
+    /// It runs on its first owner before the facts begin.
+    pub(super) runs_before: bool,
+}
+
+/// A scenario as the engine gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// What every node is started with.
+    pub(super) config: ClusterConfig,
+    /// The groups, in the order of the scenario.
+    pub(super) groups: Vec<Planned>,
+    /// Nodes that are not the scenario's.
+    pub(super) hidden: Vec<NodeId>,
+    /// Names in the scenario and in the configuration.
+    pub(super) names: Names,
+}
+
+impl Plan {
+    /// Translates a scenario.
+    ///
+    /// # Errors
+    /// The first feature that the engine lacks.
+    pub(super) fn of(scenario: &Scenario) -> Result<Self, Missing> {
+        cluster::check(scenario)?;
+        let hidden = match scenario.story {
+            Story::Snapshot { .. } => HIDDEN_VOTERS,
+            Story::Timeline { .. } => 0,
+        };
+        let most = quorate_core::config::NODES_MAX - hidden;
+        if scenario.nodes.len() > most {
+            return Err(Missing::new(format!("more than {most} nodes")));
+        }
+        let mut names = Names::default();
+        let nodes = nodes(scenario, hidden, &mut names);
+        let scores = rules::scores(scenario)?;
+        let (groups, planned) = groups::groups(scenario, &scores, &mut names)?;
+        if let Story::Timeline { steps, .. } = &scenario.story {
+            actions::check(steps)?;
+        }
+        let first_hidden = nodes.len() - hidden;
+        let hidden = nodes[first_hidden..].iter().map(|node| node.id).collect();
+        let config = ClusterConfig::new(ClusterParts {
+            name: "scenario".into(),
+            id: ClusterId(1),
+            timing: TimingInputs::DEFAULT,
+            nodes,
+            luns: Vec::new(),
+            groups,
+        });
+        let config =
+            config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
+        Ok(Self { config, groups: planned, hidden, names })
+    }
+}
+
+/// The nodes of a timeline vote, as many as may; those of a snapshot do not: whether there is a quorum is given.
+fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfig> {
+    let mut nodes = Vec::new();
+    for (at, node) in scenario.nodes.iter().enumerate() {
+        let voter = hidden == 0 && at < quorate_core::config::VOTERS_MAX;
+        let name = names.node(&node.name, number(at));
+        nodes.push(node_config(number(at), name, voter));
+    }
+    for at in 0..hidden {
+        let id = number(scenario.nodes.len() + at);
+        let name = names.hidden_node(&format!("votes-{}", at + 1), id);
+        nodes.push(node_config(id, name, true));
+    }
+    nodes
+}
+
+fn node_config(id: NodeId, name: String, voter: bool) -> NodeConfig {
+    let addresses = vec![format!("10.0.0.{}:7400", id.0)];
+    NodeConfig { id, name, addresses, voter }
+}
+
+fn number(at: usize) -> NodeId {
+    NodeId(u16::try_from(at + 1).unwrap_or(u16::MAX))
+}
+
+/// For each group or member by name, the score of each node by name.
+pub(super) type Scores = BTreeMap<String, BTreeMap<String, super::model::Score>>;
+
+/// What the engine gets of a group.
+pub(super) type Configured = (Vec<GroupConfig>, Vec<Planned>);

@@ -1,0 +1,122 @@
+//! What is done in a step: to the world at once, to the cluster through commands.
+
+use quorate_core::id::NodeId;
+use quorate_core::message::Command;
+
+use super::super::model::{Act, Desired, GroupAct, NodeAct};
+use super::super::plan::Missing;
+use super::Stage;
+use super::departures::Then;
+use crate::world::Direction;
+
+impl Stage<'_> {
+    /// Carries out one action.
+    pub(super) fn act(&mut self, act: &Act) {
+        match act {
+            Act::Node(act, node) => self.act_on_node(*act, self.plan.names.id_of(node)),
+            Act::Group(act, group) => self.act_on_group(act, group),
+            // Named as missing before the run.
+            Act::Add(_) | Act::Disarm(_) | Act::Arm => {}
+        }
+    }
+
+    fn act_on_node(&mut self, act: NodeAct, node: NodeId) {
+        let runs = self.world.host_of(node).process.is_some();
+        match act {
+            NodeAct::PowerOn => {
+                self.network_on(node);
+                if !runs {
+                    self.switch_on(node);
+                }
+            }
+            NodeAct::PowerOff => {
+                self.is_gone_already(node);
+                self.world.power_off(node);
+            }
+            NodeAct::NetworkOn => self.network_on(node),
+            NodeAct::NetworkOff => self.network_off(node),
+            NodeAct::Shutdown => self.send_away(node, Then::Off),
+            NodeAct::Reboot => self.send_away(node, Then::Back),
+            NodeAct::MaintenanceOn if runs && !self.cut.contains(&node) => {
+                self.maintained.insert(node);
+                self.draining.insert(node);
+                self.wish(Command::Drain { node: self.name_of(node) });
+            }
+            NodeAct::MaintenanceOff if self.maintained.remove(&node) => {
+                self.draining.remove(&node);
+                self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
+            }
+            NodeAct::AgentRestart if runs => self.restart_agent(node),
+            // Refused, without effect, or named as missing before the run.
+            NodeAct::MaintenanceOn
+            | NodeAct::MaintenanceOff
+            | NodeAct::AgentRestart
+            | NodeAct::ManagerStop
+            | NodeAct::ManagerStart
+            | NodeAct::ConfigStoreFault
+            | NodeAct::PauseRounds
+            | NodeAct::SetVersion => {}
+        }
+    }
+
+    fn network_off(&mut self, node: NodeId) {
+        if self.cut.insert(node) {
+            let links = self.world.links_of(node, Direction::Both, None);
+            self.world.cut(&format!("{} loses its network", self.name_of(node)), links);
+        }
+    }
+
+    /// What is between two nodes is there when both have their network.
+    fn network_on(&mut self, node: NodeId) {
+        if !self.cut.remove(&node) {
+            return;
+        }
+        let all = self.plan.config.nodes().iter().map(|peer| peer.id);
+        let peers: Vec<NodeId> =
+            all.filter(|peer| *peer != node && !self.cut.contains(peer)).collect();
+        let links = peers
+            .into_iter()
+            .flat_map(|peer| self.world.links_between(node, peer, Direction::Both, None))
+            .collect::<Vec<_>>();
+        self.world.mend(links);
+    }
+
+    fn restart_agent(&mut self, node: NodeId) {
+        if self.runs_anything(node) {
+            self.missing = Some(Missing::new("agent_restart: guests that outlive their engine"));
+        }
+        self.world.crash(node);
+        self.world.switch_on(node);
+    }
+
+    fn act_on_group(&mut self, act: &GroupAct, name: &str) {
+        let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
+        let config = self.plan.config.group(planned.id);
+        let group = config.map_or_else(String::new, |group| group.name.clone());
+        match act {
+            GroupAct::SetDesired(desired) => self.desire(group, *desired),
+            GroupAct::Stop { .. } => self.desire(group, Desired::Stopped),
+            GroupAct::Move { target, live } => {
+                let to = Some(self.name_of(self.plan.names.id_of(target)));
+                self.wish(Command::Move { group, to, restart: !live });
+            }
+            // Without effect, or named as missing before the run.
+            GroupAct::Remove
+            | GroupAct::Lock
+            | GroupAct::Unlock
+            | GroupAct::MovedOutOfBand { .. }
+            | GroupAct::SetLoad { .. } => {}
+        }
+    }
+
+    /// Wants something of a group, by its name in the configuration.
+    pub(super) fn desire(&mut self, group: String, desired: Desired) {
+        let command = match desired {
+            Desired::Running => Command::Online { group },
+            Desired::Stopped => Command::Offline { group },
+            Desired::Disabled => Command::Disable { group },
+            Desired::Unmanaged => return,
+        };
+        self.wish(command);
+    }
+}

@@ -1,0 +1,206 @@
+//! How the world comes into the state that a scenario gives.
+//!
+//! A timeline begins with a cluster that has been founded and was switched off, its moves held; its nodes boot when the
+//! facts begin, what is wanted of its groups is said, and the moves are let go. For a snapshot everything is made as it
+//! was before things went wrong: all nodes up, moves held, every group started where it is said to run. Then what is
+//! lost is lost, the facts begin, and the rest of the state is said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_core::database::{Database, NodeState};
+use quorate_core::id::{NodeId, ResourceId};
+use quorate_core::message::Command;
+
+use super::super::model::{Desired, Given, GivenState, Group};
+use super::departures::Then;
+use super::{LOOK_INTERVAL, Stage};
+
+/// How long anything of the history may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+impl Stage<'_> {
+    pub(super) fn begin_timeline(&mut self, up: &BTreeMap<String, bool>, groups: &[Group]) {
+        self.found();
+        let is_up = |name: &str| up.get(name).copied().unwrap_or(true);
+        let all: Vec<(NodeId, bool)> = self
+            .scenario
+            .nodes
+            .iter()
+            .map(|node| (self.plan.names.id_of(&node.name), is_up(&node.name)))
+            .collect();
+        self.wish(Command::HoldMoves { held: true });
+        self.wait("moves are not held", |stage| !stage.is_asking());
+        for &(node, _) in all.iter().filter(|(_, up)| !up) {
+            self.leave(node);
+        }
+        for &(node, _) in &all {
+            self.world.power_off(node);
+        }
+        for group in groups {
+            self.prepare_faults(group);
+        }
+        self.begin_facts();
+        for &(node, _) in all.iter().filter(|(_, up)| *up) {
+            self.world.switch_on(node);
+        }
+        self.say_desires(|_| true);
+        self.wish(Command::HoldMoves { held: false });
+    }
+
+    pub(super) fn begin_snapshot(&mut self, given: &BTreeMap<String, Given>) {
+        self.found();
+        let nodes: Vec<(NodeId, Given)> =
+            given.iter().map(|(name, given)| (self.plan.names.id_of(name), *given)).collect();
+        let in_state = |state: GivenState| -> Vec<NodeId> {
+            nodes.iter().filter(|(_, one)| one.state == state).map(|&(node, _)| node).collect()
+        };
+        for node in in_state(GivenState::Offline) {
+            self.leave(node);
+            self.world.power_off(node);
+        }
+        self.start_what_ran();
+        for node in in_state(GivenState::Lost) {
+            self.world.power_off(node);
+        }
+        if !self.scenario.cluster.have_quorum {
+            self.plan.hidden.clone().into_iter().for_each(|node| self.world.power_off(node));
+        }
+        self.begin_facts();
+        let lost = in_state(GivenState::Lost);
+        if self.scenario.cluster.have_quorum {
+            self.wait("lost nodes are not found lost", |stage| {
+                lost.iter().all(|&node| !stage.is_believed_up(node))
+            });
+        }
+        self.say_the_rest(&nodes);
+    }
+
+    /// What an operator says about a state that is given: nodes first, so that nothing starts where it may not.
+    fn say_the_rest(&mut self, nodes: &[(NodeId, Given)]) {
+        for &(node, given) in nodes {
+            let name = self.name_of(node);
+            match given.state {
+                GivenState::Standby => {
+                    self.draining.insert(node);
+                    self.wish(Command::Drain { node: name });
+                }
+                GivenState::Maintenance => {
+                    if self.runs_anything(node) {
+                        self.missing =
+                            Some(super::Missing::new("a node in maintenance that runs something"));
+                    }
+                    self.wish(Command::Pause { node: name });
+                }
+                GivenState::Online
+                | GivenState::Offline
+                | GivenState::Lost
+                | GivenState::Unclean => {}
+            }
+            if given.shutting_down {
+                self.send_away(node, Then::Off);
+            }
+        }
+        self.wish(Command::HoldMoves { held: false });
+        self.say_desires(|planned| {
+            planned.runs_before != (planned.desired == Desired::Running)
+                || planned.desired == Desired::Disabled
+        });
+    }
+
+    /// Every group that runs before the facts begin, on the node that has it.
+    fn start_what_ran(&mut self) {
+        self.wish(Command::HoldMoves { held: true });
+        let running: Vec<_> =
+            self.plan.groups.iter().filter(|one| one.runs_before).map(|one| one.id).collect();
+        for &id in &running {
+            if let Some(group) = self.plan.config.group(id).map(|group| group.name.clone()) {
+                self.wish(Command::Online { group });
+            }
+        }
+        self.wait("what ran before does not run", |stage| {
+            let online = |database: &Database| {
+                running.iter().all(|&id| {
+                    let record = database.group(id);
+                    let state = record.and_then(|record| record.owned_state());
+                    state == Some(quorate_core::database::OwnedState::Online)
+                })
+            };
+            !stage.is_asking() && stage.database().is_some_and(online)
+        });
+    }
+
+    fn say_desires(&mut self, which: impl Fn(&super::super::plan::Planned) -> bool) {
+        let wanted: Vec<(String, Desired)> = self
+            .plan
+            .groups
+            .iter()
+            .filter(|planned| which(planned))
+            .filter_map(|planned| {
+                let group = self.plan.config.group(planned.id)?;
+                Some((group.name.clone(), planned.desired))
+            })
+            .collect();
+        for (group, desired) in wanted {
+            self.desire(group, desired);
+        }
+    }
+
+    /// Lets the cluster be founded, with every node in it.
+    fn found(&mut self) {
+        let nodes: Vec<NodeId> = self.plan.config.nodes().iter().map(|node| node.id).collect();
+        self.wait("the cluster is not founded", |stage| {
+            nodes
+                .iter()
+                .all(|&node| stage.is_believed_up(node) && stage.may_act(stage.world.host_of(node)))
+        });
+    }
+
+    fn is_believed_up(&self, node: NodeId) -> bool {
+        let record = self.database().and_then(|database| database.node(node));
+        record.is_some_and(|record| record.state == NodeState::Up)
+    }
+
+    /// Lets a node leave in order, if the others can say so without it.
+    fn leave(&mut self, node: NodeId) {
+        let voters: Vec<NodeId> = self.plan.config.voters().collect();
+        let others =
+            voters.iter().filter(|&&voter| voter != node && self.world.host_of(voter).is_awake());
+        if others.count() * 2 > voters.len() {
+            self.world.ask_to_leave(node);
+            self.wait("a node does not leave", |stage| stage.world.host_of(node).process.is_none());
+        }
+    }
+
+    /// What goes wrong with a group in the story.
+    fn prepare_faults(&mut self, group: &Group) {
+        let planned = self.plan.groups.iter().find(|one| one.name == group.name);
+        let Some(resource): Option<ResourceId> =
+            planned.and_then(|one| one.members.first()).map(|&(_, resource)| resource)
+        else {
+            return;
+        };
+        let faults = &group.faults;
+        match &faults.only_on_node {
+            Some(node) => {
+                let node = self.plan.names.id_of(node);
+                self.world.starts_fail(node, resource, faults.start_fails_first);
+            }
+            None => self.world.starts_fail_anywhere(resource, faults.start_fails_first),
+        }
+        self.world.sends_fail(resource, faults.move_fails_first);
+        if faults.stop_always_fails {
+            self.world.never_stops(resource);
+        }
+    }
+
+    fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = self.world.now() + PATIENCE;
+        while !is_so(self) && self.world.violations().is_empty() {
+            if self.world.now() >= deadline {
+                return self.world.give_up(&format!("before the facts begin: {what}"));
+            }
+            self.pass(LOOK_INTERVAL);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! When nothing is pending any more.
+//!
+//! Quiet is a cluster in which for `calm` nothing has happened that the timeline or the database shows, nobody waits
+//! for an answer, and no group is on its way. `calm` is longer than every timer of the engine that could change an
+//! owner: the slowest detection, the end of a lease, an election, a further attempt to hand over; and where a group has
+//! failed, the time for which that counts against a node. A group that is left failed is left so for good.
+
+use std::time::Duration;
+
+use quorate_core::database::{Database, GroupRecord, OwnedState};
+
+use super::{LOOK_INTERVAL, Stage};
+use crate::clock::Moment;
+
+/// A story that is not quiet after this, beyond its own time, never will be.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+/// In a quiet world, how far apart the looks are.
+const LONG_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What does not change in a quiet world.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rest {
+    entries: usize,
+    applied: u64,
+    may_act: Vec<bool>,
+}
+
+impl Stage<'_> {
+    /// Lets time pass until it is `earliest` and nothing is pending.
+    pub(super) fn settle(&mut self, earliest: Moment) {
+        let deadline = earliest.max(self.world.now()) + PATIENCE;
+        let mut rest = self.rest();
+        let mut since = self.world.now();
+        while self.world.violations().is_empty() && self.missing.is_none() {
+            let now = self.world.now();
+            let quiet = !self.is_pending() && now.since(since) >= self.calm();
+            if quiet && now >= earliest {
+                return;
+            }
+            if now >= deadline {
+                let busy =
+                    self.database().map_or_else(String::new, |one| format!("{:?}", one.groups()));
+                self.world.give_up(&format!("it is not quiet after {PATIENCE:?}: {busy}"));
+                return;
+            }
+            let length = if quiet { LONG_INTERVAL } else { LOOK_INTERVAL };
+            let left = if now < earliest { earliest.since(now) } else { length };
+            self.pass(length.min(left));
+            let next = self.rest();
+            if next != rest || self.is_pending() {
+                (rest, since) = (next, self.world.now());
+            }
+        }
+    }
+
+    fn rest(&self) -> Rest {
+        Rest {
+            entries: self.world.timeline().map_or(0, |timeline| timeline.entries().len()),
+            applied: self.database().map_or(0, Database::applied),
+            may_act: self.world.hosts().map(|host| self.may_act(host)).collect(),
+        }
+    }
+
+    /// Whether something is under way that comes to an end by itself.
+    fn is_pending(&self) -> bool {
+        if self.is_asking() || self.is_departing() {
+            return true;
+        }
+        let somebody_acts = self.world.hosts().any(|host| self.may_act(host));
+        let Some(database) = self.database().filter(|_| somebody_acts) else { return false };
+        let moves = |record: &GroupRecord| {
+            let up = record.owner().is_some_and(|(node, as_this)| database.is_up_as(node, as_this));
+            let state = record.owned_state();
+            up && matches!(state, Some(OwnedState::Starting | OwnedState::Releasing { .. }))
+        };
+        database.groups().values().any(moves)
+    }
+
+    fn calm(&self) -> Duration {
+        let timing = self.plan.config.timing();
+        let base = timing.outage_worst() + timing.lease_over + timing.detect * 2;
+        let Some(database) = self.database() else { return base };
+        let failed = database.groups().iter().filter(|(_, record)| !record.failed_on.is_empty());
+        let periods = failed.filter_map(|(&id, _)| self.plan.config.group(id));
+        base + periods.map(|group| group.failover_period).max().unwrap_or_default()
+    }
+}
