@@ -21,7 +21,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::Resource { .. }
         | Event::ResourceFailed { .. }
         | Event::Command { .. }
-        | Event::Leave => true,
+        | Event::Leave { .. } => true,
     }
 }
 
@@ -75,7 +75,8 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         Event::Command { command, .. } => {
             ("command", format!("the host commands: {}", command_words(command)))
         }
-        Event::Leave => ("leave", "the host commands: leave".to_owned()),
+        Event::Leave { keep: false } => ("leave", "the host commands: leave".to_owned()),
+        Event::Leave { keep: true } => ("leave", "the host commands: leave for a while".to_owned()),
     }
 }
 
@@ -171,6 +172,8 @@ fn command_words(command: &Command) -> String {
         Command::Resume { node, bring_back: true } => {
             format!("resume {node} and bring back what was drained")
         }
+        Command::HoldMoves { held: true } => "hold every move".to_owned(),
+        Command::HoldMoves { held: false } => "let groups move again".to_owned(),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
     }
 }
