@@ -129,6 +129,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             Command::Drain { .. }
             | Command::Pause { .. }
             | Command::Resume { .. }
+            | Command::HoldMoves { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
     }

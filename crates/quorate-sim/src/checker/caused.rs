@@ -79,7 +79,10 @@ impl Caused {
             Command::Drain { node } => {
                 self.drained.extend(view.config.node_named(node).map(|node| node.id));
             }
-            Command::Pause { .. } | Command::Resume { .. } | Command::ConfirmFenced { .. } => {}
+            Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::HoldMoves { .. }
+            | Command::ConfirmFenced { .. } => {}
         }
     }
 
@@ -144,8 +147,7 @@ impl Caused {
         let config = view.config.group(group);
         let failback = config.is_some_and(|config| config.failback);
         let possible = |node: NodeId| {
-            let owners = config.map_or(&[][..], |config| &config.possible_owners);
-            owners.is_empty() || owners.contains(&node)
+            config.is_none_or(|config| quorate_core::placement::is_possible(config, node))
         };
         let holds = match cause {
             Cause::Start => owner.is_none() || story.wanted,

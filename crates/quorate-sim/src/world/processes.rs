@@ -149,7 +149,7 @@ impl World {
         self.note_acknowledgement(node, &event);
         match &event {
             Event::Command { command, .. } => self.fact(&Fact::Asked { command }),
-            Event::Leave => self.fact(&Fact::Leaves { node }),
+            Event::Leave { .. } => self.fact(&Fact::Leaves { node }),
             _ => {}
         }
         if self.trace.is_told() {
