@@ -3,34 +3,46 @@
  *
  * usage: ha_counter CLUSTER_TOML NODE STATE_DIR KEY_FILE
  */
+#define _POSIX_C_SOURCE 200809L
 #include <quorate.h>
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static uint64_t count;
-static FILE *store; /* open while the counter runs here */
+static bool runs; /* whether the counter runs here */
+static char path[4096], fresh[4096 + 8];
 
 /* Carries out a request; the answer says why not, or is NULL. */
 static const char *serve(const quorate_request *request, const quorate_lun *lun) {
-    char path[4096];
-    if (store != NULL) fclose(store);
-    store = NULL;
+    FILE *store;
+    runs = false;
     if (request->verb != QUORATE_VERB_START) return NULL; /* stop and kill: it runs no more */
     if (lun == NULL) return "the counter needs a LUN";
     snprintf(path, sizeof path, "%s/count", lun->path.data);
-    store = fopen(path, "r+");
-    if (store == NULL) store = fopen(path, "w+");
-    if (store == NULL) return "the LUN cannot be written";
-    if (fscanf(store, "%" SCNu64, &count) != 1) count = 0;
+    snprintf(fresh, sizeof fresh, "%s.next", path);
+    count = 0;
+    store = fopen(path, "r");
+    if (store != NULL) {
+        bool is_read = fscanf(store, "%" SCNu64, &count) == 1;
+        fclose(store);
+        if (!is_read) return "the count cannot be read";
+    }
+    runs = true;
     return NULL;
 }
 
+/* Killed at any point, it leaves the old count or the new one. */
 static void tick(void) {
-    rewind(store);
-    fprintf(store, "%" PRIu64 "\n", ++count);
-    if (fflush(store) == 0) printf("count %" PRIu64 "\n", count);
+    FILE *store = fopen(fresh, "w");
+    bool is_written = store != NULL && fprintf(store, "%" PRIu64 "\n", count + 1) > 0 &&
+                      fflush(store) == 0 && fsync(fileno(store)) == 0;
+    if (store != NULL) is_written &= fclose(store) == 0;
+    if (!is_written || rename(fresh, path) != 0) return; /* the next tick tries it again */
+    printf("count %" PRIu64 "\n", ++count);
 }
 
 static void check(quorate_status status) {
@@ -65,6 +77,6 @@ int main(int argc, char **argv) {
             check(quorate_node_complete(node, request->op, quorate_text_borrow(error)));
         }
         quorate_item_free(item);
-        if (store != NULL) tick();
+        if (runs) tick();
     }
 }

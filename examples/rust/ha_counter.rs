@@ -4,7 +4,10 @@
 //!     ha_counter CLUSTER_TOML NODE STATE_DIR KEY_FILE
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +33,22 @@ impl Resource for Counter {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// Killed at any point, it leaves the old count or the new one.
+fn store(file: &Path, count: u64) -> std::io::Result<()> {
+    let fresh = file.with_extension("next");
+    let mut next = File::create(&fresh)?;
+    writeln!(next, "{count}")?;
+    next.sync_all()?;
+    fs::rename(&fresh, file)
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run();
+    eprintln!("ha_counter: {error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<std::convert::Infallible, Box<dyn Error>> {
     let words: Vec<String> = std::env::args().collect();
     let [_, config, name, state, key] = &words[..] else {
         return Err("usage: ha_counter CLUSTER_TOML NODE STATE_DIR KEY_FILE".into());
@@ -48,10 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         if let Some(file) = &*place.lock().expect("no holder panics") {
-            let count =
-                std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
-            let next = count.unwrap_or(0u64) + 1;
-            std::fs::write(file, format!("{next}\n"))?;
+            let count = if file.exists() { fs::read_to_string(file)?.trim().parse()? } else { 0 };
+            let next: u64 = count + 1;
+            store(file, next)?;
             println!("count {next}");
         }
     }
