@@ -17,7 +17,9 @@ help: ## this list
 ##@ The two commands
 
 demo: demo-setup ## three hosts, one LUN, one guest: watch it survive
-	cargo run --quiet --release --locked -p quorate-cli -- demo
+	@echo "building (the first time this takes a few minutes)"
+	cargo build --release --locked -p quorate-cli
+	@target/release/quorate demo --summary target/demo/summary.json
 
 test: ## everything below, in order; it changes nothing in the tree
 	@tools/test.sh $(steps)
