@@ -174,6 +174,7 @@ fn config(groups: u32) -> ClusterConfig {
         save_on_move: false,
         restart_threshold: 3,
         restart_period: Duration::from_secs(900),
+        restart_delay: Duration::from_millis(500),
         pending_timeout: Duration::from_secs(180),
     };
     let group = |id: u32| GroupConfig {

@@ -74,6 +74,9 @@ class Config:
     def to_toml(self) -> str:
         """The configuration as a cluster.toml, without comments."""
 
+    def warnings(self) -> list[str]:
+        """What is allowed, but hardly meant."""
+
     def timing_derivation(self) -> str:
         """How every timeout follows from the inputs, one line a value."""
 

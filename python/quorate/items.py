@@ -118,6 +118,9 @@ class Notice:
     """For people: one sentence with names, no time."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """For programs: `node`, `group`, `resource`, `lun`, `epoch`, `cause` and so on, by kind."""
+    past_ms: Optional[int] = None
+    """Of what was committed while this node did not take part, and is learned of only now: when that
+    was, in the cluster's time in milliseconds."""
     _shown: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:

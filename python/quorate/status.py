@@ -87,6 +87,9 @@ class Status:
     """How much of the log is applied here."""
     cluster_ms: int
     """The cluster's time in milliseconds."""
+    config_differs: tuple[str, ...]
+    """Where the configuration that this node was started with differs from the committed one, which
+    stands."""
     nodes: tuple[NodeStatus, ...]
     """The nodes, by number."""
     groups: tuple[GroupStatus, ...]
@@ -120,6 +123,7 @@ def status_from(fields: dict[str, Any]) -> Status:
     whole = {
         **fields,
         "at": Stamp(**fields["at"]),
+        "config_differs": tuple(fields["config_differs"]),
         "nodes": tuple(NodeStatus(**node) for node in nodes),
         "groups": tuple(GroupStatus(**group) for group in groups),
     }

@@ -119,6 +119,9 @@ static void configurations_are_data(quorate_config *config) {
     CHECK(quorate_config_node_name(config, 3).data == NULL);
     CHECK(is_text(quorate_config_group_name(config, 0), "own"));
     CHECK(quorate_config_group_name(config, 1).data == NULL);
+    CHECK(quorate_config_warnings(config, &string) == QUORATE_OK);
+    CHECK(quorate_string_text(string).len == 0);
+    quorate_string_free(string);
     CHECK(quorate_config_timing_derivation(config, &string) == QUORATE_OK);
     CHECK(strstr(quorate_string_text(string).data, "detect") != NULL);
     quorate_string_free(string);

@@ -63,7 +63,9 @@ static void note(world *w, int at, const quorate_item *item, const quorate_notic
     printf("n%d: %s\n", at + 1, notice->line.data);
     CHECK(notice->kind.len > 0 && notice->text.len > 0 && notice->unix_us > 0);
     CHECK(notice->fields.data[0] == '{' && notice->boottime_ns > 0);
-    CHECK(notice->line.len == notice->text.len + strlen("00:00:00.000 "));
+    size_t mark = notice->is_past ? strlen("(earlier) ") : 0;
+    CHECK(notice->line.len == notice->text.len + strlen("00:00:00.000 ") + mark);
+    CHECK(notice->is_past || notice->past_ms == 0);
     CHECK(quorate_item_request(item) == NULL && quorate_item_lun(item, 0) == NULL);
     CHECK(quorate_item_field(item, text_of("no such field")).data == NULL);
     if (is_text(notice->kind, "online")) {

@@ -58,6 +58,7 @@ def test_a_config_shows_its_names_and_how_its_timeouts_follow(cluster: Cluster) 
         ["own"],
     )
     assert "detect" in config.timing_derivation()
+    assert config.warnings() == []
     again = quorate.Config.from_toml(config.to_toml())
     assert again.id == config.id and again.to_toml() == config.to_toml()
 

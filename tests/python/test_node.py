@@ -112,7 +112,7 @@ def test_the_descriptor_tells_that_an_item_waits_and_stays_so_after_the_end(
     assert poll.poll(WAIT * 1000)
     first = node.take()
     assert isinstance(first, quorate.Notice) and first.kind == "started"
-    assert str(first).endswith(first.text) and str(first)[2] == ":"
+    assert str(first).endswith(first.text) and str(first)[2] == ":" and first.past_ms is None
     node.kill()
     kinds = [notice.kind for notice in node.notices()]
     assert kinds[-1] == "ended" and poll.poll(0)

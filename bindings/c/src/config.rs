@@ -149,6 +149,25 @@ pub extern "C" fn quorate_config_group_name(
     named(config, index, |config| &config.groups)
 }
 
+/// What is allowed, but hardly meant, one line each.
+///
+/// Parameters: `config`: the configuration. `warnings`: the lines, on success; empty when there are none.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_warnings(
+    config: Option<&quorate_config>,
+    warnings: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    guard(|| {
+        let (config, warnings) = (given(config, "config")?, output(warnings, "warnings")?);
+        warnings.write(quorate_string::boxed(config.config.warnings().join("\n")));
+        Ok(())
+    })
+}
+
 /// How every timeout follows from the inputs, one line a value.
 ///
 /// Parameters: `config`: the configuration. `derivation`: the lines, on success.

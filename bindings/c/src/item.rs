@@ -83,6 +83,10 @@ pub struct quorate_notice {
     pub line: quorate_text,
     /// For programs: a JSON object, by kind. See also `quorate_item_field`.
     pub fields: quorate_text,
+    /// Whether it was committed while this node did not take part, and is learned of only now.
+    pub is_past: bool,
+    /// If so: when that was, in the cluster's time in milliseconds.
+    pub past_ms: u64,
 }
 
 /// The answer to a command. Later versions may add members at the end.
@@ -188,6 +192,8 @@ fn notice_view(shelf: &mut Shelf, notice: Notice) -> View {
         text: shelf.keep(notice.text),
         line,
         fields: shelf.keep(json),
+        is_past: notice.past_ms.is_some(),
+        past_ms: notice.past_ms.unwrap_or_default(),
     };
     View::Notice { notice, fields: texts }
 }

@@ -32,6 +32,11 @@ impl Config {
         self.0.to_toml()
     }
 
+    /// What is allowed, but hardly meant.
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings()
+    }
+
     fn timing_derivation(&self) -> String {
         self.0.timing_derivation()
     }

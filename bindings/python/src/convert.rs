@@ -52,7 +52,8 @@ fn notice(py: Python<'_>, notice: Notice) -> PyResult<Bound<'_, PyAny>> {
     static NOTICE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let shown = notice.to_string();
     let fields = value(py, &Value::Object(notice.fields))?;
-    let facts = (stamp(py, notice.at)?, notice.kind.as_str(), notice.text, fields, shown);
+    let (kind, text, past_ms) = (notice.kind.as_str(), notice.text, notice.past_ms);
+    let facts = (stamp(py, notice.at)?, kind, text, fields, past_ms, shown);
     NOTICE.import(py, "quorate.items", "Notice")?.call1(facts)
 }
 

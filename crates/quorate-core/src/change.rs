@@ -40,7 +40,7 @@ pub enum ReleaseKind {
 /// Why a group's ownership changes, kept for `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cause {
-    /// The group is started for the first time, or by command.
+    /// The group is started for the first time.
     Start,
     /// Its node is down, or might not act any more.
     NodeDown,
@@ -54,6 +54,12 @@ pub enum Cause {
     Failback,
     /// It may not run on its owner.
     NotPossible,
+    /// It is to be online, by command.
+    Online,
+    /// It is to be offline, by command.
+    Offline,
+    /// Its node might no longer act, and has stopped it.
+    Stopped,
 }
 
 /// What is wanted of a group.

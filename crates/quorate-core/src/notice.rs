@@ -22,6 +22,8 @@ pub enum Notice {
     ConfigurationDiffers {
         /// The node.
         node: NodeId,
+        /// What differs, as in `groups.vm1 (only in this node's file)`.
+        places: Vec<String>,
     },
     /// This node follows another coordinator, or none.
     Coordinator {
@@ -161,6 +163,23 @@ pub enum Notice {
         /// Why, for people.
         error: String,
     },
+    /// What was committed while this node did not take part, and is learned of now.
+    Past {
+        /// When it was committed, in the cluster's time in milliseconds.
+        at_ms: u64,
+        /// What it was.
+        told: Box<Notice>,
+    },
+}
+
+impl Notice {
+    /// What is told, whenever it was.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Past { told, .. } => *told,
+            now => now,
+        }
+    }
 }
 
 /// Why a message was dropped.

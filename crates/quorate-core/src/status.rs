@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::ResourceState;
 use crate::lock::LockState;
+use crate::notice::Notice;
+use crate::placement::NotHere;
+use crate::time::Instant;
 
 /// What a node knows of its cluster at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub struct Status {
     pub applied: u64,
     /// The cluster's time in milliseconds.
     pub cluster_ms: u64,
+    /// Where the configuration that this node was started with differs from the committed one, which stands.
+    pub config_differs: Vec<String>,
     /// Every node.
     pub nodes: Vec<NodeStatus>,
     /// Every group.
@@ -83,14 +88,36 @@ pub struct GroupStatus {
     pub luns: Vec<(String, LockState)>,
 }
 
+impl Status {
+    /// How many of the votes this node hears, its own included.
+    pub fn votes_heard(&self) -> u32 {
+        let heard = |node: &&NodeStatus| node.voter && matches!(&*node.heard, "self" | "alive");
+        u32::try_from(self.nodes.iter().filter(heard).count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Something that has led to where a group is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When, in the cluster's time in milliseconds.
+    pub at_ms: u64,
+    /// When this node saw it; none: it did not take part then.
+    pub seen: Option<Instant>,
+    /// What.
+    pub told: Notice,
+}
+
 /// Why a group is where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// What has led to it: the cluster's time in milliseconds, and what happened then; oldest
-    /// first.
-    pub history: Vec<(u64, crate::notice::Notice)>,
+    /// How it is.
+    pub group: GroupStatus,
+    /// Of a group that is left failed: how long until it is tried again, in milliseconds.
+    pub retry_in_ms: Option<u64>,
+    /// What has led to it, oldest first.
+    pub history: Vec<Happened>,
     /// Where it would be placed now if it ran nowhere.
     pub placement: Option<String>,
     /// For each other node, why not there.
-    pub not_there: Vec<(String, crate::placement::NotHere)>,
+    pub not_there: Vec<(String, NotHere)>,
 }

@@ -150,6 +150,7 @@ fn resource(
         save_on_move: save,
         restart_threshold: random.below(4) as u32,
         restart_period: timing.detect * 30,
+        restart_delay: Duration::from_millis(500),
         pending_timeout: pending_timeout(timing),
     }
 }

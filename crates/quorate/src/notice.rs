@@ -5,6 +5,9 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// Stands before the text of a notice of the past.
+const PAST: &str = "(earlier) ";
+
 /// A point in time, on both clocks of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Stamp {
@@ -20,6 +23,9 @@ pub struct Stamp {
 pub struct Notice {
     /// When this node learned or did it.
     pub at: Stamp,
+    /// Of what was committed while this node did not take part, and is learned of only now: when that was, in the
+    /// cluster's time in milliseconds.
+    pub past_ms: Option<u64>,
     /// What kind of thing it is; names the `fields`.
     pub kind: NoticeKind,
     /// For people: one sentence with names, no time.
@@ -36,13 +42,19 @@ impl Notice {
 }
 
 impl fmt::Display for Notice {
-    /// The local text with the time of day in UTC, to the millisecond.
+    /// The text with the time of day in UTC, to the millisecond; marked if it is of the past.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.at.unix_us / 1_000 % 86_400_000;
-        let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
-        let (seconds, ms) = (ms / 1_000 % 60, ms % 1_000);
-        write!(f, "{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {}", self.text)
+        let past = if self.past_ms.is_some() { PAST } else { "" };
+        write!(f, "{} {past}{}", time_of_day(self.at.unix_us), self.text)
     }
+}
+
+/// The time of day in UTC, to the millisecond.
+pub(crate) fn time_of_day(unix_us: u64) -> String {
+    let ms = unix_us / 1_000 % 86_400_000;
+    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
+    let (seconds, ms) = (ms / 1_000 % 60, ms % 1_000);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03}")
 }
 
 macro_rules! kinds {
@@ -77,7 +89,7 @@ kinds! {
     FoundingWaits = "founding_waits",
     /// The cluster was founded, or this node has joined it.
     Joined = "joined",
-    /// A `node` runs with another configuration than the committed one.
+    /// A `node` was started with another configuration than the committed one, which stands; `places`.
     ConfigurationDiffers = "configuration_differs",
     /// This node follows the coordinator `node`, or none; `epoch`.
     Coordinator = "coordinator",
@@ -161,8 +173,11 @@ mod tests {
     #[test]
     fn a_notice_shows_the_time_of_day_to_the_millisecond() {
         let at = Stamp { boottime_ns: 0, unix_us: 86_400_000_000 * 3 + 3_723_004_999 };
+        let kind = NoticeKind::Joined;
         let notice =
-            Notice { at, kind: NoticeKind::Joined, text: "joined".to_owned(), fields: Map::new() };
+            Notice { at, past_ms: None, kind, text: "joined".to_owned(), fields: Map::new() };
         assert_eq!(notice.to_string(), "01:02:03.004 joined");
+        let past = Notice { past_ms: Some(7), ..notice };
+        assert_eq!(past.to_string(), "01:02:03.004 (earlier) joined");
     }
 }

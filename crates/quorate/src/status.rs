@@ -37,6 +37,8 @@ pub struct Status {
     pub applied: u64,
     /// The cluster's time in milliseconds.
     pub cluster_ms: u64,
+    /// Where the configuration that this node was started with differs from the committed one, which stands.
+    pub config_differs: Vec<String>,
     /// The nodes, by number.
     pub nodes: Vec<NodeStatus>,
     /// The groups, by number.

@@ -168,6 +168,10 @@ pub struct ResourceConfig {
     pub restart_threshold: u32,
     /// See `restart_threshold`.
     pub restart_period: Duration,
+    /// How long after a failure it is started again on the same node.
+    ///
+    /// Source: Windows clustering, RestartDelay 500 ms.
+    pub restart_delay: Duration,
     /// How long a start, a save or a stop may take before the resource is killed and counts as
     /// failed.
     ///
@@ -304,6 +308,22 @@ impl ClusterConfig {
             && group.luns.iter().all(|&lun| self.lun(lun).is_some_and(|lun| lun.enforced))
     }
 
+    /// Where this configuration, a node's own, differs from the committed one.
+    pub fn differences(&self, committed: &Self) -> Vec<String> {
+        let (own, theirs) = (&self.parts, &committed.parts);
+        let mut places = Vec::new();
+        if (&own.name, own.id) != (&theirs.name, theirs.id) {
+            places.push("cluster".to_owned());
+        }
+        if own.timing != theirs.timing {
+            places.push("timing".to_owned());
+        }
+        compare("nodes", &own.nodes, &theirs.nodes, |node| &node.name, &mut places);
+        compare("luns", &own.luns, &theirs.luns, |lun| &lun.name, &mut places);
+        compare("groups", &own.groups, &theirs.groups, |group| &group.name, &mut places);
+        places
+    }
+
     /// A number that is equal for equal configurations: nodes compare it before they found a
     /// cluster together.
     ///
@@ -334,6 +354,25 @@ impl From<ClusterConfig> for ClusterParts {
     fn from(config: ClusterConfig) -> Self {
         config.parts
     }
+}
+
+/// Adds where the things of one kind differ.
+fn compare<T: PartialEq>(
+    kind: &str,
+    own: &[T],
+    committed: &[T],
+    name: impl Fn(&T) -> &str,
+    places: &mut Vec<String>,
+) {
+    for one in own {
+        match committed.iter().find(|other| name(other) == name(one)) {
+            None => places.push(format!("{kind}.{} (only in this node's file)", name(one))),
+            Some(other) if other != one => places.push(format!("{kind}.{}", name(one))),
+            Some(_) => {}
+        }
+    }
+    let gone = committed.iter().filter(|other| !own.iter().any(|one| name(one) == name(other)));
+    places.extend(gone.map(|other| format!("{kind}.{} (not in this node's file)", name(other))));
 }
 
 fn check_name(place: &str, name: &str) -> Result<(), ConfigError> {

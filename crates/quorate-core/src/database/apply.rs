@@ -60,6 +60,10 @@ impl Database {
                     record.failures.clear();
                     record.failed_until = None;
                     record.failed_on.clear();
+                    if record.owner().is_none() {
+                        record.cause =
+                            if record.is_wanted() { Cause::Online } else { Cause::Offline };
+                    }
                 }
             }
             Change::HoldMoves { held } => self.moves_held = held,
@@ -180,6 +184,7 @@ impl Database {
             let freed = !(stuck && kind == FenceKind::LeaseOver);
             if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
+                record.cause = Cause::NodeDown;
             }
         }
     }
@@ -277,6 +282,7 @@ impl Database {
         match state {
             OwnedState::Starting | OwnedState::Online => {
                 *state = OwnedState::Releasing { to, kind, cause };
+                record.cause = cause;
                 let drains = self.nodes.get(node).is_some_and(|one| one.draining);
                 if cause == Cause::Drain && drains {
                     record.drained_from.get_or_insert(*node);
@@ -332,7 +338,10 @@ impl Database {
                 };
                 let next = match *state {
                     OwnedState::Releasing { to, cause, .. } => to.zip(Some(cause)),
-                    OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => None,
+                    OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => {
+                        record.cause = Cause::Stopped;
+                        None
+                    }
                 };
                 let live = self.config.group(group).is_some_and(|config| {
                     config.resources.iter().any(|resource| resource.live_on_move)
@@ -388,6 +397,7 @@ impl Database {
             record.failed_on.clear();
         }
         record.failures.push(now);
+        record.cause = Cause::Failure;
         if !record.failed_on.contains(&owner) {
             record.failed_on.push(owner);
         }

@@ -161,7 +161,7 @@ pub struct GroupRecord {
     pub kept_until: Option<u64>,
     /// Left failed, until this moment of the cluster's time.
     pub failed_until: Option<u64>,
-    /// Why its ownership changed last.
+    /// Why its ownership changed last, and so why it gets its next owner.
     pub cause: Cause,
 }
 

@@ -10,6 +10,7 @@ use crate::id::{NodeId, PathId};
 use crate::message::Beat;
 use crate::notice::{DropReason, Notice};
 use crate::plant::{self, Plant};
+use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::Timer;
 
@@ -288,7 +289,12 @@ impl Engine {
         trouble: Trouble,
         detail: String,
     ) {
-        self.out.tell(Notice::ResourceTrouble { resource, trouble, detail });
+        let told = Notice::ResourceTrouble { resource, trouble, detail };
+        if let Some(group) = self.config.resource(resource).map(|(group, _)| group.id) {
+            let (at_ms, seen) = (self.cluster_ms(), Some(self.now));
+            self.note(group, Happened { at_ms, seen, told: told.clone() });
+        }
+        self.out.tell(told);
     }
 
     /// After every applied change: a voter that withholds its acknowledgement says so at once.

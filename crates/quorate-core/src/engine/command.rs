@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::change::{Cause, Change, Desire, ReleaseKind};
 use crate::consensus::Consensus;
 use crate::database::{Database, OwnedState, Ownership};
+use crate::group::LocalGroup;
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
@@ -208,7 +209,7 @@ impl Engine {
         if let Some(reason) = obstacle {
             let target = database.config().node(target).map_or("?", |node| node.name.as_str());
             return Err(Refusal::NotPossible(format!(
-                "group {name} cannot run on node {target}: {reason:?}"
+                "group {name} cannot run on node {target}: {reason}"
             )));
         }
         if record.owner().is_none() {
@@ -257,7 +258,10 @@ impl Engine {
             return;
         }
         self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval * 2);
-        if self.groups.is_empty() && !self.may_act() {
+        let ended = |group: &LocalGroup| group.is_gone() || group.is_untouched();
+        // Without a quorum nobody can be told, and nothing is left to wait for.
+        let is_alone = self.coordinator().0.is_none() && self.groups.values().all(ended);
+        if (self.groups.is_empty() || is_alone) && !self.may_act() {
             self.left = true;
             return self.out.act(Action::Left);
         }

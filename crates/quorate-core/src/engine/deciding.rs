@@ -76,13 +76,8 @@ impl Deciding<'_> {
 
     fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         match record.ownership {
-            Ownership::Vacant(vacancy) => {
-                if record.desire == Desire::Offline {
-                    self.reseat(config, record)
-                } else {
-                    self.assign(config, record, cause_of(vacancy, record))
-                }
-            }
+            Ownership::Vacant(_) if record.desire == Desire::Offline => self.reseat(config, record),
+            Ownership::Vacant(_) => self.assign(config, record, record.cause),
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
                 let falls = self.falling.contains(&node);
@@ -192,7 +187,7 @@ impl Deciding<'_> {
             Some(Change::Release { group, epoch, to, kind, cause })
         };
         if !record.is_wanted() {
-            return release(None, ReleaseKind::Stop, Cause::Start);
+            return release(None, ReleaseKind::Stop, Cause::Offline);
         }
         let kept = record.kept_until.unwrap_or_default();
         if kept > self.cluster_ms {
@@ -240,13 +235,5 @@ impl Deciding<'_> {
     fn is_open_for(&self, config: &GroupConfig, node: NodeId) -> bool {
         let candidate = self.candidates.get(&node);
         candidate.is_some_and(|one| placement::obstacle(config, node, one).is_none())
-    }
-}
-
-fn cause_of(vacancy: Vacancy, record: &GroupRecord) -> Cause {
-    match vacancy {
-        Vacancy::NeverOwned => Cause::Start,
-        Vacancy::Fenced { .. } | Vacancy::StorageFence { .. } => Cause::NodeDown,
-        Vacancy::Stopped { .. } => record.cause,
     }
 }

@@ -195,6 +195,9 @@ impl Engine {
             let saved = record.and_then(|record| record.saved);
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.advance(Leave { may_act, saved }, self.now, &mut self.out);
+            if let Some(until) = group.rests_until(self.now) {
+                self.timers.set_sooner(Timer::Repeat, until);
+            }
             let epoch = group.epoch();
             if group.is_gone() {
                 self.align_group(id);

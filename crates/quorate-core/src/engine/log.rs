@@ -16,6 +16,7 @@ use crate::message::{ConsensusMessage, LogSnapshot, Message};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
 use crate::random::Random;
+use crate::status::Happened;
 use crate::timer::Timer;
 
 impl Engine {
@@ -138,8 +139,10 @@ impl Engine {
 
     fn adopt_config(&mut self, database: &Database) {
         let config = database.config();
-        if config.digest() != self.held_digest {
-            self.out.tell(Notice::ConfigurationDiffers { node: self.me });
+        if config.digest() != self.held_digest && self.differs.is_empty() {
+            self.differs = self.config.differences(config);
+            let places = self.differs.clone();
+            self.out.tell(Notice::ConfigurationDiffers { node: self.me, places });
         }
         if config != &self.config && config.node(self.me).is_some() {
             self.config = config.clone();
@@ -169,25 +172,36 @@ impl Engine {
             .filter(|_| set.changes.iter().any(Change::is_about_node))
             .filter_map(|(&group, record)| Some((group, record.owner()?.0)))
             .collect();
+        let took_part = database.is_up_as(self.me, self.incarnation);
         database.apply(committed.index, &set, &mut notices);
+        let is_past = !took_part && !database.is_up_as(self.me, self.incarnation);
         let at_ms = database.at_ms();
         self.applied_at = self.now;
         for notice in notices {
             if let Notice::Assigned { group, owner, .. } = notice {
                 owners.insert(group, owner);
             }
-            self.remember(at_ms, &notice, &owners);
+            self.remember(at_ms, &notice, &owners, !is_past);
             if let Notice::Up { node, .. } = notice
                 && let Some(peer) = self.peers.get_mut(&node)
             {
                 peer.on_admitted();
             }
-            self.out.tell(notice);
+            self.out.tell(match is_past {
+                true => Notice::Past { at_ms, told: Box::new(notice) },
+                false => notice,
+            });
         }
         self.on_applied();
     }
 
-    fn remember(&mut self, at_ms: u64, notice: &Notice, owners: &BTreeMap<GroupId, NodeId>) {
+    fn remember(
+        &mut self,
+        at_ms: u64,
+        notice: &Notice,
+        owners: &BTreeMap<GroupId, NodeId>,
+        is_seen: bool,
+    ) {
         if plant::is(Plant::PeerDownStopsAll) && matches!(notice, Notice::Down { .. }) {
             self.abandon_all();
         }
@@ -209,13 +223,19 @@ impl Engine {
             self.touch_all();
         }
         let about = if plant::is(Plant::HistoryLost) { Vec::new() } else { about };
+        let seen = is_seen.then_some(self.now);
         for group in about {
-            let history = self.history.entry(group).or_default();
-            if history.len() == HISTORY_MAX {
-                history.pop_front();
-            }
-            history.push_back((at_ms, notice.clone()));
+            self.note(group, Happened { at_ms, seen, told: notice.clone() });
         }
+    }
+
+    /// Puts something into the history of a group.
+    pub(super) fn note(&mut self, group: GroupId, happened: Happened) {
+        let history = self.history.entry(group).or_default();
+        if history.len() == HISTORY_MAX {
+            history.pop_front();
+        }
+        history.push_back(happened);
     }
 
     /// Tells the host when this node follows another coordinator.
@@ -228,9 +248,12 @@ impl Engine {
             _ => consensus.is_coordinator().then_some(self.now),
         };
         if self.coordinator_told != Some((node, epoch)) {
+            // That there is still none is not news.
+            if node.is_some() || self.coordinator_told.is_none_or(|(before, _)| before.is_some()) {
+                self.out.tell(Notice::Coordinator { node, epoch });
+            }
             self.coordinator_told = Some((node, epoch));
             self.stir = Stir::WHOLE;
-            self.out.tell(Notice::Coordinator { node, epoch });
             self.reconsider = true;
             self.touch_all();
             self.repeat_asked();

@@ -38,6 +38,7 @@ use crate::notice::{DropReason, Notice};
 use crate::output::Output;
 use crate::plant::{self, Plant};
 use crate::random::Random;
+use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
 use calm::Stir;
@@ -147,7 +148,9 @@ pub struct Engine {
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
     probes: BTreeMap<NodeId, probe::Probe>,
-    history: BTreeMap<GroupId, VecDeque<(u64, Notice)>>,
+    history: BTreeMap<GroupId, VecDeque<Happened>>,
+    /// Where the configuration it was started with differs from the committed one.
+    differs: Vec<String>,
     leaving: bool,
     /// What it leaves is kept for it.
     leave_keeps: bool,
@@ -209,6 +212,7 @@ impl Engine {
             unplaced: BTreeSet::new(),
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
+            differs: Vec::new(),
             leaving: false,
             leave_keeps: false,
             left: false,

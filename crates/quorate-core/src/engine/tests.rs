@@ -1,6 +1,8 @@
 //! Three engines on a perfect network, a LUN that grants everything, guests that do as they are
 //! told.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         save_on_move: true,
         restart_threshold: 3,
         restart_period: Duration::from_secs(900),
+        restart_delay: Duration::from_millis(500),
         pending_timeout: Duration::from_secs(60),
     };
     let mut group = GroupConfig {

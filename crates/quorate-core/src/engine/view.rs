@@ -60,6 +60,7 @@ impl Engine {
             lease_left_ms: left.map(|until| millis(until.since(now))),
             applied: self.database.as_ref().map_or(0, Database::applied),
             cluster_ms: self.cluster_ms(),
+            config_differs: self.differs.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
             groups: groups.map(|(&id, record)| self.group_status(id, record)).collect(),
         }
@@ -72,9 +73,18 @@ impl Engine {
         let record = database.group(group)?;
         let lately = record.failed_lately(self.cluster_ms(), millis(config.failover_period));
         let past = Past { seat: record.seat, failed_on: lately };
-        let placement = placement::place(config, &self.candidates(database), past);
+        let mut candidates = self.candidates(database);
+        // Where it runs now, it would not stand in its own way.
+        if let Some(owner) = record.owner().and_then(|(owner, _)| candidates.get_mut(&owner)) {
+            owner.groups = owner.groups.saturating_sub(1);
+        }
+        let placement = placement::place(config, &candidates, past);
         let others = placement.others.into_iter();
+        let failed_until = record.failed_until.filter(|_| record.owner().is_none());
+        let retry_in = failed_until.map(|until| until.saturating_sub(self.cluster_ms()));
         Some(Explanation {
+            group: self.group_status(group, record),
+            retry_in_ms: retry_in.filter(|&left| left > 0),
             history: self.history.get(&group).into_iter().flatten().cloned().collect(),
             placement: placement.chosen.map(|node| self.node_name(node)),
             not_there: others.map(|(node, why)| (self.node_name(node), why)).collect(),

@@ -321,7 +321,8 @@ impl LocalGroup {
         self.stop_what_lost_its_ground(out);
         let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
         for resource in self.resources.values_mut() {
-            let ready = resource.config.depends_on.iter().all(|id| online.contains(id));
+            let ready = resource.config.depends_on.iter().all(|id| online.contains(id))
+                && resource.rests_until(now).is_none();
             match (resource.state, leave.saved) {
                 (ResourceState::Offline, None) if ready => resource.start(out),
                 (ResourceState::Offline, Some(token)) if ready => {
@@ -416,6 +417,12 @@ impl LocalGroup {
         if self.is_stopped() {
             self.locks.values_mut().for_each(|lock| lock.release(out));
         }
+    }
+
+    /// When the first of the resources that have failed may be started again.
+    pub fn rests_until(&self, now: Instant) -> Option<Instant> {
+        let resources = self.resources.values().filter(|_| self.goal == Goal::Run);
+        resources.filter_map(|resource| resource.rests_until(now)).min()
     }
 
     fn in_state(&self, state: ResourceState) -> Vec<ResourceId> {

@@ -201,6 +201,12 @@ impl Resource {
         recent > usize::try_from(self.config.restart_threshold).unwrap_or(usize::MAX)
     }
 
+    /// When it may be started again after its last failure; none: at once.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.failures.last().map(|&at| at + self.config.restart_delay);
+        until.filter(|&until| self.state == ResourceState::Offline && until > now)
+    }
+
     fn ask(&mut self, state: ResourceState, verb: ResourceVerb, out: &mut Output) {
         let op = out.op();
         self.state = state;

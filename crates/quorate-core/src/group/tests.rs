@@ -34,6 +34,7 @@ fn resource(id: ResourceId, depends_on: &[ResourceId]) -> ResourceConfig {
         save_on_move: depends_on.is_empty(),
         restart_threshold: 1,
         restart_period: Duration::from_secs(900),
+        restart_delay: Duration::ZERO,
         pending_timeout: Duration::from_secs(60),
     }
 }
@@ -268,4 +269,21 @@ fn a_group_with_something_that_could_not_be_killed_is_given_up_once_it_is() {
     t.answer(DISK, Ok(()));
     let vacated = GroupReport::Vacated { saved: None, failed: true };
     assert_eq!(t.group.report(None), Some(vacated));
+}
+
+#[test]
+fn what_failed_rests_before_it_is_started_again() {
+    let mut rests = resource(DISK, &[]);
+    rests.restart_delay = Duration::from_millis(500);
+    let mut t = Bench::new(&[], vec![rests], Vacancy::NeverOwned);
+    t.answer(DISK, Err("no such program".into()));
+    t.answer(DISK, Ok(()));
+    t.asked.clear();
+    t.advance();
+    assert_eq!(t.verbs(), []);
+    let until = t.group.rests_until(t.now).expect("it rests");
+    assert_eq!(until, t.now + Duration::from_millis(500));
+    t.now = until;
+    t.advance();
+    assert!(matches!(t.verbs().as_slice(), [(DISK, ResourceVerb::Start { .. })]));
 }

@@ -151,7 +151,8 @@ impl Caused {
         };
         let holds = match cause {
             Cause::Start => owner.is_none() || story.wanted,
-            Cause::NodeDown => story.owner_went,
+            Cause::Online | Cause::Offline => story.wanted,
+            Cause::NodeDown | Cause::Stopped => story.owner_went,
             Cause::Failure => story.failed && story.trouble,
             Cause::Move => story.moved,
             Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
@@ -176,7 +177,7 @@ fn explained(
         return Ok(());
     };
     let Some(told) = process.engine.explain(group) else { return Ok(()) };
-    let notices: Vec<&Notice> = told.history.iter().map(|(_, notice)| notice).collect();
+    let notices: Vec<&Notice> = told.history.iter().map(|happened| &happened.told).collect();
     let Some(at) = notices.iter().position(|one| *one == notice) else {
         // A history is bounded: much may have come since in the same step.
         if notices.iter().any(|one| epoch_of(one) > epoch_of(notice)) {

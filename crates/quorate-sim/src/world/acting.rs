@@ -148,7 +148,10 @@ impl World {
                 | Cause::Move
                 | Cause::Drain
                 | Cause::Failback
-                | Cause::NotPossible => {
+                | Cause::NotPossible
+                | Cause::Online
+                | Cause::Offline
+                | Cause::Stopped => {
                     self.stats.assignments += 1;
                 }
             },

@@ -163,7 +163,9 @@ impl World {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let actions = process.engine.step(event, local);
             let applied = process.engine.database().map_or(0, Database::applied);
-            (actions, process.engine.notices(), process.engine.deadline(), applied)
+            let notices: Vec<Notice> =
+                process.engine.notices().into_iter().map(Notice::plain).collect();
+            (actions, notices, process.engine.deadline(), applied)
         }));
         match outcome {
             Ok((actions, notices, deadline, applied)) => {

@@ -17,6 +17,7 @@ struct Numbers<'a> {
 }
 
 pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
+    super::address::check(&document.nodes)?;
     let numbers = Numbers {
         nodes: named(document.nodes.iter().map(|node| (node.name.as_str(), node.id)), NodeId)?,
         luns: named(document.luns.iter().map(|lun| (lun.name.as_str(), lun.id)), LunId)?,
@@ -168,6 +169,7 @@ fn convert_resource(
         save_on_move: resource.save_on_move.unwrap_or(is_guest_alone),
         restart_threshold: resource.restart_threshold,
         restart_period: Duration::from_secs(resource.restart_period_s),
+        restart_delay: Duration::from_millis(resource.restart_delay_ms),
         pending_timeout: Duration::from_secs(resource.pending_timeout_s),
     })
 }

@@ -250,6 +250,9 @@ pub struct Resource {
     /// See `restart_threshold`.
     #[serde(default = "fifteen_minutes")]
     pub restart_period_s: u64,
+    /// How long after a failure it is started again in place.
+    #[serde(default = "half_a_second")]
+    pub restart_delay_ms: u64,
     /// How long a start, a save or a stop may take.
     #[serde(default = "three_minutes")]
     pub pending_timeout_s: u64,
@@ -269,6 +272,7 @@ impl Resource {
             save_on_move: None,
             restart_threshold: restarts(),
             restart_period_s: fifteen_minutes(),
+            restart_delay_ms: half_a_second(),
             pending_timeout_s: three_minutes(),
             settings,
         }
@@ -319,6 +323,10 @@ fn one_hour() -> u64 {
 
 fn fifteen_minutes() -> u64 {
     900
+}
+
+fn half_a_second() -> u64 {
+    500
 }
 
 fn three_minutes() -> u64 {

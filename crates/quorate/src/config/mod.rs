@@ -3,6 +3,7 @@
 //! [`Config`] is always valid: its [`ClusterConfig`] was built by the engine's own checks, and
 //! every driver has read its settings. Errors name the file, the line, the place and the remedy.
 
+mod address;
 mod convert;
 mod document;
 mod drivers;
@@ -121,6 +122,18 @@ impl Config {
             dir: wanted.dir.as_ref().map(|dir| dir.join(node)),
             bytes_max: wanted.max_mib << 20,
         })
+    }
+
+    /// What is allowed, but hardly meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let text = match self.cluster.voters().count() {
+            1 => "one voter survives no loss: use three",
+            2 => "two voters survive no loss, since either alone is no majority: use three",
+            4 => "four voters survive the loss of one, as three do: use three or five",
+            6 => "six voters survive the loss of two, as five do: use five or seven",
+            _ => return Vec::new(),
+        };
+        vec![text.to_owned()]
     }
 
     /// How every timeout follows from the inputs, one line a value.

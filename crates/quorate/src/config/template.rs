@@ -95,6 +95,7 @@ command = ["/bin/sh", "-c", "while :; do date >> $QUORATE_LUN_DISK1/ticks; sleep
 # depends_on = []              # resources of this group that must be online first
 # restart_threshold = 3        # restarts in place within restart_period_s, then the group moves
 # restart_period_s = 900
+# restart_delay_ms = 500       # between a failure and the restart in place
 # pending_timeout_s = 180      # how long a start, a save or a stop may take
 
 # [[groups]]

@@ -194,10 +194,19 @@ impl Host {
         let state = self.state.lock();
         if state.may_begin(op) {
             match state.served.get(&request.resource) {
-                Some(server) => server.take(request),
-                None => self.items.push(Item::Request(request)),
+                Some(server) => return server.take(request),
+                None if request.verb != Verb::Kill => {
+                    return self.items.push(Item::Request(request));
+                }
+                None => {}
             }
-            return;
+            // What a kill cuts short the host need not see any more. A start that it has never seen has started nothing.
+            let unseen = self.items.take_requests(&request.resource);
+            if !unseen.iter().any(|one| matches!(one.verb, Verb::Start | Verb::Load)) {
+                return self.items.push(Item::Request(request));
+            }
+            drop(state);
+            return self.close(op, Ok(()));
         }
         drop(state);
         self.close(op, Err(CUT_SHORT.to_owned()));

@@ -31,7 +31,7 @@ pub(crate) enum Input {
     /// configuration that the engine follows, which may change on the way.
     Report { resource: String, epoch: Epoch, detail: String },
     /// The host wants to know why; by name too.
-    Explain { group: String, reply: Sender<Vec<String>> },
+    Explain { group: String, reply: Sender<Result<Vec<String>, Error>> },
     /// End at once.
     Kill,
     /// Panic on the engine's thread.

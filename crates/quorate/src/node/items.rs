@@ -270,7 +270,7 @@ mod tests {
     fn notice(count: u64) -> Notice {
         let at = Stamp { boottime_ns: count, unix_us: 0 };
         let fields = serde_json::Map::new();
-        Notice { at, kind: NoticeKind::Joined, text: String::new(), fields }
+        Notice { at, past_ms: None, kind: NoticeKind::Joined, text: String::new(), fields }
     }
 
     fn is_readable(items: &Items) -> bool {

@@ -1,5 +1,6 @@
 //! A running node: the engine with its threads, and what a host can do with it.
 
+mod explain;
 mod guard;
 mod host;
 mod incoming;
@@ -61,7 +62,7 @@ pub struct NodeOptions {
     pub config: Config,
     /// Which of its nodes this is.
     pub node: String,
-    /// Where this node, and no other, keeps its log. Made if its parent is there.
+    /// Where this node, and no other, keeps its log. Made if it is missing.
     pub state_dir: PathBuf,
     /// The secret of the cluster.
     pub key: ClusterKey,
@@ -355,22 +356,16 @@ impl Node {
     /// Why a group is where it is, in sentences, and why it is not elsewhere.
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Busy`] or [`Error::TimedOut`].
+    /// [`Error::Unknown`], [`Error::Busy`], [`Error::TimedOut`], or [`Error::Refused`] before this node belongs to a
+    /// cluster.
     pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
         self.inner.items.check()?;
-        let cluster = self.inner.snapshot.config();
-        if cluster.group_named(group).is_none() {
-            let known: Vec<&str> =
-                cluster.groups().iter().map(|group| group.name.as_str()).collect();
-            let (name, known) = (group.to_owned(), known.join(", "));
-            return Err(Error::Unknown { kind: "group", name, known });
-        }
-        let (group, (reply, answer)) = (group.to_owned(), crossbeam_channel::bounded(1));
-        self.inner.inbox.offer(Input::Explain { group, reply })?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.inner.inbox.offer(Input::Explain { group: group.to_owned(), reply })?;
         answer.recv_timeout(EXPLAIN_WAIT).map_err(|_| Error::TimedOut {
             what: "the explanation".to_owned(),
             after: EXPLAIN_WAIT,
-        })
+        })?
     }
 
     /// Leaves in good order: the groups here move away, then the node ends.

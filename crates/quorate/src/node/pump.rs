@@ -18,6 +18,7 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
+use super::explain::explain;
 use super::guard::Guard;
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
@@ -28,7 +29,7 @@ use super::recorder::Recording;
 use super::resources::Resources;
 use super::start::Desks;
 use super::tell::{Fields, Names, notice};
-use super::view::{Snapshot, explained};
+use super::view::Snapshot;
 use crate::clock;
 use crate::drivers::{Answer as DriverAnswer, DriverReport};
 use crate::item::{Answer, Item, Ticket};
@@ -209,12 +210,7 @@ impl Pump {
                 self.on_host_report(&resource, epoch, detail)
             }
             Input::Explain { group, reply } => {
-                let config = self.engine.config();
-                let id = config.group_named(&group).map(|group| group.id);
-                let lines = id
-                    .and_then(|id| self.engine.explain(id))
-                    .map(|found| explained(&group, &found, &Names(config)));
-                let _ = reply.try_send(lines.unwrap_or_default());
+                let _ = reply.try_send(explain(&self.engine, &group));
                 None
             }
             Input::Kill => Some(Outcome::Killed),

@@ -52,7 +52,8 @@ pub(super) struct Running {
 }
 
 /// Starts everything; on an error nothing is left running.
-pub(super) fn start(options: NodeOptions) -> Result<Running, Error> {
+pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
+    options.state_dir = make_state_dir(&options.state_dir)?;
     let ground = Ground::find(&options)?;
     let lines = Lines::lay()?;
     let net = Net::start(ground.net_config(&options), lines.net_queue())?;
@@ -431,6 +432,15 @@ fn resolve(node: &str, text: &str) -> Result<SocketAddr, Error> {
 
 fn socket_path(work_dir: &Path, lun: &str) -> PathBuf {
     work_dir.join(format!("lun-{lun}.sock"))
+}
+
+/// The state directory as an absolute path, made with what is missing above it.
+fn make_state_dir(given: &Path) -> Result<PathBuf, Error> {
+    let failed = || Error::system(format!("make the state directory {}", given.display()));
+    let whole = std::path::absolute(given).map_err(failed())?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&whole).map_err(failed())?;
+    Ok(whole)
 }
 
 fn make_work_dir(work_dir: &Path, config: &ClusterConfig) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use crate::notice::{Notice, NoticeKind};
 
 /// A notice of `kind`, made now.
 pub(crate) fn notice(kind: NoticeKind, text: impl Into<String>, fields: Fields) -> Notice {
-    Notice { at: clock::stamp(), kind, text: text.into(), fields: fields.0 }
+    Notice { at: clock::stamp(), past_ms: None, kind, text: text.into(), fields: fields.0 }
 }
 
 /// The fields of a notice, put together one by one.
@@ -54,6 +54,9 @@ impl Names<'_> {
     pub(crate) fn told(&self, told: &Told) -> Option<Notice> {
         let told = match told {
             Told::Dropped { .. } => return None,
+            Told::Past { at_ms, told } => {
+                return self.told(told).map(|notice| Notice { past_ms: Some(*at_ms), ..notice });
+            }
             Told::FoundingWaits { .. }
             | Told::Joined
             | Told::ConfigurationDiffers { .. }
@@ -86,7 +89,7 @@ impl Names<'_> {
                 let (missing, differing) = (self.nodes(missing), self.nodes(differing));
                 let mut parts = Vec::new();
                 if !missing.is_empty() {
-                    parts.push(format!("not heard: {}", missing.join(", ")));
+                    parts.push(format!("not connected yet: {}", missing.join(", ")));
                 }
                 if !differing.is_empty() {
                     parts.push(format!("with another cluster.toml: {}", differing.join(", ")));
@@ -96,11 +99,15 @@ impl Names<'_> {
                 let text = format!("the cluster waits to be founded; {}", parts.join("; "));
                 notice(NoticeKind::FoundingWaits, text, fields)
             }
-            Told::ConfigurationDiffers { node } => {
+            Told::ConfigurationDiffers { node, places } => {
                 let node = self.node(*node);
-                let text =
-                    format!("{node} was started with another cluster.toml than the cluster's");
-                let fields = Fields::default().with("node", node);
+                let text = format!(
+                    "the cluster.toml of {node} differs from the configuration that the cluster was founded with, \
+                     which stands; different: {}; give {node} the cluster's file back: a configuration cannot be \
+                     changed yet once the cluster is founded",
+                    places.join(", ")
+                );
+                let fields = Fields::default().with("node", node).with("places", places.clone());
                 notice(NoticeKind::ConfigurationDiffers, text, fields)
             }
             Told::Coordinator { node, epoch } => {
@@ -116,7 +123,7 @@ impl Names<'_> {
                 notice(NoticeKind::LeaseGained, "this node may act", Fields::default())
             }
             Told::LeaseLost => {
-                let text = "this node may not act: what runs here stops";
+                let text = "this node may not act any more: whatever still runs here is stopped";
                 notice(NoticeKind::LeaseLost, text, Fields::default())
             }
             Told::StorageFailed { error } => {
@@ -295,17 +302,23 @@ fn cause_word(cause: Cause) -> &'static str {
         Cause::Move => "move",
         Cause::Drain => "drain",
         Cause::Failback => "failback",
+        Cause::Online => "online",
+        Cause::Offline => "offline",
+        Cause::Stopped => "stopped",
         Cause::NotPossible => "not_possible",
     }
 }
 
 fn cause_text(cause: Cause) -> &'static str {
     match cause {
-        Cause::Start => "it is to be started",
+        Cause::Start => "it is started for the first time",
         Cause::NodeDown => "its node is down",
         Cause::Failure => "it failed",
-        Cause::Move => "a move by command",
+        Cause::Move => "by command: move",
         Cause::Drain => "its node is drained",
+        Cause::Online => "by command: online",
+        Cause::Offline => "by command: offline",
+        Cause::Stopped => "its node might not act any more, and has stopped it",
         Cause::Failback => "it returns to a preferred owner",
         Cause::NotPossible => "it may not run where it is",
     }

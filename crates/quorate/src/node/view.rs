@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 use quorate_core::config::ClusterConfig;
-use quorate_core::status::{Explanation, Status as View};
+use quorate_core::status::Status as View;
 
 use super::incoming::{Drops, drop_word};
 use super::input::Full;
 use super::items::Items;
-use super::tell::Names;
 use crate::net::{DropReason, NetHandle};
 use crate::notice::Stamp;
 use crate::status::Status;
@@ -88,6 +87,7 @@ impl Snapshot {
             lease_left_ms: view.lease_left_ms,
             applied: view.applied,
             cluster_ms: view.cluster_ms,
+            config_differs: view.config_differs,
             nodes: view.nodes,
             groups: view.groups,
             dropped,
@@ -97,21 +97,4 @@ impl Snapshot {
                 .collect(),
         }
     }
-}
-
-/// Why a group is where it is, in sentences: what has led to it, then why not elsewhere.
-pub(crate) fn explained(group: &str, explanation: &Explanation, names: &Names<'_>) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for (at_ms, told) in &explanation.history {
-        let text = names.told(told).map_or_else(|| format!("{told:?}"), |notice| notice.text);
-        lines.push(format!("{}.{:03} s: {text}", at_ms / 1000, at_ms % 1000));
-    }
-    lines.push(match &explanation.placement {
-        Some(node) => format!("if {group} ran nowhere, it would be placed on {node}"),
-        None => format!("if {group} ran nowhere, no node could run it"),
-    });
-    for (node, why) in &explanation.not_there {
-        lines.push(format!("not {node}: {why}"));
-    }
-    lines
 }

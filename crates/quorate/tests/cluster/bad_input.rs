@@ -45,6 +45,9 @@ fn an_address_that_is_none_is_refused_where_it_stands() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = document(&free_addresses(), dir.path(), vec![]);
     text.nodes[1].addresses = vec!["127.0.0.1".to_owned()];
+    let error = Config::new(text.clone()).unwrap_err().to_string();
+    assert!(error.contains("nodes.n2.addresses") && error.contains("has no port"), "{error}");
+    text.nodes[1].addresses = vec!["no host:7400".to_owned()];
     let config = Config::new(text).unwrap();
     let key = ClusterKey::generate().unwrap();
     let options = quorate::NodeOptions::new(config, "n1", dir.path().join("n1"), key);
@@ -63,6 +66,26 @@ fn a_work_directory_with_a_long_path_is_refused_with_the_limit() {
     let error = Node::start(options).unwrap_err();
     assert_eq!(error.code(), "work_directory");
     assert!(error.to_string().contains("shorter"), "{error}");
+}
+
+#[test]
+fn a_state_directory_is_made_with_what_is_missing_above_it() {
+    let trio = Trio::with_groups(|_| vec![]);
+    let mut options = trio.options(1);
+    options.state_dir = trio.dir.path().join("not/there/yet");
+    let node = Node::start(options).unwrap();
+    assert!(trio.dir.path().join("not/there/yet/quorate.log").exists());
+    let error = node.explain("none").unwrap_err();
+    assert_eq!(error.code(), "unknown");
+}
+
+#[test]
+fn nothing_is_explained_before_the_cluster_is_founded() {
+    let trio = Trio::with_groups(|_| vec![counter("counter", "exec sleep 600")]);
+    let node = Node::start(trio.options(1)).unwrap();
+    let error = node.explain("counter").unwrap_err();
+    assert_eq!(error.code(), "refused");
+    assert!(error.to_string().contains("does not belong to a cluster yet"), "{error}");
 }
 
 #[test]

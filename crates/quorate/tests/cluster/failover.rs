@@ -35,6 +35,14 @@ fn a_group_fails_over_when_its_node_dies_and_the_dead_one_may_come_back() {
     let name = format!("n{first}");
     trio.wait_all("return", |status| member(status) && status.node(&name).unwrap().state == "up");
     assert_eq!(trio.wait_online("counter", None), second, "no failback");
+    let moved = wait_notice(trio.node(first), NoticeKind::Assigned, |notice| {
+        notice.field("cause") == Some("node_down")
+    });
+    assert!(moved.past_ms.is_some() && moved.to_string().contains("(earlier)"), "{moved}");
+    let back = wait_notice(trio.node(first), NoticeKind::Up, |notice| {
+        notice.field("node") == Some(name.as_str()) && notice.past_ms.is_none()
+    });
+    assert_eq!(back.text, format!("{name} takes part"));
     trio.check_one_writer();
 }
 
@@ -158,7 +166,7 @@ fn a_node_with_another_file_follows_the_committed_configuration() {
     let name = format!("n{other}");
     let is_it = |notice: &Notice| notice.field("node") == Some(name.as_str());
     let told = wait_notice(trio.node(other), NoticeKind::ConfigurationDiffers, is_it);
-    assert!(told.text.contains("another cluster.toml"), "{}", told.text);
+    assert!(told.text.contains("groups.another (only in this node's file)"), "{}", told.text);
     trio.wait_all("its return", |status| {
         member(status) && status.node(&name).unwrap().state == "up"
     });
@@ -197,6 +205,7 @@ fn a_guest_that_ends_by_itself_is_restarted_in_place() {
     let group = |_: &_| {
         let mut group = super::trio::counter("counter", script);
         group.resources[0].restart_threshold = 10_000;
+        group.resources[0].restart_delay_ms = 10;
         vec![group]
     };
     let trio = Trio::with_groups(group).started();
@@ -228,8 +237,11 @@ fn without_a_quorum_a_command_is_refused_in_time() {
     trio.kill(2);
     trio.kill(3);
     let node = trio.node(1);
-    let stopped = node.wait_until(PATIENCE, |status| status.lease_left_ms.is_none());
-    assert!(stopped.is_ok());
+    let alone = |status: &Status| status.lease_left_ms.is_none() && !status.quorum;
+    assert!(node.wait_until(PATIENCE, alone).is_ok());
+    let lines = node.explain("counter").unwrap();
+    assert!(lines[0].starts_with("no quorum (1 of 3 votes heard)"), "{lines:#?}");
+    assert!(lines[1].contains("was last known to be"), "{lines:#?}");
     let refused = node.command_wait(node.online("counter").unwrap(), Duration::from_secs(30));
     assert_eq!(refused.unwrap_err().code(), "refused");
 }

@@ -234,6 +234,24 @@ fn a_served_resource_is_started_afresh_after_a_crash() {
 }
 
 #[test]
+fn a_node_that_answers_nothing_does_not_keep_the_group() {
+    let mut trio = Trio::with_groups(|_| {
+        let mut group = own_group(false);
+        group.preferred_owners = vec!["n1".to_owned()];
+        group.resources[0].restart_threshold = 0;
+        group.resources[0].pending_timeout_s = 1;
+        vec![group]
+    });
+    (1..=3).for_each(|number| trio.start(number));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    for (number, name) in [(2, "n2"), (3, "n3")] {
+        let counter = Counter { name, seen: Arc::clone(&seen), count: Mutex::new(None) };
+        trio.node(number).serve("own", Box::new(Shared(Arc::new(counter)))).unwrap();
+    }
+    assert_ne!(trio.wait_online("group", Some(1)), 1);
+}
+
+#[test]
 fn only_resources_of_the_host_can_be_served() {
     let trio = Trio::with_counter();
     let seen = Arc::new(Mutex::new(Vec::new()));
