@@ -36,6 +36,9 @@ pub enum Command {
         group: String,
         /// The node; placement chooses if it is left out
         node: Option<String>,
+        /// Wait until it is carried out, at most so many seconds [default: 60]
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
+        wait: Option<u64>,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -44,6 +47,9 @@ pub enum Command {
     Online {
         /// The group
         group: String,
+        /// Wait until it is carried out, at most so many seconds [default: 60]
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
+        wait: Option<u64>,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -52,6 +58,9 @@ pub enum Command {
     Offline {
         /// The group
         group: String,
+        /// Wait until it is carried out, at most so many seconds [default: 60]
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
+        wait: Option<u64>,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -60,6 +69,9 @@ pub enum Command {
     Drain {
         /// The node
         node: String,
+        /// Wait until it is carried out, at most so many seconds [default: 60]
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
+        wait: Option<u64>,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -174,7 +186,8 @@ pub struct Run {
     /// The directory of the node's log and sockets [default: state/NODE beside the configuration]
     #[arg(long)]
     pub state: Option<PathBuf>,
-    /// The cluster key [default: QUORATE_KEY, else cluster.key beside the configuration]
+    /// The file with the cluster key [default: the key itself in the variable QUORATE_KEY, else the file cluster.key
+    /// beside the configuration]
     #[arg(long)]
     pub key: Option<PathBuf>,
     /// Print notices as JSON, one a line
@@ -301,9 +314,9 @@ pub struct Demo {
     /// Print the figures as JSON instead of the picture
     #[arg(long)]
     pub json: bool,
-    /// Where the figures go
-    #[arg(long, default_value = "target/demo/summary.json")]
-    pub summary: PathBuf,
+    /// A file for the figures, as JSON [default: they are shown and not kept]
+    #[arg(long)]
+    pub summary: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

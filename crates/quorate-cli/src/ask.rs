@@ -13,6 +13,7 @@ use crate::arguments::{Ask, Status};
 use crate::control::{Client, ControlError, Request, SOCKET};
 use crate::failure::Failure;
 use crate::init::beside;
+use crate::outcome;
 use crate::run::default_state;
 
 /// Between two looks of `status --watch`.
@@ -22,8 +23,21 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// That no node runs here, or why it was refused.
-pub(crate) fn command(ask: &Ask, request: &Request) -> Result<String, Failure> {
+pub(crate) fn command(
+    ask: &Ask,
+    request: &Request,
+    patience: Option<Duration>,
+) -> Result<String, Failure> {
+    let before = connect(ask)?.ask(&Request::Status)?;
+    if let Request::Move { group, to: Some(to) } = request
+        && outcome::online_on(&before, group) == Some(to)
+    {
+        return Ok(format!("{group} is on {to} already"));
+    }
     connect(ask)?.ask(request)?;
+    if let Some(limit) = patience {
+        return outcome::wait(ask, request, &before, limit);
+    }
     Ok(match request {
         Request::Move { group, to: Some(to) } => format!("{group} moves to {to}"),
         Request::Move { group, to: None } => format!("{group} moves"),
@@ -92,10 +106,13 @@ pub(crate) fn status(arguments: &Status) -> Result<(), Failure> {
 /// That no node runs there.
 pub(crate) fn connect(ask: &Ask) -> Result<Client, ControlError> {
     if let Some(state) = &ask.state {
-        return Client::connect(state);
+        return Client::reach(state);
+    }
+    if !ask.config.exists() {
+        return Err(ControlError::NoConfig { config: ask.config.clone() });
     }
     if let Some(node) = &ask.at {
-        return Client::connect(&default_state(&ask.config, node));
+        return Client::reach(&default_state(&ask.config, node));
     }
     let home = beside(&ask.config, "state");
     let mut states: Vec<PathBuf> =
@@ -104,7 +121,7 @@ pub(crate) fn connect(ask: &Ask) -> Result<Client, ControlError> {
     states.sort();
     let mut last = ControlError::NotRunning { state: home.join("*") };
     for state in states {
-        match Client::connect(&state) {
+        match Client::reach(&state) {
             Ok(client) => return Ok(client),
             Err(error) => last = error,
         }
@@ -117,51 +134,36 @@ fn event_line(notice: &Value) -> String {
     let ms = notice["at"]["unix_us"].as_u64().unwrap_or_default() / 1_000 % 86_400_000;
     let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
     let (seconds, ms) = (ms / 1_000 % 60, ms % 1_000);
+    let past = if notice["past_ms"].is_null() { "" } else { "(earlier) " };
     let text = notice["text"].as_str().unwrap_or_default();
-    format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {text}")
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {past}{text}")
 }
 
 /// A status as text.
 fn table(status: &Value) -> String {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        Value::Bool(yes) => (if *yes { "yes" } else { "no" }).to_owned(),
-        other => other.to_string(),
-    };
-    let rows = |key: &str| status[key].as_array().cloned().unwrap_or_default();
-    let mut out =
-        format!("cluster {}, seen by {}; ", text(&status["cluster"]), text(&status["node"]));
-    out += &match (status["member"].as_bool(), &status["coordinator"]) {
-        (Some(true), Value::String(name)) => format!("coordinator {name}; "),
-        (Some(true), _) => "no coordinator; ".to_owned(),
-        _ => "not part of a cluster yet; ".to_owned(),
-    };
-    out += &match status["lease_left_ms"].as_u64() {
-        Some(left) => format!("it may act for {left} ms more\n"),
-        None => "it may NOT act\n".to_owned(),
-    };
-    let nodes = rows("nodes").into_iter().map(|node| {
+    let is_known = status["quorum"] == true || status["member"] != true;
+    // Without a quorum nobody knows how things are now.
+    let last = if is_known { "" } else { ", last known" };
+    let nodes = rows(status, "nodes").into_iter().map(|node| {
         let mut state = text(&node["state"]);
         for (key, word) in [("draining", "draining"), ("paused", "paused")] {
             if node[key] == true {
                 let _ = write!(state, ", {word}");
             }
         }
-        vec![text(&node["name"]), state, text(&node["voter"]), text(&node["heard"])]
+        vec![text(&node["name"]), state + last, text(&node["voter"]), text(&node["heard"])]
     });
-    out += &columns(&["NODE", "STATE", "VOTER", "HEARD"], nodes);
     // Pairs of a name and what this node holds of it.
     let pairs = |value: &Value| {
         let pairs = value.as_array().cloned().unwrap_or_default();
-        let pair = |it: &Value| format!("{} {}", text(&it[0]), text(&it[1]).to_lowercase());
+        let pair = |it: &Value| format!("{} {}", text(&it[0]), words(&it[1]));
         pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
     };
-    let groups = rows("groups").into_iter().map(|group| {
+    let groups = rows(status, "groups").into_iter().map(|group| {
         let wanted = if group["online_wanted"] == true { "online" } else { "offline" };
         vec![
             text(&group["name"]),
-            text(&group["state"]),
+            text(&group["state"]) + last,
             text(&group["owner"]),
             wanted.to_owned(),
             pairs(&group["luns"]),
@@ -169,7 +171,67 @@ fn table(status: &Value) -> String {
         ]
     });
     let heads = ["GROUP", "STATE", "OWNER", "WANTED", "LUNS HERE", "RESOURCES HERE"];
-    out += &columns(&heads, groups);
+    headline(status)
+        + &columns(&["NODE", "STATE", "VOTER", "HEARD"], nodes)
+        + &columns(&heads, groups)
+}
+
+/// What stands above the columns.
+fn headline(status: &Value) -> String {
+    let node = text(&status["node"]);
+    let mut out = format!("cluster {}, seen by {node}; ", text(&status["cluster"]));
+    out += &match (status["member"].as_bool(), &status["coordinator"]) {
+        (Some(true), Value::String(name)) if status["quorum"] == true => {
+            format!("coordinator {name}; ")
+        }
+        (Some(true), _) => {
+            let is_heard = |node: &&Value| {
+                node["voter"] == true && (node["heard"] == "self" || node["heard"] == "alive")
+            };
+            let heard = rows(status, "nodes").iter().filter(is_heard).count();
+            format!("no quorum ({heard} of {} votes heard); ", text(&status["votes"]))
+        }
+        _ => "not part of a cluster yet; ".to_owned(),
+    };
+    out += &match status["lease_left_ms"].as_u64() {
+        Some(left) => format!("{node} may act for {left} ms more\n"),
+        None => format!("{node} may NOT act\n"),
+    };
+    let differs: Vec<String> = rows(status, "config_differs").iter().map(text).collect();
+    if !differs.is_empty() {
+        out += &format!(
+            "the cluster.toml of {node} differs from the configuration in force: {}\n",
+            differs.join(", ")
+        );
+    }
+    out
+}
+
+fn rows(status: &Value, key: &str) -> Vec<Value> {
+    status[key].as_array().cloned().unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Bool(yes) => (if *yes { "yes" } else { "no" }).to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A state as words: `StopFailed` is `stop-failed`, and `{"Lost": "Overtaken"}` is `lost: overtaken`.
+fn words(state: &Value) -> String {
+    if let Some((key, value)) = state.as_object().and_then(|pairs| pairs.iter().next()) {
+        return format!("{}: {}", words(&key.as_str().into()), words(value));
+    }
+    let mut out = String::new();
+    for letter in text(state).chars() {
+        if letter.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
     out
 }
 
@@ -206,22 +268,28 @@ mod tests {
         };
         let group = json!({
             "name": "vm1", "state": "online", "owner": "n1", "online_wanted": true,
-            "luns": [["disk1", "Held"]], "resources": [],
+            "luns": [["disk1", "Held"]], "resources": [["guest", "StopFailed"]],
         });
-        let status = json!({
-            "cluster": "c", "node": "n1", "member": true, "coordinator": "n2",
+        let mut status = json!({
+            "cluster": "c", "node": "n1", "member": true, "coordinator": "n2", "quorum": true, "votes": 2,
             "lease_left_ms": null, "groups": [group],
             "nodes": [node("n1", "up", true, "self"), node("node2", "down", false, "down")],
         });
         assert_eq!(
             table(&status),
-            "cluster c, seen by n1; coordinator n2; it may NOT act\n\n\
+            "cluster c, seen by n1; coordinator n2; n1 may NOT act\n\n\
              NODE   STATE       VOTER  HEARD\n\
              n1     up, paused  yes    self\n\
              node2  down        yes    down\n\n\
              GROUP  STATE   OWNER  WANTED  LUNS HERE   RESOURCES HERE\n\
-             vm1    online  n1     online  disk1 held\n"
+             vm1    online  n1     online  disk1 held  guest stop-failed\n"
         );
+        (status["coordinator"], status["quorum"]) = (Value::Null, false.into());
+        status["config_differs"] = json!(["groups.two (only in this node's file)"]);
+        let lost = table(&status);
+        for words in ["no quorum (1 of 2 votes heard)", "online, last known", "groups.two"] {
+            assert!(lost.contains(words), "no {words:?} in: {lost}");
+        }
     }
 
     #[test]
@@ -229,6 +297,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let config = home.path().join("cluster.toml");
         let any = Ask { config: config.clone(), at: None, state: None };
+        let text = connect(&any).unwrap_err().to_string();
+        assert!(text.contains("cluster.toml is not there") && text.contains("--config"), "{text}");
+        fs::write(&config, "").unwrap();
         let text = connect(&any).unwrap_err().to_string();
         assert!(text.contains("state/*") && text.contains("quorate run"), "{text}");
         let one = Ask { config, at: Some("n2".into()), state: None };

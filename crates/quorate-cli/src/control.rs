@@ -20,6 +20,9 @@ pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// How long a node may take over a command before it is given up.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a node may take to say that it is there.
+pub const SIGN_TIMEOUT: Duration = Duration::from_millis(1500);
+
 /// What can be asked of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
@@ -81,8 +84,30 @@ pub enum Request {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No node listens there.
-    #[error("no node runs with state directory {}: start it with `quorate run`", state.display())]
+    #[error(
+        "no node answers with state directory {}: start it with `quorate run`; a node that is embedded in another \
+         program answers no commands",
+        state.display()
+    )]
     NotRunning {
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// There is no configuration beside which to look.
+    #[error(
+        "{} is not there: name the configuration with --config, or the node's state directory with --state",
+        config.display()
+    )]
+    NoConfig {
+        /// The configuration.
+        config: PathBuf,
+    },
+    /// A node is there and says nothing.
+    #[error(
+        "the node with state directory {} does not answer: its process is stopped, or hangs",
+        state.display()
+    )]
+    Hung {
         /// The state directory.
         state: PathBuf,
     },
@@ -150,6 +175,23 @@ impl Client {
         }
     }
 
+    /// Connects to the node with this state directory once it has given a sign: a process that is stopped still lets
+    /// itself be connected to.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], or [`ControlError::Hung`].
+    pub fn reach(state: &Path) -> Result<Self, ControlError> {
+        match Self::connect(state)?.ask_within(&Request::Status, Some(SIGN_TIMEOUT), |_| true) {
+            Err(ControlError::Socket { source, .. })
+                if matches!(source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                Err(ControlError::Hung { state: state.to_owned() })
+            }
+            // What it says against it, it says to the question as well.
+            _ => Self::connect(state),
+        }
+    }
+
     /// Asks and waits for the answer.
     ///
     /// # Errors
@@ -163,17 +205,25 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub fn ask_each(
+        self,
+        request: &Request,
+        notice: impl FnMut(Value) -> bool,
+    ) -> Result<Value, ControlError> {
+        let is_answered = !matches!(request, Request::Events { .. });
+        let bound = is_answered.then_some(COMMAND_TIMEOUT + Duration::from_secs(5));
+        self.ask_within(request, bound, notice)
+    }
+
+    fn ask_within(
         mut self,
         request: &Request,
+        bound: Option<Duration>,
         mut notice: impl FnMut(Value) -> bool,
     ) -> Result<Value, ControlError> {
         let socket = |source| ControlError::Socket { path: self.path.clone(), source };
         let mut line = serde_json::to_string(request).expect("a request is plain data");
         line.push('\n');
-        if !matches!(request, Request::Events { .. }) {
-            let bound = COMMAND_TIMEOUT + Duration::from_secs(5);
-            self.stream.set_read_timeout(Some(bound)).map_err(socket)?;
-        }
+        self.stream.set_read_timeout(bound).map_err(socket)?;
         self.stream.write_all(line.as_bytes()).map_err(socket)?;
         for line in BufReader::new(&self.stream).lines() {
             let line = line.map_err(socket)?;
@@ -265,6 +315,15 @@ mod tests {
             true
         });
         assert_eq!((answer.unwrap(), kinds), (Value::Null, vec!["up".into(), "down".into()]));
+    }
+
+    #[test]
+    fn a_node_that_says_nothing_is_said_to_hang() {
+        let state = tempfile::tempdir().unwrap();
+        let _listener = UnixListener::bind(state.path().join(SOCKET)).unwrap();
+        let hung = Client::reach(state.path()).unwrap_err();
+        assert!(matches!(hung, ControlError::Hung { .. }), "{hung}");
+        assert!(hung.to_string().contains("stopped, or hangs"), "{hung}");
     }
 
     #[test]

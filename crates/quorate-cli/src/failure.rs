@@ -90,7 +90,9 @@ impl From<Error> for Failure {
 impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         let exit = match &error {
-            ControlError::NotRunning { .. } | ControlError::Socket { .. } => Exit::Unreachable,
+            ControlError::NoConfig { .. } => Exit::Configuration,
+            ControlError::NotRunning { .. } | ControlError::Hung { .. } => Exit::Unreachable,
+            ControlError::Socket { .. } => Exit::Unreachable,
             ControlError::NoAnswer | ControlError::NotUnderstood { .. } => Exit::Unreachable,
             ControlError::Refused { code, .. } if code == "timed_out" => Exit::TimedOut,
             ControlError::Refused { .. } => Exit::Failed,

@@ -42,7 +42,7 @@ pub(crate) fn init(arguments: &Init) -> Result<String, Failure> {
     let shared = std::path::absolute(&shared).map_err(|error| unwritable(&shared, error))?;
     let nodes = if arguments.nodes.is_empty() { nodes_here() } else { arguments.nodes.clone() };
     let text = template(&arguments.name, random_id()?, &nodes, &shared.to_string_lossy());
-    Config::from_toml_str(&text, &config.to_string_lossy())?;
+    let warnings = warnings(&Config::from_toml_str(&text, &config.to_string_lossy())?);
 
     ClusterKey::generate()?.write_new_file(&key)?;
     fs::create_dir_all(&shared).map_err(|error| unwritable(&shared, error))?;
@@ -55,7 +55,7 @@ pub(crate) fn init(arguments: &Init) -> Result<String, Failure> {
     };
     Ok(format!(
         "wrote {}\nwrote {} (keep it secret; every node needs it)\n\
-         next: `quorate check{}`, then on each node `quorate run --node {first}{}`",
+         {warnings}next: `quorate check{}`, then on each node `quorate run --node {first}{}`",
         config.display(),
         key.display(),
         option("", &config),
@@ -86,18 +86,30 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
         return Ok(json!({
             "ok": true, "cluster": config.name(), "id": format!("{:016x}", config.id()),
             "nodes": nodes, "groups": groups, "timing_ms": timing_json(&config),
+            "warnings": config.warnings(),
         })
         .to_string());
     }
     Ok(format!(
-        "{}: in order; {} nodes ({}), {} groups ({})\n\n{}",
+        "{}: in order; {} ({}), {} ({})\n{}\n{}",
         arguments.file.display(),
-        nodes.len(),
+        count(nodes.len(), "node"),
         nodes.join(", "),
-        groups.len(),
+        count(groups.len(), "group"),
         groups.join(", "),
+        warnings(&config),
         config.timing_derivation().trim_end()
     ))
+}
+
+/// A line for each warning.
+fn warnings(config: &Config) -> String {
+    config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn error_json(error: &ConfigError) -> Value {

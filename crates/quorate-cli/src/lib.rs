@@ -11,6 +11,7 @@ pub mod demo;
 pub mod failure;
 mod init;
 pub mod lab;
+mod outcome;
 mod replay;
 mod run;
 mod serve;
@@ -20,6 +21,7 @@ mod what_if;
 pub mod writes;
 
 use std::io::{Write as _, stdout};
+use std::time::Duration;
 
 use arguments::{Arguments, Ask, Command};
 use control::Request;
@@ -50,8 +52,9 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
                 .map_err(|error| Failure::new(Exit::Failed, error.to_string()));
         }
         asking => {
+            let patience = patience(&asking);
             let (ask, request) = request(asking);
-            ask::command(&ask, &request)?
+            ask::command(&ask, &request, patience)?
         }
     };
     // Who has closed our output has no wish to read it.
@@ -62,16 +65,27 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
 /// The request of a command that the cluster carries out.
 fn request(command: Command) -> (Ask, Request) {
     match command {
-        Command::Move { group, node, ask } => (ask, Request::Move { group, to: node }),
-        Command::Online { group, ask } => (ask, Request::Online { group }),
-        Command::Offline { group, ask } => (ask, Request::Offline { group }),
-        Command::Drain { node, ask } => (ask, Request::Drain { node }),
+        Command::Move { group, node, ask, .. } => (ask, Request::Move { group, to: node }),
+        Command::Online { group, ask, .. } => (ask, Request::Online { group }),
+        Command::Offline { group, ask, .. } => (ask, Request::Offline { group }),
+        Command::Drain { node, ask, .. } => (ask, Request::Drain { node }),
         Command::Pause { node, ask } => (ask, Request::Pause { node }),
         Command::Resume { node, ask } => (ask, Request::Resume { node }),
         Command::ConfirmFenced { node, reason, ask } => {
             (ask, Request::ConfirmFenced { node, reason })
         }
         other => unreachable!("{other:?} is carried out elsewhere"),
+    }
+}
+
+/// How long to wait until a command has been carried out; none: not at all.
+fn patience(command: &Command) -> Option<Duration> {
+    match command {
+        Command::Move { wait, .. }
+        | Command::Online { wait, .. }
+        | Command::Offline { wait, .. }
+        | Command::Drain { wait, .. } => wait.map(Duration::from_secs),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use quorate::key::{ClusterKey, KeyError};
-use quorate::{Config, Error, Item, LunWrite, Node, NodeOptions, Notice, WriteHook};
+use quorate::{Config, Error, Item, LunWrite, Node, NodeOptions, Notice, Request, Verb, WriteHook};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -35,6 +35,8 @@ const PRINT_PATIENCE: Duration = Duration::from_secs(1);
 /// Why it did not start, or how it ended.
 pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     let config = Config::from_file(&arguments.config)?;
+    check_place(&config, &arguments.node)?;
+    config.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
     let key = find_key(arguments)?;
     let state = state_directory(arguments)?;
     let mut options = NodeOptions::new(config, &arguments.node, &state, key);
@@ -61,6 +63,32 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a node that is not in the configuration, and one that would own what only another program can run.
+fn check_place(config: &Config, node: &str) -> Result<(), Failure> {
+    if config.cluster().node_named(node).is_none() {
+        let known: Vec<&str> = config.node_names().collect();
+        let text = format!("node {node} is not known; known are: {}", known.join(", "));
+        return Err(Failure::new(Exit::Configuration, text));
+    }
+    for group in &config.document().groups {
+        let owners = &group.possible_owners;
+        let is_owner = owners.is_empty() || owners.iter().any(|owner| owner == node);
+        let host = group.resources.iter().find(|resource| resource.driver == "host");
+        if let (true, Some(resource)) = (is_owner, host) {
+            return Err(Failure::new(
+                Exit::Configuration,
+                format!(
+                    "groups.{}.{}: a resource with driver = \"host\" is run by the program that embeds quorate, which \
+                     `quorate run` is not; start that program on {node}, or leave {node} out of the group's \
+                     possible_owners",
+                    group.name, resource.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Prints what the node tells until it ends; gives how it ended.
 fn tell(desk: &Desk, printer: &Printer, as_json: bool) -> Error {
     let node = &desk.node;
@@ -71,13 +99,8 @@ fn tell(desk: &Desk, printer: &Printer, as_json: bool) -> Error {
                 printer.print(line(&notice, as_json));
             }
             Ok(Some(Item::Request(request))) => {
-                let why = format!(
-                    "{} has driver = \"host\": only the program that embeds quorate can {} it",
-                    request.resource,
-                    request.verb.as_str()
-                );
-                // The engine takes the refusal, or has ended: the next take says so.
-                let _ = node.complete(request.op, Err(why));
+                // The engine takes the answer, or has ended: the next take says so.
+                let _ = node.complete(request.op, answer(&request));
             }
             Ok(Some(Item::Answer(answer))) => desk.answers.add(answer),
             Ok(None) => {
@@ -87,6 +110,18 @@ fn tell(desk: &Desk, printer: &Printer, as_json: bool) -> Error {
             }
             Err(error) => return error,
         }
+    }
+}
+
+/// What is said to a request for a resource that this program cannot run: it does not start, and never ran here.
+fn answer(request: &Request) -> Result<(), String> {
+    match request.verb {
+        Verb::Stop | Verb::Kill => Ok(()),
+        Verb::Start | Verb::Load | Verb::Run | Verb::Save => Err(format!(
+            "{} has driver = \"host\": only the program that embeds quorate can {} it",
+            request.resource,
+            request.verb.as_str()
+        )),
     }
 }
 

@@ -284,7 +284,7 @@ mod tests {
     fn notice(text: &str) -> Notice {
         let at = Stamp { boottime_ns: 0, unix_us: 0 };
         let fields = serde_json::Map::new();
-        Notice { at, kind: NoticeKind::Joined, text: text.to_owned(), fields }
+        Notice { at, past_ms: None, kind: NoticeKind::Joined, text: text.to_owned(), fields }
     }
 
     #[test]

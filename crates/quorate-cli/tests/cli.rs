@@ -70,6 +70,8 @@ fn init_takes_nodes_and_makes_its_directory() {
     let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!((&json["cluster"], &json["ok"]), (&"c1".into(), &true.into()));
     assert_eq!(json["nodes"], serde_json::json!(["x", "y"]));
+    let warning = json["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("two voters survive no loss"), "{warning}");
     assert!(json["timing_ms"]["lease"].as_u64() < json["timing_ms"]["detect"].as_u64());
     assert_fails(&quorate(home.path(), &["init", "--node", "x"]), 2, &["NAME=HOST:PORT"]);
 }
@@ -92,6 +94,11 @@ fn check_names_file_line_place_and_remedy() {
         3,
         &["cluster.toml:", "possible_owners", "n9"],
     );
+    for address in ["127.0.0.1", "127.0.0.1:99999", "127.0.0.1:0", "0.0.0.0:7400", ":7400"] {
+        fs::write(&path, good.replacen("127.0.0.1:7401", address, 1)).unwrap();
+        let words = ["cluster.toml:", "nodes.n1.addresses", address, "10.0.0.1:7400"];
+        assert_fails(&quorate(home.path(), &["check"]), 3, &words);
+    }
     let missing = quorate(home.path(), &["check", "nowhere.toml"]);
     assert_fails(&missing, 3, &["nowhere.toml", "quorate init"]);
     fs::write(&path, good.replacen("\n[timing]", "\n[timing]\nlaese = 3", 1)).unwrap();
@@ -105,9 +112,16 @@ fn check_names_file_line_place_and_remedy() {
 fn run_says_what_is_wrong_before_it_starts_anything() {
     let home = new_cluster();
     let run = |more: &[&str]| quorate(home.path(), &[&["run", "--node"], more].concat());
-    assert_fails(&run(&["n9"]), 1, &["n9", "n1, n2, n3"]);
+    assert_fails(&run(&["n9"]), 3, &["n9", "n1, n2, n3"]);
     assert_fails(&run(&["n1", "--config", "none.toml"]), 3, &["none.toml"]);
     assert_fails(&run(&["n1", "--key", "none.key"]), 3, &["none.key", "quorate init"]);
+    let path = home.path().join("cluster.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let host =
+        "\n[[groups]]\nname = \"own\"\n[[groups.resources]]\nname = \"mine\"\ndriver = \"host\"\n";
+    fs::write(&path, good.clone() + host).unwrap();
+    assert_fails(&run(&["n1"]), 3, &["groups.own.mine", "embeds quorate", "possible_owners"]);
+    fs::write(&path, good).unwrap();
     let key = home.path().join("cluster.key");
     Command::new("chmod").arg("644").arg(&key).status().unwrap();
     assert_fails(&run(&["n1"]), 3, &["0644", "chmod 600"]);

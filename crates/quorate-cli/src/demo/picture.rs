@@ -16,6 +16,8 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 const TIME_WIDTH: usize = 10;
 /// The width where it cannot be told.
 const WIDTH: usize = 100;
+/// In less a lane would cut off words: there a plain line is drawn for each thing.
+const WIDTH_MIN: usize = 98;
 
 /// How a node's lane looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Picture {
     /// An empty picture for these nodes.
     pub(crate) fn new(names: Vec<String>) -> Self {
         let width = stdout().is_terminal().then(terminal_width).flatten();
+        let width = width.filter(|&width| width >= WIDTH_MIN);
         let columns = vec![Column::default(); names.len()];
         Self {
             names,

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread;
 
@@ -42,17 +41,21 @@ pub(crate) fn demo(arguments: &Demo) -> Result<(), Failure> {
             Ground::Loopback { why } => format!("loopback: {why}"),
         },
     };
-    let failed = |text| Failure::new(Exit::Failed, text);
-    summary.write(&arguments.summary).map_err(failed)?;
+    let written = arguments.summary.as_ref().map(|path| summary.write(path));
     match &picture {
         Some(picture) => sum_up(&mut picture.borrow_mut(), &moves, &summary, arguments),
         None => {
             println!("{}", serde_json::to_string(&summary).expect("figures always encode"));
         }
     }
-    match judgement.complaint() {
-        None => Ok(()),
-        Some(text) => Err(Failure::new(Exit::Unsafe, text)),
+    // The verdict comes first: figures that cannot be kept are no reason to be silent about it.
+    match (judgement.complaint(), written) {
+        (Some(text), _) => Err(Failure::new(Exit::Unsafe, text)),
+        (None, Some(Err(text))) => Err(Failure::new(
+            Exit::Failed,
+            format!("no write was lost or doubled, but the figures could not be kept: {text}"),
+        )),
+        (None, _) => Ok(()),
     }
 }
 
@@ -198,9 +201,10 @@ fn sum_up(picture: &mut Picture, moves: &[Move], summary: &Summary, arguments: &
         picture.say("");
     }
     picture.say(&format!(
-        "the guest was told of {} writes: {} lost, {} doubled; {} were refused by the LUN",
+        "the guest was told of {} writes: {} lost, {} doubled; refused by the LUN: {}",
         summary.acked_writes, summary.lost_writes, summary.doubled_writes, summary.refused_writes
     ));
-    let path: PathBuf = arguments.summary.clone();
-    picture.say(&format!("figures: {}", path.display()));
+    if let Some(path) = &arguments.summary {
+        picture.say(&format!("figures: {}", path.display()));
+    }
 }

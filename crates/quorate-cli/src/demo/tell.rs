@@ -58,8 +58,8 @@ pub(crate) fn words(sighting: &Sighting, names: &[String]) -> Option<Words> {
 
 fn of_fault(lane: Lane, fault: &Fault) -> Words {
     let wire = |wire: &Wire| match wire {
-        Wire::Heartbeat => "heartbeat network",
-        Wire::Storage => "storage network",
+        Wire::Heartbeat => "heartbeats",
+        Wire::Storage => "storage",
     };
     match fault {
         Fault::Started => Words::new(lane, Tone::Plain, "node starts"),
@@ -70,7 +70,7 @@ fn of_fault(lane: Lane, fault: &Fault) -> Words {
         Fault::Healed(which) => Words::new(lane, Tone::Good, format!("{}: healed", wire(which))),
         Fault::Paused => Words::new(lane, Tone::Bad, "its host stands still"),
         Fault::Woken => Words::new(lane, Tone::Good, "its host goes on"),
-        Fault::MoveAsked => Words::new(lane, Tone::Decision, "a move here is asked for"),
+        Fault::MoveAsked => Words::new(lane, Tone::Decision, "a move here: asked"),
     }
 }
 
@@ -78,14 +78,14 @@ fn of_guest(node: usize, line: GuestLine, names: &[String]) -> Option<Words> {
     let lane = Lane::Node(node);
     match line {
         GuestLine::Boot { counter, .. } => {
-            Some(Words::new(lane, Tone::Good, format!("guest boots at record {counter}")))
+            Some(Words::new(lane, Tone::Good, format!("guest at record {counter}")))
         }
         GuestLine::Refused { record, nonce } => {
-            let text = format!("refuses {}'s record {record}", names[node]);
+            let text = format!("refuses {}'s #{record}", names[node]);
             let words = Words::new(Lane::Lun, Tone::Bad, text);
             Some(words.once(format!("refused {record} {nonce:x}")))
         }
-        GuestLine::Broken => Some(Words::new(lane, Tone::Bad, "guest finds no disk of its own")),
+        GuestLine::Broken => Some(Words::new(lane, Tone::Bad, "guest: no disk")),
         GuestLine::Tick { .. } => None,
     }
 }
@@ -98,11 +98,13 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
     let own = Lane::Node(node);
     let subject = field("node");
     let words = match notice.kind.as_str() {
+        // It was told when it happened.
+        _ if notice.past_ms.is_some() => return None,
         "coordinator" if is_own => Words::new(own, Tone::Plain, "coordinator"),
-        "lease_lost" => Words::new(own, Tone::Bad, "lease over: may not act"),
+        "lease_lost" => Words::new(own, Tone::Bad, "its lease is over"),
         "suspect" => Words::new(own, Tone::Plain, format!("{subject} is silent"))
             .once(format!("suspect {subject}")),
-        "isolated" => Words::new(own, Tone::Plain, format!("{subject} beats on the LUN only"))
+        "isolated" => Words::new(own, Tone::Plain, format!("{subject}: on the LUN only"))
             .once(format!("isolated {subject}")),
         // Of its own end a node learns from the log, when it comes back.
         "down" | "fenced" if is_own => return None,
@@ -111,7 +113,7 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
         "fenced" => Words::new(
             own,
             Tone::Decision,
-            format!("{subject} fenced: {}", field("proof").replace('_', " ")),
+            format!("{subject}: {}", field("proof").replace('_', " ")),
         )
         .once(format!("fenced {subject}")),
         "up" => {
@@ -121,7 +123,7 @@ fn of_notice(node: usize, notice: &NoticeLine, names: &[String]) -> Option<Words
             Words::new(Lane::Node(other?), Tone::Decision, format!("owner of {}", field("group")))
                 .once(format!("assigned {epoch}"))
         }
-        "vacated" => Words::new(Lane::Node(other?), Tone::Plain, "nothing of it runs here")
+        "vacated" => Words::new(Lane::Node(other?), Tone::Plain, "runs here no more")
             .once(format!("vacated {epoch}")),
         "online" => {
             Words::new(Lane::Node(other?), Tone::Good, "online").once(format!("online {epoch}"))
@@ -183,7 +185,7 @@ mod tests {
         let what = Seen::Guest(GuestLine::Refused { record: 9, nonce: 1 });
         let words = told(&Sighting { at: Moment(1), node: 0, what }).unwrap();
         assert_eq!((words.lane, words.tone), (Lane::Lun, Tone::Bad));
-        assert_eq!(words.text, "refuses n1's record 9");
+        assert_eq!(words.text, "refuses n1's #9");
     }
 
     #[test]

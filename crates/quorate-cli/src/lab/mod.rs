@@ -5,6 +5,7 @@
 //! is the `quorate` command as a user runs it. Everything ends with the [`Lab`], whatever way it
 //! ends: processes die with the thread that started them, namespaces with their processes.
 
+mod claim;
 pub mod error;
 mod follow;
 pub mod ground;
@@ -99,6 +100,7 @@ pub struct Lab {
     watch: Watch,
     built: Built,
     directory: tempfile::TempDir,
+    _claim: File,
 }
 
 #[derive(Debug)]
@@ -116,8 +118,9 @@ impl Lab {
     /// What is missing here, or what went wrong.
     pub fn build(plan: Plan, ground: Ground, observer: Box<dyn Observe>) -> Result<Self, LabError> {
         let failed = |error| LabError::system("no temporary directory", error);
-        let directory =
-            tempfile::Builder::new().prefix("quorate-lab-").tempdir().map_err(failed)?;
+        claim::sweep(&std::env::temp_dir());
+        let directory = tempfile::Builder::new().prefix(claim::PREFIX).tempdir().map_err(failed)?;
+        let claim = claim::claim(directory.path()).map_err(failed)?;
         let names: Vec<String> = (1..=3).map(|number| format!("n{number}")).collect();
         let network = Network::build(ground, &names)?;
         let built = Built::new(plan.parts, &plan.program, &network, directory.path())?;
@@ -125,7 +128,7 @@ impl Lab {
         let files: Vec<_> = names.iter().map(|name| built.files(directory.path(), name)).collect();
         let watch = Watch::start(&files, observer);
         let nodes = names.into_iter().map(|name| NodeProcess { name, child: None }).collect();
-        Ok(Self { plan, nodes, network, watch, built, directory })
+        Ok(Self { plan, nodes, network, watch, built, directory, _claim: claim })
     }
 
     /// What was seen.
@@ -365,6 +368,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if std::env::var_os(KEEP).is_some() {
             self.directory.disable_cleanup(true);
+            claim::keep(self.directory.path());
             eprintln!("kept {}", self.directory.path().display());
         }
         for NodeProcess { name, child } in &mut self.nodes {

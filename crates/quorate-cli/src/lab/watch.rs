@@ -44,6 +44,9 @@ pub enum Seen {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct NoticeLine {
     at: Stamp,
+    /// When it was committed, if that was before its node took part.
+    #[serde(default)]
+    pub past_ms: Option<u64>,
     /// The kind, as in `down` or `assigned`.
     pub kind: String,
     /// For people.
