@@ -366,6 +366,14 @@ typedef struct {
    * For programs: a JSON object, by kind. See also `quorate_item_field`.
    */
   quorate_text fields;
+  /**
+   * Whether it was committed while this node did not take part, and is learned of only now.
+   */
+  bool is_past;
+  /**
+   * If so: when that was, in the cluster's time in milliseconds.
+   */
+  uint64_t past_ms;
 } quorate_notice;
 
 /**
@@ -559,6 +567,18 @@ quorate_text quorate_config_node_name(const quorate_config *config, size_t index
  * Threads: any.
  */
 quorate_text quorate_config_group_name(const quorate_config *config, size_t index);
+
+/**
+ * What is allowed, but hardly meant, one line each.
+ *
+ * Parameters: `config`: the configuration. `warnings`: the lines, on success; empty when there are none.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_warnings(const quorate_config *config,
+                                       quorate_string **warnings);
 
 /**
  * How every timeout follows from the inputs, one line a value.

@@ -140,7 +140,7 @@ fn without_a_running_node_every_question_says_how_to_start_one() {
         &["what-if", "--lose", "n1"],
         &["confirm-fenced", "n1", "--reason", "me: its plug is out"],
     ] {
-        assert_fails(&quorate(home.path(), words), 4, &["no node runs", "quorate run"]);
+        assert_fails(&quorate(home.path(), words), 4, &["no node answers", "quorate run"]);
     }
 }
 

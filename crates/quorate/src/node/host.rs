@@ -200,10 +200,11 @@ impl Host {
                 }
                 None => {}
             }
-            // What a kill cuts short the host need not see any more. A start that it has never seen has started nothing.
+            // A start that the host has never seen has started nothing, and need not be seen now.
             let unseen = self.items.take_requests(&request.resource);
             if !unseen.iter().any(|one| matches!(one.verb, Verb::Start | Verb::Load)) {
-                return self.items.push(Item::Request(request));
+                let all = unseen.into_iter().chain([request]);
+                return all.for_each(|request| self.items.push(Item::Request(request)));
             }
             drop(state);
             return self.close(op, Ok(()));

@@ -16,7 +16,6 @@ use crate::notice::{Notice, NoticeKind};
 
 /// What an event of the network is.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for a moment")]
 pub(crate) enum Incoming {
     /// For the engine.
     Event(Event),

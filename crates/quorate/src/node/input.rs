@@ -19,7 +19,6 @@ pub(crate) const INBOX_MAX: usize = 1024;
 
 /// One input, beside the network's.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all inputs are events")]
 pub(crate) enum Input {
     /// Ready for the engine.
     Event(Event),

@@ -140,7 +140,7 @@ fn a_node_with_another_key_is_told_and_stays_out() {
     let waits = wait_notice(trio.node(2), NoticeKind::FoundingWaits, |notice| {
         notice.fields["missing"] == serde_json::json!(["n3"])
     });
-    assert!(waits.text.contains("not heard: n3"), "{}", waits.text);
+    assert!(waits.text.contains("not connected yet: n3"), "{}", waits.text);
     assert!(!stranger.status().unwrap().member);
 }
 
