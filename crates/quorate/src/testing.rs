@@ -125,6 +125,7 @@ pub fn real_status(status: Status, at: std::time::Duration) -> crate::Status {
         lease_left_ms: status.lease_left_ms,
         applied: status.applied,
         cluster_ms: status.cluster_ms,
+        config_differs: status.config_differs,
         nodes: status.nodes,
         groups: status.groups,
         dropped: BTreeMap::new(),
