@@ -16,15 +16,15 @@ pub(crate) mod tell;
 mod view;
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crossbeam_channel::Receiver;
 use quorate_core::config::ResourceConfig;
 use quorate_core::event::Event;
 use quorate_core::id::{Epoch, RequestId};
@@ -157,7 +157,8 @@ impl fmt::Debug for WriteHook {
 /// Every call can end in [`Error::Ended`] and [`Error::Poisoned`]; what else, each says itself.
 pub struct Node {
     inner: Arc<Inner>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closed when the node's last thread ends.
+    gone: Receiver<Infallible>,
 }
 
 /// What the host's threads share with the node's.
@@ -181,8 +182,8 @@ impl Node {
     /// What is wrong with the configuration, the log, the addresses, the ports or the directories.
     /// Nothing is left running then.
     pub fn start(options: NodeOptions) -> Result<Node, Error> {
-        let start::Running { inner, thread } = start::start(options)?;
-        Ok(Node { inner, thread: Mutex::new(Some(thread)) })
+        let start::Running { inner, gone } = start::start(options)?;
+        Ok(Node { inner, gone })
     }
 
     /// This node's name.
@@ -399,6 +400,7 @@ impl Node {
             if inner.items.wait_end(KILL_WAIT).is_none() {
                 let text = "this node was ended, though not all of it has answered";
                 inner.items.end(End::Ended, notice(NoticeKind::Ended, text, Fields::default()));
+                return;
             }
         }
         self.join();
@@ -428,13 +430,10 @@ impl Node {
         self.inner.inbox.offer(Input::Hang(length))
     }
 
+    /// Waits until what is left of a node that has ended is gone: one that has fenced itself says so
+    /// before its guests' LUNs and its recording are closed.
     fn join(&self) {
-        if self.inner.items.wait_end(Duration::ZERO).is_none() {
-            return;
-        }
-        if let Some(thread) = self.thread.lock().take_if(|thread| thread.is_finished()) {
-            let _ = thread.join();
-        }
+        let _ = self.gone.recv_timeout(KILL_WAIT);
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a node comes up, part by part, and how it goes down again.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use quorate_core::config::{ClusterConfig, NodeConfig};
 use quorate_core::durable::Durable;
 use quorate_core::engine::{Engine, Setup};
@@ -48,7 +49,8 @@ const DRIVERS_MAX: usize = 1024;
 /// A node that runs.
 pub(super) struct Running {
     pub(super) inner: Arc<Inner>,
-    pub(super) thread: JoinHandle<()>,
+    /// Closed when the node's last thread ends.
+    pub(super) gone: Receiver<Infallible>,
 }
 
 /// Starts everything; on an error nothing is left running.
@@ -115,11 +117,16 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         recording,
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
-    let thread = std::thread::Builder::new()
+    let (lives, gone) = bounded(0);
+    let body = move || {
+        let _lives = lives;
+        whole.run();
+    };
+    std::thread::Builder::new()
         .name("quorate-engine".to_owned())
-        .spawn(move || whole.run())
+        .spawn(body)
         .map_err(Error::system("start the engine's thread"))?;
-    Ok(Running { inner: Arc::new(inner), thread })
+    Ok(Running { inner: Arc::new(inner), gone })
 }
 
 /// What readers see before the first step.

@@ -208,6 +208,7 @@ fn resource_config(
         save_on_move: false,
         restart_threshold: restarts,
         restart_period: Duration::from_secs(86_400),
+        restart_delay: Duration::from_millis(500),
         pending_timeout: PENDING_TIMEOUT,
     }
 }
