@@ -211,6 +211,13 @@ impl Places {
     }
 }
 
+impl GroupConfig {
+    /// Whether a resource of it is handed over while it runs.
+    pub fn moves_live(&self) -> bool {
+        self.resources.iter().any(|resource| resource.live_on_move)
+    }
+}
+
 impl ClusterConfig {
     /// Checks the parts against each other.
     ///

@@ -2,6 +2,7 @@
 
 use super::{Database, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{Cause, Change, ChangeSet, DownCause, FenceKind, GroupReport, ReleaseKind};
+use crate::config::GroupConfig;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -329,26 +330,19 @@ impl Database {
                 OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
             },
             GroupReport::Vacated { saved, failed } => {
-                record.cause = match *state {
-                    _ if failed => Cause::Failure,
-                    OwnedState::StopFailed => Cause::Failure,
-                    OwnedState::Releasing { cause, .. } => cause,
-                    // Nobody asked it to: its node might not act any more.
-                    OwnedState::Starting | OwnedState::Online => Cause::NodeDown,
+                let next;
+                (record.cause, next) = match *state {
+                    OwnedState::Releasing { to, cause, .. } => (cause, to.zip(Some(cause))),
+                    OwnedState::StopFailed => (Cause::Failure, None),
+                    // Nobody asked it to.
+                    OwnedState::Starting | OwnedState::Online => (Cause::Stopped, None),
                 };
-                let next = match *state {
-                    OwnedState::Releasing { to, cause, .. } => to.zip(Some(cause)),
-                    OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => {
-                        record.cause = Cause::Stopped;
-                        None
-                    }
-                };
-                let live = self.config.group(group).is_some_and(|config| {
-                    config.resources.iter().any(|resource| resource.live_on_move)
-                });
-                let holder = next
-                    .filter(|_| live)
-                    .and_then(|(to, _)| self.nodes.get(&to).map(|target| (to, target.incarnation)));
+                if failed {
+                    record.cause = Cause::Failure;
+                }
+                let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
+                let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
+                let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
                 record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
                 if let Some(token) = saved {
                     record.saved = Some(token);

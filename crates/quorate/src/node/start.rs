@@ -117,16 +117,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         recording,
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
-    let (lives, gone) = bounded(0);
-    let body = move || {
-        let _lives = lives;
-        whole.run();
-    };
-    std::thread::Builder::new()
-        .name("quorate-engine".to_owned())
-        .spawn(body)
-        .map_err(Error::system("start the engine's thread"))?;
-    Ok(Running { inner: Arc::new(inner), gone })
+    Ok(Running { inner: Arc::new(inner), gone: whole.spawn()? })
 }
 
 /// What readers see before the first step.
@@ -264,6 +255,20 @@ struct Whole {
 }
 
 impl Whole {
+    /// Runs the node on a thread of its own. What is given back is closed when that has ended.
+    fn spawn(self) -> Result<Receiver<Infallible>, Error> {
+        let (lives, gone) = bounded(0);
+        let body = move || {
+            let _lives = lives;
+            self.run();
+        };
+        std::thread::Builder::new()
+            .name("quorate-engine".to_owned())
+            .spawn(body)
+            .map_err(Error::system("start the engine's thread"))?;
+        Ok(gone)
+    }
+
     fn run(mut self) {
         let items = Arc::clone(&self.pump.items);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.pump.run()));
