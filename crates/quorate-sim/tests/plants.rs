@@ -8,6 +8,8 @@ use quorate_sim::{Faults, Options, run};
 const SEEDS: u64 = 11;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
 const SLOW: &[&str] = &[
+    "FailedKillCountsAsDone",
+    "LeaseFromReceipt",
     "AcknowledgesTheDown",
     "ClockBeyondBound",
     "DetachNotAwaited",
