@@ -187,7 +187,8 @@ static void bad_starts(const quorate_config *config, const quorate_key *key, int
     CHECK(node == NULL);
     PASSED("a port in use is refused");
 
-    CHECK(quorate_node_start(config, n1, place("good.key/below"), key, none, &node) == QUORATE_LOG);
+    CHECK(quorate_node_start(config, n1, place("good.key/below"), key, none, &node) ==
+          QUORATE_SYSTEM);
     CHECK(error_has("good.key/below"));
     CHECK(quorate_node_start(config, n1, place("n1"), key, none, &node) == QUORATE_OK);
     CHECK(is_text(quorate_node_name(node), "n1"));
