@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbi
 # In the order in which they run: what fails soonest comes first.
 steps := setup fmt deny clippy docs unit planted doctests c python e2e
 
-.PHONY: help demo test fix bench plants demo-setup tidy $(steps)
+.PHONY: help demo test fix bench plants torture demo-setup tidy $(steps)
 
 help: ## this list
 	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -21,7 +21,7 @@ demo: demo-setup ## three hosts, one LUN, one guest: watch it survive
 	cargo build --release --locked -p quorate-cli
 	@target/release/quorate demo --summary target/demo/summary.json
 
-test: ## everything below, in order; it changes nothing in the tree
+test: ## the steps below, in order; it changes nothing in the tree
 	@tools/test.sh $(steps)
 
 ##@ Every day
@@ -37,6 +37,9 @@ bench: ## measures speed, as ratios within one run
 
 plants: ## puts every bug on purpose into the simulator: who catches it, and how soon
 	cargo run --quiet --release --locked -p quorate-sim --features plants --example plants
+
+torture: ## the simulator at length; debug and release must do the same, to the byte
+	tests/torture/run.sh
 
 tidy: ## the rules that no compiler knows (part of unit)
 	cargo nextest run --locked -p quorate-tests --test tidy
@@ -75,9 +78,6 @@ c: ## the C programs: C11 and C++17, under the address sanitizer
 
 python: ## the Python package, from a wheel in a fresh environment
 	tests/python/run.sh
-
-torture: ## the simulator at length; debug and release must do the same, to the byte
-	tests/torture/run.sh
 
 e2e: ## the story of the demo, on real parts, with its assertions
 	tests/e2e/run.sh
