@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
 pub use quorate_core::config::TimingInputs;
+use quorate_core::config::timing::DetectionMode;
+
+/// Detection in 60 s, six heartbeats: every time thirty times as long as by default. A year of it has as few events as
+/// twelve days, and as many faults.
+pub const SLOW: TimingInputs = TimingInputs {
+    detect: Duration::from_secs(60),
+    interval: Duration::from_secs(10),
+    stop_time: Duration::from_secs(10),
+    io_bound: Duration::from_secs(30),
+    drift_ppm: 1_000,
+    mode: DetectionMode::Adaptive,
+};
 
 pub use crate::fault::Faults;
 

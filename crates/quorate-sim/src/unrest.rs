@@ -25,34 +25,50 @@ struct Touch {
     ended: Moment,
 }
 
+impl Touch {
+    fn count(&mut self, begins: bool, now: Moment) {
+        self.active = if begins { self.active + 1 } else { self.active.saturating_sub(1) };
+        self.ended = now;
+    }
+}
+
 /// Which nodes and groups are touched.
 #[derive(Debug, Default)]
 pub struct Unrest {
     touches: BTreeMap<Place, Touch>,
+    /// Whatever it touched.
+    any: Touch,
 }
 
 impl Unrest {
     /// A fault begins, or ends at `now`.
     pub fn on_fault(&mut self, fault: &Fault, config: &ClusterConfig, begins: bool, now: Moment) {
+        self.any.count(begins, now);
         for place in places(fault, config) {
-            let touch = self.touches.entry(place).or_default();
-            if begins {
-                touch.active += 1;
-            } else {
-                touch.active = touch.active.saturating_sub(1);
-            }
-            touch.ended = now;
+            self.touches.entry(place).or_default().count(begins, now);
         }
     }
 
     /// Something happens that is no planned fault: nothing can be said of anybody any more.
     pub fn on_anything(&mut self, now: Moment) {
-        self.touches.insert(Place::All, Touch { active: 1, ended: now });
+        self.any = Touch { active: 1, ended: now };
+        self.touches.insert(Place::All, self.any);
     }
 
     /// Something happens to a node that is no planned fault, such as a reset by its watchdog.
     pub fn on_node(&mut self, node: NodeId, now: Moment) {
         self.touches.entry(Place::Node(node)).or_default().ended = now;
+        self.on_doubt(now);
+    }
+
+    /// Somebody doubts somebody.
+    pub fn on_doubt(&mut self, now: Moment) {
+        self.any.ended = now;
+    }
+
+    /// Whether no fault is under way, and nothing at all was touched since `since`.
+    pub fn is_all_calm(&self, since: Moment) -> bool {
+        self.any.active == 0 && self.any.ended < since
     }
 
     /// Whether nothing has touched a node since `since`.

@@ -38,8 +38,7 @@ impl Engine {
 
     fn beat_to(&mut self, to: NodeId, word: &Beat, probe: bool) {
         let acknowledged = self.peers.get(&to).and_then(Peer::acknowledgement);
-        let (heard, withheld) = (without(to, &word.heard), without(to, &word.withheld));
-        let beat = Beat { acknowledged, heard, withheld, probe, ..*word };
+        let beat = Beat { acknowledged, probe, ..word.clone() };
         let paths = self.config.node(to).map_or(0, |node| node.addresses.len());
         let Some(last) = u8::try_from(paths).unwrap_or(u8::MAX).checked_sub(1) else { return };
         for path in 0..last {
@@ -48,7 +47,8 @@ impl Engine {
         self.out.act(Action::SendBeat { to, path: PathId(last), beat });
     }
 
-    /// What this node says of itself and of all others, to nobody yet.
+    /// What this node says of itself and of all others, to nobody yet. Each hears what is said of itself too, and
+    /// passes over it: so one list serves all.
     fn word(&self) -> Beat {
         let age = |at: Instant| u64::try_from(self.now.since(at).as_micros()).unwrap_or(u64::MAX);
         let peers = || self.peers.iter();
@@ -74,11 +74,11 @@ impl Engine {
     }
 
     pub(super) fn is_voter(&self, node: NodeId) -> bool {
-        self.config.node(node).is_some_and(|config| config.voter)
+        self.config.voting().binary_search(&node).is_ok()
     }
 
-    pub(super) fn voters(&self) -> Vec<NodeId> {
-        self.config.voters().collect()
+    pub(super) fn voters(&self) -> &[NodeId] {
+        self.config.voting()
     }
 
     /// Both this node and the sender take part: its heartbeat may be acknowledged.
@@ -135,6 +135,11 @@ impl Engine {
             Liveness::Alive => Liveness::Alive,
             Liveness::Suspect | Liveness::Silent(_) => judged(self.heard_by_others(node)),
         }
+    }
+
+    /// What this node thought of another when it looked at them last: in this very round, while it decides.
+    pub(super) fn seen(&self, node: NodeId) -> Liveness {
+        self.peers.get(&node).map_or(Liveness::Alive, |peer| peer.liveness)
     }
 
     /// What this node thinks of each of the others, and when another has heard it, where that matters.
@@ -240,12 +245,19 @@ impl Engine {
             () if plant::is(Plant::LeaseWithoutStopTime) => self.timing().detect,
             () => self.timing().lease,
         };
-        if up { self.lease.until(&self.voters(), length) } else { None }
+        if up { self.lease.until(self.voters(), length) } else { None }
     }
 
     /// Whether this node may act now.
     pub(super) fn may_act(&self) -> bool {
         self.lease_until().is_some_and(|until| self.now < until)
+    }
+
+    /// Whether the lease may be over by now: nothing but a beat of a voter moves its end, and only further away than the
+    /// deadline that stands.
+    pub(super) fn lease_may_be_over(&self) -> bool {
+        let stands = self.timers.at(Timer::Lease).is_some_and(|at| self.now < at);
+        !(self.lease_held && stands)
     }
 
     /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the
@@ -309,11 +321,4 @@ impl Engine {
             self.beat_now(false);
         }
     }
-}
-
-/// A list of nodes but for one.
-fn without(node: NodeId, list: &[(NodeId, u64)]) -> Vec<(NodeId, u64)> {
-    let mut rest = Vec::with_capacity(list.len());
-    rest.extend(list.iter().copied().filter(|&(other, _)| other != node));
-    rest
 }

@@ -96,7 +96,7 @@ impl Engine {
             let admits =
                 |change: &Change| matches!(change, Change::Admit { node: one, .. } if *one == node);
             let admitted = changes.iter().any(admits);
-            match self.judge(node) {
+            match self.seen(node) {
                 _ if admitted => {}
                 Liveness::Silent(cause) => changes.push(Change::Down { node, incarnation, cause }),
                 Liveness::Alive | Liveness::Suspect if restarted => {
@@ -151,7 +151,7 @@ impl Engine {
     /// How many groups each node owns, and whether it can get more.
     pub(super) fn candidates(&self, database: &Database) -> BTreeMap<NodeId, Candidate> {
         let candidate = |(&node, record): (&NodeId, &NodeRecord)| {
-            let up = record.state == NodeState::Up && self.judge(node) == Liveness::Alive;
+            let up = record.state == NodeState::Up && self.seen(node) == Liveness::Alive;
             (node, Candidate { up, paused: !record.is_open(), groups: 0 })
         };
         let mut candidates: BTreeMap<NodeId, Candidate> =

@@ -60,7 +60,12 @@ pub(super) fn order(random: &mut Random, actions: &[Action]) -> Vec<usize> {
 impl World {
     /// Carries out one action of a process.
     pub(super) fn act(&mut self, node: NodeId, life: u64, action: Action) {
-        self.trace.mix(self.now, node, &action);
+        match &action {
+            Action::SendBeat { to, path, beat } => {
+                self.trace.mix_beat(self.now, node, (*to, *path), beat);
+            }
+            other => self.trace.mix(self.now, node, other),
+        }
         self.stats.actions += 1;
         self.coverage.action(&action);
         match action {
@@ -89,11 +94,10 @@ impl World {
         }
         let [first, second] = self.links.datagram(&mut self.random);
         if let Some(delay) = second {
-            let beat = Box::new(beat.clone());
+            let beat = beat.clone();
             self.after(delay, Happening::Datagram { from, to, path, beat });
         }
         if let Some(delay) = first {
-            let beat = Box::new(beat);
             self.after(delay, Happening::Datagram { from, to, path, beat });
         }
     }

@@ -1,6 +1,6 @@
 //! Drivers and the guests they run: start, write record after record, stop, save, hang, die.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Event;
 use quorate_core::action::ResourceVerb;
@@ -137,6 +137,7 @@ impl World {
             stage: if token.is_some() { Stage::Loaded } else { Stage::Starting },
             records,
             writing: BTreeSet::new(),
+            next_writes: BTreeMap::new(),
             reading: BTreeSet::new(),
             token,
             hangs: std::mem::take(&mut slot.hanging),

@@ -21,11 +21,21 @@ impl World {
         }
     }
 
-    /// Several writes a lease.
-    fn plan_write(&mut self, node: NodeId, resource: ResourceId, guest: u64, lun: LunId) {
+    /// Several writes a lease, while anything happens.
+    pub(super) fn plan_write(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        serial: u64,
+        lun: LunId,
+    ) {
         let lease = self.config.timing().lease;
-        let delay = chance::percent_of(&mut self.random, lease, 2, 20);
-        self.after(delay, Happening::GuestWrite(node, resource, guest, lun));
+        let delay = chance::percent_of(&mut self.random, lease, 2, 20) * self.ease();
+        let at = self.now + delay;
+        if let Some(guest) = self.guest(node, resource) {
+            guest.next_writes.insert(lun, at);
+        }
+        self.schedule.at(at, Happening::GuestWrite(node, resource, serial, lun));
     }
 
     /// A guest wants to write its next record.
@@ -36,9 +46,10 @@ impl World {
         serial: u64,
         lun: LunId,
     ) {
-        let life = self.hosts[&node].lives;
+        let (life, now) = (self.hosts[&node].lives, self.now);
         let Some(guest) = self.guest(node, resource) else { return };
-        if guest.serial != serial || !guest.writes() {
+        let is_due = guest.serial == serial && guest.next_writes.get(&lun) == Some(&now);
+        if !is_due || !guest.writes() || guest.writing.contains(&lun) {
             return;
         }
         guest.writing.insert(lun);
