@@ -16,8 +16,10 @@ pub enum Stage {
     Loaded,
     /// It runs.
     Running,
-    /// It is halted for good: its state is being saved, or its I/O failed.
+    /// It is halted: it is being stopped, saved or handed over.
     Halted,
+    /// Its I/O has failed: it stands still for good.
+    Failed,
 }
 
 /// A guest.
@@ -33,6 +35,8 @@ pub struct Guest {
     pub stage: Stage,
     /// The newest record it knows to be on each of its LUNs.
     pub records: BTreeMap<LunId, u64>,
+    /// LUNs on which its next write is planned.
+    pub planned: BTreeSet<LunId>,
     /// LUNs on which a write of it is under way.
     pub writing: BTreeSet<LunId>,
     /// LUNs it has still to read.

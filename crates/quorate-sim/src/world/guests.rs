@@ -136,6 +136,7 @@ impl World {
             epoch,
             stage: if token.is_some() { Stage::Loaded } else { Stage::Starting },
             records,
+            planned: BTreeSet::new(),
             writing: BTreeSet::new(),
             reading: BTreeSet::new(),
             token,
@@ -363,7 +364,7 @@ impl World {
     /// A guest whose I/O has failed stands still for good: `werror=stop`.
     pub(super) fn guest_stands(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
         if let Some(guest) = self.guest(node, resource).filter(|guest| guest.serial == serial) {
-            guest.stage = Stage::Halted;
+            guest.stage = Stage::Failed;
             guest.writing.clear();
         }
     }

@@ -1,5 +1,7 @@
 //! The I/O of guests: record after record, on every LUN of their group.
 
+use std::collections::BTreeSet;
+
 use quorate_core::event::Trouble;
 use quorate_core::id::{LunId, NodeId, ResourceId};
 
@@ -10,13 +12,15 @@ use crate::schedule::Happening;
 use crate::storage::Body;
 
 impl World {
-    /// A guest begins to write.
+    /// A guest begins to write, or goes on where it was halted: what it had under way is under way still, and its next
+    /// write on that LUN waits for it.
     pub(super) fn guest_runs(&mut self, node: NodeId, resource: ResourceId) {
         let Some(guest) = self.guest(node, resource) else { return };
         guest.stage = Stage::Running;
         let serial = guest.serial;
+        let busy: BTreeSet<LunId> = guest.planned.union(&guest.writing).copied().collect();
         let luns: Vec<LunId> = guest.records.keys().copied().collect();
-        for lun in luns {
+        for lun in luns.into_iter().filter(|lun| !busy.contains(lun)) {
             self.plan_write(node, resource, serial, lun);
         }
     }
@@ -25,6 +29,9 @@ impl World {
     fn plan_write(&mut self, node: NodeId, resource: ResourceId, guest: u64, lun: LunId) {
         let lease = self.config.timing().lease;
         let delay = chance::percent_of(&mut self.random, lease, 2, 20);
+        if let Some(guest) = self.guest(node, resource) {
+            guest.planned.insert(lun);
+        }
         self.after(delay, Happening::GuestWrite(node, resource, guest, lun));
     }
 
@@ -38,7 +45,11 @@ impl World {
     ) {
         let life = self.hosts[&node].lives;
         let Some(guest) = self.guest(node, resource) else { return };
-        if guest.serial != serial || !guest.writes() {
+        if guest.serial != serial {
+            return;
+        }
+        guest.planned.remove(&lun);
+        if !guest.writes() {
             return;
         }
         guest.writing.insert(lun);
