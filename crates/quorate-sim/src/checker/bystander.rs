@@ -67,6 +67,7 @@ impl Checker for Bystander {
             }
             Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }

@@ -35,6 +35,7 @@ impl Checker for Evidence {
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }

@@ -26,6 +26,7 @@ impl Checker for OneOwner {
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Ended { .. }
             | Fact::Resumed { .. }

@@ -37,6 +37,7 @@ impl Checker for OneWriter {
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Ended { .. }
             | Fact::Resumed { .. }
