@@ -121,9 +121,11 @@ impl Peer {
             return Ok(());
         }
         self.newest_sent = beat.sent;
+        if willing || plant::is(Plant::AcknowledgesTheDown) {
+            self.acknowledged = Some((beat.incarnation.boot, beat.sent));
+        }
         if willing {
             self.accepted = Some(now);
-            self.acknowledged = Some((beat.incarnation.boot, beat.sent));
         }
         self.applied = self.applied.max(beat.applied);
         self.powerless_since = match beat.lease {

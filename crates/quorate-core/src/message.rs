@@ -257,6 +257,15 @@ pub struct ConsensusMessage {
     pub priority: i64,
 }
 
+impl ConsensusMessage {
+    /// The kind that says: all up to `index` stands in my log.
+    pub const APPENDED: u8 = 1;
+    /// The kind that asks for a vote, and gives the sender's own.
+    pub const ASKS_FOR_VOTE: u8 = 2;
+    /// The kind that gives a vote.
+    pub const VOTES: u8 = 3;
+}
+
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {

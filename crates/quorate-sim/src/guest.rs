@@ -18,8 +18,10 @@ pub enum Stage {
     Loaded,
     /// It runs.
     Running,
-    /// It is halted for good: its state is being saved, or its I/O failed.
+    /// It is halted: it is being stopped, saved or handed over.
     Halted,
+    /// Its I/O has failed: it stands still for good.
+    Failed,
 }
 
 /// A guest.

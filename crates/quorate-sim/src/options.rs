@@ -50,7 +50,7 @@ plants! {
     GuestOutlivesProcess: "What a process has started outlives it, and nobody looks for it.",
     DriverStartsUnasked: "A driver starts a guest under the epoch after the one it was asked for.",
     DiskLies: "Disks say that a write is stable long before it is.",
-    RewriteTears: "A crash leaves a rewritten log without its end.",
+    RewriteTears: "A crash leaves a rewritten log without its end, until the next write is stable.",
     RotUnnoticed: "A damaged log is cut off at the damage, and its node goes on with the rest.",
     ClockBeyondBound: "A clock runs at half of its rate, though two clocks may not differ so much.",
     NoWatchdog: "A paused process does not trip its host's watchdog.",

@@ -6,6 +6,7 @@ use quorate_core::action::ResourceVerb;
 use quorate_core::config::TimingInputs;
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 use quorate_core::message::Command;
+use quorate_sim::guest::Stage;
 use quorate_sim::host::Pause;
 use quorate_sim::timeline::Kind;
 use quorate_sim::world::{Asked, Direction, Hosted, World};
@@ -167,4 +168,49 @@ fn a_hosted_resource_is_started_and_stopped_by_the_outside() {
     assert_eq!(world.runs_on(GROUP), []);
     assert!(!world.is_open(&again));
     assert!(world.violations().is_empty(), "{:?}", world.violations());
+}
+
+/// As a hypervisor does it: what a guest has under way when it is halted stays under way, and is not begun again.
+#[test]
+fn a_refused_live_move_leaves_the_write_that_was_under_way_to_itself() {
+    let group = GroupId(2);
+    let resource = ResourceId(20);
+    let mut refused = 0;
+    for seed in 0..100 {
+        let options = Options {
+            nodes: Some(3),
+            groups: Some(2),
+            timing: Some(TimingInputs::DEFAULT),
+            faults: Faults::NONE,
+            ..Options::default()
+        };
+        let mut world = World::new(seed, &options);
+        let config = world.config().group(group).unwrap().clone();
+        let free = config.possible_owners.is_empty() && config.preferred_owners.is_empty();
+        if !(free && config.moves_live() && world.config().is_enforced(&config)) {
+            continue;
+        }
+        world.take_over();
+        let stage = |world: &World, node, stage| world.stage(node, resource) == Some(stage);
+        world.run_for(DETECT * 5);
+        let [from] = world.runs_on(group)[..] else { panic!("seed {seed}: {group} is not online") };
+        let to = NodeId(from.0 % 3 + 1);
+        let name = Some(world.config().node(to).unwrap().name.clone());
+        let group = config.name.clone();
+        world.give_command(to, Command::Move { group, to: name, restart: false });
+        world.storage_off(from, &config.luns);
+        let soon = world.now() + DETECT;
+        assert!(world.run_until_true(soon, |world| stage(world, from, Stage::Halted)), "{seed}");
+        let links = world.links_between(from, to, Direction::Out, None);
+        world.cut("the other side is out of reach", links.clone());
+        let soon = world.now() + DETECT / 10;
+        assert!(world.run_until_true(soon, |world| stage(world, from, Stage::Running)), "{seed}");
+        world.run_for(world.config().timing().lease / 5);
+        world.storage_on(from, &config.luns);
+        world.mend(links);
+        world.run_for(DETECT * 5);
+        assert_eq!(world.violations(), [], "seed {seed}");
+        refused += 1;
+    }
+    assert!(refused > 5, "{refused}");
 }

@@ -85,8 +85,7 @@ impl Engine {
     fn is_willing(&self, from: NodeId, beat: &Beat) -> bool {
         self.database.as_ref().is_some_and(|database| {
             database.is_up_as(self.me, self.incarnation)
-                && (database.is_up_as(from, beat.incarnation)
-                    || plant::is(Plant::AcknowledgesTheDown))
+                && database.is_up_as(from, beat.incarnation)
         })
     }
 
@@ -164,6 +163,9 @@ impl Engine {
         let limit = self.timing().detect;
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         let mut newest = vec![None; nodes.len()];
+        if plant::is(Plant::OthersNotAsked) {
+            return newest;
+        }
         for (&id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_fresh(limit, self.now)) {
             for (node, heard) in peer.all_said_heard().filter(|&(node, _)| node != id) {
                 if let Ok(place) = nodes.binary_search(&node) {

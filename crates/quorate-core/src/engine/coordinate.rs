@@ -145,7 +145,17 @@ impl Engine {
             let age = peer.says_withheld(node, self.now)?;
             Some(Withheld { applied: peer.applied(), age })
         });
-        own.into_iter().chain(theirs).collect()
+        let words = own.into_iter().chain(theirs);
+        if plant::is(Plant::FenceByStaleWord) && self.has_been_down_before(node) {
+            return words.map(|word| Withheld { age: Duration::MAX, ..word }).collect();
+        }
+        words.collect()
+    }
+
+    /// An earlier session of its process was fenced: of that one, every voter has said enough.
+    fn has_been_down_before(&self, node: NodeId) -> bool {
+        let record = self.database.as_ref().and_then(|database| database.node(node));
+        record.is_some_and(|record| record.incarnation.session > 0)
     }
 
     /// How many groups each node owns, and whether it can get more.

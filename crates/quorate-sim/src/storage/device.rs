@@ -130,6 +130,8 @@ pub struct Device {
     pub counter: u64,
     /// The last write that was taken.
     pub last: Option<Written>,
+    /// How many losses of power it is without power for: it takes nothing.
+    pub off: u32,
     /// A bug: whoever is preempted stays registered.
     pub leaves_registrations: bool,
 }
@@ -147,6 +149,7 @@ impl Device {
             beats: BTreeMap::new(),
             counter: 0,
             last: None,
+            off: 0,
             leaves_registrations: false,
         }
     }
@@ -158,7 +161,8 @@ impl Device {
 
     /// Whether a write of this nexus would be taken.
     pub fn may_write(&self, nexus: Initiator) -> bool {
-        !self.kind.refuses || self.reservation.is_none_or(|held| self.has_access(nexus, held))
+        let admits = |held| self.has_access(nexus, held);
+        self.off == 0 && (!self.kind.refuses || self.reservation.is_none_or(admits))
     }
 
     /// Whether a read of this nexus would be answered.

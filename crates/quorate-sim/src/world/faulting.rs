@@ -168,7 +168,8 @@ impl World {
 
     /// A disk may be lost while a majority still has all that is committed: every other node runs; and if one was
     /// lost before, everybody has caught up since. More than a minority of lost disks is more than anybody promises
-    /// to survive.
+    /// to survive. Nor may it hold what nobody has applied: its acknowledgement is on its way, and may be the last that
+    /// makes a majority.
     fn may_lose_disk(&self, node: NodeId) -> bool {
         let early = self.now.since(Default::default()) < self.config.timing().detect * 3;
         let others = || self.hosts.values().filter(|host| host.id != node);
@@ -179,8 +180,13 @@ impl World {
         };
         let newest = others().filter_map(applied).max();
         let sound = others().all(|host| !host.disk.is_rotten);
+        let ahead = newest.is_some_and(|newest| self.hosts[&node].disk.last_entry() > newest);
         let caught_up = newest.is_some() && others().all(|host| applied(host) == newest);
-        !early && sound && others().all(Host::is_awake) && (self.stats.wipes == 0 || caught_up)
+        !early
+            && sound
+            && !ahead
+            && others().all(Host::is_awake)
+            && (self.stats.wipes == 0 || caught_up)
     }
 
     fn wipe(&mut self, node: NodeId) {

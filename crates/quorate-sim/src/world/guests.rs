@@ -364,7 +364,7 @@ impl World {
     /// A guest whose I/O has failed stands still for good: `werror=stop`.
     pub(super) fn guest_stands(&mut self, node: NodeId, resource: ResourceId, serial: u64) {
         if let Some(guest) = self.guest(node, resource).filter(|guest| guest.serial == serial) {
-            guest.stage = Stage::Halted;
+            guest.stage = Stage::Failed;
             guest.writing.clear();
         }
     }
@@ -467,6 +467,7 @@ impl World {
         let manners = self.hosts[&node].manners;
         if manners.never > 0 && self.random.chance(1, 2) {
             self.stats.lost_answers += 1;
+            self.unrest.on_lost_answer(node, self.now);
             return;
         }
         let life = self.hosts[&node].lives;

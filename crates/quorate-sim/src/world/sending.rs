@@ -27,7 +27,9 @@ impl World {
             return self.end_work(node, resource, Err(error));
         }
         let Some(guest) = self.guest(node, resource) else { return };
-        guest.stage = Stage::Halted;
+        if guest.stage == Stage::Running {
+            guest.stage = Stage::Halted;
+        }
         if !guest.writing.is_empty() {
             return self.stage_again(node, resource, serial);
         }

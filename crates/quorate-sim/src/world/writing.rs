@@ -10,13 +10,14 @@ use crate::schedule::Happening;
 use crate::storage::Body;
 
 impl World {
-    /// A guest begins to write.
+    /// A guest begins to write, or goes on where it was halted: what it had under way is under way still, and its next
+    /// write on that LUN waits for it.
     pub(super) fn guest_runs(&mut self, node: NodeId, resource: ResourceId) {
         let Some(guest) = self.guest(node, resource) else { return };
         guest.stage = Stage::Running;
         let serial = guest.serial;
-        let luns: Vec<LunId> = guest.records.keys().copied().collect();
-        for lun in luns {
+        let waits = guest.records.keys().filter(|lun| !guest.writing.contains(lun));
+        for lun in waits.copied().collect::<Vec<LunId>>() {
             self.plan_write(node, resource, serial, lun);
         }
     }
