@@ -114,28 +114,6 @@ impl Engine {
         }
     }
 
-    /// The latest moment at which anyone else, by its own word, heard `node`.
-    fn heard_by_others(&self, node: NodeId) -> Option<Instant> {
-        if plant::is(Plant::OthersNotAsked) {
-            return None;
-        }
-        let limit = self.timing().detect;
-        let others =
-            self.peers.iter().filter(|&(&id, peer)| id != node && peer.is_fresh(limit, self.now));
-        others.filter_map(|(_, peer)| peer.says_heard(node)).max()
-    }
-
-    /// What this node thinks of another.
-    pub(super) fn judge(&self, node: NodeId) -> Liveness {
-        let Some(peer) = self.peers.get(&node) else { return Liveness::Alive };
-        let judged = |others| peer.judge(others, self.deaf_until, self.timing(), self.now);
-        // What others have heard can only speak for it.
-        match judged(None) {
-            Liveness::Alive => Liveness::Alive,
-            Liveness::Suspect | Liveness::Silent(_) => judged(self.heard_by_others(node)),
-        }
-    }
-
     /// What this node thought of another when it looked at them last: in this very round, while it decides.
     pub(super) fn seen(&self, node: NodeId) -> Liveness {
         self.peers.get(&node).map_or(Liveness::Alive, |peer| peer.liveness)
@@ -158,7 +136,7 @@ impl Engine {
         all
     }
 
-    /// [`Engine::heard_by_others`] of every other node, in their order, in one go.
+    /// The latest moment at which anyone else, by its own word, heard each other node, in their order.
     fn all_heard_by_others(&self) -> Vec<Option<Instant>> {
         let limit = self.timing().detect;
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
