@@ -68,17 +68,7 @@ impl Checker for Bystander {
                 Ok(())
             }
             Fact::Told { node: teller, notice: &Notice::Down { node, incarnation, cause } } => {
-                // Whoever applies it later tells it later.
-                if !self.downs.insert((node, incarnation)) {
-                    return Ok(());
-                }
-                if self.is_calm(view, node) {
-                    return Err(format!("{node} is declared down, and nothing has happened to it"));
-                }
-                match self.ear(view, teller, node).filter(|_| cause == DownCause::Silence) {
-                    Some(ear) => Err(format!("{node} is declared down, and {ear} has heard it")),
-                    None => Ok(()),
-                }
+                self.down(view, teller, (node, incarnation), cause)
             }
             Fact::Told { node, notice: &Notice::Coordinator { node: coordinator, .. } } => {
                 if coordinator == Some(node) {
@@ -117,6 +107,26 @@ impl Checker for Bystander {
 }
 
 impl Bystander {
+    fn down(
+        &mut self,
+        view: &View<'_>,
+        teller: NodeId,
+        (node, incarnation): (NodeId, Incarnation),
+        cause: DownCause,
+    ) -> Result<(), String> {
+        // Whoever applies it later tells it later.
+        if !self.downs.insert((node, incarnation)) {
+            return Ok(());
+        }
+        if self.is_calm(view, node) {
+            return Err(format!("{node} is declared down, and nothing has happened to it"));
+        }
+        match self.ear(view, teller, node).filter(|_| cause == DownCause::Silence) {
+            Some(ear) => Err(format!("{node} is declared down, and {ear} has heard it")),
+            None => Ok(()),
+        }
+    }
+
     fn ended(
         &self,
         view: &View<'_>,
