@@ -6,13 +6,13 @@ use quorate_core::config::ClusterConfig;
 pub use quorate_core::config::TimingInputs;
 use quorate_core::config::timing::DetectionMode;
 
-/// Detection in 60 s, six heartbeats: every time thirty times as long as by default. A year of it has as few events as
-/// twelve days, and as many faults.
+/// Detection in 300 s, six heartbeats, for long runs: the rules are the same, only slower, so that a year of faults and
+/// recoveries has as few heartbeats as two days by default. Windows clustering may be set to 480 s at most (4 s x 120).
 pub const SLOW: TimingInputs = TimingInputs {
-    detect: Duration::from_secs(60),
-    interval: Duration::from_secs(10),
-    stop_time: Duration::from_secs(10),
-    io_bound: Duration::from_secs(30),
+    detect: Duration::from_secs(300),
+    interval: Duration::from_secs(50),
+    stop_time: Duration::from_secs(50),
+    io_bound: Duration::from_secs(150),
     drift_ppm: 1_000,
     mode: DetectionMode::Adaptive,
 };

@@ -73,7 +73,7 @@ pub enum Profile {
     Fast,
     /// Detection in 2 s.
     Default,
-    /// Detection in 60 s: a year goes by in minutes.
+    /// Detection in 300 s: for long runs, a year goes by in less than a minute.
     Slow,
 }
 
