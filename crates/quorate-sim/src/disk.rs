@@ -21,6 +21,8 @@ pub struct Disk {
     pub tears_rewrites: bool,
     records: Vec<Record>,
     last_entry: u64,
+    /// The last entry of the log on the disk that this one has replaced.
+    last_lost: u64,
     under_way: VecDeque<Write>,
     last: Moment,
 }
@@ -62,9 +64,10 @@ impl Disk {
         }
     }
 
-    /// The last entry of the log that is stable here.
-    pub fn last_entry(&self) -> u64 {
-        self.last_entry
+    /// The last entry of the log that is stable here, or was on a disk that is lost: that it was may be heard of after
+    /// the loss.
+    pub fn last_acknowledged(&self) -> u64 {
+        self.last_entry.max(self.last_lost)
     }
 
     /// The process or the host is gone: of the writes under way any number has become stable, oldest first, the
@@ -120,7 +123,7 @@ impl Disk {
 
     /// The disk is replaced by an empty one.
     pub fn wipe(&mut self) {
-        *self = Self::default();
+        *self = Self { last_lost: self.last_acknowledged(), ..Self::default() };
     }
 
     /// What a node that starts here remembers.
