@@ -1,7 +1,7 @@
 //! I2: a group runs on one node; on two only while all its LUNs refuse every one but the newest.
 
 use quorate_core::config::GroupConfig;
-use quorate_core::id::{Epoch, NodeId};
+use quorate_core::id::{Epoch, LunId, NodeId};
 
 use super::{Checker, Fact, View};
 
@@ -54,7 +54,11 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
     }
     let newest = running.iter().max().copied();
     for &(epoch, node) in running.iter().filter(|&&older| Some(older) != newest) {
-        let refused = group.luns.iter().all(|lun| !view.storage.luns[lun].takes_writes_of(node));
+        // A target that has forgotten its reservations ends every session too: who has none writes nothing.
+        let takes = |&lun: &LunId| {
+            view.storage.luns[&lun].takes_writes_of(node) && view.is_reachable(node, lun)
+        };
+        let refused = !group.luns.iter().any(takes);
         if !view.config.is_enforced(group) || !refused {
             return Err(format!(
                 "{} runs on {running:?}, and nothing refuses {node} in {epoch}",

@@ -69,11 +69,11 @@ impl View<'_> {
         writes && self.is_reachable(node, lun) && self.storage.luns[&lun].takes_writes_of(node)
     }
 
-    /// Whether a guest on this node has a way to the LUN: the session of its process if the device is enforced,
-    /// the host's own way to a shared file if not.
-    fn is_reachable(&self, node: NodeId, lun: LunId) -> bool {
+    /// Whether a guest on this node has a way to the LUN, while that has power: the session of its process if the
+    /// device is enforced, the host's own way to a shared file if not.
+    pub(super) fn is_reachable(&self, node: NodeId, lun: LunId) -> bool {
         let enforced = self.config.lun(lun).is_some_and(|lun| lun.enforced);
         let attached = self.storage.nexuses[&(node, lun)].attached;
-        !enforced || attached.is_some()
+        self.storage.luns[&lun].outages == 0 && (!enforced || attached.is_some())
     }
 }

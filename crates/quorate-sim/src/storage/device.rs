@@ -130,6 +130,8 @@ pub struct Device {
     pub counter: u64,
     /// The last write that was taken.
     pub last: Option<Written>,
+    /// How many losses of power last: it takes nothing meanwhile.
+    pub outages: u32,
     /// A bug: whoever is preempted stays registered.
     pub leaves_registrations: bool,
 }
@@ -147,6 +149,7 @@ impl Device {
             beats: BTreeMap::new(),
             counter: 0,
             last: None,
+            outages: 0,
             leaves_registrations: false,
         }
     }

@@ -60,6 +60,7 @@ impl World {
         let keeps = keeps || !self.is_enforced(lun);
         if begins {
             self.storage.lun(lun).power_cycle(keeps);
+            self.storage.lun(lun).outages += 1;
         }
         for node in self.nodes() {
             if !keeps {
@@ -69,6 +70,10 @@ impl World {
                 self.lose_session(node, lun);
             }
             self.cut_session(node, lun, begins);
+        }
+        // Only now: whoever held it before has lost its session.
+        if !begins {
+            self.storage.lun(lun).outages -= 1;
         }
     }
 
