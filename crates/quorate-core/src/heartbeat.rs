@@ -15,12 +15,12 @@ use std::time::Duration;
 use crate::change::DownCause;
 use crate::config::timing::{DetectionMode, Timing};
 use crate::id::{Incarnation, NodeId, PathId};
-use crate::message::Beat;
+use crate::message::{Ages, Beat};
 use crate::plant::{self, Plant};
 use crate::time::{Instant, nanos};
 
 /// How much weight one more arrival has in the mean of a path: one in this many.
-const WINDOW: u64 = 16;
+const WINDOW: i64 = 16;
 
 /// What is thought of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub struct Peer {
     powerless_since: Option<Instant>,
     report_received: Instant,
     /// By its own word, the age in microseconds of what it heard, and of what it withholds.
-    heard_by_it: Vec<(NodeId, u64)>,
-    withheld_by_it: Vec<(NodeId, u64)>,
+    heard_by_it: Ages,
+    withheld_by_it: Ages,
     reset_at: Option<Instant>,
     refused: bool,
     /// What was told last: a change is a notice.
@@ -67,10 +67,9 @@ pub struct Peer {
 struct Path {
     heard: Option<Instant>,
     sequence: u64,
-    /// Mean of (arrival - sequence x interval), relative to `origin`: Chen's estimate of the clock
-    /// offset.
-    mean: i128,
-    samples: u64,
+    /// Mean of (arrival - sequence x interval), in nanoseconds: Chen's estimate of the clock offset.
+    mean: i64,
+    samples: i64,
     up: bool,
 }
 
@@ -88,8 +87,8 @@ impl Peer {
             applied: 0,
             powerless_since: None,
             report_received: now,
-            heard_by_it: Vec::new(),
-            withheld_by_it: Vec::new(),
+            heard_by_it: Ages::default(),
+            withheld_by_it: Ages::default(),
             reset_at: None,
             refused: false,
             liveness: Liveness::Alive,
@@ -122,9 +121,11 @@ impl Peer {
             return Ok(());
         }
         self.newest_sent = beat.sent;
+        if willing || plant::is(Plant::AcknowledgesTheDown) {
+            self.acknowledged = Some((beat.incarnation.boot, beat.sent));
+        }
         if willing {
             self.accepted = Some(now);
-            self.acknowledged = Some((beat.incarnation.boot, beat.sent));
         }
         self.applied = self.applied.max(beat.applied);
         self.powerless_since = match beat.lease {
@@ -141,8 +142,8 @@ impl Peer {
         self.paths.values_mut().for_each(|path| *path = Path { up: path.up, ..Path::default() });
         self.newest_sent = 0;
         self.applied = 0;
-        self.heard_by_it.clear();
-        self.withheld_by_it.clear();
+        self.heard_by_it = Ages::default();
+        self.withheld_by_it = Ages::default();
     }
 
     /// Its kernel closed the stream to it.
@@ -320,22 +321,32 @@ fn age_in(list: &[(NodeId, u64)], node: NodeId) -> Option<Duration> {
     found.map(|&(_, age)| Duration::from_micros(age))
 }
 
+/// How long so many intervals are, in nanoseconds. What a peer counts may be anything.
+fn span(count: u64, interval: Duration) -> i64 {
+    signed(count).saturating_mul(signed(nanos(interval)))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 impl Path {
     fn on_beat(&mut self, sequence: u64, interval: Duration, now: Instant) {
         self.heard = Some(now);
         if sequence <= self.sequence && self.samples > 0 {
             return;
         }
-        let offset = i128::from(now.0) - i128::from(sequence) * i128::from(nanos(interval));
+        let offset = signed(now.0).saturating_sub(span(sequence, interval));
         self.samples = (self.samples + 1).min(WINDOW);
-        self.mean += (offset - self.mean) / i128::from(self.samples);
+        let change = offset.saturating_sub(self.mean) / self.samples;
+        self.mean = self.mean.saturating_add(change);
         self.sequence = sequence;
     }
 
     /// When the beat after the newest is expected.
     fn expected(&self, interval: Duration) -> Option<Instant> {
         self.heard?;
-        let next = i128::from(self.sequence + 1) * i128::from(nanos(interval)) + self.mean;
+        let next = span(self.sequence.saturating_add(1), interval).saturating_add(self.mean);
         u64::try_from(next).ok().map(Instant)
     }
 }
@@ -361,8 +372,8 @@ mod tests {
             acknowledged: None,
             applied: 0,
             lease: true,
-            heard: Vec::new(),
-            withheld: Vec::new(),
+            heard: Ages::default(),
+            withheld: Ages::default(),
             probe: false,
         }
     }

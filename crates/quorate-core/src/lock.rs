@@ -194,6 +194,9 @@ impl Lock {
             | LockState::Held => {
                 self.state = LockState::Lost(why);
                 self.waiting = None;
+                if plant::is(Plant::LaterOwnerPreempted) {
+                    self.state = LockState::Unregistered;
+                }
             }
             LockState::Unregistered
             | LockState::Lost(_)
@@ -268,6 +271,8 @@ impl Lock {
         let own = self.key();
         if let Some(why) = self.forbidden(keys, holder) {
             self.state = LockState::Lost(why);
+        } else if !keys.contains(&own) && plant::is(Plant::LaterOwnerPreempted) {
+            self.ask(LockState::Registering, LunVerb::Register(own), out);
         } else if !keys.contains(&own) {
             self.state = LockState::Lost(LockFailure::Overtaken);
         } else if plant::is(Plant::HolderNotPreempted) && holder.is_some() {

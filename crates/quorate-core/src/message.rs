@@ -1,7 +1,10 @@
 //! What nodes say to each other. The transport has proven who speaks; what is said may still be
 //! stale or wrong.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::Change;
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
@@ -23,12 +26,48 @@ pub struct Beat {
     /// Whether the sender may act: it has a lease.
     pub lease: bool,
     /// How long ago, in microseconds, the sender last heard each other node.
-    pub heard: Vec<(NodeId, u64)>,
+    pub heard: Ages,
     /// How long ago, in microseconds, the sender last acknowledged a beat of each node that it
     /// acknowledges no more.
-    pub withheld: Vec<(NodeId, u64)>,
+    pub withheld: Ages,
     /// Whether the sender wants an answer at once.
     pub probe: bool,
+}
+
+/// Nodes, each with an age in microseconds. A clone is the same list: the beats of one round share theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ages(Arc<[(NodeId, u64)]>);
+
+impl FromIterator<(NodeId, u64)> for Ages {
+    fn from_iter<I: IntoIterator<Item = (NodeId, u64)>>(ages: I) -> Self {
+        Self(ages.into_iter().collect())
+    }
+}
+
+impl Deref for Ages {
+    type Target = [(NodeId, u64)];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Ages {
+    /// Whether both are one list, not merely equal.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Serialize for Ages {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ages {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Vec::deserialize(deserializer)?.into()))
+    }
 }
 
 /// Who a node is, said first on every stream and again while it is not admitted.
@@ -216,6 +255,15 @@ pub struct ConsensusMessage {
     pub context: Vec<u8>,
     /// The candidate's priority.
     pub priority: i64,
+}
+
+impl ConsensusMessage {
+    /// The kind that says: all up to `index` stands in my log.
+    pub const APPENDED: u8 = 1;
+    /// The kind that asks for a vote, and gives the sender's own.
+    pub const ASKS_FOR_VOTE: u8 = 2;
+    /// The kind that gives a vote.
+    pub const VOTES: u8 = 3;
 }
 
 /// One entry of the log.

@@ -34,30 +34,42 @@ pub struct Timers {
     /// Of requests.
     ops: BTreeMap<OpId, Instant>,
     order: BTreeSet<(Instant, OpId)>,
+    /// The nearest of all: asked for at every step, and seldom another.
+    nearest: Option<(Instant, Timer)>,
 }
 
 impl Timers {
     /// Sets or moves the deadline of `timer`.
     pub fn set(&mut self, timer: Timer, at: Instant) {
         if let Timer::Op(op) = timer {
-            self.clear(timer);
-            self.ops.insert(op, at);
+            if let Some(standing) = self.ops.insert(op, at) {
+                self.order.remove(&(standing, op));
+            }
             self.order.insert((at, op));
         } else if let Some(standing) = self.at.iter_mut().find(|one| one.1 == timer) {
             standing.0 = at;
         } else {
             self.at.push((at, timer));
         }
+        match self.nearest {
+            Some(nearest) if nearest.1 == timer && nearest.0 < at => self.look_through(),
+            Some(nearest) if nearest < (at, timer) => {}
+            Some(_) | None => self.nearest = Some((at, timer)),
+        }
     }
 
     /// Sets `timer` unless an earlier deadline stands.
     pub fn set_sooner(&mut self, timer: Timer, at: Instant) {
-        let standing = match timer {
+        if self.at(timer).is_none_or(|standing| at < standing) {
+            self.set(timer, at);
+        }
+    }
+
+    /// The deadline of `timer`, if one stands.
+    pub fn at(&self, timer: Timer) -> Option<Instant> {
+        match timer {
             Timer::Op(op) => self.ops.get(&op).copied(),
             _ => self.at.iter().find(|one| one.1 == timer).map(|one| one.0),
-        };
-        if standing.is_none_or(|standing| at < standing) {
-            self.set(timer, at);
         }
     }
 
@@ -70,16 +82,19 @@ impl Timers {
         } else {
             self.at.retain(|one| one.1 != timer);
         }
+        if self.nearest.is_some_and(|nearest| nearest.1 == timer) {
+            self.look_through();
+        }
     }
 
     /// The nearest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.nearest().map(|(at, _)| at)
+        self.nearest.map(|(at, _)| at)
     }
 
     /// Removes and returns one timer whose deadline has come, the earliest first.
     pub fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let (at, timer) = self.nearest()?;
+        let (at, timer) = self.nearest?;
         if at > now {
             return None;
         }
@@ -87,8 +102,53 @@ impl Timers {
         Some(timer)
     }
 
-    fn nearest(&self) -> Option<(Instant, Timer)> {
+    fn look_through(&mut self) {
         let op = self.order.first().map(|&(at, op)| (at, Timer::Op(op)));
-        self.at.iter().copied().chain(op).min()
+        self.nearest = self.at.iter().copied().chain(op).min();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn timer(number: u64) -> Timer {
+        match number {
+            0 => Timer::Beat,
+            1 => Timer::Lease,
+            2 => Timer::Review,
+            other => Timer::Op(OpId(other)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_nearest_deadline_is_the_nearest_of_all_that_stand(
+            steps in proptest::collection::vec((0u64..6, 0u64..9, 0u8..4), 0..60),
+        ) {
+            let mut timers = Timers::default();
+            let mut all: BTreeMap<Timer, Instant> = BTreeMap::new();
+            for (number, at, what) in steps {
+                let (timer, at) = (timer(number), Instant(at));
+                let nearest = all.iter().map(|(&timer, &at)| (at, timer)).min();
+                match what {
+                    0 | 1 => {
+                        timers.set(timer, at);
+                        all.insert(timer, at);
+                    }
+                    2 => {
+                        timers.clear(timer);
+                        all.remove(&timer);
+                    }
+                    _ => {
+                        let due = nearest.filter(|nearest| nearest.0 <= at).map(|one| one.1);
+                        prop_assert_eq!(timers.expire(at), due);
+                        all.retain(|timer, _| Some(*timer) != due);
+                    }
+                }
+                prop_assert_eq!(timers.next(), all.values().copied().min());
+            }
+        }
     }
 }

@@ -275,8 +275,8 @@ mod tests {
             acknowledged: Some((1, 2)),
             applied: 3,
             lease: true,
-            heard: vec![(NodeId(2), 70), (NodeId(3), 80)],
-            withheld: Vec::new(),
+            heard: [(NodeId(2), 70), (NodeId(3), 80)].into_iter().collect(),
+            withheld: Default::default(),
             probe: false,
         };
         assert_eq!(digest(&beat(1)), digest(&beat(1)));

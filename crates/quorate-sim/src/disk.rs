@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate_core::durable::{Durable, Record};
-use quorate_core::id::OpId;
+use quorate_core::id::{OpId, VoterId};
 use quorate_core::random::Random;
 
 use crate::clock::Moment;
@@ -17,12 +17,11 @@ pub struct Disk {
     pub is_slow: bool,
     /// A record in its midst is damaged: nobody can know before the log is read again.
     pub is_rotten: bool,
-    /// A bug: a rewrite is not stable as a whole.
+    /// A bug: a rewrite is not stable as a whole, nor before the next write is.
     pub tears_rewrites: bool,
+    is_rewritten: bool,
     records: Vec<Record>,
     last_entry: u64,
-    /// The last entry of the log on the disk that this one has replaced.
-    last_lost: u64,
     under_way: VecDeque<Write>,
     last: Moment,
 }
@@ -49,6 +48,7 @@ impl Disk {
             self.records.clear();
             self.last_entry = 0;
         }
+        self.is_rewritten = rewrite;
         self.keep(records);
         Some(op)
     }
@@ -64,10 +64,17 @@ impl Disk {
         }
     }
 
-    /// The last entry of the log that is stable here, or was on a disk that is lost: that it was may be heard of after
-    /// the loss.
-    pub fn last_acknowledged(&self) -> u64 {
-        self.last_entry.max(self.last_lost)
+    /// The last entry of the log that is stable here.
+    pub fn last_entry(&self) -> u64 {
+        self.last_entry
+    }
+
+    /// The epoch of consensus that is stable here, and the vote in it.
+    pub fn vote(&self) -> Option<(u64, VoterId)> {
+        self.records.iter().rev().find_map(|record| match record {
+            Record::HardState { term, vote, .. } => Some((*term, *vote)),
+            Record::Identity(_) | Record::Entry(_) | Record::Snapshot(_) => None,
+        })
     }
 
     /// The process or the host is gone: of the writes under way any number has become stable, oldest first, the
@@ -76,6 +83,10 @@ impl Disk {
         let survivors = random.below(self.under_way.len() as u64 + 1);
         for _ in 0..survivors {
             self.done();
+        }
+        if self.is_rewritten && self.tears_rewrites {
+            let kept = random.below(self.records.len() as u64 + 1) as usize;
+            self.truncate(kept);
         }
         let rewrites = self.under_way.front().is_some_and(|write| write.rewrite);
         if rewrites && self.tears_rewrites {
@@ -105,7 +116,11 @@ impl Disk {
     /// Everything from some place on is gone.
     pub fn cut_off(&mut self, random: &mut Random) {
         let kept = random.below(self.records.len() as u64 + 1) as usize;
-        let records: Vec<Record> = self.records.drain(..).take(kept.max(1)).collect();
+        self.truncate(kept.max(1));
+    }
+
+    fn truncate(&mut self, kept: usize) {
+        let records: Vec<Record> = self.records.drain(..).take(kept).collect();
         self.last_entry = 0;
         self.keep(records);
     }
@@ -123,7 +138,7 @@ impl Disk {
 
     /// The disk is replaced by an empty one.
     pub fn wipe(&mut self) {
-        *self = Self { last_lost: self.last_acknowledged(), ..Self::default() };
+        *self = Self { tears_rewrites: self.tears_rewrites, ..Self::default() };
     }
 
     /// What a node that starts here remembers.
@@ -135,7 +150,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_core::id::{NodeId, VoterId};
+    use quorate_core::id::NodeId;
 
     fn identity(boot: u64) -> Record {
         Record::Identity(VoterId::new(NodeId(1), boot))

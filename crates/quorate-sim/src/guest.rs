@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use quorate_core::action::ResourceVerb;
 use quorate_core::id::{Epoch, GroupId, LunId, OpId, SaveToken};
 
+use crate::clock::Moment;
+
 /// How far a guest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -35,10 +37,10 @@ pub struct Guest {
     pub stage: Stage,
     /// The newest record it knows to be on each of its LUNs.
     pub records: BTreeMap<LunId, u64>,
-    /// LUNs on which its next write is planned.
-    pub planned: BTreeSet<LunId>,
     /// LUNs on which a write of it is under way.
     pub writing: BTreeSet<LunId>,
+    /// When it will write to each next: what was planned for another moment is void.
+    pub next_writes: BTreeMap<LunId, Moment>,
     /// LUNs it has still to read.
     pub reading: BTreeSet<LunId>,
     /// The saved state it was loaded from.

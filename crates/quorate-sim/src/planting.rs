@@ -2,8 +2,8 @@
 
 use quorate_core::plant::Plant as Mistake;
 
-use crate::fault::Faults;
-use crate::options::{Options, Plant};
+use crate::fault::{FaultKind, Faults};
+use crate::options::{Options, Plant, TimingInputs};
 use crate::run::run;
 
 /// A bug, in the engines or in the world.
@@ -49,10 +49,9 @@ impl Bug {
         }
     }
 
-    /// The runs in which it is looked for: the seeds turn by turn through all faults and through the sets of them that
-    /// bring out one class of bugs each. Nothing here is made for one bug.
+    /// The runs in which it is looked for. Nothing here is made for one bug.
     pub fn options(self, seed: u64) -> Options {
-        let options = Options { faults: Faults::turn(seed), ..Options::default() };
+        let options = setting(seed);
         match self {
             Self::Engine(mistake) => Options { mistake: Some(mistake), ..options },
             Self::World(plant) => Options { plant: Some(plant), ..options },
@@ -67,5 +66,44 @@ impl Bug {
             assert!(run(seed, &sound).is_clean(), "seed {seed} is broken without any bug");
             Some(Caught { checker: first.checker, seeds: seed + 1, what: first.what })
         })
+    }
+}
+
+/// The seeds turn by turn through all faults and the sets of them that bring out one class of bugs each, in runs as
+/// they are drawn, and in longer ones; and through storms.
+pub fn setting(seed: u64) -> Options {
+    let drawn = Options { faults: Faults::turn(seed), ..Options::default() };
+    match seed / 5 % 3 {
+        0 => drawn,
+        1 => storm(seed),
+        _ => Options { duration: drawn.duration * 3, ..drawn },
+    }
+}
+
+/// A run in which one fault meets the next, of few kinds, in a cluster with much to do.
+fn storm(seed: u64) -> Options {
+    use FaultKind::*;
+    let kinds: &[FaultKind] = match seed % 5 {
+        // A LUN is taken by one who is cut off meanwhile.
+        0 => &[CutNode, CutOneWay, PauseEngine, LunSlow, LunPath, Command],
+        // Nodes hear each other by way of others, and connections break.
+        1 => &[StreamReset, PartialMesh, Ring, Bridge, PauseProcess, Loss],
+        // Whoever decides stands still while others are gone.
+        2 => &[PauseEngine, PauseProcess, Crash, PowerLoss, CutNode],
+        // Disks forget, and are slow to remember.
+        3 => &[Crash, CrashMidway, TornWrite, DiskSlow, Wipe],
+        // Guests do not end where their node has to let them go.
+        _ => &[KillFails, GuestHangs, HostNever, CutNode, Command],
+    };
+    let timing = TimingInputs::FAST;
+    // Every other one leaves time for a fault to be followed by all that comes of it.
+    let pace = if seed.is_multiple_of(2) { timing.detect / 2 } else { timing.detect * 2 };
+    Options {
+        faults: kinds.iter().fold(Faults::NONE, |faults, &kind| faults.with(kind, 1)),
+        timing: Some(timing),
+        pace: Some(pace),
+        groups: Some(5),
+        duration: 30,
+        ..Options::default()
     }
 }

@@ -25,7 +25,7 @@ pub enum Happening {
         /// On which network.
         path: PathId,
         /// What it says.
-        beat: Box<Beat>,
+        beat: Beat,
     },
     /// A pair of nodes tries to have a stream.
     Attempt(NodeId, NodeId),

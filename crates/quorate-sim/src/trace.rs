@@ -2,22 +2,28 @@
 
 use serde::Serialize;
 
-use quorate_core::id::NodeId;
+use quorate_core::id::{NodeId, PathId};
+use quorate_core::message::{Ages, Beat};
 
 use crate::clock::Moment;
-use crate::digest::Digest;
+use crate::digest::{Digest, digest};
 
 /// The record of one run.
 #[derive(Debug)]
 pub struct Trace {
     hash: Digest,
+    /// The lists of the newest heartbeat, and their digest: all that were sent at once have the same.
+    lists: (Ages, Ages, u64),
     story: Option<Vec<String>>,
 }
 
 impl Trace {
     /// An empty record, with the story kept if `story`.
     pub fn new(story: bool) -> Self {
-        Self { hash: Digest::new(0x51ed_270b_9f60_2d4f), story: story.then(Vec::new) }
+        let (heard, withheld) = (Ages::default(), Ages::default());
+        let digest = digest(&(&heard, &withheld));
+        let lists = (heard, withheld, digest);
+        Self { hash: Digest::new(0x51ed_270b_9f60_2d4f), lists, story: story.then(Vec::new) }
     }
 
     /// Takes an event or an action into the hash.
@@ -25,6 +31,18 @@ impl Trace {
         self.hash.word(at.0);
         self.hash.word(u64::from(node.0));
         self.hash.take(what);
+    }
+
+    /// Takes a heartbeat that is sent into the hash: all of it.
+    pub fn mix_beat(&mut self, at: Moment, node: NodeId, way: (NodeId, PathId), beat: &Beat) {
+        let (heard, withheld, _) = &self.lists;
+        if !(heard.is_same(&beat.heard) && withheld.is_same(&beat.withheld)) {
+            let digest = digest(&(&beat.heard, &beat.withheld));
+            self.lists = (beat.heard.clone(), beat.withheld.clone(), digest);
+        }
+        let Beat { incarnation, sequence, sent, acknowledged, applied, lease, probe, .. } = beat;
+        let own = (incarnation, sequence, sent, acknowledged, applied, lease, probe);
+        self.mix(at, node, &(way, own, self.lists.2));
     }
 
     /// Adds a line to the story. `line` is not called when there is none.

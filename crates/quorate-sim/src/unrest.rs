@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
-use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
+use quorate_core::id::{GroupId, LunId, NodeId, PathId, ResourceId};
 use quorate_core::message::Command;
 
 use crate::clock::Moment;
-use crate::fault::{Fault, Shape};
+use crate::fault::{Fault, Link, Shape};
 
 /// What a fault may do something to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Node(NodeId),
     Group(GroupId),
+    /// What two nodes say to each other, on one network.
+    Link(NodeId, NodeId, PathId),
+    /// Networks as a whole, by a cut of many links.
+    Mesh,
+    /// Networks as a whole, by noise.
     All,
 }
 
@@ -23,36 +28,77 @@ enum Place {
 struct Touch {
     active: u32,
     ended: Moment,
+    /// When the newest of it began, and when what was before that had ended.
+    began: Moment,
+    before: Moment,
+}
+
+impl Touch {
+    fn begins(&mut self, now: Moment) {
+        if self.active == 0 {
+            (self.began, self.before) = (now, self.ended);
+        }
+        self.active += 1;
+        self.ended = now.max(self.ended);
+    }
+
+    fn ends(&mut self, now: Moment) {
+        self.active = self.active.saturating_sub(1);
+        self.ended = now.max(self.ended);
+    }
+
+    /// Whether there was nothing between two moments. What has come and gone since makes it seem so that there was.
+    fn is_calm(&self, since: Moment, until: Moment) -> bool {
+        self.active == 0 && self.ended < since || self.began >= until && self.before < since
+    }
 }
 
 /// Which nodes and groups are touched.
 #[derive(Debug, Default)]
 pub struct Unrest {
     touches: BTreeMap<Place, Touch>,
+    /// Whatever it touched.
+    any: Touch,
 }
 
 impl Unrest {
     /// A fault begins, or ends at `now`.
     pub fn on_fault(&mut self, fault: &Fault, config: &ClusterConfig, begins: bool, now: Moment) {
-        for place in places(fault, config) {
-            let touch = self.touches.entry(place).or_default();
-            if begins {
-                touch.active += 1;
-            } else {
-                touch.active = touch.active.saturating_sub(1);
-            }
-            touch.ended = now;
-        }
+        let touch = |touch: &mut Touch| if begins { touch.begins(now) } else { touch.ends(now) };
+        touch(&mut self.any);
+        places(fault, config)
+            .into_iter()
+            .for_each(|place| touch(self.touches.entry(place).or_default()));
     }
 
     /// Something happens that is no planned fault: nothing can be said of anybody any more.
     pub fn on_anything(&mut self, now: Moment) {
-        self.touches.insert(Place::All, Touch { active: 1, ended: now });
+        self.any.begins(now);
+        self.touches.entry(Place::All).or_default().begins(now);
     }
 
     /// Something happens to a node that is no planned fault, such as a reset by its watchdog.
     pub fn on_node(&mut self, node: NodeId, now: Moment) {
-        self.touches.entry(Place::Node(node)).or_default().ended = now;
+        let touch = self.touches.entry(Place::Node(node)).or_default();
+        touch.begins(now);
+        touch.ends(now);
+        self.on_doubt(now);
+    }
+
+    /// Somebody doubts somebody.
+    pub fn on_doubt(&mut self, now: Moment) {
+        self.any.ended = now.max(self.any.ended);
+    }
+
+    /// Whether no fault is under way, and nothing at all was touched since `since`.
+    pub fn is_all_calm(&self, since: Moment) -> bool {
+        self.any.active == 0 && self.any.ended < since
+    }
+
+    /// A request to a host will never be answered: its node may wait for that until it takes it for failed.
+    pub fn on_lost_answer(&mut self, node: NodeId, now: Moment) {
+        self.on_node(node, now);
+        self.touches.entry(Place::Node(node)).or_default().ends(now + PATIENCE);
     }
 
     /// Whether nothing has touched a node since `since`.
@@ -65,13 +111,35 @@ impl Unrest {
         self.is_calm(Place::Group(group), since)
     }
 
+    /// Whether nothing touched a node between two moments, whatever happened to the links of others.
+    pub fn was_node_calm(&self, node: NodeId, since: Moment, until: Moment) -> bool {
+        let calm = |place| self.was_calm(place, since, until);
+        calm(Place::Node(node)) && calm(Place::All)
+    }
+
+    /// Whether what one node said to another came through on some network, between two moments.
+    pub fn was_link_calm(
+        &self,
+        (from, to): (NodeId, NodeId),
+        mut paths: impl Iterator<Item = PathId>,
+        since: Moment,
+        until: Moment,
+    ) -> bool {
+        paths.any(|path| self.was_calm(Place::Link(from, to, path), since, until))
+    }
+
+    fn was_calm(&self, place: Place, since: Moment, until: Moment) -> bool {
+        self.touches.get(&place).is_none_or(|touch| touch.is_calm(since, until))
+    }
+
     fn is_calm(&self, place: Place, since: Moment) -> bool {
-        let calm = |place| {
-            self.touches.get(&place).is_none_or(|touch| touch.active == 0 && touch.ended < since)
-        };
-        calm(place) && calm(Place::All)
+        let calm = |place| self.was_calm(place, since, Moment::NEVER);
+        calm(place) && calm(Place::Mesh) && calm(Place::All)
     }
 }
+
+/// How long an engine waits for a kill that is never answered, at least.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long after its last fault a node may still show what came of it: it is found silent, declared down, found
 /// without a lease, and told.
@@ -103,16 +171,12 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         | Fault::HostNever(node)
         | Fault::HostTwice(node)
         | Fault::Leave(node) => vec![Place::Node(*node)],
-        Fault::Cut(Shape::Node | Shape::OneWay, links) => {
-            let of = |node: NodeId| links.iter().all(|&(from, to, _)| from == node || to == node);
-            let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
-            cut.map(Place::Node).collect()
+        Fault::Cut(shape, links) => {
+            let each = links.iter().map(|&(from, to, path)| Place::Link(from, to, path));
+            of_cut(*shape, links, config).into_iter().chain(each).collect()
         }
-        // Another network is there for that, and a connection is no more than a connection.
-        Fault::Cut(Shape::Network, _) | Fault::Reset(..) => Vec::new(),
-        Fault::Cut(Shape::Split | Shape::Mesh | Shape::Ring | Shape::Bridge, links) => {
-            if links.is_empty() { Vec::new() } else { vec![Place::All] }
-        }
+        // A connection is no more than a connection.
+        Fault::Reset(..) => Vec::new(),
         Fault::Noise(_) => vec![Place::All],
         Fault::LunReset(lun) | Fault::TargetPower(lun, _) | Fault::Stranger(lun) => of_lun(lun),
         Fault::GuestDies(group) => vec![Place::Group(*group)],
@@ -132,5 +196,24 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::HoldMoves { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
+    }
+}
+
+fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
+    match shape {
+        Shape::Node | Shape::OneWay => {
+            let of = |node: NodeId| links.iter().all(|&(from, to, _)| from == node || to == node);
+            let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
+            cut.map(Place::Node).collect()
+        }
+        // Another network is there for that.
+        Shape::Network => Vec::new(),
+        Shape::Split | Shape::Mesh | Shape::Ring | Shape::Bridge => {
+            if links.is_empty() {
+                Vec::new()
+            } else {
+                vec![Place::Mesh]
+            }
+        }
     }
 }

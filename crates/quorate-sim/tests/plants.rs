@@ -1,43 +1,23 @@
 //! Every bug on purpose that shows itself within a few seeds does so, by the checkers; without one, the same runs are
 //! clean.
 
-use quorate_sim::planting::Bug;
+use quorate_sim::options::TimingInputs;
+use quorate_sim::planting::{Bug, setting};
 use quorate_sim::{Faults, Options, run};
 
-/// How many seeds each has here. `make plants` looks longer, for all of them.
-const SEEDS: u64 = 11;
+/// How many seeds each has here: one round through the settings. `make plants` looks longer, for all of them.
+const SEEDS: u64 = 15;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
 const SLOW: &[&str] = &[
-    "FailedKillCountsAsDone",
-    "LeaseFromReceipt",
-    "AcknowledgesTheDown",
-    "ClockBeyondBound",
     "DetachNotAwaited",
-    "EpochForgotten",
-    "FenceByMinority",
     "FenceByStaleWord",
-    "FenceOnBelief",
-    "LaterOwnerPreempted",
     "LatenessIgnored",
     "LunLossIgnored",
     "OthersNotAsked",
-    "OthersStayRegistered",
     "ReadmittedWithoutStopping",
-    "ReserveForgotten",
     "ResetIsDeath",
-    "ResetReleases",
-    "RewriteDropsVote",
     "RewriteTears",
-    "RotUnnoticed",
-    "RunsBeforeConsumed",
-    "SameIncarnationReadmitted",
-    "SaveStaysUsable",
     "StaleAnswerTaken",
-    "StartBeforeFence",
-    "StuckCountsAsFenced",
-    "SuspectIsDown",
-    "SyncErrorIgnored",
-    "VoteForgotten",
 ];
 
 #[test]
@@ -53,8 +33,25 @@ fn bugs_are_caught_within_a_few_seeds() {
 #[test]
 fn without_a_bug_the_same_runs_are_clean() {
     for seed in 0..SEEDS {
-        let options = Options { faults: Faults::turn(seed), ..Options::default() };
+        let outcome = run(seed, &setting(seed));
+        assert!(outcome.is_clean(), "seed {seed}: {:?}", outcome.violations);
+    }
+}
+
+/// Seeds that were broken without any bug, in runs like these: the judges of bystanders and owners, and the rule by
+/// which a disk may be lost, said what was not so; and a guest began a write again after a refused live move.
+#[test]
+fn seeds_that_were_broken_once_are_clean() {
+    let fast = TimingInputs::FAST;
+    let pace = Some(fast.detect / 3);
+    for seed in [387, 620, 845, 2694, 4475] {
+        let faults = Faults::turn(seed);
+        let options = Options { faults, timing: Some(fast), pace, ..Options::default() };
         let outcome = run(seed, &options);
+        assert!(outcome.is_clean(), "seed {seed}: {:?}", outcome.violations);
+    }
+    for seed in [20, 366, 2717] {
+        let outcome = run(seed, &setting(seed));
         assert!(outcome.is_clean(), "seed {seed}: {:?}", outcome.violations);
     }
 }

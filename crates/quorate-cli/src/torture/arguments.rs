@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use quorate_sim::fault::{FaultKind, Faults};
-use quorate_sim::options::TimingInputs;
+use quorate_sim::options::{SLOW, TimingInputs};
 use quorate_sim::{Options, Outcome};
 
 /// `quorate torture`.
@@ -73,6 +73,8 @@ pub enum Profile {
     Fast,
     /// Detection in 2 s.
     Default,
+    /// Detection in 60 s: a year goes by in minutes.
+    Slow,
 }
 
 /// More faults than this are not planned for one seed: they are drawn before it begins.
@@ -93,6 +95,7 @@ impl Torture {
             Profile::Drawn => None,
             Profile::Fast => Some(TimingInputs::FAST),
             Profile::Default => Some(TimingInputs::DEFAULT),
+            Profile::Slow => Some(SLOW),
         };
         let fastest = timing.unwrap_or(TimingInputs::FAST).detect;
         if let Some(time) = self.time {

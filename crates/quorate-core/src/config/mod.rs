@@ -191,6 +191,7 @@ pub struct ClusterConfig {
 /// Where in the parts each thing stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Places {
+    voters: Vec<NodeId>,
     luns: BTreeMap<LunId, usize>,
     groups: BTreeMap<GroupId, usize>,
     resources: BTreeMap<ResourceId, (usize, usize)>,
@@ -199,7 +200,8 @@ struct Places {
 
 impl Places {
     fn of(parts: &ClusterParts) -> Self {
-        let mut places = Self::default();
+        let voters = parts.nodes.iter().filter(|node| node.voter).map(|node| node.id);
+        let mut places = Self { voters: voters.collect(), ..Self::default() };
         places.luns.extend(parts.luns.iter().enumerate().map(|(at, lun)| (lun.id, at)));
         for (at, group) in parts.groups.iter().enumerate() {
             places.groups.insert(group.id, at);
@@ -268,7 +270,8 @@ impl ClusterConfig {
 
     /// The node with this number.
     pub fn node(&self, id: NodeId) -> Option<&NodeConfig> {
-        self.parts.nodes.iter().find(|node| node.id == id)
+        let at = self.parts.nodes.binary_search_by_key(&id, |node| node.id).ok()?;
+        self.parts.nodes.get(at)
     }
 
     /// The node with this name.
@@ -305,7 +308,12 @@ impl ClusterConfig {
 
     /// The nodes that vote.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.parts.nodes.iter().filter(|node| node.voter).map(|node| node.id)
+        self.voting().iter().copied()
+    }
+
+    /// The nodes that vote, by number.
+    pub fn voting(&self) -> &[NodeId] {
+        &self.places.voters
     }
 
     /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to

@@ -168,3 +168,20 @@ pub(super) fn to_snapshot(mirror: &LogSnapshot) -> Snapshot {
     meta.term = mirror.term;
     snapshot
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_promises_something_has_the_number_that_our_words_give_it() {
+        let kinds = [
+            (ConsensusMessage::APPENDED, MessageType::MsgAppendResponse),
+            (ConsensusMessage::ASKS_FOR_VOTE, MessageType::MsgRequestVote),
+            (ConsensusMessage::VOTES, MessageType::MsgRequestVoteResponse),
+        ];
+        for (number, kind) in kinds {
+            assert_eq!(KINDS[usize::from(number)], kind);
+        }
+    }
+}

@@ -321,6 +321,9 @@ impl Database {
                 }
                 record.loads = if plant::is(Plant::SaveStaysUsable) { u32::MAX } else { 0 };
             }
+            GroupReport::StopFailed if plant::is(Plant::StuckCountsAsFenced) => {
+                return self.free_stuck(group, owner, notices);
+            }
             GroupReport::StopFailed => *state = OwnedState::StopFailed,
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
@@ -359,6 +362,16 @@ impl Database {
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
+    }
+
+    /// A mistake made on purpose: what its owner could not end gets another.
+    fn free_stuck(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        let kind = FenceKind::LeaseOver;
+        record.ownership = Ownership::Vacant(Vacancy::Fenced { node: owner, kind });
+        let (epoch, report) = (record.epoch, GroupReport::StopFailed);
+        notices.push(Notice::Group { group, epoch, node: owner, report });
+        self.count_failure(group, owner, notices);
     }
 
     /// A planned move: the next owner is entitled by the very word of the last one.

@@ -26,7 +26,7 @@ impl Engine {
             self.streams.insert(node, boot);
             self.hellos.remove(&node);
             self.hello_said.remove(&node);
-            self.say_hello(node);
+            self.say_hellos(&[node]);
             self.asked.values_mut().filter(|one| one.told == Some(node)).for_each(|one| {
                 one.told =
                     one.told.filter(|_| matches!(one.command, Command::Move { to: None, .. }));
@@ -95,18 +95,21 @@ impl Engine {
         })
     }
 
-    /// Says who it is, when that has changed or the other may have missed it.
-    fn say_hello(&mut self, to: NodeId) {
+    /// Says to each who this node is, when that has changed or the other may have missed it.
+    fn say_hellos(&mut self, to: &[NodeId]) {
         let Some(hello) = self.hello() else { return };
         let again = self.timing().interval * 4;
-        let said = self.hello_said.get(&to);
         let settled =
             self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
-        let fresh =
-            said.is_some_and(|(old, at)| *old == hello && (settled || self.now.since(*at) < again));
-        if !fresh {
-            self.hello_said.insert(to, (hello.clone(), self.now));
-            self.send(to, Message::Hello(hello));
+        for &to in to {
+            let fresh = self
+                .hello_said
+                .get(&to)
+                .is_some_and(|(old, at)| *old == hello && (settled || self.now.since(*at) < again));
+            if !fresh {
+                self.hello_said.insert(to, (hello.clone(), self.now));
+                self.send(to, Message::Hello(hello.clone()));
+            }
         }
     }
 
@@ -123,9 +126,8 @@ impl Engine {
             Standing::Naming(_) | Standing::Founding(_) | Standing::Member | Standing::Ended => {}
         }
         if matches!(self.standing, Standing::Seeking | Standing::Founding(_) | Standing::Member) {
-            for node in self.streams.keys().copied().collect::<Vec<_>>() {
-                self.say_hello(node);
-            }
+            let all: Vec<NodeId> = self.streams.keys().copied().collect();
+            self.say_hellos(&all);
             let admitted = |one: &Database| one.is_up_as(self.me, self.incarnation);
             if !self.database.as_ref().is_some_and(admitted) {
                 self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval);

@@ -38,8 +38,7 @@ impl Engine {
 
     fn beat_to(&mut self, to: NodeId, word: &Beat, probe: bool) {
         let acknowledged = self.peers.get(&to).and_then(Peer::acknowledgement);
-        let (heard, withheld) = (without(to, &word.heard), without(to, &word.withheld));
-        let beat = Beat { acknowledged, heard, withheld, probe, ..*word };
+        let beat = Beat { acknowledged, probe, ..word.clone() };
         let paths = self.config.node(to).map_or(0, |node| node.addresses.len());
         let Some(last) = u8::try_from(paths).unwrap_or(u8::MAX).checked_sub(1) else { return };
         for path in 0..last {
@@ -48,7 +47,8 @@ impl Engine {
         self.out.act(Action::SendBeat { to, path: PathId(last), beat });
     }
 
-    /// What this node says of itself and of all others, to nobody yet.
+    /// What this node says of itself and of all others, to nobody yet. Each hears what is said of itself too, and
+    /// passes over it: so one list serves all.
     fn word(&self) -> Beat {
         let age = |at: Instant| u64::try_from(self.now.since(at).as_micros()).unwrap_or(u64::MAX);
         let peers = || self.peers.iter();
@@ -74,19 +74,18 @@ impl Engine {
     }
 
     pub(super) fn is_voter(&self, node: NodeId) -> bool {
-        self.config.node(node).is_some_and(|config| config.voter)
+        self.config.voting().binary_search(&node).is_ok()
     }
 
-    pub(super) fn voters(&self) -> Vec<NodeId> {
-        self.config.voters().collect()
+    pub(super) fn voters(&self) -> &[NodeId] {
+        self.config.voting()
     }
 
     /// Both this node and the sender take part: its heartbeat may be acknowledged.
     fn is_willing(&self, from: NodeId, beat: &Beat) -> bool {
         self.database.as_ref().is_some_and(|database| {
             database.is_up_as(self.me, self.incarnation)
-                && (database.is_up_as(from, beat.incarnation)
-                    || plant::is(Plant::AcknowledgesTheDown))
+                && database.is_up_as(from, beat.incarnation)
         })
     }
 
@@ -115,26 +114,9 @@ impl Engine {
         }
     }
 
-    /// The latest moment at which anyone else, by its own word, heard `node`.
-    fn heard_by_others(&self, node: NodeId) -> Option<Instant> {
-        if plant::is(Plant::OthersNotAsked) {
-            return None;
-        }
-        let limit = self.timing().detect;
-        let others =
-            self.peers.iter().filter(|&(&id, peer)| id != node && peer.is_fresh(limit, self.now));
-        others.filter_map(|(_, peer)| peer.says_heard(node)).max()
-    }
-
-    /// What this node thinks of another.
-    pub(super) fn judge(&self, node: NodeId) -> Liveness {
-        let Some(peer) = self.peers.get(&node) else { return Liveness::Alive };
-        let judged = |others| peer.judge(others, self.deaf_until, self.timing(), self.now);
-        // What others have heard can only speak for it.
-        match judged(None) {
-            Liveness::Alive => Liveness::Alive,
-            Liveness::Suspect | Liveness::Silent(_) => judged(self.heard_by_others(node)),
-        }
+    /// What this node thought of another when it looked at them last: in this very round, while it decides.
+    pub(super) fn seen(&self, node: NodeId) -> Liveness {
+        self.peers.get(&node).map_or(Liveness::Alive, |peer| peer.liveness)
     }
 
     /// What this node thinks of each of the others, and when another has heard it, where that matters.
@@ -154,11 +136,14 @@ impl Engine {
         all
     }
 
-    /// [`Engine::heard_by_others`] of every other node, in their order, in one go.
+    /// The latest moment at which anyone else, by its own word, heard each other node, in their order.
     fn all_heard_by_others(&self) -> Vec<Option<Instant>> {
         let limit = self.timing().detect;
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         let mut newest = vec![None; nodes.len()];
+        if plant::is(Plant::OthersNotAsked) {
+            return newest;
+        }
         for (&id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_fresh(limit, self.now)) {
             for (node, heard) in peer.all_said_heard().filter(|&(node, _)| node != id) {
                 if let Ok(place) = nodes.binary_search(&node) {
@@ -240,12 +225,19 @@ impl Engine {
             () if plant::is(Plant::LeaseWithoutStopTime) => self.timing().detect,
             () => self.timing().lease,
         };
-        if up { self.lease.until(&self.voters(), length) } else { None }
+        if up { self.lease.until(self.voters(), length) } else { None }
     }
 
     /// Whether this node may act now.
     pub(super) fn may_act(&self) -> bool {
         self.lease_until().is_some_and(|until| self.now < until)
+    }
+
+    /// Whether the lease may be over by now: nothing but a beat of a voter moves its end, and only further away than the
+    /// deadline that stands.
+    pub(super) fn lease_may_be_over(&self) -> bool {
+        let stands = self.timers.at(Timer::Lease).is_some_and(|at| self.now < at);
+        !(self.lease_held && stands)
     }
 
     /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the
@@ -309,11 +301,4 @@ impl Engine {
             self.beat_now(false);
         }
     }
-}
-
-/// A list of nodes but for one.
-fn without(node: NodeId, list: &[(NodeId, u64)]) -> Vec<(NodeId, u64)> {
-    let mut rest = Vec::with_capacity(list.len());
-    rest.extend(list.iter().copied().filter(|&(other, _)| other != node));
-    rest
 }

@@ -96,7 +96,7 @@ impl Engine {
             let admits =
                 |change: &Change| matches!(change, Change::Admit { node: one, .. } if *one == node);
             let admitted = changes.iter().any(admits);
-            match self.judge(node) {
+            match self.seen(node) {
                 _ if admitted => {}
                 Liveness::Silent(cause) => changes.push(Change::Down { node, incarnation, cause }),
                 Liveness::Alive | Liveness::Suspect if restarted => {
@@ -145,13 +145,23 @@ impl Engine {
             let age = peer.says_withheld(node, self.now)?;
             Some(Withheld { applied: peer.applied(), age })
         });
-        own.into_iter().chain(theirs).collect()
+        let words = own.into_iter().chain(theirs);
+        if plant::is(Plant::FenceByStaleWord) && self.has_been_down_before(node) {
+            return words.map(|word| Withheld { age: Duration::MAX, ..word }).collect();
+        }
+        words.collect()
+    }
+
+    /// An earlier session of its process was fenced: of that one, every voter has said enough.
+    fn has_been_down_before(&self, node: NodeId) -> bool {
+        let record = self.database.as_ref().and_then(|database| database.node(node));
+        record.is_some_and(|record| record.incarnation.session > 0)
     }
 
     /// How many groups each node owns, and whether it can get more.
     pub(super) fn candidates(&self, database: &Database) -> BTreeMap<NodeId, Candidate> {
         let candidate = |(&node, record): (&NodeId, &NodeRecord)| {
-            let up = record.state == NodeState::Up && self.judge(node) == Liveness::Alive;
+            let up = record.state == NodeState::Up && self.seen(node) == Liveness::Alive;
             (node, Candidate { up, paused: !record.is_open(), groups: 0 })
         };
         let mut candidates: BTreeMap<NodeId, Candidate> =

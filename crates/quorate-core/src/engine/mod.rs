@@ -237,7 +237,9 @@ impl Engine {
         if self.standing != Standing::Ended {
             // What is over stays over: what has waited while this node stood still may renew the
             // lease, but what might run until then must end all the same.
-            self.watch_lease();
+            if self.lease_may_be_over() {
+                self.watch_lease();
+            }
             self.on_event(event);
             self.expire();
             self.settle();

@@ -223,6 +223,9 @@ impl LocalGroup {
         }
         if let Some(lock) = self.locks.get_mut(&lun) {
             lock.lose(why);
+            if plant::is(Plant::LaterOwnerPreempted) {
+                return;
+            }
             self.failed = true;
             self.abandon();
         }
@@ -311,11 +314,12 @@ impl LocalGroup {
             self.goal = Goal::GiveUp;
             return self.wind_down(leave, out);
         }
-        if !leave.may_act && !plant::is(Plant::StartWithoutLease) {
+        let retakes = plant::is(Plant::LaterOwnerPreempted);
+        if !leave.may_act && !plant::is(Plant::StartWithoutLease) && !retakes {
             return;
         }
         self.locks.values_mut().for_each(|lock| lock.acquire(out));
-        if self.permit().is_none() {
+        if self.permit().is_none() || !leave.may_act && retakes {
             return;
         }
         self.stop_what_lost_its_ground(out);

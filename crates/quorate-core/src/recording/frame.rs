@@ -8,7 +8,7 @@ use crate::config::ClusterConfig;
 use crate::durable::Record;
 use crate::event::Event;
 use crate::id::{Incarnation, NodeId, PathId};
-use crate::message::Beat;
+use crate::message::{Ages, Beat};
 use crate::time::Instant;
 
 /// What the first chunk holds: all that makes the engine.
@@ -69,8 +69,8 @@ pub(super) struct BeatChange {
     applied: i64,
     lease: bool,
     probe: bool,
-    heard: Vec<(NodeId, u64)>,
-    withheld: Vec<(NodeId, u64)>,
+    heard: Ages,
+    withheld: Ages,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::frame::{Beats, Frame};
 use super::*;
 use crate::engine::tests::{SECRET_URL, recorded_story};
 use crate::id::{Incarnation, PathId};
-use crate::message::Beat;
+use crate::message::{Ages, Beat};
 use crate::random::Random;
 
 /// Makes every step again.
@@ -242,6 +242,7 @@ fn beats() -> impl Strategy<Value = Vec<(u16, Beat)>> {
         .prop_map(|((boot, session, sequence, sent), (acknowledged, applied), rest)| {
             let (lease, probe, heard): (bool, bool, Vec<(NodeId, u64)>) = rest;
             let incarnation = Incarnation { boot, session };
+            let heard: Ages = heard.into_iter().collect();
             let withheld = heard.clone();
             Beat {
                 incarnation,

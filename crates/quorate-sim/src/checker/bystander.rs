@@ -1,11 +1,17 @@
 //! I6: a fault on one node stops nothing on the others, and costs them neither their lease nor their standing.
 //!
 //! Judged only of nodes and groups that no fault has touched for a while, and while a majority of voters is as calm.
+//!
+//! Nor is a node declared down for a silence that cannot have lasted for `detect`: the coordinator, or another node
+//! that it hears, has heard it since then, as far as the faults let it. Whether the coordinator has stood still itself
+//! does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Notice;
-use quorate_core::id::{Epoch, GroupId, Incarnation, NodeId, ResourceId};
+use quorate_core::change::DownCause;
+use quorate_core::id::{Epoch, GroupId, Incarnation, NodeId, PathId, ResourceId};
+use quorate_core::time::nanos;
 
 use super::{Checker, Fact, View};
 use crate::clock::Moment;
@@ -20,6 +26,10 @@ pub(super) struct Bystander {
     newest: BTreeMap<GroupId, Epoch>,
     started: BTreeMap<NodeId, Moment>,
     downs: BTreeSet<(NodeId, Incarnation)>,
+    /// Who takes itself for the coordinator, and since when.
+    coordinating: BTreeMap<NodeId, Moment>,
+    /// When each got its lease last, and when it lost it.
+    leases: BTreeMap<NodeId, (Moment, Moment)>,
 }
 
 impl Checker for Bystander {
@@ -36,6 +46,8 @@ impl Checker for Bystander {
             }
             Fact::Started { node, .. } => {
                 self.started.insert(node, view.now);
+                self.coordinating.remove(&node);
+                self.leases.remove(&node);
                 Ok(())
             }
             Fact::Began { node, group, resource } => {
@@ -55,18 +67,33 @@ impl Checker for Bystander {
                 *newest = epoch.max(*newest);
                 Ok(())
             }
-            Fact::Told { notice: &Notice::Down { node, incarnation, .. }, .. } => {
-                // Whoever applies it later tells it later.
-                if self.downs.insert((node, incarnation)) && self.is_calm(view, node) {
-                    return Err(format!("{node} is declared down, and nothing has happened to it"));
+            Fact::Told { node: teller, notice: &Notice::Down { node, incarnation, cause } } => {
+                self.down(view, teller, (node, incarnation), cause)
+            }
+            Fact::Told { node, notice: &Notice::Coordinator { node: coordinator, .. } } => {
+                if coordinator == Some(node) {
+                    self.coordinating.insert(node, view.now);
+                } else {
+                    self.coordinating.remove(&node);
                 }
                 Ok(())
             }
-            Fact::Told { node, notice: &Notice::LeaseLost } if self.is_calm(view, node) => {
-                Err(format!("{node} has lost its lease, and nothing has happened to it"))
+            Fact::Told { node, notice: &Notice::LeaseGained } => {
+                self.leases.entry(node).or_default().0 = view.now;
+                Ok(())
+            }
+            Fact::Told { node, notice: &Notice::LeaseLost } => {
+                self.leases.entry(node).or_default().1 = view.now;
+                if self.is_calm(view, node) {
+                    return Err(format!(
+                        "{node} has lost its lease, and nothing has happened to it"
+                    ));
+                }
+                Ok(())
             }
             Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }
@@ -80,6 +107,26 @@ impl Checker for Bystander {
 }
 
 impl Bystander {
+    fn down(
+        &mut self,
+        view: &View<'_>,
+        teller: NodeId,
+        (node, incarnation): (NodeId, Incarnation),
+        cause: DownCause,
+    ) -> Result<(), String> {
+        // Whoever applies it later tells it later.
+        if !self.downs.insert((node, incarnation)) {
+            return Ok(());
+        }
+        if self.is_calm(view, node) {
+            return Err(format!("{node} is declared down, and nothing has happened to it"));
+        }
+        match self.ear(view, teller, node).filter(|_| cause == DownCause::Silence) {
+            Some(ear) => Err(format!("{node} is declared down, and {ear} has heard it")),
+            None => Ok(()),
+        }
+    }
+
     fn ended(
         &self,
         view: &View<'_>,
@@ -102,6 +149,40 @@ impl Bystander {
         Ok(())
     }
 
+    /// Who has heard the node less than `detect` ago, and is the coordinator or is heard by it; none: perhaps nobody.
+    fn ear(&self, view: &View<'_>, coordinator: NodeId, node: NodeId) -> Option<NodeId> {
+        let timing = view.config.timing();
+        let (interval, detect) = (nanos(timing.interval), nanos(timing.detect));
+        let ago = |length: u64| view.now.0.checked_sub(length).map(Moment);
+        // Two heartbeats on the way, one that was just missed, and clocks that differ.
+        let short = detect.checked_sub(interval * 3 + detect / 20)?;
+        let (since, until) = (ago(short + detect)?, ago(short)?);
+        let old = |at: Option<&Moment>, since| at.is_some_and(|&at| at < since);
+        let calm = |node: NodeId| {
+            old(self.started.get(&node), since) && view.unrest.was_node_calm(node, since, until)
+        };
+        // One that says for long that it has no lease is declared down although it is heard.
+        let &(gained, lost) = self.leases.get(&node)?;
+        let lately = ago(detect * 2 - interval * 2)?;
+        let powered = gained < since && (lost < gained || lost > lately);
+        let decided = old(self.coordinating.get(&coordinator), ago(detect)?);
+        if !powered || !decided || !calm(node) {
+            return None;
+        }
+        let paths = view.config.node(node).map_or(0, |node| node.addresses.len());
+        let votes = |node: NodeId| view.config.node(node).is_some_and(|node| node.voter);
+        // Those who do not vote say nothing to each other.
+        let hears = |from: NodeId, to: NodeId| {
+            if !votes(from) && !votes(to) {
+                return false;
+            }
+            let paths = (0..=u8::MAX).take(paths).map(PathId);
+            view.unrest.was_link_calm((from, to), paths, since, until)
+        };
+        let mut ears = view.hosts.keys().copied().filter(|&ear| ear != node && hears(node, ear));
+        ears.find(|&ear| ear == coordinator || calm(ear) && hears(ear, coordinator))
+    }
+
     /// Nothing has happened to the node, and to a majority of voters, for long enough.
     fn is_calm(&self, view: &View<'_>, node: NodeId) -> bool {
         let settle = settle_nanos(view);
@@ -120,5 +201,5 @@ impl Bystander {
 }
 
 fn settle_nanos(view: &View<'_>) -> u64 {
-    quorate_core::time::nanos(settle_time(view.config))
+    nanos(settle_time(view.config))
 }

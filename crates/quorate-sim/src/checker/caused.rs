@@ -47,6 +47,7 @@ impl Checker for Caused {
             Fact::Told { node, notice } => self.told(view, node, notice),
             Fact::Started { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }

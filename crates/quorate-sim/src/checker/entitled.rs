@@ -45,6 +45,7 @@ impl Checker for Entitled {
             },
             Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }
             | Fact::Resumed { .. }

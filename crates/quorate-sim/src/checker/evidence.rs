@@ -1,6 +1,7 @@
-//! I2: what is committed as proof that a group or a node is harmless is true in the world.
+//! I2: what is committed as proof that a group or a node is harmless is true in the world: where a group has stopped,
+//! nothing runs and no cooperative LUN is open; where a lease is said to be over, it is; who is admitted has stopped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Notice;
 use quorate_core::change::{FenceKind, GroupReport};
@@ -12,6 +13,9 @@ use crate::guest::Guest;
 #[derive(Default)]
 pub(super) struct Evidence {
     fenced: BTreeSet<(NodeId, Incarnation)>,
+    /// How often each node has told that another was admitted, and the most that anybody has.
+    told: BTreeMap<(NodeId, NodeId, Incarnation), u32>,
+    most: BTreeMap<(NodeId, Incarnation), u32>,
 }
 
 impl Checker for Evidence {
@@ -28,13 +32,28 @@ impl Checker for Evidence {
             Fact::Told { notice: &Notice::Fenced { node, incarnation, kind }, .. } => {
                 // Whoever applies it later tells it later, when the node may run again.
                 if self.fenced.insert((node, incarnation)) {
-                    return fenced(view, node, kind);
+                    return fenced(view, node, incarnation, kind);
                 }
                 Ok(())
             }
-            Fact::Started { .. }
-            | Fact::Told { .. }
+            Fact::Told { node: teller, notice: &Notice::Up { node, incarnation } } => {
+                let told = self.told.entry((teller, node, incarnation)).or_default();
+                *told += 1;
+                let most = self.most.entry((node, incarnation)).or_default();
+                if told > most {
+                    *most = *told;
+                    return admitted(view, node);
+                }
+                Ok(())
+            }
+            // It may tell it all again.
+            Fact::Started { node, .. } => {
+                self.told.retain(|&(teller, ..), _| teller != node);
+                Ok(())
+            }
+            Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }
@@ -59,11 +78,49 @@ fn vacated(view: &View<'_>, group: GroupId, epoch: Epoch, node: NodeId) -> Resul
     if running(view, node).any(|guest| guest.group == group && guest.epoch == epoch) {
         return Err(format!("{group} is said to have left {node} in {epoch}, and runs there"));
     }
-    Ok(())
+    let luns = view.config.group(group).map_or(&[][..], |group| &group.luns);
+    // An enforced LUN refuses what a session brings late. A cooperative one takes it.
+    let open = luns.iter().find(|&&lun| {
+        let held = view.storage.nexuses[&(node, lun)].attached;
+        let enforced = view.config.lun(lun).is_some_and(|lun| lun.enforced);
+        !enforced && held.is_some_and(|held| held.epoch == epoch)
+    });
+    open.map_or(Ok(()), |lun| {
+        Err(format!("{group} is said to have left {node} in {epoch}, and {lun} is open there"))
+    })
+}
+
+/// Whoever takes part again has stopped all that it was declared down with.
+fn admitted(view: &View<'_>, node: NodeId) -> Result<(), String> {
+    running(view, node).next().map_or(Ok(()), |guest| {
+        let Guest { group, epoch, .. } = guest;
+        Err(format!("{node} is admitted again, and {group} still runs there in {epoch}"))
+    })
+}
+
+/// The lease of a node is over, and the time to stop, by its own clock, as far as its process was acknowledged.
+fn lease_over(view: &View<'_>, node: NodeId, incarnation: Incarnation) -> Result<(), String> {
+    let host = &view.hosts[&node];
+    let same = host.process.as_ref().is_some_and(|process| process.boot == incarnation.boot);
+    let end = host.lease_end(view.config).filter(|_| same && view.waivers.is_time_sound());
+    let end = end.map(|end| end + view.config.timing().stop_time);
+    let now = host.clock.local(view.now);
+    match end.filter(|&end| now < end) {
+        Some(end) => Err(format!(
+            "{node} is said to be fenced, {:?} before its lease is over",
+            end.since(now)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// A lease that is over proves only what time protects: an enforced group may run on, refused by its LUNs.
-fn fenced(view: &View<'_>, node: NodeId, kind: FenceKind) -> Result<(), String> {
+fn fenced(
+    view: &View<'_>,
+    node: NodeId,
+    incarnation: Incarnation,
+    kind: FenceKind,
+) -> Result<(), String> {
     let enforced = |guest: &Guest| {
         view.config.group(guest.group).is_some_and(|group| view.config.is_enforced(group))
     };
@@ -73,6 +130,7 @@ fn fenced(view: &View<'_>, node: NodeId, kind: FenceKind) -> Result<(), String> 
         Some(guest) => {
             Err(format!("{node} is said to be fenced ({kind:?}), and {} runs there", guest.group))
         }
+        None if by_time => lease_over(view, node, incarnation),
         None => Ok(()),
     }
 }

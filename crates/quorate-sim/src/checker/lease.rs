@@ -70,6 +70,7 @@ impl Checker for Lease {
             }
             Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Resumed { .. }
             | Fact::Wrote { .. }

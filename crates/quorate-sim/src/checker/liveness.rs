@@ -15,6 +15,7 @@ impl Checker for Liveness {
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }

@@ -2,17 +2,23 @@
 //!
 //! | checker          | holds | must never be seen                                                              |
 //! |------------------|-------|---------------------------------------------------------------------------------|
-//! | `OneWriter`      | I1    | two guests whose writes a LUN would take; a write taken after one of a later epoch |
+//! | `OneWriter`      | I1    | two guests whose writes a LUN would take; a write taken after one of a later epoch; |
+//! |                  |       | a reservation that is gone, or has gone back to an older owner                   |
 //! | `Counter`        | I1    | a guest's record lost, doubled or skipped; a saved state that is stale or used twice |
-//! | `OneOwner`       | I2    | a group running on two nodes, unless its LUNs refuse the older one               |
+//! | `OneOwner`       | I2    | a group running on two nodes, unless its LUNs refuse the older one, or are out   |
+//! |                  |       | of its reach                                                                     |
 //! | `Entitled`       | I2    | a start by a node to which no committed change, known to it, gives the group      |
-//! | `Evidence`       | I2    | a proof, committed, that a group or a node is harmless, while it is not            |
+//! | `Evidence`       | I2    | a proof, committed, that a group or a node is harmless, while it is not;           |
+//! |                  |       | a node admitted that still runs something                                        |
 //! | `OneCoordinator` | I3    | two nodes that coordinate in one epoch                                           |
 //! | `OneHistory`     | I3, I4 | two nodes that hold different things committed at one place                      |
+//! | `Promise`        | I3, I4 | a vote or an acknowledgement sent that is not on its voter's disk; one that is     |
+//! |                  |       | forgotten later; two votes in one epoch                                          |
 //! | `NothingLost`    | I4    | something taken for committed that is not on the disks of a majority of voters   |
 //! | `Lease`          | I5    | a group running longer than its node's lease allows: with the grace, if its LUNs |
 //! |                  |       | protect it, else without                                                         |
-//! | `Bystander`      | I6    | a guest ended, a lease lost, a node declared down, where nothing has happened    |
+//! | `Bystander`      | I6    | a guest ended, a lease lost, a node declared down, where nothing has happened;   |
+//! |                  |       | one declared down for a silence that was none                                    |
 //! | `Liveness`       | I6    | a group that can run and is not online in time, after the faults have stopped     |
 //! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 
@@ -28,6 +34,7 @@ mod one_coordinator;
 mod one_history;
 mod one_owner;
 mod one_writer;
+mod promise;
 mod waivers;
 
 use std::collections::BTreeMap;
@@ -37,7 +44,7 @@ use quorate_core::Notice;
 use quorate_core::config::ClusterConfig;
 use quorate_core::durable::Record;
 use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
-use quorate_core::message::Command;
+use quorate_core::message::{Command, ConsensusMessage};
 
 use crate::clock::Moment;
 use crate::host::Host;
@@ -86,6 +93,13 @@ pub enum Fact<'a> {
         node: NodeId,
         /// What.
         records: &'a [Record],
+    },
+    /// A voter says something that it must never forget.
+    Promises {
+        /// The node.
+        node: NodeId,
+        /// A vote, a request for votes, or that entries stand in its log.
+        message: &'a ConsensusMessage,
     },
     /// A driver sets about starting or loading a guest.
     Starts {
@@ -217,6 +231,7 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(evidence::Evidence::default()),
         Box::new(one_coordinator::OneCoordinator::default()),
         Box::new(one_history::OneHistory::default()),
+        Box::new(promise::Promise::default()),
         Box::new(nothing_lost::NothingLost::default()),
         Box::new(lease::Lease::default()),
         Box::new(bystander::Bystander::default()),

@@ -1,6 +1,5 @@
 //! I4: what any node takes for committed stands on the disks of a majority of voters at that moment; so it survives the
-//! loss of any minority, and a loss of power of all. A disk that is lost after it had the entry is of such a minority:
-//! its node's word may be on the way still.
+//! loss of any minority, and a loss of power of all.
 
 use super::{Checker, Fact, View};
 
@@ -22,7 +21,7 @@ impl Checker for NothingLost {
             Fact::Applied { node, index } if index > self.committed => {
                 self.committed = index;
                 let voters = view.config.voters().count();
-                let holds = |voter: &_| view.hosts[voter].disk.last_acknowledged() >= index;
+                let holds = |voter: &_| view.hosts[voter].disk.last_entry() >= index;
                 let holders = view.config.voters().filter(holds).count();
                 if holders <= voters / 2 && index > GENESIS {
                     return Err(format!(
@@ -35,6 +34,7 @@ impl Checker for NothingLost {
             | Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }

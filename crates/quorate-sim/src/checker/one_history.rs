@@ -36,6 +36,7 @@ impl Checker for OneHistory {
             }
             Fact::Persists { node, records } => self.take(node, records),
             Fact::Told { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Began { .. }
             | Fact::Ended { .. }

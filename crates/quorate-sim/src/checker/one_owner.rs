@@ -1,4 +1,5 @@
-//! I2: a group runs on one node; on two only while all its LUNs refuse every one but the newest.
+//! I2: a group runs on one node; on two only while all its LUNs refuse every one but the newest, or are out of its
+//! reach.
 
 use quorate_core::config::GroupConfig;
 use quorate_core::id::{Epoch, LunId, NodeId};
@@ -26,6 +27,7 @@ impl Checker for OneOwner {
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Ended { .. }
             | Fact::Resumed { .. }
@@ -54,11 +56,10 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
     }
     let newest = running.iter().max().copied();
     for &(epoch, node) in running.iter().filter(|&&older| Some(older) != newest) {
-        // A target that has forgotten its reservations ends every session too: who has none writes nothing.
-        let takes = |&lun: &LunId| {
-            view.storage.luns[&lun].takes_writes_of(node) && view.is_reachable(node, lun)
+        let open = |&lun: &LunId| {
+            view.is_reachable(node, lun) && view.storage.luns[&lun].takes_writes_of(node)
         };
-        let refused = !group.luns.iter().any(takes);
+        let refused = !group.luns.iter().any(open);
         if !view.config.is_enforced(group) || !refused {
             return Err(format!(
                 "{} runs on {running:?}, and nothing refuses {node} in {epoch}",

@@ -1,14 +1,28 @@
-//! I1: at any time at most one guest's writes would be taken by a LUN, and epochs on it only grow.
+//! I1: at any time at most one guest's writes would be taken by a LUN, and epochs on it only grow. A LUN that is
+//! reserved stays so, for the same owner or a later one; and where a guest starts, no older owner that was there to be
+//! seen is registered any more. Otherwise it would take the write that a stopped process has held back for an hour.
 
 use std::collections::BTreeMap;
 
-use quorate_core::id::{Epoch, LunId, NodeId};
+use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ReservationKey};
 
 use super::{Checker, Fact, View};
 
 #[derive(Default)]
 pub(super) struct OneWriter {
     newest: BTreeMap<LunId, (Epoch, NodeId)>,
+    books: BTreeMap<LunId, Books>,
+}
+
+/// What a LUN's books held when they were looked at last.
+#[derive(Default)]
+struct Books {
+    holder: Option<ReservationKey>,
+    /// How many reservations it had lost by a fault.
+    losses: u32,
+    /// Its keys, each with its place in the order in which they came.
+    keys: BTreeMap<ReservationKey, u64>,
+    count: u64,
 }
 
 impl Checker for OneWriter {
@@ -29,14 +43,15 @@ impl Checker for OneWriter {
                 self.newest.insert(lun, (epoch, node));
                 Ok(())
             }
-            Fact::Access { lun } => at_most_one(view, lun),
-            Fact::Began { group, .. } => {
-                let luns = view.config.group(group).map_or(&[][..], |group| &group.luns);
-                luns.iter().try_for_each(|&lun| at_most_one(view, lun))
+            Fact::Access { lun } => {
+                at_most_one(view, lun)?;
+                self.books.entry(lun).or_default().follow(view, lun)
             }
+            Fact::Began { node, group, .. } => self.begins(view, node, group),
             Fact::Started { .. }
             | Fact::Told { .. }
             | Fact::Persists { .. }
+            | Fact::Promises { .. }
             | Fact::Starts { .. }
             | Fact::Ended { .. }
             | Fact::Resumed { .. }
@@ -46,6 +61,62 @@ impl Checker for OneWriter {
             | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
         }
+    }
+}
+
+impl OneWriter {
+    fn begins(&self, view: &View<'_>, node: NodeId, group: GroupId) -> Result<(), String> {
+        let luns = view.config.group(group).map_or(&[][..], |group| &group.luns);
+        luns.iter().try_for_each(|&lun| {
+            at_most_one(view, lun)?;
+            let older = self.books.get(&lun).and_then(|books| books.older_than(node));
+            match older.filter(|_| view.is_sound(lun)) {
+                Some(key) => Err(format!(
+                    "a guest starts on {node}, and {lun} would take writes of {key} as before"
+                )),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+impl Books {
+    fn follow(&mut self, view: &View<'_>, lun: LunId) -> Result<(), String> {
+        let device = &view.storage.luns[&lun];
+        let keys = device.keys();
+        self.keys.retain(|key, _| keys.contains(key));
+        for key in keys {
+            let count = &mut self.count;
+            self.keys.entry(key).or_insert_with(|| {
+                *count += 1;
+                *count
+            });
+        }
+        let losses = view.waivers.reservation_losses(lun);
+        let spared = std::mem::replace(&mut self.losses, losses) != losses;
+        let now = device.reservation().map(|(key, _)| key);
+        let before = std::mem::replace(&mut self.holder, now);
+        let ours = |key: &ReservationKey| key.is_of(view.config.id());
+        let Some(before) = before.filter(ours).filter(|_| !spared && view.is_sound(lun)) else {
+            return Ok(());
+        };
+        match now {
+            None => Err(format!("{lun} was reserved by {before}, and is so no more")),
+            Some(now) if ours(&now) && now.epoch() < before.epoch() => {
+                Err(format!("{lun} was reserved by {before}, and is so by {now}"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A key of an earlier epoch on another node that stands here for longer than this node's.
+    fn older_than(&self, node: NodeId) -> Option<ReservationKey> {
+        let own = self.keys.iter().filter(|(key, _)| key.node() == node);
+        let (own, place) = own.max_by_key(|&(_, place)| place)?;
+        let older = |key: &ReservationKey, there: u64| {
+            key.node() != node && key.epoch() < own.epoch() && there < *place
+        };
+        self.keys.iter().find(|&(key, &there)| older(key, there)).map(|(&key, _)| key)
     }
 }
 
@@ -69,11 +140,11 @@ impl View<'_> {
         writes && self.is_reachable(node, lun) && self.storage.luns[&lun].takes_writes_of(node)
     }
 
-    /// Whether a guest on this node has a way to the LUN, while that has power: the session of its process if the
-    /// device is enforced, the host's own way to a shared file if not.
+    /// Whether a guest on this node has a way to the LUN: the session of its process if the device is enforced,
+    /// the host's own way to a shared file if not.
     pub(super) fn is_reachable(&self, node: NodeId, lun: LunId) -> bool {
         let enforced = self.config.lun(lun).is_some_and(|lun| lun.enforced);
         let attached = self.storage.nexuses[&(node, lun)].attached;
-        self.storage.luns[&lun].outages == 0 && (!enforced || attached.is_some())
+        !enforced || attached.is_some()
     }
 }

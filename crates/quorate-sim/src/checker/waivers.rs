@@ -19,6 +19,8 @@ use super::View;
 #[derive(Debug, Default)]
 pub struct Waivers {
     open: BTreeMap<LunId, Epoch>,
+    /// How often each LUN has lost its reservation by a fault.
+    losses: BTreeMap<LunId, u32>,
     timeless: bool,
 }
 
@@ -26,6 +28,17 @@ impl Waivers {
     /// A stranger has left a LUN without a reservation. `newest`: the largest epoch of any guest or write on it.
     pub fn stranger_left(&mut self, lun: LunId, newest: Epoch) {
         self.open.insert(lun, newest);
+        self.reservation_lost(lun);
+    }
+
+    /// A LUN has lost its reservation, by a fault.
+    pub fn reservation_lost(&mut self, lun: LunId) {
+        *self.losses.entry(lun).or_default() += 1;
+    }
+
+    /// How often that has come about.
+    pub fn reservation_losses(&self, lun: LunId) -> u32 {
+        self.losses.get(&lun).copied().unwrap_or_default()
     }
 
     /// A guest has started afresh on a LUN: it holds the LUN as any owner does.

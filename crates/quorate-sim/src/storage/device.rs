@@ -130,8 +130,8 @@ pub struct Device {
     pub counter: u64,
     /// The last write that was taken.
     pub last: Option<Written>,
-    /// How many losses of power last: it takes nothing meanwhile.
-    pub outages: u32,
+    /// How many losses of power it is without power for: it takes nothing.
+    pub off: u32,
     /// A bug: whoever is preempted stays registered.
     pub leaves_registrations: bool,
 }
@@ -149,7 +149,7 @@ impl Device {
             beats: BTreeMap::new(),
             counter: 0,
             last: None,
-            outages: 0,
+            off: 0,
             leaves_registrations: false,
         }
     }
@@ -161,7 +161,8 @@ impl Device {
 
     /// Whether a write of this nexus would be taken.
     pub fn may_write(&self, nexus: Initiator) -> bool {
-        !self.kind.refuses || self.reservation.is_none_or(|held| self.has_access(nexus, held))
+        let admits = |held| self.has_access(nexus, held);
+        self.off == 0 && (!self.kind.refuses || self.reservation.is_none_or(admits))
     }
 
     /// Whether a read of this nexus would be answered.

@@ -85,6 +85,8 @@ pub struct Nexus {
     cuts: u32,
     /// Whether somebody looks in time whether a guest's command is too late.
     pub is_watched: bool,
+    /// When the node's next heartbeat here is due: what was planned for another moment is void.
+    pub next_beat: Moment,
     /// Commands take long here.
     pub slow: u32,
     /// Commands get lost here, or their answers do.

@@ -60,12 +60,20 @@ pub(super) fn order(random: &mut Random, actions: &[Action]) -> Vec<usize> {
 impl World {
     /// Carries out one action of a process.
     pub(super) fn act(&mut self, node: NodeId, life: u64, action: Action) {
-        self.trace.mix(self.now, node, &action);
+        match &action {
+            Action::SendBeat { to, path, beat } => {
+                self.trace.mix_beat(self.now, node, (*to, *path), beat);
+            }
+            other => self.trace.mix(self.now, node, other),
+        }
         self.stats.actions += 1;
         self.coverage.action(&action);
         match action {
             Action::SendBeat { to, path, beat } => self.send_beat(node, to, path, beat),
-            Action::Send { to, message } => self.send_message(node, to, message),
+            Action::Send { to, message } => {
+                self.note_promise(node, &message);
+                self.send_message(node, to, message);
+            }
             Action::Persist { op, records, rewrite } => {
                 self.persist(node, life, op, records, rewrite);
             }
@@ -89,11 +97,10 @@ impl World {
         }
         let [first, second] = self.links.datagram(&mut self.random);
         if let Some(delay) = second {
-            let beat = Box::new(beat.clone());
+            let beat = beat.clone();
             self.after(delay, Happening::Datagram { from, to, path, beat });
         }
         if let Some(delay) = first {
-            let beat = Box::new(beat);
             self.after(delay, Happening::Datagram { from, to, path, beat });
         }
     }
@@ -122,6 +129,22 @@ impl World {
         if std::mem::take(&mut self.host(node).tears_next) {
             let delay = chance::micros(&mut self.random, 1, 50);
             self.after(delay, Happening::Tear(node, life));
+        }
+    }
+
+    /// Shows the checkers what a voter must never forget, whichever way it goes to its peer.
+    fn note_promise(&mut self, node: NodeId, message: &Message) {
+        let message = match message {
+            Message::Relay { from, message, .. } if *from == node => message.as_ref(),
+            other => other,
+        };
+        let Message::Consensus(message) = message else { return };
+        let promises = match message.kind {
+            ConsensusMessage::APPENDED | ConsensusMessage::VOTES => !message.reject,
+            kind => kind == ConsensusMessage::ASKS_FOR_VOTE,
+        };
+        if promises {
+            self.fact(&Fact::Promises { node, message });
         }
     }
 

@@ -16,6 +16,7 @@ use crate::timeline::Kind;
 impl World {
     /// A fault begins.
     pub(super) fn fault(&mut self, number: usize) {
+        self.rouse();
         let planned = self.faults[number].clone();
         self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);
@@ -167,7 +168,8 @@ impl World {
 
     /// A disk may be lost while a majority still has all that is committed: every other node runs; and if one was
     /// lost before, everybody has caught up since. More than a minority of lost disks is more than anybody promises
-    /// to survive: of two voters neither may lose its own.
+    /// to survive: of two voters neither may lose its own. Nor may it hold what nobody has applied: its acknowledgement
+    /// is on its way, and may be the last that makes a majority.
     fn may_lose_disk(&self, node: NodeId) -> bool {
         let voters = self.config.voters().count();
         let left = self.config.voters().filter(|&voter| voter != node).count();
@@ -183,8 +185,13 @@ impl World {
         };
         let newest = others().filter_map(applied).max();
         let sound = others().all(|host| !host.disk.is_rotten);
+        let ahead = newest.is_some_and(|newest| self.hosts[&node].disk.last_entry() > newest);
         let caught_up = newest.is_some() && others().all(|host| applied(host) == newest);
-        !early && sound && others().all(Host::is_awake) && (self.stats.wipes == 0 || caught_up)
+        !early
+            && sound
+            && !ahead
+            && others().all(Host::is_awake)
+            && (self.stats.wipes == 0 || caught_up)
     }
 
     fn wipe(&mut self, node: NodeId) {

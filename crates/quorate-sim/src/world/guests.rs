@@ -1,6 +1,6 @@
 //! Drivers and the guests they run: start, write record after record, stop, save, hang, die.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Event;
 use quorate_core::action::ResourceVerb;
@@ -136,8 +136,8 @@ impl World {
             epoch,
             stage: if token.is_some() { Stage::Loaded } else { Stage::Starting },
             records,
-            planned: BTreeSet::new(),
             writing: BTreeSet::new(),
+            next_writes: BTreeMap::new(),
             reading: BTreeSet::new(),
             token,
             hangs: std::mem::take(&mut slot.hanging),
@@ -467,6 +467,7 @@ impl World {
         let manners = self.hosts[&node].manners;
         if manners.never > 0 && self.random.chance(1, 2) {
             self.stats.lost_answers += 1;
+            self.unrest.on_lost_answer(node, self.now);
             return;
         }
         let life = self.hosts[&node].lives;

@@ -135,7 +135,13 @@ impl World {
         let nexus = self.storage.nexus(node, lun);
         let serial = nexus.next_serial();
         nexus.attached = Some(Attached { epoch, incarnation, serial, life });
-        self.after(self.config.timing().interval, Happening::StorageBeat(node, lun, serial));
+        self.plan_storage_beat(node, lun, serial);
+    }
+
+    pub(super) fn plan_storage_beat(&mut self, node: NodeId, lun: LunId, serial: u64) {
+        let at = self.now + self.config.timing().interval * self.ease();
+        self.storage.nexus(node, lun).next_beat = at;
+        self.schedule.at(at, Happening::StorageBeat(node, lun, serial));
     }
 
     fn answer_lun(
@@ -257,13 +263,17 @@ impl World {
 
     /// The node's heartbeat on a LUN is due.
     pub(super) fn storage_beat(&mut self, node: NodeId, lun: LunId, serial: u64) {
+        let now = self.now;
         let nexus = self.storage.nexus(node, lun);
         let Some(held) = nexus.attached.filter(|held| held.serial == serial) else { return };
+        if nexus.next_beat != now {
+            return;
+        }
         let waits = nexus.has(|command| command.body == Body::Beat);
         if self.hosts[&node].carries(held.life) && !waits {
             self.send_to_lun(node, held.life, lun, Body::Beat);
         }
-        self.after(self.config.timing().interval, Happening::StorageBeat(node, lun, serial));
+        self.plan_storage_beat(node, lun, serial);
     }
 
     fn beat_arrives(&mut self, node: NodeId, lun: LunId, life: u64) {

@@ -12,6 +12,7 @@ mod looking;
 mod luns;
 mod manual;
 mod processes;
+mod resting;
 mod sending;
 mod staging;
 mod storing;
@@ -249,7 +250,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Event(node, life, event) => self.deliver(node, life, *event),
-            Happening::Datagram { from, to, path, beat } => self.datagram(from, to, path, *beat),
+            Happening::Datagram { from, to, path, beat } => self.datagram(from, to, path, beat),
             Happening::Attempt(one, other) => self.attempt(one, other),
             Happening::Handshake(one, other, serial) => self.handshake(one, other, serial),
             Happening::Arrival(end) => self.arrival(end),

@@ -198,8 +198,7 @@ impl World {
     fn trace_event(&mut self, node: NodeId, event: &Event) {
         match event {
             Event::Beat { from, path, beat } => {
-                let number = (beat.incarnation, beat.sequence, beat.sent, beat.acknowledged);
-                self.trace.mix(self.now, node, &(from, path, number));
+                self.trace.mix(self.now, node, &(from, path, beat.sequence, beat.sent));
             }
             other => self.trace.mix(self.now, node, other),
         }
@@ -255,16 +254,21 @@ impl World {
         self.coverage.notice(notice);
         self.tell(|| format!("{node}: {notice:?}"));
         self.mark_notice(node, notice);
-        if *notice == Notice::LeaseLost {
-            self.on_lease_lost(node);
+        match notice {
+            Notice::LeaseLost => self.on_lease_lost(node),
+            Notice::Suspect { .. } => self.rouse(),
+            _ => {}
         }
         self.fact(&Fact::Told { node, notice });
     }
 
     fn act_all(&mut self, node: NodeId, life: u64, actions: Vec<Action>) {
+        if actions.is_empty() {
+            return;
+        }
         let mut order = super::acting::order(&mut self.random, &actions);
         let process = self.hosts[&node].process.as_ref();
-        let dies = !actions.is_empty() && process.is_some_and(|process| process.dies_next);
+        let dies = process.is_some_and(|process| process.dies_next);
         if dies {
             let count = self.random.below(order.len() as u64 + 1) as usize;
             self.coverage.death(order.get(count).map(|&at| &actions[at]));

@@ -47,6 +47,7 @@ impl World {
         if self.is_planted(Plant::ResetReleases) {
             self.storage.lun(lun).power_cycle(false);
         }
+        self.fact(&Fact::Access { lun });
         for node in self.nodes() {
             let late = self.now + chance::millis(&mut self.random, 1, 50);
             self.storage.nexus(node, lun).delay(late);
@@ -58,9 +59,12 @@ impl World {
     /// takes its session up again only if its reservation is still there, or its LUN is lost to it.
     fn target_power(&mut self, lun: LunId, keeps: bool, begins: bool) {
         let keeps = keeps || !self.is_enforced(lun);
+        count(&mut self.storage.lun(lun).off, begins);
         if begins {
             self.storage.lun(lun).power_cycle(keeps);
-            self.storage.lun(lun).outages += 1;
+            if !keeps {
+                self.waivers.reservation_lost(lun);
+            }
         }
         for node in self.nodes() {
             if !keeps {
@@ -70,10 +74,6 @@ impl World {
                 self.lose_session(node, lun);
             }
             self.cut_session(node, lun, begins);
-        }
-        // Only now: whoever held it before has lost its session.
-        if !begins {
-            self.storage.lun(lun).outages -= 1;
         }
     }
 

@@ -1,7 +1,5 @@
 //! The I/O of guests: record after record, on every LUN of their group.
 
-use std::collections::BTreeSet;
-
 use quorate_core::event::Trouble;
 use quorate_core::id::{LunId, NodeId, ResourceId};
 
@@ -18,21 +16,27 @@ impl World {
         let Some(guest) = self.guest(node, resource) else { return };
         guest.stage = Stage::Running;
         let serial = guest.serial;
-        let busy: BTreeSet<LunId> = guest.planned.union(&guest.writing).copied().collect();
-        let luns: Vec<LunId> = guest.records.keys().copied().collect();
-        for lun in luns.into_iter().filter(|lun| !busy.contains(lun)) {
+        let waits = guest.records.keys().filter(|lun| !guest.writing.contains(lun));
+        for lun in waits.copied().collect::<Vec<LunId>>() {
             self.plan_write(node, resource, serial, lun);
         }
     }
 
-    /// Several writes a lease.
-    fn plan_write(&mut self, node: NodeId, resource: ResourceId, guest: u64, lun: LunId) {
+    /// Several writes a lease, while anything happens.
+    pub(super) fn plan_write(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        serial: u64,
+        lun: LunId,
+    ) {
         let lease = self.config.timing().lease;
-        let delay = chance::percent_of(&mut self.random, lease, 2, 20);
+        let delay = chance::percent_of(&mut self.random, lease, 2, 20) * self.ease();
+        let at = self.now + delay;
         if let Some(guest) = self.guest(node, resource) {
-            guest.planned.insert(lun);
+            guest.next_writes.insert(lun, at);
         }
-        self.after(delay, Happening::GuestWrite(node, resource, guest, lun));
+        self.schedule.at(at, Happening::GuestWrite(node, resource, serial, lun));
     }
 
     /// A guest wants to write its next record.
@@ -43,13 +47,10 @@ impl World {
         serial: u64,
         lun: LunId,
     ) {
-        let life = self.hosts[&node].lives;
+        let (life, now) = (self.hosts[&node].lives, self.now);
         let Some(guest) = self.guest(node, resource) else { return };
-        if guest.serial != serial {
-            return;
-        }
-        guest.planned.remove(&lun);
-        if !guest.writes() {
+        let is_due = guest.serial == serial && guest.next_writes.get(&lun) == Some(&now);
+        if !is_due || !guest.writes() || guest.writing.contains(&lun) {
             return;
         }
         guest.writing.insert(lun);
