@@ -168,9 +168,14 @@ impl World {
 
     /// A disk may be lost while a majority still has all that is committed: every other node runs; and if one was
     /// lost before, everybody has caught up since. More than a minority of lost disks is more than anybody promises
-    /// to survive. Nor may it hold what nobody has applied: its acknowledgement is on its way, and may be the last that
-    /// makes a majority.
+    /// to survive: of two voters neither may lose its own. Nor may it hold what nobody has applied: its acknowledgement
+    /// is on its way, and may be the last that makes a majority.
     fn may_lose_disk(&self, node: NodeId) -> bool {
+        let voters = self.config.voters().count();
+        let left = self.config.voters().filter(|&voter| voter != node).count();
+        if left <= voters / 2 {
+            return false;
+        }
         let early = self.now.since(Default::default()) < self.config.timing().detect * 3;
         let others = || self.hosts.values().filter(|host| host.id != node);
         let applied = |host: &Host| {
