@@ -7,9 +7,9 @@ SHELL := bash
 export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # In the order in which they run: what fails soonest comes first.
-steps := setup fmt deny clippy docs unit planted doctests c python e2e
+steps := setup fmt deny clippy docs unit planted doctests c python e2e torture
 
-.PHONY: help demo test fix bench plants torture demo-setup tidy $(steps)
+.PHONY: help demo test fix bench plants demo-setup tidy $(steps)
 
 help: ## this list
 	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -37,9 +37,6 @@ bench: ## measures speed, as ratios within one run
 
 plants: ## puts every bug on purpose into the simulator: who catches it, and how soon
 	cargo run --quiet --release --locked -p quorate-sim --features plants --example plants
-
-torture: ## the simulator at length; debug and release must do the same, to the byte
-	tests/torture/run.sh
 
 tidy: ## the rules that no compiler knows (part of unit)
 	cargo nextest run --locked -p quorate-tests --test tidy
@@ -81,3 +78,6 @@ python: ## the Python package, from a wheel in a fresh environment
 
 e2e: ## the story of the demo, on real parts, with its assertions
 	tests/e2e/run.sh
+
+torture: ## a simulated year of faults; debug and release must do the same, to the byte
+	tests/torture/run.sh

@@ -169,10 +169,13 @@ impl Lives {
         all
     }
 
-    /// The life that wrote what was acknowledged; the latest, should there be two.
+    /// The life that wrote what was acknowledged; the latest, should there be two. A guest that was saved between the
+    /// two says on another node what it wrote before, under the same nonce.
     fn that_wrote(&self, it: &Acknowledged) -> Option<Life> {
         let key = |epoch| (it.node.clone(), it.record, epoch);
-        self.by_record.range(key(0)..=key(u64::MAX)).next_back().map(|(_, &life)| life)
+        let here = self.by_record.range(key(0)..=key(u64::MAX)).next_back();
+        let elsewhere = || self.by_record.iter().filter(|((_, record, _), _)| *record == it.record);
+        here.map(|(_, &life)| life).or_else(|| elsewhere().map(|(_, &life)| life).max())
     }
 
     /// The numbers that two lives wrote at once.
@@ -289,6 +292,17 @@ mod tests {
         story.tick(0, 1, 10, 1..5);
         story.tick(1, 2, 10, 5..9);
         story.tick(0, 3, 10, 9..12);
+        assert_eq!(story.judged().complaint(), None);
+    }
+
+    #[test]
+    fn a_guest_that_is_moved_between_a_write_and_its_word_has_written() {
+        let mut story = Story::default();
+        story.tick(0, 1, 10, 1..5);
+        story.write(0, 1, 10, 5, Outcome::Written);
+        let record = Record { number: 5, nonce: 10 };
+        story.acknowledged.push(Acknowledged { node: "n1".into(), record });
+        story.tick(1, 2, 10, 6..9);
         assert_eq!(story.judged().complaint(), None);
     }
 

@@ -233,8 +233,8 @@ impl Engine {
         self.lease_until().is_some_and(|until| self.now < until)
     }
 
-    /// Whether the lease may be over by now: nothing but a beat of a voter moves its end, and only further away than the
-    /// deadline that stands.
+    /// Whether the lease may be over by now: nothing but a beat of a voter moves its end, and only further away than
+    /// the deadline that stands.
     pub(super) fn lease_may_be_over(&self) -> bool {
         let stands = self.timers.at(Timer::Lease).is_some_and(|at| self.now < at);
         !(self.lease_held && stands)
