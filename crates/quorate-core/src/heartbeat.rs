@@ -216,6 +216,11 @@ impl Peer {
         self.powerless_since.is_none()
     }
 
+    /// Whether it has said for so long that it may not act.
+    pub fn is_powerless_for(&self, length: Duration, now: Instant) -> bool {
+        self.powerless_since.is_some_and(|since| now >= since + length)
+    }
+
     /// Whether its last word is at most `limit` old.
     pub fn is_fresh(&self, limit: Duration, now: Instant) -> bool {
         self.heard.is_some_and(|heard| now.since(heard) <= limit)
@@ -254,7 +259,9 @@ impl Peer {
             return Liveness::Silent(DownCause::ConnectionReset);
         }
         let limit = self.limit(last, timing);
-        let powerless = self.powerless_since.is_some_and(|since| now >= since + timing.detect * 2);
+        // What it said last counts only while it goes on saying it.
+        let powerless =
+            self.is_powerless_for(timing.detect * 2, now) && self.is_fresh(timing.suspect, now);
         if plant::is(Plant::SuspectIsDown) && now.since(last) >= timing.suspect {
             return Liveness::Silent(DownCause::Silence);
         }
@@ -435,6 +442,15 @@ mod tests {
         assert_eq!(peer.judge(Some(ms(3_049)), ms(0), &timing, ms(3_050)), silent);
         peer.on_admitted();
         assert_eq!(peer.judge(Some(ms(3_049)), ms(0), &timing, ms(3_050)), Liveness::Alive);
+    }
+
+    #[test]
+    fn a_node_that_had_no_lease_when_it_was_heard_last_may_have_one_by_now() {
+        let timing = timing(DetectionMode::Fixed);
+        let mut peer = Peer::new(ms(0));
+        let deaf = Beat { lease: false, ..beat(1) };
+        peer.on_beat(PathId(0), deaf, true, timing.interval, ms(1_000)).unwrap();
+        assert_eq!(peer.judge(Some(ms(2_490)), ms(0), &timing, ms(2_500)), Liveness::Alive);
     }
 
     #[test]

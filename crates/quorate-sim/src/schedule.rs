@@ -65,6 +65,8 @@ pub enum Happening {
     LeaveEnds(NodeId, u64),
     /// The watchdog of a host may have to act.
     Watchdog(NodeId, u64),
+    /// A fault will begin soon.
+    Rouse,
     /// The fault with this number begins.
     Fault(usize),
     /// It ends.

@@ -40,7 +40,17 @@ impl Trace {
             let digest = digest(&(&beat.heard, &beat.withheld));
             self.lists = (beat.heard.clone(), beat.withheld.clone(), digest);
         }
-        let Beat { incarnation, sequence, sent, acknowledged, applied, lease, probe, .. } = beat;
+        let Beat {
+            incarnation,
+            sequence,
+            sent,
+            acknowledged,
+            applied,
+            lease,
+            probe,
+            heard: _,
+            withheld: _,
+        } = beat;
         let own = (incarnation, sequence, sent, acknowledged, applied, lease, probe);
         self.mix(at, node, &(way, own, self.lists.2));
     }

@@ -96,9 +96,11 @@ impl Unrest {
     }
 
     /// A request to a host will never be answered: its node may wait for that until it takes it for failed.
-    pub fn on_lost_answer(&mut self, node: NodeId, now: Moment) {
+    pub fn on_lost_answer(&mut self, node: NodeId, config: &ClusterConfig, now: Moment) {
         self.on_node(node, now);
-        self.touches.entry(Place::Node(node)).or_default().ends(now + PATIENCE);
+        let patience = PATIENCE.max(config.timing().stop_time * 4);
+        let touch = self.touches.entry(Place::Node(node)).or_default();
+        touch.ended = touch.ended.max(now + patience);
     }
 
     /// Whether nothing has touched a node since `since`.

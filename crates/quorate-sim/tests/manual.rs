@@ -88,6 +88,38 @@ fn a_node_that_leaves_stays_away() {
     assert!(world.host_of(first).process.is_none() && world.host_of(first).up);
 }
 
+/// The node that coordinates, as far as any knows.
+fn coordinator(world: &World) -> Option<NodeId> {
+    let known = world.config().nodes().iter().filter_map(|node| world.status_of(node.id));
+    let name = known.filter(|status| status.coordinator.is_some()).max_by_key(|one| one.epoch);
+    world.config().node_named(&name?.coordinator?).map(|node| node.id)
+}
+
+#[test]
+fn a_coordinator_whose_datagrams_are_lost_while_its_streams_stand_takes_nobody_along() {
+    for direction in [Direction::In, Direction::Out] {
+        let mut world = world();
+        owner(&mut world);
+        let first = coordinator(&world).expect("a group runs by its word");
+        let to = world.config().node(first).map(|node| node.name.clone());
+        let group = world.config().groups()[0].name.clone();
+        let command = Command::Move { group, to, restart: false };
+        world.give_command(first, command);
+        let deadline = world.now() + DETECT * 20;
+        assert!(world.run_until_true(deadline, |world| world.runs_on(GROUP) == [first]));
+        let links = world.links_of(first, direction, None);
+        world.lose_datagrams(links);
+        let second = moves_from(&mut world, first);
+        assert_ne!(coordinator(&world), Some(first), "{direction:?}");
+        world.run_for(DETECT * 30);
+        assert_eq!(owner(&mut world), second, "{direction:?}: it has moved on");
+        world.lose_datagrams([]);
+        world.run_for(DETECT * 20);
+        assert!(world.newest_status().unwrap().nodes.iter().all(|node| node.state == "up"));
+        assert!(world.violations().is_empty(), "{:?}", world.violations());
+    }
+}
+
 #[test]
 fn a_cut_holds_until_it_is_mended_and_twice_is_once() {
     let mut world = world();

@@ -169,13 +169,23 @@ impl Lives {
         all
     }
 
-    /// The life that wrote what was acknowledged; the latest, should there be two. A guest that was saved between the
-    /// two says on another node what it wrote before, under the same nonce.
+    /// The life that wrote what was acknowledged; the latest, should there be two on its node. A guest that was saved
+    /// between the two says on another node what it wrote before, under the same nonce: of several such the earliest,
+    /// so that none that wrote it again goes unseen; and only before what it wrote there itself.
     fn that_wrote(&self, it: &Acknowledged) -> Option<Life> {
         let key = |epoch| (it.node.clone(), it.record, epoch);
         let here = self.by_record.range(key(0)..=key(u64::MAX)).next_back();
-        let elsewhere = || self.by_record.iter().filter(|((_, record, _), _)| *record == it.record);
-        here.map(|(_, &life)| life).or_else(|| elsewhere().map(|(_, &life)| life).max())
+        if let Some((_, &life)) = here {
+            return Some(life);
+        }
+        let same = |record: &Record| record.nonce == it.record.nonce;
+        let goes_on = self.by_record.iter().filter(|((node, record, _), _)| {
+            *node == it.node && same(record) && record.number > it.record.number
+        });
+        let goes_on = goes_on.map(|(_, &life)| life).min();
+        let before = |life: &Life| goes_on.is_none_or(|later| *life < later);
+        let elsewhere = self.by_record.iter().filter(|((_, record, _), _)| *record == it.record);
+        elsewhere.map(|(_, &life)| life).filter(before).min()
     }
 
     /// The numbers that two lives wrote at once.
@@ -304,6 +314,9 @@ mod tests {
         story.acknowledged.push(Acknowledged { node: "n1".into(), record });
         story.tick(1, 2, 10, 6..9);
         assert_eq!(story.judged().complaint(), None);
+        // A stale save of it that writes the same once more is no excuse.
+        story.write(0, 3, 10, 5, Outcome::Written);
+        assert_eq!(story.judged().doubled, 1);
     }
 
     #[test]

@@ -48,11 +48,14 @@ impl Engine {
     }
 
     /// What this node says of itself and of all others, to nobody yet. Each hears what is said of itself too, and
-    /// passes over it: so one list serves all.
+    /// asks nothing of it: so one list serves all.
     fn word(&self) -> Beat {
         let age = |at: Instant| u64::try_from(self.now.since(at).as_micros()).unwrap_or(u64::MAX);
         let peers = || self.peers.iter();
-        let heard = peers().filter_map(|(&node, peer)| Some((node, age(peer.heard()?))));
+        // Nobody else is told to take a node for alive that has long had no lease.
+        let long = self.timing().detect * 2;
+        let well = peers().filter(|(_, peer)| !peer.is_powerless_for(long, self.now));
+        let heard = well.filter_map(|(&node, peer)| Some((node, age(peer.heard()?))));
         let down = |node: &NodeId| {
             let record = self.database.as_ref().and_then(|database| database.node(*node));
             record.is_some_and(|record| {
@@ -114,7 +117,8 @@ impl Engine {
         }
     }
 
-    /// What this node thought of another when it looked at them last: in this very round, while it decides.
+    /// What this node thought of another when it looked at them last. Whoever decides has just looked: see
+    /// [`Engine::watch_peers`].
     pub(super) fn seen(&self, node: NodeId) -> Liveness {
         self.peers.get(&node).map_or(Liveness::Alive, |peer| peer.liveness)
     }
@@ -233,8 +237,8 @@ impl Engine {
         self.lease_until().is_some_and(|until| self.now < until)
     }
 
-    /// Whether the lease may be over by now: nothing but a beat of a voter moves its end, and only further away than
-    /// the deadline that stands.
+    /// Whether the lease may be over by now. Beats of voters move its end further away than the deadline that stands;
+    /// whatever brings it nearer stirs everything, and the deadline is set anew in the same step.
     pub(super) fn lease_may_be_over(&self) -> bool {
         let stands = self.timers.at(Timer::Lease).is_some_and(|at| self.now < at);
         !(self.lease_held && stands)

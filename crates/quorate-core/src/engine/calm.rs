@@ -15,6 +15,8 @@ use crate::database::{Database, NodeState};
 use crate::heartbeat::{Liveness, Peer};
 use crate::id::{NodeId, PathId};
 use crate::message::Beat;
+#[cfg(test)]
+use crate::timer::Timer;
 
 /// What the next round has to look at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +79,9 @@ impl Engine {
     pub(super) fn assert_calm(&mut self) {
         if self.stir.whole || self.leans {
             return;
+        }
+        if let (true, Some(at)) = (self.lease_held, self.timers.at(Timer::Lease)) {
+            assert!(self.lease_until() >= Some(at), "a lease ends before anybody looks");
         }
         let (actions, notices) = self.out.counts();
         self.stir = Stir::WHOLE;

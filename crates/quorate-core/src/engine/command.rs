@@ -84,6 +84,8 @@ impl Engine {
         if !self.is_coordinator() {
             return self.drop_from(from, DropReason::Misrouted);
         }
+        // Who can run something is judged by this moment, and not by the last look.
+        self.watch_peers();
         match self.changes_for(&command) {
             Err(refusal) => self.reply(from, request, Err(refusal)),
             Ok(changes) if changes.is_empty() => self.reply(from, request, Ok(())),

@@ -33,6 +33,7 @@ impl Engine {
             }
         }
         let mut changes = std::mem::take(&mut self.proposed);
+        self.yield_without_lease();
         let newcomer = self.admissions(&mut changes);
         self.detect(&mut changes);
         self.fence(&mut changes);
@@ -83,6 +84,34 @@ impl Engine {
         consensus.propose_voters(&EntryBody::Voters { add, learn, remove, changes })
     }
 
+    /// A coordinator whom no majority acknowledges is no judge of others, and nobody judges it: it hands over to a
+    /// voter that says it has a lease. Such is one whose datagrams get lost while its streams stand.
+    fn yield_without_lease(&mut self) {
+        if self.lease_held {
+            self.without_lease_since = None;
+            return;
+        }
+        let since = *self.without_lease_since.get_or_insert(self.now);
+        let until = since + self.timing().detect;
+        if self.now < until {
+            return self.timers.set_sooner(Timer::Review, until);
+        }
+        self.without_lease_since = Some(self.now);
+        self.timers.set_sooner(Timer::Review, self.now + self.timing().detect);
+        let Some(database) = &self.database else { return };
+        let may_act = |node: &NodeId| {
+            let peer = self.peers.get(node).filter(|peer| peer.is_powered());
+            let heard = peer.and_then(|peer| peer.incarnation());
+            heard.is_some_and(|heard| database.is_up_as(*node, heard))
+                && self.streams.contains_key(node)
+        };
+        let successor = self.config.voters().find(may_act);
+        let successor = successor.and_then(|node| database.voter(node));
+        if let (Some(to), Some(consensus)) = (successor, &mut self.consensus) {
+            consensus.hand_over(to);
+        }
+    }
+
     /// Nodes that are to be declared down.
     fn detect(&self, changes: &mut Vec<Change>) {
         let Some(database) = &self.database else { return };
@@ -98,6 +127,8 @@ impl Engine {
             let admitted = changes.iter().any(admits);
             match self.seen(node) {
                 _ if admitted => {}
+                // Whoever is not acknowledged itself may be the one that hears nobody.
+                Liveness::Silent(DownCause::Silence) if !self.lease_held => {}
                 Liveness::Silent(cause) => changes.push(Change::Down { node, incarnation, cause }),
                 Liveness::Alive | Liveness::Suspect if restarted => {
                     let cause = DownCause::ConnectionReset;
@@ -114,7 +145,7 @@ impl Engine {
         let needed = self.timing().lease_over;
         let mut again: Option<Duration> = None;
         for (&node, record) in database.nodes() {
-            if !matches!(record.state, NodeState::Down(_)) {
+            if !matches!(record.state, NodeState::Down(_)) || node == self.me {
                 continue;
             }
             let words = self.words_about(node);

@@ -128,6 +128,8 @@ pub struct Engine {
     applied_at: Instant,
     coordinator_told: Option<(Option<NodeId>, Epoch)>,
     coordinating_since: Option<Instant>,
+    /// Since when it coordinates without a lease.
+    without_lease_since: Option<Instant>,
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
     stood_against: Option<(VoterId, Epoch)>,
@@ -197,6 +199,7 @@ impl Engine {
             applied_at: now,
             coordinator_told: None,
             coordinating_since: None,
+            without_lease_since: None,
             persisting: BTreeSet::new(),
             stood_against: None,
             proposed: Vec::new(),

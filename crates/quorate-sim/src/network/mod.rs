@@ -2,7 +2,7 @@
 
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_core::id::{NodeId, PathId};
@@ -66,6 +66,8 @@ impl Noise {
 pub struct Links {
     /// How many cuts lie on each; several may overlap.
     cuts: BTreeMap<(NodeId, NodeId, PathId), u32>,
+    /// Those on which every datagram is lost, while streams go on.
+    lossy: BTreeSet<(NodeId, NodeId, PathId)>,
     paths: u8,
     noise: Noise,
     noises: Vec<Noise>,
@@ -74,7 +76,13 @@ pub struct Links {
 impl Links {
     /// `paths` networks in good order.
     pub fn new(paths: u8) -> Self {
-        Self { cuts: BTreeMap::new(), paths, noise: Noise::LITTLE, noises: Vec::new() }
+        Self {
+            cuts: BTreeMap::new(),
+            lossy: BTreeSet::new(),
+            paths,
+            noise: Noise::LITTLE,
+            noises: Vec::new(),
+        }
     }
 
     /// How bad they are.
@@ -130,6 +138,17 @@ impl Links {
     /// Whether anything passes from one to the other on this path.
     pub fn is_cut(&self, from: NodeId, to: NodeId, path: PathId) -> bool {
         !self.cuts.is_empty() && self.cuts.contains_key(&(from, to, path))
+    }
+
+    /// Lets every datagram on these be lost from here on, and on no others.
+    pub fn lose_datagrams(&mut self, links: impl IntoIterator<Item = (NodeId, NodeId, PathId)>) {
+        self.lossy = links.into_iter().collect();
+    }
+
+    /// Whether no datagram passes from one to the other on this path.
+    pub fn is_mute(&self, from: NodeId, to: NodeId, path: PathId) -> bool {
+        self.is_cut(from, to, path)
+            || !self.lossy.is_empty() && self.lossy.contains(&(from, to, path))
     }
 
     /// Whether both directions of a path are open.

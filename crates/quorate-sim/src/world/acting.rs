@@ -92,7 +92,7 @@ impl World {
     }
 
     fn send_beat(&mut self, from: NodeId, to: NodeId, path: PathId, beat: Beat) {
-        if self.links.is_cut(from, to, path) {
+        if self.links.is_mute(from, to, path) {
             return;
         }
         let [first, second] = self.links.datagram(&mut self.random);

@@ -16,7 +16,6 @@ use crate::timeline::Kind;
 impl World {
     /// A fault begins.
     pub(super) fn fault(&mut self, number: usize) {
-        self.rouse();
         let planned = self.faults[number].clone();
         self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);

@@ -467,7 +467,7 @@ impl World {
         let manners = self.hosts[&node].manners;
         if manners.never > 0 && self.random.chance(1, 2) {
             self.stats.lost_answers += 1;
-            self.unrest.on_lost_answer(node, self.now);
+            self.unrest.on_lost_answer(node, &self.config, self.now);
             return;
         }
         let life = self.hosts[&node].lives;

@@ -184,6 +184,11 @@ impl World {
         self.links_changed();
     }
 
+    /// Lets every datagram on these links be lost from here on, and on no others; streams go on. So does a firewall.
+    pub fn lose_datagrams(&mut self, links: impl IntoIterator<Item = Link>) {
+        self.links.lose_datagrams(links);
+    }
+
     /// Mends links, as far as they were cut by hand.
     pub fn mend(&mut self, links: impl IntoIterator<Item = Link>) {
         let links: BTreeSet<Link> = links.into_iter().collect();

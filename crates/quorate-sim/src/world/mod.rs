@@ -32,6 +32,7 @@ use manual::Script;
 use quorate_core::config::ClusterConfig;
 use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
+use quorate_core::time::nanos;
 use staging::Staging;
 
 use crate::chance;
@@ -242,7 +243,10 @@ impl World {
         let chosen = self.chosen.clone();
         let chosen = chosen.unwrap_or_else(|| (0..self.faults.len()).collect());
         for number in chosen.into_iter().filter(|&number| number < self.faults.len()) {
-            self.schedule.at(self.faults[number].at, Happening::Fault(number));
+            let at = self.faults[number].at;
+            let before = Moment(at.0.saturating_sub(nanos(self.config.timing().lease)));
+            self.schedule.at(before, Happening::Rouse);
+            self.schedule.at(at, Happening::Fault(number));
             self.schedule.at(self.faults[number].until, Happening::FaultEnds(number));
         }
     }
@@ -273,6 +277,7 @@ impl World {
             Happening::Restart(node) => self.restart(node),
             Happening::LeaveEnds(node, life) => self.leave_ends(node, life),
             Happening::Watchdog(node, life) => self.watchdog(node, life),
+            Happening::Rouse => self.rouse(),
             Happening::Fault(number) => self.fault(number),
             Happening::FaultEnds(number) => self.fault_ends(number),
         }

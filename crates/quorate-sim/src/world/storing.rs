@@ -75,6 +75,7 @@ impl World {
             }
             self.cut_session(node, lun, begins);
         }
+        self.fact(&Fact::Access { lun });
     }
 
     /// The key of a cluster that is not ours.

@@ -15,7 +15,7 @@ use crate::schedule::Happening;
 impl World {
     /// A datagram arrives, unless the link was cut behind it or nobody listens.
     pub(super) fn datagram(&mut self, from: NodeId, to: NodeId, path: PathId, beat: Beat) {
-        if self.links.is_cut(from, to, path) {
+        if self.links.is_mute(from, to, path) {
             return;
         }
         if self.links.corrupts(&mut self.random) {
