@@ -59,6 +59,8 @@ pub struct Unrest {
     touches: BTreeMap<Place, Touch>,
     /// Whatever it touched.
     any: Touch,
+    /// Cuts of one network: while there are two of them, they may leave a node none.
+    network_cuts: u32,
 }
 
 impl Unrest {
@@ -66,6 +68,13 @@ impl Unrest {
     pub fn on_fault(&mut self, fault: &Fault, config: &ClusterConfig, begins: bool, now: Moment) {
         let touch = |touch: &mut Touch| if begins { touch.begins(now) } else { touch.ends(now) };
         touch(&mut self.any);
+        if matches!(fault, Fault::Cut(Shape::Network, _)) {
+            let before = self.network_cuts;
+            self.network_cuts = if begins { before + 1 } else { before.saturating_sub(1) };
+            if before.max(self.network_cuts) == 2 {
+                touch(self.touches.entry(Place::Mesh).or_default());
+            }
+        }
         places(fault, config)
             .into_iter()
             .for_each(|place| touch(self.touches.entry(place).or_default()));
@@ -208,7 +217,7 @@ fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
             let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
             cut.map(Place::Node).collect()
         }
-        // Another network is there for that.
+        // Another network is there for that, unless it is cut too.
         Shape::Network => Vec::new(),
         Shape::Split | Shape::Mesh | Shape::Ring | Shape::Bridge => {
             if links.is_empty() {
@@ -217,5 +226,27 @@ fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
                 vec![Place::Mesh]
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_is_cut_beside_another_is_missed() {
+        let mut random = quorate_core::random::Random::new(1);
+        let config = crate::cluster::draw(&mut random, &crate::Options::default());
+        let mut unrest = Unrest::default();
+        let second = |count: u64| Moment(count * 1_000_000_000);
+        let cut = Fault::Cut(Shape::Network, Vec::new());
+        unrest.on_fault(&cut, &config, true, second(10));
+        assert!(unrest.is_node_calm(NodeId(1), second(9)), "another is there for that");
+        unrest.on_fault(&cut, &config, true, second(11));
+        assert!(!unrest.is_node_calm(NodeId(1), second(9)));
+        unrest.on_fault(&cut, &config, false, second(12));
+        unrest.on_fault(&cut, &config, false, second(13));
+        assert!(!unrest.is_node_calm(NodeId(1), second(12)));
+        assert!(unrest.is_node_calm(NodeId(1), second(13)));
     }
 }

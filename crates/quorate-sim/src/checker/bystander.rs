@@ -165,8 +165,12 @@ impl Bystander {
         let &(gained, lost) = self.leases.get(&node)?;
         let lately = ago(detect * 2 - interval * 2)?;
         let powered = gained < since && (lost < gained || lost > lately);
+        // A clock that has jumped makes a moment seem long.
+        let steady = |node: NodeId| {
+            view.hosts.get(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))
+        };
         let decided = old(self.coordinating.get(&coordinator), ago(detect)?);
-        if !powered || !decided || !calm(node) {
+        if !powered || !decided || !calm(node) || !steady(coordinator) {
             return None;
         }
         let paths = view.config.node(node).map_or(0, |node| node.addresses.len());
@@ -180,7 +184,7 @@ impl Bystander {
             view.unrest.was_link_calm((from, to), paths, since, until)
         };
         let mut ears = view.hosts.keys().copied().filter(|&ear| ear != node && hears(node, ear));
-        ears.find(|&ear| ear == coordinator || calm(ear) && hears(ear, coordinator))
+        ears.find(|&ear| ear == coordinator || calm(ear) && steady(ear) && hears(ear, coordinator))
     }
 
     /// Nothing has happened to the node, and to a majority of voters, for long enough.
