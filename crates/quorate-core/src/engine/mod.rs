@@ -382,7 +382,8 @@ impl Engine {
         while let Some(timer) = self.timers.expire(self.now) {
             match timer {
                 Timer::Beat => {
-                    self.stir.clock = true;
+                    // A node that is a majority by itself gets its lease by this.
+                    self.stir.clock |= !self.lease_held;
                     self.send_beats();
                 }
                 Timer::Consensus => {

@@ -195,8 +195,10 @@ impl Bystander {
         }
         let since = Moment(view.now.0 - settle);
         let calm = |node: NodeId| {
+            // One that does not run has had something happen to it, however long ago.
+            let runs = view.hosts.get(&node).is_some_and(|host| host.process.is_some());
             let old = self.started.get(&node).is_some_and(|&at| at < since);
-            old && view.unrest.is_node_calm(node, since)
+            runs && old && view.unrest.is_node_calm(node, since)
         };
         let voters = view.config.voters().count();
         let calm_voters = view.config.voters().filter(|&voter| calm(voter)).count();

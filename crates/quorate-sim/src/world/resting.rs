@@ -23,8 +23,8 @@ impl World {
         since.is_some_and(|since| self.unrest.is_all_calm(crate::clock::Moment(since)))
     }
 
-    /// Something is about to happen: whatever took it easy goes on at its usual pace. Called a while before each fault, so
-    /// that faults meet what is under way as often as ever.
+    /// Something is about to happen: whatever took it easy goes on at its usual pace. Called a while before each
+    /// fault, so that faults meet what is under way as often as ever.
     pub(super) fn rouse(&mut self) {
         let was_at_rest = self.is_at_rest();
         self.unrest.on_doubt(self.now);
