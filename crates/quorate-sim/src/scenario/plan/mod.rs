@@ -91,6 +91,8 @@ impl Plan {
             nodes,
             luns: Vec::new(),
             groups,
+            rules: Vec::new(),
+            policy: quorate_core::config::Policy::default(),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
@@ -116,7 +118,7 @@ fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfi
 
 fn node_config(id: NodeId, name: String, voter: bool) -> NodeConfig {
     let addresses = vec![format!("10.0.0.{}:7400", id.0)];
-    NodeConfig { id, name, addresses, voter }
+    NodeConfig { id, name, addresses, voter, capacity: quorate_core::config::Amounts::new() }
 }
 
 fn number(at: usize) -> NodeId {
