@@ -205,6 +205,8 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::AddGroup { .. }
+            | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
     }

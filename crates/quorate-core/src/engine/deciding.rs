@@ -46,6 +46,9 @@ impl Deciding<'_> {
                 | Change::Desire { group, .. }
                 | Change::Seat { group, .. }
                 | Change::Assign { group, .. } => touched.push(*group),
+                // Decided about once it is there.
+                Change::AddGroup { .. } => {}
+                Change::RemoveGroup { group } => touched.push(*group),
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }

@@ -83,6 +83,8 @@ impl Caused {
             Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::AddGroup { .. }
+            | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => {}
         }
     }

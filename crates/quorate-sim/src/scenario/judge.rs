@@ -207,5 +207,6 @@ fn group_word(word: GroupWord) -> &'static str {
         GroupWord::WaitingForNode => "waiting-for-node",
         GroupWord::WaitingForFence => "waiting-for-fence",
         GroupWord::Frozen => "frozen",
+        GroupWord::Removed => "removed",
     }
 }

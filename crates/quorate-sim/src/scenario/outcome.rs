@@ -112,6 +112,8 @@ pub enum GroupWord {
     WaitingForFence,
     /// It is kept for its node's return.
     Frozen,
+    /// The cluster knows it no more.
+    Removed,
 }
 
 /// One thing that happened: when, in seconds, what, to whom, where.

@@ -15,13 +15,11 @@ fn check_act(act: &Act) -> Result<(), Missing> {
         Act::Node(NodeAct::ConfigStoreFault, _) => "config_store_fault",
         Act::Node(NodeAct::PauseRounds, _) => "pause_rounds",
         Act::Disarm(_) | Act::Arm => "cluster_disarm",
-        Act::Add(_) => "groups that are added to a running cluster",
-        Act::Group(GroupAct::Remove, _) => "groups that are removed from a running cluster",
         Act::Group(GroupAct::Lock | GroupAct::Unlock, _) => "locked groups",
         Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
         Act::Group(GroupAct::SetDesired(Desired::Unmanaged), _) => "unmanaged groups",
         // No decision depends on a node's version, nor, with the placements there are, on a load.
-        Act::Node(..) | Act::Group(..) => return Ok(()),
+        Act::Node(..) | Act::Group(..) | Act::Add(_) => return Ok(()),
     };
     Err(Missing::new(what))
 }

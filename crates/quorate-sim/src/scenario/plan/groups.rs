@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_core::config::{GroupConfig, ResourceConfig, SCORE_NEVER};
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 
-use super::super::model::{Collection, Desired, Group, Member, Scenario, Score, Story};
+use super::super::model::{Act, Collection, Desired, Group, Member, Scenario, Score, Story};
 use super::{Configured, Missing, Names, Planned, Scores};
 
 /// A guest of the simulated world answers long before this.
@@ -34,8 +34,12 @@ pub(super) fn groups(
     let mut maker =
         Maker { scenario, scores, names, resources: 0, groups: Vec::new(), planned: Vec::new() };
     match &scenario.story {
-        Story::Timeline { groups, .. } => {
-            groups.iter().try_for_each(|group| maker.timeline_group(group))?;
+        Story::Timeline { groups, steps, .. } => {
+            let added = steps.iter().flat_map(|step| &step.actions).filter_map(|act| match act {
+                Act::Add(group) => Some(group.as_ref()),
+                _ => None,
+            });
+            groups.iter().chain(added).try_for_each(|group| maker.timeline_group(group))?;
         }
         Story::Snapshot { groups, .. } => {
             groups.iter().try_for_each(|group| maker.collection(group))?;
@@ -131,12 +135,15 @@ impl Maker<'_> {
         desired: Desired,
         runs_before: bool,
     ) {
-        let id = GroupId(self.groups.len() as u32 + 1);
+        // What is added again after it was removed is what it was.
+        let again = self.planned.iter().rfind(|one| one.name == wants.name).cloned();
+        let id = again.as_ref().map_or(GroupId(self.groups.len() as u32 + 1), |one| one.id);
         let mut resources: Vec<ResourceConfig> = Vec::new();
         let mut named = Vec::new();
         for (name, live, waits) in members {
-            self.resources += 1;
-            let resource = ResourceId(self.resources);
+            self.resources += u32::from(again.is_none());
+            let known = again.as_ref().and_then(|one| one.members.get(resources.len()));
+            let resource = known.map_or(ResourceId(self.resources), |&(_, known)| known);
             let before = resources.last().map(|before| before.id).filter(|_| waits);
             let configured = self.names.member(name);
             resources.push(resource_config(resource, configured, live, before, wants.restarts));
@@ -144,9 +151,11 @@ impl Maker<'_> {
         }
         let members: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
         let scores = self.node_scores(wants.name, &members);
+        let configured = again.map(|one| one.configured);
+        let configured = configured.unwrap_or_else(|| self.names.group(wants.name));
         self.groups.push(GroupConfig {
             id,
-            name: self.names.group(wants.name),
+            name: configured.clone(),
             auto_start: false,
             possible_owners: self
                 .scenario
@@ -166,7 +175,8 @@ impl Maker<'_> {
             resources,
         });
         let name = wants.name.to_owned();
-        self.planned.push(Planned { name, id, members: named, single, desired, runs_before });
+        let members = named;
+        self.planned.push(Planned { name, configured, id, members, single, desired, runs_before });
     }
 
     /// The scores of a group and of its members, together.

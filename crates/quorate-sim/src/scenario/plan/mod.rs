@@ -9,7 +9,7 @@ mod groups;
 mod names;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use quorate_core::config::{ClusterConfig, ClusterParts, GroupConfig, NodeConfig, TimingInputs};
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
@@ -35,6 +35,8 @@ impl Missing {
 pub(super) struct Planned {
     /// Its name in the scenario.
     pub(super) name: String,
+    /// Its name in the configuration.
+    pub(super) configured: String,
     /// Its number.
     pub(super) id: GroupId,
     /// The names and numbers of its members.
@@ -54,6 +56,8 @@ pub(super) struct Plan {
     pub(super) config: ClusterConfig,
     /// The groups, in the order of the scenario.
     pub(super) groups: Vec<Planned>,
+    /// Groups that are added in the course of the story, in its order.
+    pub(super) later: VecDeque<(GroupConfig, Planned)>,
     /// Nodes that are not the scenario's.
     pub(super) hidden: Vec<NodeId>,
     /// Names in the scenario and in the configuration.
@@ -78,7 +82,12 @@ impl Plan {
         let mut names = Names::default();
         let nodes = nodes(scenario, hidden, &mut names);
         let scores = rules::scores(scenario)?;
-        let (groups, planned) = groups::groups(scenario, &scores, &mut names)?;
+        let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names)?;
+        let first = match &scenario.story {
+            Story::Timeline { groups, .. } => groups.len(),
+            Story::Snapshot { groups, .. } => groups.len(),
+        };
+        let later = groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
         if let Story::Timeline { steps, .. } = &scenario.story {
             actions::check(steps)?;
         }
@@ -94,7 +103,7 @@ impl Plan {
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
-        Ok(Self { config, groups: planned, hidden, names })
+        Ok(Self { config, groups: planned, later, hidden, names })
     }
 }
 

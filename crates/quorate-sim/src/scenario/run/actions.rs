@@ -3,7 +3,7 @@
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
-use super::super::model::{Act, Desired, GroupAct, NodeAct};
+use super::super::model::{Act, Desired, Group, GroupAct, NodeAct};
 use super::super::plan::Missing;
 use super::Stage;
 use super::departures::Then;
@@ -15,8 +15,9 @@ impl Stage<'_> {
         match act {
             Act::Node(act, node) => self.act_on_node(*act, self.plan.names.id_of(node)),
             Act::Group(act, group) => self.act_on_group(act, group),
+            Act::Add(group) => self.add_group(group),
             // Named as missing before the run.
-            Act::Add(_) | Act::Disarm(_) | Act::Arm => {}
+            Act::Disarm(_) | Act::Arm => {}
         }
     }
 
@@ -91,8 +92,7 @@ impl Stage<'_> {
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
         let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
-        let config = self.plan.config.group(planned.id);
-        let group = config.map_or_else(String::new, |group| group.name.clone());
+        let group = planned.configured.clone();
         match act {
             GroupAct::SetDesired(desired) => self.desire(group, *desired),
             GroupAct::Stop { .. } => self.desire(group, Desired::Stopped),
@@ -100,13 +100,28 @@ impl Stage<'_> {
                 let to = Some(self.name_of(self.plan.names.id_of(target)));
                 self.wish(Command::Move { group, to, restart: !live });
             }
+            GroupAct::Remove => {
+                self.removed.insert(name.to_owned());
+                self.wish(Command::RemoveGroup { group });
+            }
             // Without effect, or named as missing before the run.
-            GroupAct::Remove
-            | GroupAct::Lock
+            GroupAct::Lock
             | GroupAct::Unlock
             | GroupAct::MovedOutOfBand { .. }
             | GroupAct::SetLoad { .. } => {}
         }
+    }
+
+    /// A group that the cluster gets to know now.
+    fn add_group(&mut self, group: &Group) {
+        let Some((config, planned)) = self.plan.later.pop_front() else { return };
+        let (configured, desired) = (planned.configured.clone(), planned.desired);
+        self.plan.groups.retain(|one| one.name != group.name);
+        self.plan.groups.push(planned);
+        self.removed.remove(&group.name);
+        self.prepare_faults(group);
+        self.wish(Command::AddGroup { group: Box::new(config), luns: Vec::new() });
+        self.desire(configured, desired);
     }
 
     /// Wants something of a group, by its name in the configuration.

@@ -114,7 +114,7 @@ impl Stage<'_> {
         let running: Vec<_> =
             self.plan.groups.iter().filter(|one| one.runs_before).map(|one| one.id).collect();
         for &id in &running {
-            if let Some(group) = self.plan.config.group(id).map(|group| group.name.clone()) {
+            if let Some(group) = self.world.config().group(id).map(|group| group.name.clone()) {
                 self.wish(Command::Online { group });
             }
         }
@@ -136,10 +136,7 @@ impl Stage<'_> {
             .groups
             .iter()
             .filter(|planned| which(planned))
-            .filter_map(|planned| {
-                let group = self.plan.config.group(planned.id)?;
-                Some((group.name.clone(), planned.desired))
-            })
+            .map(|planned| (planned.configured.clone(), planned.desired))
             .collect();
         for (group, desired) in wanted {
             self.desire(group, desired);
@@ -173,7 +170,7 @@ impl Stage<'_> {
     }
 
     /// What goes wrong with a group in the story.
-    fn prepare_faults(&mut self, group: &Group) {
+    pub(super) fn prepare_faults(&mut self, group: &Group) {
         let planned = self.plan.groups.iter().find(|one| one.name == group.name);
         let Some(resource): Option<ResourceId> =
             planned.and_then(|one| one.members.first()).map(|&(_, resource)| resource)

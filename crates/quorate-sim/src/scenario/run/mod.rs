@@ -81,6 +81,8 @@ struct Stage<'a> {
     returning: BTreeSet<NodeId>,
     /// Nodes without a network.
     cut: BTreeSet<NodeId>,
+    /// Groups that are taken out.
+    removed: BTreeSet<String>,
     missing: Option<Missing>,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Stage<'a> {
             draining: BTreeSet::new(),
             returning: BTreeSet::new(),
             cut: BTreeSet::new(),
+            removed: BTreeSet::new(),
             missing: None,
         }
     }

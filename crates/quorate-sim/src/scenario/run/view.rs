@@ -70,7 +70,10 @@ impl Stage<'_> {
             (name.clone(), MemberState { status, running_on })
         };
         GroupState {
-            status: self.group_word(record, !places.is_empty()),
+            status: match record {
+                None if self.removed.contains(&group.name) => GroupWord::Removed,
+                record => self.group_word(record, !places.is_empty()),
+            },
             running_on: places.into_iter().map(|node| self.shown(node)).collect(),
             owner: owner.map(|node| self.shown(node)),
             members: (!group.single).then(|| group.members.iter().map(member).collect()),
