@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Amounts;
+use crate::config::{Amounts, GroupConfig, LunConfig};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -259,9 +259,26 @@ pub enum Change {
         /// The node.
         node: NodeId,
     },
+    /// A group more, with its LUNs.
+    AddGroup {
+        /// The group.
+        group: Box<GroupConfig>,
+        /// Its LUNs.
+        luns: Vec<LunConfig>,
+    },
+    /// A group less. What runs of it is nobody's from here on.
+    RemoveGroup {
+        /// The group.
+        group: GroupId,
+    },
 }
 
 impl Change {
+    /// Whether it changes the configuration.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, Change::AddGroup { .. } | Change::RemoveGroup { .. })
+    }
+
     /// Whether it changes the standing of a node.
     pub fn is_about_node(&self) -> bool {
         matches!(

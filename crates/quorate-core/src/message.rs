@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::{Change, Disarm};
-use crate::config::Amounts;
+use crate::config::{Amounts, GroupConfig, LunConfig};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -235,6 +235,18 @@ pub enum Command {
         node: String,
         /// Who says so, and why.
         reason: String,
+    },
+    /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
+    AddGroup {
+        /// The group. Its numbers and names are its own.
+        group: Box<GroupConfig>,
+        /// Its LUNs, which nobody else has.
+        luns: Vec<LunConfig>,
+    },
+    /// Take a group out of the configuration. What runs of it runs on, and nobody looks after it any more.
+    RemoveGroup {
+        /// The group's name.
+        group: String,
     },
 }
 

@@ -211,6 +211,8 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::AddGroup { .. }
+            | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
     }

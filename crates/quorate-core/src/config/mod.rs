@@ -4,6 +4,7 @@
 //! The text format (`cluster.toml`) is read by the `quorate` crate, which hands [`ClusterParts`] to
 //! it.
 
+mod amend;
 pub mod rules;
 pub mod timing;
 

@@ -1,10 +1,10 @@
 //! How each change becomes true, or is passed over.
 
-use super::{Database, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
+use super::{Database, GroupRecord, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
-use crate::config::GroupConfig;
+use crate::config::{GroupConfig, LunConfig};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -77,11 +77,13 @@ impl Database {
                 }
             }
             Change::Seat { group, node } => {
-                let vacant = |record: &&mut super::GroupRecord| record.owner().is_none();
+                let vacant = |record: &&mut GroupRecord| record.owner().is_none();
                 if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
                     record.seat = Some(node);
                 }
             }
+            Change::AddGroup { ref group, ref luns } => self.add_group(index, group, luns),
+            Change::RemoveGroup { group } => self.remove_group(index, group),
         }
     }
 
@@ -95,6 +97,21 @@ impl Database {
         if record.owner().is_none() {
             record.cause = if record.is_wanted() { Cause::Online } else { Cause::Offline };
         }
+    }
+
+    fn add_group(&mut self, index: u64, group: &GroupConfig, luns: &[LunConfig]) {
+        let Ok(config) = self.config.with_group(group.clone(), luns.to_vec()) else { return };
+        self.config = config;
+        self.configured = index;
+        self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
+    }
+
+    fn remove_group(&mut self, index: u64, group: GroupId) {
+        let Ok(config) = self.config.without_group(group) else { return };
+        let Some(record) = self.groups.remove(&group) else { return };
+        self.config = config;
+        self.configured = index;
+        self.epoch_passed = self.epoch_passed.max(record.epoch);
     }
 
     fn admit(
@@ -183,7 +200,7 @@ impl Database {
         incarnation: Incarnation,
         notices: &mut Vec<Notice>,
     ) {
-        let owned = |record: &super::GroupRecord| record.owner() == Some((node, incarnation));
+        let owned = |record: &GroupRecord| record.owner() == Some((node, incarnation));
         if self.groups.values().any(owned) {
             return;
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Cause, Desire, Disarm, DownCause, FenceKind, ReleaseKind};
-use crate::config::{Amounts, ClusterConfig, Wishes};
+use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 use crate::time::millis;
 
@@ -173,6 +173,27 @@ pub struct GroupRecord {
 }
 
 impl GroupRecord {
+    /// One that nobody has owned, whose first owner gets it in the epoch after `epoch`.
+    fn fresh(group: &GroupConfig, epoch: Epoch) -> Self {
+        Self {
+            desire: if group.auto_start { Desire::Online } else { Desire::Offline },
+            seat: group.initial_owner,
+            drained_from: None,
+            ownership: Ownership::Vacant(Vacancy::NeverOwned),
+            epoch,
+            saved: None,
+            held_by: None,
+            kept_until: None,
+            loads: 0,
+            failures: Vec::new(),
+            failed_on: Vec::new(),
+            failures_on: BTreeMap::new(),
+            load: None,
+            failed_until: None,
+            cause: Cause::Start,
+        }
+    }
+
     /// The owner, if it has one.
     pub fn owner(&self) -> Option<(NodeId, Incarnation)> {
         match self.ownership {
@@ -227,6 +248,10 @@ pub struct Database {
     groups: BTreeMap<GroupId, GroupRecord>,
     moves_held: bool,
     disarmed: Option<Disarm>,
+    /// Where in the log the configuration was changed last.
+    configured: u64,
+    /// The newest epoch of any group that there is no more: what comes in its place begins after it.
+    epoch_passed: Epoch,
     at_ms: u64,
     applied: u64,
 }
@@ -245,24 +270,9 @@ impl Database {
             keeps: false,
         };
         let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
-        let fresh = |group: &crate::config::GroupConfig| GroupRecord {
-            desire: if group.auto_start { Desire::Online } else { Desire::Offline },
-            seat: group.initial_owner,
-            drained_from: None,
-            ownership: Ownership::Vacant(Vacancy::NeverOwned),
-            epoch: first_epoch(&founders),
-            saved: None,
-            held_by: None,
-            kept_until: None,
-            loads: 0,
-            failures: Vec::new(),
-            failed_on: Vec::new(),
-            failures_on: BTreeMap::new(),
-            load: None,
-            failed_until: None,
-            cause: Cause::Start,
-        };
-        let groups = config.groups().iter().map(|group| (group.id, fresh(group))).collect();
+        let epoch_passed = first_epoch(&founders);
+        let fresh = |group: &GroupConfig| (group.id, GroupRecord::fresh(group, epoch_passed));
+        let groups = config.groups().iter().map(fresh).collect();
         let voters = founders.iter().map(|&voter| (voter.node(), voter)).collect();
         Self {
             config,
@@ -272,6 +282,8 @@ impl Database {
             groups,
             moves_held: false,
             disarmed: None,
+            configured: 1,
+            epoch_passed,
             at_ms: 0,
             applied: 1,
         }
@@ -280,6 +292,11 @@ impl Database {
     /// The committed configuration.
     pub fn config(&self) -> &ClusterConfig {
         &self.config
+    }
+
+    /// The place in the log where the configuration was changed last.
+    pub fn configured(&self) -> u64 {
+        self.configured
     }
 
     /// Who founded the cluster.

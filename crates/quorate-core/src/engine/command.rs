@@ -6,6 +6,7 @@ use super::standing;
 use super::{Asked, Engine};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, ReleaseKind};
+use crate::config::ConfigError;
 use crate::consensus::Consensus;
 use crate::database::{Database, OwnedState, Ownership};
 use crate::group::LocalGroup;
@@ -22,6 +23,8 @@ pub(super) struct Owed {
     request: RequestId,
     /// Where in the log the change will stand; none: it has not been proposed.
     index: Option<u64>,
+    /// A change of the configuration, which another one may forestall.
+    configures: Option<Change>,
 }
 
 impl Engine {
@@ -93,8 +96,9 @@ impl Engine {
             Err(refusal) => self.reply(from, request, Err(refusal)),
             Ok(changes) if changes.is_empty() => self.reply(from, request, Ok(())),
             Ok(changes) => {
+                let configures = changes.iter().find(|one| one.is_of_configuration()).cloned();
                 self.proposed.extend(changes);
-                self.replies.push(Owed { to: from, request, index: None });
+                self.replies.push(Owed { to: from, request, index: None, configures });
             }
         }
     }
@@ -122,8 +126,23 @@ impl Engine {
         self.replies = rest;
         for owed in due {
             let done = owed.index.is_some_and(|index| index <= applied);
-            let result = if done { Ok(()) } else { Err(Refusal::NoQuorum) };
+            let result = match owed.configures {
+                _ if !done => Err(Refusal::NoQuorum),
+                Some(change) if !self.has_come_true(&change) => Err(Refusal::NotPossible(
+                    "another change of the configuration came before it: try again".to_owned(),
+                )),
+                _ => Ok(()),
+            };
             self.reply(owed.to, owed.request, result);
+        }
+    }
+
+    /// Whether the configuration is as a change of it wants it.
+    fn has_come_true(&self, change: &Change) -> bool {
+        match change {
+            Change::AddGroup { group, .. } => self.config.group(group.id) == Some(group),
+            Change::RemoveGroup { group } => self.config.group(*group).is_none(),
+            _ => true,
         }
     }
 
@@ -174,6 +193,16 @@ impl Engine {
                 Ok(vec![Change::Resume { node, bring_back }])
             }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
+            Command::AddGroup { group, luns } => {
+                let config = self.config.with_group((**group).clone(), luns.clone());
+                let change = Change::AddGroup { group: group.clone(), luns: luns.clone() };
+                config.map(|_| vec![change]).map_err(not_valid)
+            }
+            Command::RemoveGroup { group } => {
+                let group = self.group_named(group)?;
+                let config = self.config.without_group(group);
+                config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
+            }
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -347,4 +376,8 @@ impl Engine {
             self.hand_in(to.node(), vec![change]);
         }
     }
+}
+
+fn not_valid(error: ConfigError) -> Refusal {
+    Refusal::NotPossible(error.to_string())
 }

@@ -54,6 +54,9 @@ impl Deciding<'_> {
                 | Change::Assign { group, .. } => touched.push(*group),
                 // What is decided now must not be done after it.
                 Change::Disarm { .. } => return,
+                // Decided about once it is there.
+                Change::AddGroup { .. } => {}
+                Change::RemoveGroup { group } => touched.push(*group),
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
@@ -129,7 +132,8 @@ impl Deciding<'_> {
             self.look_when_forgiven(config, record);
             return None;
         };
-        if self.order().start_waits(config.id, owner) || self.awaits_fences(config) {
+        let waits = self.order().start_waits(config.id, owner) || self.awaits_fences(config);
+        if waits && !self.database.are_moves_held() {
             return None;
         }
         Some(Change::Assign {

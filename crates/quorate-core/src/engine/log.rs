@@ -125,6 +125,7 @@ impl Engine {
     fn restore(&mut self, snapshot: &LogSnapshot) {
         let database: Database =
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
+        self.tell_differences(&database);
         self.adopt_config(&database);
         if self.database.is_none() {
             self.out.tell(Notice::Joined);
@@ -137,19 +138,27 @@ impl Engine {
         self.on_applied();
     }
 
-    fn adopt_config(&mut self, database: &Database) {
+    fn tell_differences(&mut self, database: &Database) {
         let config = database.config();
         if config.digest() != self.held_digest && self.differs.is_empty() {
             self.differs = self.config.differences(config);
             let places = self.differs.clone();
             self.out.tell(Notice::ConfigurationDiffers { node: self.me, places });
         }
+    }
+
+    /// Goes on with the committed configuration. A group that is not in it is nobody's: what runs of it here is let be.
+    fn adopt_config(&mut self, database: &Database) {
+        let config = database.config();
         if config != &self.config && config.node(self.me).is_some() {
             self.config = config.clone();
             let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != self.me);
             for node in others {
                 self.peers.entry(node).or_insert_with(|| Peer::new(self.now));
             }
+            self.groups.retain(|&id, _| config.group(id).is_some());
+            self.said.retain(|&id, _| config.group(id).is_some());
+            self.history.retain(|&id, _| config.group(id).is_some());
         }
     }
 
@@ -174,6 +183,7 @@ impl Engine {
             .collect();
         let took_part = database.is_up_as(self.me, self.incarnation);
         database.apply(committed.index, &set, &mut notices);
+        let configured = database.configured() == committed.index;
         let is_past = !took_part && !database.is_up_as(self.me, self.incarnation);
         let at_ms = database.at_ms();
         self.applied_at = self.now;
@@ -191,6 +201,11 @@ impl Engine {
                 true => Notice::Past { at_ms, told: Box::new(notice) },
                 false => notice,
             });
+        }
+        if configured && let Some(database) = self.database.take() {
+            self.adopt_config(&database);
+            self.database = Some(database);
+            self.touch_all();
         }
         self.on_applied();
     }

@@ -1,6 +1,7 @@
 //! Three engines on a perfect network, a LUN that grants everything, guests that do as they are
 //! told.
 
+mod configuring;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

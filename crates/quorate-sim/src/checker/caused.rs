@@ -88,6 +88,8 @@ impl Caused {
             | Command::Arm
             | Command::CountFailures { .. }
             | Command::Load { .. }
+            | Command::AddGroup { .. }
+            | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => {}
         }
     }

@@ -69,9 +69,12 @@ impl Checker for Evidence {
     }
 }
 
+/// What runs on a node and is anybody's.
 fn running<'a>(view: &'a View<'_>, node: NodeId) -> impl Iterator<Item = &'a Guest> {
     let slots = view.hosts[&node].slots.values();
-    slots.filter_map(|slot| slot.guest.as_ref()).filter(|guest| guest.runs())
+    slots
+        .filter_map(|slot| slot.guest.as_ref())
+        .filter(|guest| guest.runs() && view.config.group(guest.group).is_some())
 }
 
 fn vacated(view: &View<'_>, group: GroupId, epoch: Epoch, node: NodeId) -> Result<(), String> {

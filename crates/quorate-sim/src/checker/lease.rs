@@ -49,6 +49,8 @@ impl Checker for Lease {
                 Ok(())
             }
             Fact::Passed => {
+                // What the cluster knows no more is nobody's.
+                self.running.retain(|&(_, resource), _| view.config.resource(resource).is_some());
                 let ends = self.running.iter().map(|(&(node, _), &enforced)| {
                     let end = end(view, node, enforced);
                     // One that is excused at present is looked at again.

@@ -207,5 +207,7 @@ fn group_word(word: GroupWord) -> &'static str {
         GroupWord::WaitingForNode => "waiting-for-node",
         GroupWord::WaitingForFence => "waiting-for-fence",
         GroupWord::Frozen => "frozen",
+        GroupWord::Removed => "removed",
+        GroupWord::Unmanaged => "unmanaged",
     }
 }

@@ -483,7 +483,7 @@ impl World {
     /// The group of a resource, and the LUNs on which the resource writes: its group's first writes on all.
     pub(super) fn group_of(&self, resource: ResourceId) -> (GroupId, Vec<LunId>) {
         let (group, _) =
-            self.config.resource(resource).expect("engines ask for resources that exist");
+            self.known_resource(resource).expect("engines ask for resources that exist");
         let writes = group.resources[0].id == resource;
         (group.id, if writes { group.luns.clone() } else { Vec::new() })
     }

@@ -34,7 +34,7 @@ impl World {
 
     /// Where all of a group's resources run.
     pub fn runs_on(&self, group: GroupId) -> Vec<NodeId> {
-        let Some(config) = self.config.group(group) else { return Vec::new() };
+        let Some(config) = self.known_group(group) else { return Vec::new() };
         let runs = |node: &NodeId| {
             let stages = config.resources.iter().map(|one| self.stage(*node, one.id));
             stages.into_iter().all(|stage| stage == Some(Stage::Running))

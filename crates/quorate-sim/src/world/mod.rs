@@ -4,6 +4,7 @@
 //! happening of its own, later, so that anything may come between.
 
 mod acting;
+mod configuring;
 mod faulting;
 mod guests;
 mod healing;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use hosted::{Asked, Hosted};
 pub use manual::Direction;
 
+use configuring::Configuring;
 use hosted::Hosting;
 use manual::Script;
 use quorate_core::config::ClusterConfig;
@@ -53,7 +55,9 @@ use crate::unrest::Unrest;
 
 /// A whole cluster.
 pub struct World {
+    /// The newest that any engine has for committed.
     config: ClusterConfig,
+    configuring: Configuring,
     plant: Option<Plant>,
     random: Random,
     now: Moment,
@@ -139,6 +143,7 @@ impl World {
             coverage: Coverage::default(),
             chosen: options.chosen.clone(),
             random,
+            configuring: Configuring::new(&config),
             config,
         };
         world.sow();
@@ -146,7 +151,7 @@ impl World {
         world
     }
 
-    /// What the nodes are started with.
+    /// The configuration: what the nodes are started with, and what has been changed since.
     pub fn config(&self) -> &ClusterConfig {
         &self.config
     }

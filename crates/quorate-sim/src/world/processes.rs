@@ -92,7 +92,7 @@ impl World {
 
     fn start_process(&mut self, node: NodeId) {
         let seed = self.random.draw();
-        let config = self.config.clone();
+        let config = self.file().clone();
         let now = self.now;
         let host = self.host(node);
         host.lives += 1;
@@ -172,6 +172,7 @@ impl World {
                 self.plan_wake(node, deadline);
                 if applied > self.applied {
                     self.applied = applied;
+                    self.learn_config(node);
                     self.fact(&Fact::Applied { node, index: applied });
                 }
                 for notice in &notices {

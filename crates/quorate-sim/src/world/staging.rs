@@ -67,8 +67,7 @@ impl World {
 
     /// A node may not act any more.
     pub(super) fn on_lease_lost(&mut self, node: NodeId) {
-        let runs = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
-        if self.staging.fences_itself && runs {
+        if self.staging.fences_itself && self.runs_any_group(node) {
             self.staging.fenced.insert(node);
             self.tell(|| format!("{node}: fences itself"));
             self.end_process(node, Death::Power);

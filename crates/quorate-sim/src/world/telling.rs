@@ -22,7 +22,7 @@ impl World {
 
     /// Notes something that happened to a group, on a node.
     pub(super) fn mark_group(&mut self, kind: Kind, group: GroupId, node: NodeId, detail: &str) {
-        let name = self.config.group(group).map_or_else(String::new, |group| group.name.clone());
+        let name = self.known_group(group).map_or_else(String::new, |group| group.name.clone());
         let node = self.node_name(node);
         self.mark(kind, name, Some(node), detail.to_owned());
     }
@@ -59,7 +59,7 @@ impl World {
 
     /// A resource runs, afresh or from its saved state.
     pub(super) fn mark_begin(&mut self, node: NodeId, resource: ResourceId, beginning: Beginning) {
-        let Some((group, _)) = self.config.resource(resource) else { return };
+        let Some((group, _)) = self.known_resource(resource) else { return };
         let (group, all) = (group.id, group.resources.len());
         let Some(timeline) = &mut self.timeline else { return };
         let whole = timeline.begins(group, node, resource, all);
@@ -76,7 +76,7 @@ impl World {
 
     /// A resource has ended.
     pub(super) fn mark_end(&mut self, node: NodeId, resource: ResourceId, ending: Ending) {
-        let Some((group, _)) = self.config.resource(resource) else { return };
+        let Some((group, _)) = self.known_resource(resource) else { return };
         let group = group.id;
         let Some(timeline) = &mut self.timeline else { return };
         let Some(last) = timeline.ends(group, node, resource) else { return };
@@ -96,7 +96,7 @@ impl World {
 
     /// Notes something that happened to a resource of a group with several.
     pub(super) fn mark_member(&mut self, kind: Kind, node: NodeId, resource: ResourceId) {
-        let Some((group, config)) = self.config.resource(resource) else { return };
+        let Some((group, config)) = self.known_resource(resource) else { return };
         if group.resources.len() > 1 {
             let (name, node) = (config.name.clone(), self.node_name(node));
             self.mark(kind, name, Some(node), String::new());

@@ -188,6 +188,8 @@ fn command_words(command: &Command) -> String {
         }
         Command::HoldMoves { held: true } => "hold every move".to_owned(),
         Command::HoldMoves { held: false } => "let groups move again".to_owned(),
+        Command::AddGroup { group, .. } => format!("take in group {}", group.name),
+        Command::RemoveGroup { group } => format!("forget group {group}"),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
     }
 }

@@ -22,6 +22,8 @@ struct Names {
     nodes: BTreeSet<String>,
     groups: BTreeSet<String>,
     members: BTreeSet<String>,
+    /// Groups that a step has removed: they may be added again.
+    removed: BTreeSet<String>,
 }
 
 /// Reads a whole scenario.

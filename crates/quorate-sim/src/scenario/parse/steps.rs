@@ -101,11 +101,19 @@ fn act(item: &Item<'_>, names: &mut Names) -> Result<Act, ScenarioError> {
         }
         Do::Arm => Act::Arm,
         Do::Add => {
-            let name = new_name(&table.must("group")?, &mut names.groups)?;
+            let item = table.must("group")?;
+            let name = item.name()?;
+            let name = match names.removed.remove(&name) {
+                true => name,
+                false => new_name(&item, &mut names.groups)?,
+            };
             return Ok(Act::Add(Box::new(groups::group(name, table, &names.nodes)?)));
         }
         Do::Group(what) => {
             let group = table.must("group")?.known("group", &names.groups)?;
+            if let GroupDo::Remove = what {
+                names.removed.insert(group.clone());
+            }
             Act::Group(group_act(what, &mut table, names)?, group)
         }
     };

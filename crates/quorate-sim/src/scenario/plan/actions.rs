@@ -1,6 +1,6 @@
 //! Actions: those that the engine and the world cannot carry out yet.
 
-use super::super::model::{Act, Desired, GroupAct, NodeAct, Step};
+use super::super::model::{Act, GroupAct, NodeAct, Step};
 use super::Missing;
 
 pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
@@ -14,14 +14,10 @@ fn check_act(act: &Act) -> Result<(), Missing> {
         }
         Act::Node(NodeAct::ConfigStoreFault, _) => "config_store_fault",
         Act::Node(NodeAct::PauseRounds, _) => "pause_rounds",
-        Act::Disarm(_) | Act::Arm => "cluster_disarm",
-        Act::Add(_) => "groups that are added to a running cluster",
-        Act::Group(GroupAct::Remove, _) => "groups that are removed from a running cluster",
         Act::Group(GroupAct::Lock | GroupAct::Unlock, _) => "locked groups",
         Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
-        Act::Group(GroupAct::SetDesired(Desired::Unmanaged), _) => "unmanaged groups",
-        // No decision depends on a node's version, nor, with the placements there are, on a load.
-        Act::Node(..) | Act::Group(..) => return Ok(()),
+        // No decision depends on a node's version.
+        Act::Node(..) | Act::Group(..) | Act::Add(_) | Act::Disarm(_) | Act::Arm => return Ok(()),
     };
     Err(Missing::new(what))
 }

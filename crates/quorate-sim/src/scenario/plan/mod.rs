@@ -9,12 +9,13 @@ mod groups;
 mod names;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use quorate_core::config::{ClusterConfig, ClusterParts, GroupConfig, NodeConfig, TimingInputs};
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 
 use super::model::{Desired, Scenario, Story};
+pub(super) use groups::amounts;
 pub(super) use names::Names;
 
 /// How many nodes beside the scenario's hold the votes of a snapshot, whose quorum is given.
@@ -35,16 +36,37 @@ impl Missing {
 pub(super) struct Planned {
     /// Its name in the scenario.
     pub(super) name: String,
+    /// Its name in the configuration.
+    pub(super) configured: String,
     /// Its number.
     pub(super) id: GroupId,
-    /// The names and numbers of its members.
-    pub(super) members: Vec<(String, ResourceId)>,
-    /// It is its only member.
-    pub(super) single: bool,
+    /// The group of the scenario of which it is a member; none: it is a whole one.
+    pub(super) of: Option<String>,
+    /// What runs in it.
+    pub(super) resource: ResourceId,
     /// What is wanted of it when the facts begin.
     pub(super) desired: Desired,
     /// It runs on its first owner before the facts begin.
     pub(super) runs_before: bool,
+    /// It is found failed: what becomes of it.
+    pub(super) recovery: Recovery,
+    /// How often it has failed on each node before.
+    pub(super) fail_count: BTreeMap<String, u32>,
+}
+
+/// What a failure that is found leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Nothing: there is none, or it does not matter.
+    None,
+    /// It is stopped and started again.
+    Restart,
+    /// It is stopped.
+    Stop,
+    /// It is left as it is.
+    Leave,
+    /// Its node is fenced.
+    Fence,
 }
 
 /// A scenario as the engine gets it.
@@ -54,6 +76,8 @@ pub(super) struct Plan {
     pub(super) config: ClusterConfig,
     /// The groups, in the order of the scenario.
     pub(super) groups: Vec<Planned>,
+    /// Groups that are added in the course of the story, in its order.
+    pub(super) later: VecDeque<(GroupConfig, Planned)>,
     /// Nodes that are not the scenario's.
     pub(super) hidden: Vec<NodeId>,
     /// Names in the scenario and in the configuration.
@@ -77,8 +101,14 @@ impl Plan {
         }
         let mut names = Names::default();
         let nodes = nodes(scenario, hidden, &mut names);
-        let scores = rules::scores(scenario)?;
-        let (groups, planned) = groups::groups(scenario, &scores, &mut names)?;
+        let scores = rules::scores(scenario);
+        let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names)?;
+        let rules = rules::between(scenario, &planned);
+        let first = match &scenario.story {
+            Story::Timeline { groups, .. } => groups.len(),
+            Story::Snapshot { .. } => groups.len(),
+        };
+        let later = groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
         if let Story::Timeline { steps, .. } = &scenario.story {
             actions::check(steps)?;
         }
@@ -91,12 +121,12 @@ impl Plan {
             nodes,
             luns: Vec::new(),
             groups,
-            rules: Vec::new(),
-            policy: quorate_core::config::Policy::default(),
+            rules,
+            policy: cluster::policy(scenario),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
-        Ok(Self { config, groups: planned, hidden, names })
+        Ok(Self { config, groups: planned, later, hidden, names })
     }
 }
 
@@ -106,7 +136,8 @@ fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfi
     for (at, node) in scenario.nodes.iter().enumerate() {
         let voter = hidden == 0 && at < quorate_core::config::VOTERS_MAX;
         let name = names.node(&node.name, number(at));
-        nodes.push(node_config(number(at), name, voter));
+        let capacity = groups::amounts(&node.capacity);
+        nodes.push(NodeConfig { capacity, ..node_config(number(at), name, voter) });
     }
     for at in 0..hidden {
         let id = number(scenario.nodes.len() + at);

@@ -1,10 +1,11 @@
 //! What is done in a step: to the world at once, to the cluster through commands.
 
+use quorate_core::change::Disarm;
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
-use super::super::model::{Act, Desired, GroupAct, NodeAct};
-use super::super::plan::Missing;
+use super::super::model::{self, Act, Desired, Group, GroupAct, NodeAct, Placement};
+use super::super::plan::{Missing, amounts};
 use super::Stage;
 use super::departures::Then;
 use crate::world::Direction;
@@ -15,8 +16,16 @@ impl Stage<'_> {
         match act {
             Act::Node(act, node) => self.act_on_node(*act, self.plan.names.id_of(node)),
             Act::Group(act, group) => self.act_on_group(act, group),
-            // Named as missing before the run.
-            Act::Add(_) | Act::Disarm(_) | Act::Arm => {}
+            Act::Add(group) => self.add_group(group),
+            Act::Disarm(mode) => {
+                self.drop_moves();
+                let mode = match mode {
+                    model::Disarm::Freeze => Disarm::Freeze,
+                    model::Disarm::Ignore => Disarm::Ignore,
+                };
+                self.wish(Command::Disarm { mode });
+            }
+            Act::Arm => self.wish(Command::Arm),
         }
     }
 
@@ -91,8 +100,7 @@ impl Stage<'_> {
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
         let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
-        let config = self.plan.config.group(planned.id);
-        let group = config.map_or_else(String::new, |group| group.name.clone());
+        let group = planned.configured.clone();
         match act {
             GroupAct::SetDesired(desired) => self.desire(group, *desired),
             GroupAct::Stop { .. } => self.desire(group, Desired::Stopped),
@@ -100,13 +108,30 @@ impl Stage<'_> {
                 let to = Some(self.name_of(self.plan.names.id_of(target)));
                 self.wish(Command::Move { group, to, restart: !live });
             }
+            GroupAct::Remove => {
+                self.removed.insert(name.to_owned());
+                self.wish(Command::RemoveGroup { group });
+            }
             // Without effect, or named as missing before the run.
-            GroupAct::Remove
-            | GroupAct::Lock
-            | GroupAct::Unlock
-            | GroupAct::MovedOutOfBand { .. }
-            | GroupAct::SetLoad { .. } => {}
+            GroupAct::Lock | GroupAct::Unlock | GroupAct::MovedOutOfBand { .. } => {}
+            GroupAct::SetLoad { load_static, load_dynamic } => {
+                let dynamic = self.scenario.cluster.placement == Placement::LeastDynamicLoad;
+                let load = amounts(if dynamic { load_dynamic } else { load_static });
+                self.wish(Command::Load { group, load });
+            }
         }
+    }
+
+    /// A group that the cluster gets to know now.
+    fn add_group(&mut self, group: &Group) {
+        let Some((config, planned)) = self.plan.later.pop_front() else { return };
+        let (configured, desired) = (planned.configured.clone(), planned.desired);
+        self.plan.groups.retain(|one| one.name != group.name);
+        self.plan.groups.push(planned);
+        self.removed.remove(&group.name);
+        self.prepare_faults(group);
+        self.wish(Command::AddGroup { group: Box::new(config), luns: Vec::new() });
+        self.desire(configured, desired);
     }
 
     /// Wants something of a group, by its name in the configuration.
@@ -115,7 +140,7 @@ impl Stage<'_> {
             Desired::Running => Command::Online { group },
             Desired::Stopped => Command::Offline { group },
             Desired::Disabled => Command::Disable { group },
-            Desired::Unmanaged => return,
+            Desired::Unmanaged => Command::Unmanage { group },
         };
         self.wish(command);
     }

@@ -81,6 +81,8 @@ struct Stage<'a> {
     returning: BTreeSet<NodeId>,
     /// Nodes without a network.
     cut: BTreeSet<NodeId>,
+    /// Groups that are taken out.
+    removed: BTreeSet<String>,
     missing: Option<Missing>,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Stage<'a> {
             draining: BTreeSet::new(),
             returning: BTreeSet::new(),
             cut: BTreeSet::new(),
+            removed: BTreeSet::new(),
             missing: None,
         }
     }
@@ -213,8 +216,7 @@ impl<'a> Stage<'a> {
         let (trace, timeline) = world.into_trace();
         let entries = timeline.map(Timeline::into_entries).unwrap_or_default();
         let timeline: Vec<Entry> = entries.into_iter().skip(before).collect();
-        let outcome =
-            Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, &plan.names);
+        let outcome = Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, &plan);
         Ran {
             answer: Answer::Ran(outcome),
             trace: trace.into_story(),

@@ -81,7 +81,7 @@ impl Stage<'_> {
         let base = timing.outage_worst() + timing.lease_over + timing.detect * 2;
         let Some(database) = self.database() else { return base };
         let failed = database.groups().iter().filter(|(_, record)| !record.failed_on.is_empty());
-        let periods = failed.filter_map(|(&id, _)| self.plan.config.group(id));
+        let periods = failed.filter_map(|(&id, _)| database.config().group(id));
         base + periods.map(|group| group.failover_period).max().unwrap_or_default()
     }
 }
