@@ -219,6 +219,13 @@ pub enum Change {
         /// The node.
         node: NodeId,
     },
+    /// Whether the node should coordinate. Its next boot ends a no.
+    LetCoordinate {
+        /// The node.
+        node: NodeId,
+        /// Whether it should.
+        may: bool,
+    },
     /// A group more, with its LUNs.
     AddGroup {
         /// The group.

@@ -199,6 +199,14 @@ pub enum Command {
         /// Who says so, and why.
         reason: String,
     },
+    /// Let a node coordinate no more, until its next boot, or let it again. One that does hands over to another that
+    /// may; where there is no other, it goes on.
+    LetCoordinate {
+        /// The node's name.
+        node: String,
+        /// Whether it may.
+        may: bool,
+    },
     /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
     AddGroup {
         /// The group. Its numbers and names are its own.

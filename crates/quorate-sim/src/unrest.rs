@@ -205,6 +205,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::LetCoordinate { .. }
             | Command::AddGroup { .. }
             | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),

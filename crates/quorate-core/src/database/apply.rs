@@ -74,6 +74,11 @@ impl Database {
                     record.seat = Some(node);
                 }
             }
+            Change::LetCoordinate { node, may } => {
+                if let Some(record) = self.nodes.get_mut(&node) {
+                    record.reluctant = !may;
+                }
+            }
             Change::AddGroup { ref group, ref luns } => self.add_group(index, group, luns),
             Change::RemoveGroup { group } => self.remove_group(index, group),
         }
@@ -114,6 +119,7 @@ impl Database {
         record.since = index;
         record.leaving = false;
         record.keeps = false;
+        record.reluctant &= incarnation.boot == old.boot;
         self.vacate(node, old, FenceKind::Returned);
         notices.push(Notice::Up { node, incarnation });
     }

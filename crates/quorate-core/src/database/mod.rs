@@ -57,6 +57,8 @@ pub struct NodeRecord {
     pub leaving: bool,
     /// It is about to end or has ended, and comes back soon: what it has is given to nobody else.
     pub keeps: bool,
+    /// It coordinates only where nobody else can.
+    pub reluctant: bool,
 }
 
 impl NodeRecord {
@@ -241,6 +243,7 @@ impl Database {
             draining: false,
             leaving: false,
             keeps: false,
+            reluctant: false,
         };
         let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
         let epoch_passed = first_epoch(&founders);

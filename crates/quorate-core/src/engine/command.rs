@@ -170,6 +170,9 @@ impl Engine {
                 let (node, bring_back) = (self.node_named(node)?, *bring_back);
                 Ok(vec![Change::Resume { node, bring_back }])
             }
+            Command::LetCoordinate { node, may } => {
+                Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])
+            }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
             Command::AddGroup { group, luns } => {
                 let config = self.config.with_group((**group).clone(), luns.clone());

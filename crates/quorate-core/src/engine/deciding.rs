@@ -54,6 +54,7 @@ impl Deciding<'_> {
                 | Change::Pause { .. }
                 | Change::Resume { .. }
                 | Change::HoldMoves { .. }
+                | Change::LetCoordinate { .. }
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}
             }

@@ -130,6 +130,8 @@ pub struct Engine {
     coordinating_since: Option<Instant>,
     /// Since when it coordinates without a lease.
     without_lease_since: Option<Instant>,
+    /// When one that should not coordinate tries again to hand over.
+    yields_again: Option<Instant>,
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
     stood_against: Option<(VoterId, Epoch)>,
@@ -200,6 +202,7 @@ impl Engine {
             coordinator_told: None,
             coordinating_since: None,
             without_lease_since: None,
+            yields_again: None,
             persisting: BTreeSet::new(),
             stood_against: None,
             proposed: Vec::new(),

@@ -83,6 +83,7 @@ impl Caused {
             Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::LetCoordinate { .. }
             | Command::AddGroup { .. }
             | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => {}

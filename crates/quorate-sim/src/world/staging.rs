@@ -2,6 +2,7 @@
 //! the way it says, and marks of its own in the timeline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use quorate_core::id::{NodeId, ResourceId};
 
@@ -53,6 +54,11 @@ impl World {
     /// Nothing but a loss of power ends what runs of this resource.
     pub fn never_stops(&mut self, resource: ResourceId) {
         self.staging.unstoppable.insert(resource);
+    }
+
+    /// Lets the writes of a node's disk take their time, for some time.
+    pub fn slow_disk(&mut self, node: NodeId, length: Duration) {
+        self.host(node).disk.slow_until = self.now + length;
     }
 
     /// Marks a step of a story in the timeline.

@@ -174,6 +174,8 @@ fn command_words(command: &Command) -> String {
         }
         Command::HoldMoves { held: true } => "hold every move".to_owned(),
         Command::HoldMoves { held: false } => "let groups move again".to_owned(),
+        Command::LetCoordinate { node, may: true } => format!("let {node} coordinate"),
+        Command::LetCoordinate { node, may: false } => format!("let {node} coordinate no more"),
         Command::AddGroup { group, .. } => format!("take in group {}", group.name),
         Command::RemoveGroup { group } => format!("forget group {group}"),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),

@@ -7,13 +7,21 @@ use super::super::model::{Act, Desired, Group, GroupAct, NodeAct};
 use super::super::plan::Missing;
 use super::Stage;
 use super::departures::Then;
+use crate::host::Pause;
 use crate::world::Direction;
 
 impl Stage<'_> {
     /// Carries out one action.
     pub(super) fn act(&mut self, act: &Act) {
         match act {
-            Act::Node(act, node) => self.act_on_node(*act, self.plan.names.id_of(node)),
+            Act::Node(act, node) => {
+                // A fault without a node is one of whoever coordinates.
+                let node = match node.is_empty() {
+                    true => self.coordinator(),
+                    false => Some(self.plan.names.id_of(node)),
+                };
+                node.into_iter().for_each(|node| self.act_on_node(*act, node));
+            }
             Act::Group(act, group) => self.act_on_group(act, group),
             Act::Add(group) => self.add_group(group),
             // Named as missing before the run.
@@ -48,16 +56,31 @@ impl Stage<'_> {
                 self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
             }
             NodeAct::AgentRestart if runs => self.restart_agent(node),
-            // Refused, without effect, or named as missing before the run.
+            NodeAct::ManagerStop | NodeAct::ManagerStart => {
+                let may = act == NodeAct::ManagerStart;
+                self.wish(Command::LetCoordinate { node: self.name_of(node), may });
+            }
+            // For shorter than anybody waits before he holds it against the node.
+            NodeAct::PauseRounds => {
+                let length = self.world.config().timing().lease / 2;
+                self.world.stand_still(node, Pause::Engine, length);
+            }
+            NodeAct::ConfigStoreFault => {
+                let length = self.world.config().timing().detect * 2;
+                self.world.slow_disk(node, length);
+            }
+            // Refused, or without effect.
             NodeAct::MaintenanceOn
             | NodeAct::MaintenanceOff
             | NodeAct::AgentRestart
-            | NodeAct::ManagerStop
-            | NodeAct::ManagerStart
-            | NodeAct::ConfigStoreFault
-            | NodeAct::PauseRounds
             | NodeAct::SetVersion => {}
         }
+    }
+
+    /// Who coordinates, by the word of whoever may act.
+    fn coordinator(&self) -> Option<NodeId> {
+        let host = self.world.hosts().find(|host| self.may_act(host))?;
+        host.process.as_ref()?.engine.coordinator().0
     }
 
     fn network_off(&mut self, node: NodeId) {
