@@ -156,6 +156,7 @@ fn config(groups: u32) -> ClusterConfig {
         name: format!("n{id}"),
         addresses: vec![format!("10.0.0.{id}:7000")],
         voter: true,
+        capacity: quorate_core::config::Amounts::new(),
     };
     let lun = |id: u32| LunConfig {
         id: LunId(id),
@@ -190,6 +191,7 @@ fn config(groups: u32) -> ClusterConfig {
         failover_threshold: 2,
         failover_period: Duration::from_secs(21_600),
         retry_period: Duration::from_secs(3_600),
+        wishes: quorate_core::config::Wishes::default(),
         luns: vec![LunId(id)],
         resources: vec![resource(id)],
     };
@@ -200,6 +202,8 @@ fn config(groups: u32) -> ClusterConfig {
         nodes: (1..=3).map(node).collect(),
         luns: (1..=groups).map(lun).collect(),
         groups: (1..=groups).map(group).collect(),
+        rules: Vec::new(),
+        policy: quorate_core::config::Policy::default(),
     })
     .expect("it is valid")
 }

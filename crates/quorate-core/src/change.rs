@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{GroupConfig, LunConfig};
+use crate::config::{Amounts, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -61,6 +61,10 @@ pub enum Cause {
     Offline,
     /// Its node might no longer act, and has stopped it.
     Stopped,
+    /// What must run before it does not run, or is about to stop.
+    Order,
+    /// A rule about it and another group wants it elsewhere.
+    Rule,
 }
 
 /// What is wanted of a group.
@@ -72,6 +76,17 @@ pub enum Desire {
     Offline,
     /// It is kept offline and stays with the node that has it, whatever becomes of that node.
     Disabled,
+    /// It is left alone, running or not; wanted again, it is taken as it is found.
+    Unmanaged,
+}
+
+/// What is said of the groups of a cluster that is disarmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Disarm {
+    /// That they are frozen.
+    Freeze,
+    /// How they are found.
+    Ignore,
 }
 
 /// What an owner says of its group.
@@ -137,6 +152,8 @@ pub enum Change {
         node: NodeId,
         /// Whether its groups move away.
         drain: bool,
+        /// Whether those are stopped that nowhere else can run.
+        empty: bool,
     },
     /// The node may run groups again.
     Resume {
@@ -212,6 +229,29 @@ pub enum Change {
         /// Whether they do.
         held: bool,
     },
+    /// Nothing is started, stopped or moved by the cluster until `Arm`.
+    Disarm {
+        /// What is said of the groups meanwhile.
+        mode: Disarm,
+    },
+    /// Everything is managed again, as it is found.
+    Arm,
+    /// A group has failed so often on a node, as somebody knows who has looked after it so far.
+    CountFailures {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+        /// How often.
+        count: u32,
+    },
+    /// How much a group loads its node, as measured.
+    Load {
+        /// The group.
+        group: GroupId,
+        /// How much.
+        load: Amounts,
+    },
     /// Another node has a group that runs nowhere.
     Seat {
         /// The group.
@@ -226,13 +266,8 @@ pub enum Change {
         /// Whether it should.
         may: bool,
     },
-    /// A group more, with its LUNs.
-    AddGroup {
-        /// The group.
-        group: Box<GroupConfig>,
-        /// Its LUNs.
-        luns: Vec<LunConfig>,
-    },
+    /// A group more.
+    AddGroup(Box<NewGroup>),
     /// A group less. What runs of it is nobody's from here on.
     RemoveGroup {
         /// The group.
@@ -243,7 +278,7 @@ pub enum Change {
 impl Change {
     /// Whether it changes the configuration.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Change::AddGroup { .. } | Change::RemoveGroup { .. })
+        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. })
     }
 
     /// Whether it changes the standing of a node.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::change::Change;
-use crate::config::{GroupConfig, LunConfig};
+use crate::change::{Change, Disarm};
+use crate::config::{Amounts, NewGroup};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -174,6 +174,13 @@ pub enum Command {
         /// The node's name.
         node: String,
     },
+    /// Move everything off a node, stop there what nowhere else can run, and let nothing start there.
+    ///
+    /// Source: Pacemaker, standby.
+    Empty {
+        /// The node's name.
+        node: String,
+    },
     /// Let nothing new start on a node; what runs stays.
     Pause {
         /// The node's name.
@@ -192,6 +199,36 @@ pub enum Command {
         /// Whether they are held.
         held: bool,
     },
+    /// Leave a group alone, running or not, until it is to be online or offline again.
+    Unmanage {
+        /// The group's name.
+        group: String,
+    },
+    /// Start, stop and move nothing until `Arm`. Nodes are still fenced.
+    ///
+    /// Source: Proxmox VE, disarm-ha.
+    Disarm {
+        /// What is said of the groups meanwhile.
+        mode: Disarm,
+    },
+    /// Manage everything again, as it is found.
+    Arm,
+    /// A group has failed so often on a node, as somebody knows who has looked after it so far.
+    CountFailures {
+        /// The group's name.
+        group: String,
+        /// The node's name.
+        node: String,
+        /// How often.
+        count: u32,
+    },
+    /// How much a group loads its node, as measured.
+    Load {
+        /// The group's name.
+        group: String,
+        /// How much of each thing.
+        load: Amounts,
+    },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {
         /// The node's name.
@@ -208,12 +245,7 @@ pub enum Command {
         may: bool,
     },
     /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
-    AddGroup {
-        /// The group. Its numbers and names are its own.
-        group: Box<GroupConfig>,
-        /// Its LUNs, which nobody else has.
-        luns: Vec<LunConfig>,
-    },
+    AddGroup(Box<NewGroup>),
     /// Take a group out of the configuration. What runs of it runs on, and nobody looks after it any more.
     RemoveGroup {
         /// The group's name.

@@ -35,6 +35,8 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         nodes: (1..=nodes).map(|id| node(id, id <= voters)).collect(),
         luns: Vec::new(),
         groups: Vec::new(),
+        rules: Vec::new(),
+        policy: quorate_core::config::Policy::default(),
     };
     for id in 1..=groups {
         let luns = draw_luns(random, id, &mut parts.luns);
@@ -72,7 +74,13 @@ pub fn pending_timeout(timing: &TimingInputs) -> Duration {
 
 fn node(id: u16, voter: bool) -> NodeConfig {
     let addresses = (0..PATHS).map(|path| format!("10.{path}.0.{id}:7000")).collect();
-    NodeConfig { id: NodeId(id), name: format!("n{id}"), addresses, voter }
+    NodeConfig {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        addresses,
+        voter,
+        capacity: quorate_core::config::Amounts::new(),
+    }
 }
 
 /// The LUNs of a group: mostly one that refuses, often one that does not, sometimes none or two.
@@ -126,6 +134,7 @@ fn draw_group(
         failover_threshold: 1_000,
         failover_period: Duration::from_secs(3_600),
         retry_period: parts.timing.detect,
+        wishes: quorate_core::config::Wishes::default(),
         luns,
         resources,
     }

@@ -198,15 +198,21 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             Command::Move { group, .. }
             | Command::Online { group }
             | Command::Offline { group }
-            | Command::Disable { group } => {
+            | Command::Disable { group }
+            | Command::Unmanage { group }
+            | Command::CountFailures { group, .. }
+            | Command::Load { group, .. } => {
                 config.group_named(group).map(|group| Place::Group(group.id)).into_iter().collect()
             }
             Command::Drain { .. }
+            | Command::Empty { .. }
+            | Command::Disarm { .. }
+            | Command::Arm
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
             | Command::LetCoordinate { .. }
-            | Command::AddGroup { .. }
+            | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },

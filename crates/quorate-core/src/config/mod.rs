@@ -5,6 +5,7 @@
 //! it.
 
 mod amend;
+pub mod rules;
 pub mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
+pub use amend::NewGroup;
+pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
 pub use timing::{Timing, TimingError, TimingInputs};
 
 /// At most this many nodes in one cluster.
@@ -27,7 +30,11 @@ pub const RESOURCES_PER_GROUP_MAX: usize = 64;
 /// At most this many networks.
 pub const PATHS_MAX: usize = 8;
 /// The score of a node on which a group may not run.
-pub const SCORE_NEVER: i32 = i32::MIN;
+///
+/// Source: Pacemaker, -INFINITY is a million below 0.
+pub const SCORE_NEVER: i32 = -1_000_000;
+/// The score of what must be so.
+pub const SCORE_MUST: i32 = 1_000_000;
 /// The longest name, in bytes.
 pub const NAME_MAX: usize = 64;
 
@@ -69,6 +76,10 @@ pub struct ClusterParts {
     pub luns: Vec<LunConfig>,
     /// The groups.
     pub groups: Vec<GroupConfig>,
+    /// Rules between groups.
+    pub rules: Vec<Rule>,
+    /// Policies of the whole cluster.
+    pub policy: Policy,
 }
 
 /// One node.
@@ -82,6 +93,8 @@ pub struct NodeConfig {
     pub addresses: Vec<String>,
     /// Whether it holds the log and votes. The others only run groups.
     pub voter: bool,
+    /// What it has room for.
+    pub capacity: Amounts,
 }
 
 /// One LUN, which one group owns as a whole.
@@ -138,6 +151,8 @@ pub struct GroupConfig {
     ///
     /// Source: Windows clustering, RetryPeriodOnFailure 3600000 ms.
     pub retry_period: Duration,
+    /// What placement needs to know of it beside.
+    pub wishes: Wishes,
     /// The LUNs that pass with it.
     pub luns: Vec<LunId>,
     /// What runs in it.
@@ -197,6 +212,7 @@ struct Places {
     groups: BTreeMap<GroupId, usize>,
     resources: BTreeMap<ResourceId, (usize, usize)>,
     group_of_lun: BTreeMap<LunId, GroupId>,
+    bonds: Bonds,
 }
 
 impl Places {
@@ -210,6 +226,7 @@ impl Places {
             let resources = group.resources.iter().enumerate();
             places.resources.extend(resources.map(|(inner, one)| (one.id, (at, inner))));
         }
+        places.bonds = Bonds::of(parts, &places.groups);
         places
     }
 }
@@ -234,6 +251,7 @@ impl ClusterConfig {
         check_nodes(&parts.nodes)?;
         check_luns(&parts.luns)?;
         check_groups(&parts)?;
+        rules::check_rules(&parts)?;
         parts.nodes.sort_by_key(|node| node.id);
         let places = Places::of(&parts);
         Ok(Self { parts, timing, places })
@@ -290,6 +308,26 @@ impl ClusterConfig {
         self.places.groups.get(&id).map(|&at| &self.parts.groups[at])
     }
 
+    /// Where the group stands among the groups.
+    pub fn place_of(&self, id: GroupId) -> Option<usize> {
+        self.places.groups.get(&id).copied()
+    }
+
+    /// Rules between groups.
+    pub fn rules(&self) -> &[Rule] {
+        &self.parts.rules
+    }
+
+    /// What the rules say, for each group at hand.
+    pub fn bonds(&self) -> &Bonds {
+        &self.places.bonds
+    }
+
+    /// Policies of the whole cluster.
+    pub fn policy(&self) -> &Policy {
+        &self.parts.policy
+    }
+
     /// The group with this name.
     pub fn group_named(&self, name: &str) -> Option<&GroupConfig> {
         self.parts.groups.iter().find(|group| group.name == name)
@@ -337,6 +375,10 @@ impl ClusterConfig {
         compare("nodes", &own.nodes, &theirs.nodes, |node| &node.name, &mut places);
         compare("luns", &own.luns, &theirs.luns, |lun| &lun.name, &mut places);
         compare("groups", &own.groups, &theirs.groups, |group| &group.name, &mut places);
+        compare("rules", &own.rules, &theirs.rules, |rule| &rule.name, &mut places);
+        if own.policy != theirs.policy {
+            places.push("policy".to_owned());
+        }
         places
     }
 

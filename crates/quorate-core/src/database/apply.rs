@@ -1,8 +1,10 @@
 //! How each change becomes true, or is passed over.
 
 use super::{Database, GroupRecord, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
-use crate::change::{Cause, Change, ChangeSet, DownCause, FenceKind, GroupReport, ReleaseKind};
-use crate::config::{GroupConfig, LunConfig};
+use crate::change::{
+    Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
+};
+use crate::config::{GroupConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -35,9 +37,11 @@ impl Database {
             Change::Rejoin { voter } => {
                 self.voters.insert(voter.node(), voter);
             }
-            Change::Pause { node, drain } => self.pause(node, true, drain, notices),
+            Change::Pause { node, drain, empty } => {
+                self.pause(node, true, (drain, empty), notices);
+            }
             Change::Resume { node, bring_back } => {
-                self.pause(node, false, false, notices);
+                self.pause(node, false, (false, false), notices);
                 if !bring_back {
                     self.forget_drain(node);
                 }
@@ -55,19 +59,23 @@ impl Database {
             Change::Report { group, epoch, node, incarnation, report } => {
                 self.report(group, epoch, (node, incarnation), report, notices);
             }
-            Change::Desire { group, desire } => {
+            Change::Desire { group, desire } => self.desire(group, desire),
+            Change::HoldMoves { held } => self.moves_held = held,
+            Change::Disarm { mode } => {
+                self.disarmed.get_or_insert(mode);
+            }
+            Change::Arm => self.disarmed = None,
+            Change::CountFailures { group, node, count } => {
+                let at = self.at_ms;
                 if let Some(record) = self.groups.get_mut(&group) {
-                    record.desire = desire;
-                    record.failures.clear();
-                    record.failed_until = None;
-                    record.failed_on.clear();
-                    if record.owner().is_none() {
-                        record.cause =
-                            if record.is_wanted() { Cause::Online } else { Cause::Offline };
-                    }
+                    record.failures_on.insert(node, (count, at));
                 }
             }
-            Change::HoldMoves { held } => self.moves_held = held,
+            Change::Load { group, ref load } => {
+                if let Some(record) = self.groups.get_mut(&group) {
+                    record.load = Some(load.clone());
+                }
+            }
             Change::Seat { group, node } => {
                 let vacant = |record: &&mut GroupRecord| record.owner().is_none();
                 if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
@@ -79,13 +87,14 @@ impl Database {
                     record.reluctant = !may;
                 }
             }
-            Change::AddGroup { ref group, ref luns } => self.add_group(index, group, luns),
+            Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
         }
     }
 
-    fn add_group(&mut self, index: u64, group: &GroupConfig, luns: &[LunConfig]) {
-        let Ok(config) = self.config.with_group(group.clone(), luns.to_vec()) else { return };
+    fn add_group(&mut self, index: u64, new: &NewGroup) {
+        let Ok(config) = self.config.with_group(new) else { return };
+        let group = &new.group;
         self.config = config;
         self.configured = index;
         self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
@@ -97,6 +106,18 @@ impl Database {
         self.config = config;
         self.configured = index;
         self.epoch_passed = self.epoch_passed.max(record.epoch);
+    }
+
+    fn desire(&mut self, group: GroupId, desire: Desire) {
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        record.desire = desire;
+        record.failures.clear();
+        record.failed_until = None;
+        record.failed_on.clear();
+        record.failures_on.clear();
+        if record.owner().is_none() {
+            record.cause = if record.is_wanted() { Cause::Online } else { Cause::Offline };
+        }
     }
 
     fn admit(
@@ -213,10 +234,17 @@ impl Database {
         }
     }
 
-    fn pause(&mut self, node: NodeId, paused: bool, draining: bool, notices: &mut Vec<Notice>) {
+    fn pause(
+        &mut self,
+        node: NodeId,
+        paused: bool,
+        (draining, emptied): (bool, bool),
+        notices: &mut Vec<Notice>,
+    ) {
         let Some(record) = self.nodes.get_mut(&node) else { return };
         record.paused = paused;
         record.draining = draining;
+        record.emptied = emptied;
         record.leaving &= paused;
         record.keeps &= paused;
         notices.push(Notice::Paused { node, paused });
@@ -421,7 +449,10 @@ impl Database {
         let (threshold, period) = (config.failover_threshold, millis(config.failover_period));
         let retry = millis(config.retry_period);
         let now = self.at_ms;
+        let attempts = config.resources.iter().map(|one| one.restart_threshold).max().unwrap_or(0);
         let Some(record) = self.groups.get_mut(&group) else { return };
+        let on = record.failures_on.entry(owner).or_default();
+        *on = (on.0.saturating_add(attempts).saturating_add(1), now);
         record.failures.retain(|&at| at + period > now);
         if record.failures.is_empty() {
             record.failed_on.clear();

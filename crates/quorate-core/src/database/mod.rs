@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::{Cause, Desire, DownCause, FenceKind, ReleaseKind};
-use crate::config::{ClusterConfig, GroupConfig};
+use crate::change::{Cause, Desire, Disarm, DownCause, FenceKind, ReleaseKind};
+use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
+use crate::time::millis;
 
 /// Epochs count on from the second of the founding: if every state directory is wiped and the
 /// cluster founded again, its keys are still larger than those that stand on the LUNs. 28 bits of
@@ -53,6 +54,8 @@ pub struct NodeRecord {
     pub paused: bool,
     /// What it runs moves away.
     pub draining: bool,
+    /// What it runs and nowhere else can run is stopped.
+    pub emptied: bool,
     /// It is about to end: what it runs moves away, until it comes back.
     pub leaving: bool,
     /// It is about to end or has ended, and comes back soon: what it has is given to nobody else.
@@ -159,6 +162,10 @@ pub struct GroupRecord {
     pub failures: Vec<u64>,
     /// Where it has failed: tried elsewhere first.
     pub failed_on: Vec<NodeId>,
+    /// How often it has failed on each node, and when last, in the cluster's time.
+    pub failures_on: BTreeMap<NodeId, (u32, u64)>,
+    /// How much it loads its node, as measured; none: as configured.
+    pub load: Option<Amounts>,
     /// It could not be handed over: it is not moved by itself again before this moment of the cluster's time.
     pub kept_until: Option<u64>,
     /// Left failed, until this moment of the cluster's time.
@@ -182,6 +189,8 @@ impl GroupRecord {
             loads: 0,
             failures: Vec::new(),
             failed_on: Vec::new(),
+            failures_on: BTreeMap::new(),
+            load: None,
             failed_until: None,
             cause: Cause::Start,
         }
@@ -200,10 +209,26 @@ impl GroupRecord {
         self.desire == Desire::Online
     }
 
+    /// Where it has failed too often to run there again.
+    pub fn banned_on(&self, wishes: &Wishes, at_ms: u64) -> Vec<NodeId> {
+        let Some(most) = wishes.node_failures_max else { return Vec::new() };
+        let counts = |&(count, last): &(u32, u64)| {
+            let ends = wishes.failures_expire.map(|length| last + millis(length));
+            count >= most && ends.is_none_or(|ends| ends > at_ms)
+        };
+        let banned = self.failures_on.iter().filter(|(_, failures)| counts(failures));
+        banned.map(|(&node, _)| node).collect()
+    }
+
     /// Where it has failed, while its last failure counts.
     pub fn failed_lately(&self, at_ms: u64, period_ms: u64) -> &[NodeId] {
         let counts = self.failures.last().is_some_and(|&at| at + period_ms > at_ms);
         if counts { &self.failed_on } else { &[] }
+    }
+
+    /// Whether anything is done with it.
+    pub fn is_managed(&self) -> bool {
+        self.desire != Desire::Unmanaged
     }
 
     /// How far the owner is.
@@ -228,6 +253,7 @@ pub struct Database {
     configured: u64,
     /// The newest epoch of any group that there is no more: what comes in its place begins after it.
     epoch_passed: Epoch,
+    disarmed: Option<Disarm>,
     at_ms: u64,
     applied: u64,
 }
@@ -241,6 +267,7 @@ impl Database {
             since: 0,
             paused: false,
             draining: false,
+            emptied: false,
             leaving: false,
             keeps: false,
             reluctant: false,
@@ -259,6 +286,7 @@ impl Database {
             moves_held: false,
             configured: 1,
             epoch_passed,
+            disarmed: None,
             at_ms: 0,
             applied: 1,
         }
@@ -307,6 +335,11 @@ impl Database {
     /// Whether groups stay where they are, whatever rule or preference would move them.
     pub fn are_moves_held(&self) -> bool {
         self.moves_held
+    }
+
+    /// Whether nothing is started, stopped or moved, and what is said of the groups meanwhile.
+    pub fn disarmed(&self) -> Option<Disarm> {
+        self.disarmed
     }
 
     /// The cluster's time in milliseconds: that of the newest change.

@@ -1,5 +1,8 @@
 //! A host's commands: asked here, carried to the coordinator, answered when committed.
 
+use std::collections::BTreeMap;
+
+use super::standing;
 use super::{Asked, Engine};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, ReleaseKind};
@@ -10,7 +13,7 @@ use crate::group::LocalGroup;
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
-use crate::placement::{self, Past};
+use crate::placement::{self, Candidate, NotHere, Now};
 use crate::timer::Timer;
 
 /// An answer that the coordinator owes once the change is applied.
@@ -137,7 +140,7 @@ impl Engine {
     /// Whether the configuration is as a change of it wants it.
     fn has_come_true(&self, change: &Change) -> bool {
         match change {
-            Change::AddGroup { group, .. } => self.config.group(group.id) == Some(group),
+            Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
             _ => true,
         }
@@ -161,10 +164,29 @@ impl Engine {
                 desire: Desire::Disabled,
             }]),
             Command::Drain { node } => {
-                Ok(vec![Change::Pause { node: self.node_named(node)?, drain: true }])
+                let node = self.node_named(node)?;
+                Ok(vec![Change::Pause { node, drain: true, empty: false }])
+            }
+            Command::Empty { node } => {
+                let node = self.node_named(node)?;
+                Ok(vec![Change::Pause { node, drain: true, empty: true }])
             }
             Command::Pause { node } => {
-                Ok(vec![Change::Pause { node: self.node_named(node)?, drain: false }])
+                let node = self.node_named(node)?;
+                Ok(vec![Change::Pause { node, drain: false, empty: false }])
+            }
+            Command::Unmanage { group } => Ok(vec![Change::Desire {
+                group: self.group_named(group)?,
+                desire: Desire::Unmanaged,
+            }]),
+            Command::Disarm { mode } => Ok(vec![Change::Disarm { mode: *mode }]),
+            Command::Arm => Ok(vec![Change::Arm]),
+            Command::CountFailures { group, node, count } => {
+                let (group, node) = (self.group_named(group)?, self.node_named(node)?);
+                Ok(vec![Change::CountFailures { group, node, count: *count }])
+            }
+            Command::Load { group, load } => {
+                Ok(vec![Change::Load { group: self.group_named(group)?, load: load.clone() }])
             }
             Command::Resume { node, bring_back } => {
                 let (node, bring_back) = (self.node_named(node)?, *bring_back);
@@ -174,10 +196,9 @@ impl Engine {
                 Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])
             }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
-            Command::AddGroup { group, luns } => {
-                let config = self.config.with_group((**group).clone(), luns.clone());
-                let change = Change::AddGroup { group: group.clone(), luns: luns.clone() };
-                config.map(|_| vec![change]).map_err(not_valid)
+            Command::AddGroup(new) => {
+                let config = self.config.with_group(new);
+                config.map(|_| vec![Change::AddGroup(new.clone())]).map_err(not_valid)
             }
             Command::RemoveGroup { group } => {
                 let group = self.group_named(group)?;
@@ -204,10 +225,7 @@ impl Engine {
     ) -> Result<Vec<Change>, Refusal> {
         let group = self.group_named(name)?;
         let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
-        let (Some(config), Some(record)) = (database.config().group(group), database.group(group))
-        else {
-            return Err(Refusal::NoQuorum);
-        };
+        let Some(record) = database.group(group) else { return Err(Refusal::NoQuorum) };
         let node = match record.ownership {
             Ownership::Owned { node, state: OwnedState::Online | OwnedState::Starting, .. } => node,
             Ownership::Vacant(_) if !record.is_wanted() && to.is_some() => {
@@ -224,23 +242,20 @@ impl Engine {
                 )));
             }
         };
+        if database.disarmed().is_some() {
+            return Err(Refusal::NotPossible("the cluster is disarmed: arm it first".into()));
+        }
         let candidates = self.candidates(database);
-        let elsewhere = Past { seat: None, failed_on: &[node] };
         let target = match to {
             Some(to) => self.node_named(to)?,
-            None => placement::place(config, &candidates, elsewhere)
-                .chosen
-                .filter(|&chosen| chosen != node)
-                .ok_or_else(|| {
-                    Refusal::NotPossible(format!("no other node can run group {name} now"))
-                })?,
+            None => self.elsewhere(database, &candidates, group, node).ok_or_else(|| {
+                Refusal::NotPossible(format!("no other node can run group {name} now"))
+            })?,
         };
         if target == node {
             return Ok(Vec::new());
         }
-        let obstacle =
-            candidates.get(&target).and_then(|one| placement::obstacle(config, target, one));
-        if let Some(reason) = obstacle {
+        if let Some(reason) = self.obstacle(database, candidates, group, target) {
             let target = database.config().node(target).map_or("?", |node| node.name.as_str());
             return Err(Refusal::NotPossible(format!(
                 "group {name} cannot run on node {target}: {reason}"
@@ -249,8 +264,59 @@ impl Engine {
         if record.owner().is_none() {
             return Ok(vec![Change::Seat { group, node: target }]);
         }
-        let (epoch, cause) = (record.epoch, Cause::Move);
-        Ok(vec![Change::Release { group, epoch, to: Some(target), kind, cause }])
+        let place = database.config().place_of(group);
+        let unit = place.and_then(|place| database.config().bonds().unit(place));
+        let alone = place.into_iter().collect::<Vec<usize>>();
+        let members = unit.unwrap_or(&alone).iter();
+        let releases = members.filter_map(|&member| {
+            let group = database.config().groups()[member].id;
+            let record = database.group(group).filter(|record| record.is_wanted())?;
+            let (owner, _) = record.owner()?;
+            let (epoch, cause) = (record.epoch, Cause::Move);
+            let change = Change::Release { group, epoch, to: Some(target), kind, cause };
+            (owner != target).then_some(change)
+        });
+        Ok(releases.collect())
+    }
+
+    /// Another node that can run a group.
+    fn elsewhere(
+        &self,
+        database: &Database,
+        candidates: &BTreeMap<NodeId, Candidate>,
+        group: GroupId,
+        node: NodeId,
+    ) -> Option<NodeId> {
+        let place = database.config().place_of(group)?;
+        let mut now = standing::of(database, &[], self.cluster_ms());
+        now[place] = Now { wanted: true, banned: vec![node], ..Now::default() };
+        placement::plan(database.config(), candidates, &now).node(place)
+    }
+
+    /// Why a group cannot go to a node.
+    fn obstacle(
+        &self,
+        database: &Database,
+        candidates: BTreeMap<NodeId, Candidate>,
+        group: GroupId,
+        target: NodeId,
+    ) -> Option<NotHere> {
+        let place = database.config().place_of(group)?;
+        let mut now = standing::of(database, &[], self.cluster_ms());
+        // All others stay: whether there is room for it beside them is the question.
+        now.iter_mut().for_each(|now| now.fixed = true);
+        let unit = database.config().bonds().unit(place);
+        let alone = [place];
+        for &member in unit.unwrap_or(&alone) {
+            let wanted = now[member].wanted || member == place;
+            now[member] = Now { wanted, ..Now::default() };
+        }
+        let placement = placement::place(database.config(), &candidates, &now, place);
+        match placement.others.get(&target) {
+            None => None,
+            Some(why) if why.is_hard() => Some(*why),
+            Some(_) => None,
+        }
     }
 
     fn group_named(&self, name: &str) -> Result<GroupId, Refusal> {

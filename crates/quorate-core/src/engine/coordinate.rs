@@ -11,13 +11,13 @@ use super::deciding::Deciding;
 use crate::change::{Change, ChangeSet, DownCause};
 use crate::codec;
 use crate::consensus::Consensus;
-use crate::database::{Database, NodeRecord, NodeState, OwnedState};
+use crate::database::{Database, NodeRecord, NodeState};
 use crate::fence::{self, FenceProof, Withheld};
 use crate::heartbeat::Liveness;
 use crate::id::{NodeId, VoterId};
 use crate::message::EntryBody;
 use crate::notice::Notice;
-use crate::placement::Candidate;
+use crate::placement::{Candidate, Keeps, Plan};
 use crate::plant::{self, Plant};
 use crate::timer::Timer;
 
@@ -215,24 +215,19 @@ impl Engine {
         record.is_some_and(|record| record.incarnation.session > 0)
     }
 
-    /// How many groups each node owns, and whether it can get more.
+    /// Which nodes can get groups, and which keep what they have.
     pub(super) fn candidates(&self, database: &Database) -> BTreeMap<NodeId, Candidate> {
         let candidate = |(&node, record): (&NodeId, &NodeRecord)| {
-            let up = record.state == NodeState::Up && self.seen(node) == Liveness::Alive;
-            (node, Candidate { up, paused: !record.is_open(), groups: 0 })
-        };
-        let mut candidates: BTreeMap<NodeId, Candidate> =
-            database.nodes().iter().map(candidate).collect();
-        for record in database.groups().values() {
-            let next = match record.owned_state() {
-                Some(OwnedState::Releasing { to: Some(to), .. }) => Some(to),
-                _ => record.owner().map(|(owner, _)| owner),
+            let up = record.state == NodeState::Up;
+            let heard = self.seen(node) == Liveness::Alive;
+            let keeps = match record {
+                record if record.emptied || record.leaving => Keeps::Nothing,
+                record if record.draining => Keeps::Stranded,
+                _ => Keeps::All,
             };
-            if let Some(candidate) = next.and_then(|node| candidates.get_mut(&node)) {
-                candidate.groups += 1;
-            }
-        }
-        candidates
+            (node, Candidate { up, heard, paused: !record.is_open(), keeps })
+        };
+        database.nodes().iter().map(candidate).collect()
     }
 
     fn place_groups(&mut self, changes: &mut Vec<Change>) {
@@ -244,6 +239,7 @@ impl Engine {
             cluster_ms: self.cluster_ms(),
             forming: forming_until.filter(|&until| self.now < until),
             falling: Vec::new(),
+            plan: Plan::default(),
             unplaced: Vec::new(),
             review: None,
             now: self.now,

@@ -1,15 +1,17 @@
-//! What is next for each group: from the database and the nodes that are alive, nothing else.
+//! What is next for each group: where placement wants it, from the database and the nodes that are alive, nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::order::Order;
+use super::standing;
 use crate::change::{Cause, Change, Desire, ReleaseKind};
 use crate::config::GroupConfig;
 use crate::database::{
     Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::id::{Epoch, GroupId, NodeId};
-use crate::placement::{self, Candidate, Past};
+use crate::placement::{self, Candidate, Plan};
 use crate::plant::{self, Plant};
 use crate::time::{Instant, millis};
 
@@ -27,6 +29,8 @@ pub(super) struct Deciding<'a> {
     /// When to look again, though nothing happens.
     pub(super) review: Option<Instant>,
     pub(super) now: Instant,
+    /// Where every group belongs.
+    pub(super) plan: Plan,
 }
 
 impl Deciding<'_> {
@@ -45,43 +49,49 @@ impl Deciding<'_> {
                 | Change::Release { group, .. }
                 | Change::Desire { group, .. }
                 | Change::Seat { group, .. }
+                | Change::CountFailures { group, .. }
+                | Change::Load { group, .. }
                 | Change::Assign { group, .. } => touched.push(*group),
                 // Decided about once it is there.
-                Change::AddGroup { .. } => {}
+                Change::AddGroup(_) => {}
                 Change::RemoveGroup { group } => touched.push(*group),
+                // What is decided now must not be done after it.
+                Change::Disarm { .. } => return,
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
                 | Change::Resume { .. }
                 | Change::HoldMoves { .. }
                 | Change::LetCoordinate { .. }
+                | Change::Arm
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}
             }
         }
         let database = self.database;
-        for (&id, record) in database.groups() {
-            let Some(config) = database.config().group(id) else { continue };
-            if touched.contains(&id) {
+        if database.disarmed().is_some() {
+            return;
+        }
+        let now = standing::of(database, &self.falling, self.cluster_ms);
+        self.plan = placement::plan(database.config(), &self.candidates, &now);
+        for (place, config) in database.config().groups().iter().enumerate() {
+            let Some(record) = database.group(config.id) else { continue };
+            if touched.contains(&config.id) {
                 continue;
             }
-            let Some(change) = self.decide(config, record) else { continue };
-            let target = match &change {
-                Change::Assign { owner, .. } => Some(*owner),
-                Change::Release { to, .. } => *to,
-                _ => None,
-            };
-            if let Some(candidate) = target.and_then(|node| self.candidates.get_mut(&node)) {
-                candidate.groups += 1;
-            }
-            changes.push(change);
+            changes.extend(self.decide(config, record, self.plan.node(place)));
         }
     }
 
-    fn decide(&mut self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
+    fn decide(
+        &mut self,
+        config: &GroupConfig,
+        record: &GroupRecord,
+        target: Option<NodeId>,
+    ) -> Option<Change> {
         match record.ownership {
             Ownership::Vacant(_) if record.desire == Desire::Offline => self.reseat(config, record),
-            Ownership::Vacant(_) => self.assign(config, record, record.cause),
+            Ownership::Vacant(_) => self.assign(config, record, target, record.cause),
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
                 let falls = self.falling.contains(&node);
@@ -92,9 +102,9 @@ impl Deciding<'_> {
                 } else if down {
                     let fenced_by_luns = self.database.config().is_enforced(config)
                         || plant::is(Plant::StartBeforeFence);
-                    fenced_by_luns.then(|| self.assign(config, record, Cause::NodeDown))?
-                } else if owner.state == NodeState::Up {
-                    self.look_after(config, record, node, state, owner)
+                    fenced_by_luns.then(|| self.assign(config, record, target, Cause::NodeDown))?
+                } else if owner.state == NodeState::Up && record.is_managed() {
+                    self.look_after(config, record, (node, state, owner), target)
                 } else {
                     None
                 }
@@ -107,6 +117,7 @@ impl Deciding<'_> {
         &mut self,
         config: &GroupConfig,
         record: &GroupRecord,
+        target: Option<NodeId>,
         cause: Cause,
     ) -> Option<Change> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
@@ -115,13 +126,16 @@ impl Deciding<'_> {
         if self.database.is_kept(record) {
             return None;
         }
-        let past = Past { seat: record.seat, failed_on: self.failed_on(config, record) };
         let held = record.seat.filter(|_| self.database.are_moves_held());
         let held = held.filter(|node| self.candidates.get(node).is_some_and(Candidate::is_open));
-        let Some(owner) = held.or_else(|| self.place(config, past)) else {
+        let Some(owner) = held.or(target) else {
             self.unplaced.push(config.id);
+            self.look_when_forgiven(config, record);
             return None;
         };
+        if self.order().start_waits(config.id, owner) || self.awaits_fences(config) {
+            return None;
+        }
         Some(Change::Assign {
             group: config.id,
             epoch: Epoch(record.epoch.0 + u64::from(!plant::is(Plant::EpochNotRaised))),
@@ -131,21 +145,41 @@ impl Deciding<'_> {
         })
     }
 
+    fn order(&self) -> Order<'_> {
+        Order { database: self.database, plan: &self.plan }
+    }
+
+    /// Whether a fence is due, somewhere, for which the start of this group waits.
+    fn awaits_fences(&self, config: &GroupConfig) -> bool {
+        let due = |record: &NodeRecord| matches!(record.state, NodeState::Down(_));
+        config.wishes.awaits_fences && self.database.nodes().values().any(due)
+    }
+
+    /// Failures on a node are forgotten one day: then there may be a place.
+    fn look_when_forgiven(&mut self, config: &GroupConfig, record: &GroupRecord) {
+        let Some(length) = config.wishes.failures_expire.map(millis) else { return };
+        let ends = record.failures_on.values().map(|&(_, last)| last + length);
+        let next = ends.filter(|&ends| ends > self.cluster_ms).min();
+        if let Some(ends) = next {
+            self.look_again(self.now + Duration::from_millis(ends - self.cluster_ms));
+        }
+    }
+
     /// A group that is kept offline, and whose node is gone.
     fn reseat(&self, config: &GroupConfig, record: &GroupRecord) -> Option<Change> {
         let seat = self.database.node(record.seat?)?;
         let gone = matches!(seat.state, NodeState::Fenced(_)) && !seat.paused;
         let gone = gone && !seat.keeps && !self.database.are_moves_held();
-        let node = self.place(config, Past::default()).filter(|_| gone)?;
+        let node = gone.then(|| self.place_anew(config, &[])).flatten()?;
         Some(Change::Seat { group: config.id, node })
     }
 
-    fn failed_on<'r>(&self, config: &GroupConfig, record: &'r GroupRecord) -> &'r [NodeId] {
-        record.failed_lately(self.cluster_ms, millis(config.failover_period))
-    }
-
-    fn place(&self, config: &GroupConfig, past: Past<'_>) -> Option<NodeId> {
-        placement::place(config, &self.candidates, past).chosen
+    /// Where a group would go if it had no node, and should run.
+    fn place_anew(&self, config: &GroupConfig, avoids: &[NodeId]) -> Option<NodeId> {
+        let place = self.database.config().place_of(config.id)?;
+        let mut now = standing::of(self.database, &self.falling, self.cluster_ms);
+        now[place] = placement::Now { wanted: true, avoids, ..placement::Now::default() };
+        placement::plan(self.database.config(), &self.candidates, &now).node(place)
     }
 
     /// Whether a group that failed too often may be tried again.
@@ -179,65 +213,113 @@ impl Deciding<'_> {
         &mut self,
         config: &GroupConfig,
         record: &GroupRecord,
-        node: NodeId,
-        state: OwnedState,
-        owner: &NodeRecord,
+        (node, state, owner): (NodeId, OwnedState, &NodeRecord),
+        target: Option<NodeId>,
     ) -> Option<Change> {
         if !matches!(state, OwnedState::Starting | OwnedState::Online) {
             return None;
         }
-        let release = |to: Option<NodeId>, kind: ReleaseKind, cause: Cause| {
-            let (group, epoch) = (config.id, record.epoch);
-            Some(Change::Release { group, epoch, to, kind, cause })
+        let due = self.departure(config, record, (node, state, owner), target)?;
+        let held = self.database.are_moves_held();
+        if !held && due.kind == ReleaseKind::Stop && self.order().stop_waits(config.id) {
+            return None;
+        }
+        let (group, epoch) = (config.id, record.epoch);
+        let Departure { to, kind, cause } = due;
+        // Whoever has to wait for another at the start is not handed straight on.
+        let waits = |to: NodeId| {
+            self.order().is_taken(group, to)
+                || !config.moves_live() && self.order().comes_after(group)
+        };
+        let waits = to.is_some_and(waits);
+        if waits && config.moves_live() {
+            return None;
+        }
+        Some(Change::Release { group, epoch, to: to.filter(|_| !waits), kind, cause })
+    }
+
+    /// How a group leaves its node, if it has to.
+    fn departure(
+        &mut self,
+        config: &GroupConfig,
+        record: &GroupRecord,
+        (node, state, owner): (NodeId, OwnedState, &NodeRecord),
+        target: Option<NodeId>,
+    ) -> Option<Departure> {
+        let leave = |to: Option<NodeId>, kind: ReleaseKind, cause: Cause| {
+            Some(Departure { to, kind, cause })
         };
         if !record.is_wanted() {
-            return release(None, ReleaseKind::Stop, Cause::Offline);
+            return leave(None, ReleaseKind::Stop, Cause::Offline);
         }
         let kept = record.kept_until.unwrap_or_default();
         if kept > self.cluster_ms {
             self.look_again(self.now + Duration::from_millis(kept - self.cluster_ms));
             return None;
         }
-        let elsewhere = Past { seat: None, failed_on: &[node] };
-        let held = self.database.are_moves_held();
-        if !held && !placement::is_possible(config, node) {
-            let to = self.place(config, elsewhere);
-            let kind = if to.is_some() { ReleaseKind::Move } else { ReleaseKind::Stop };
-            return release(to, kind, Cause::NotPossible);
-        }
         if owner.leaving && owner.keeps {
-            return release(None, ReleaseKind::Stop, Cause::Drain);
+            return leave(None, ReleaseKind::Stop, Cause::Drain);
         }
-        if owner.draining || owner.leaving {
-            return match self.place(config, elsewhere) {
-                Some(to) if owner.leaving && kept > 0 => {
-                    release(Some(to), ReleaseKind::Stop, Cause::Drain)
-                }
-                Some(to) => release(Some(to), ReleaseKind::Move, Cause::Drain),
-                None if owner.leaving => release(None, ReleaseKind::Stop, Cause::Drain),
-                None => None,
+        let emptied = owner.draining || owner.leaving;
+        if self.database.are_moves_held() {
+            return match emptied {
+                true => self.held_departure(config, node, owner),
+                false => None,
             };
         }
-        if held || state != OwnedState::Online {
-            return None;
+        let elsewhere = target.filter(|&target| target != node);
+        let possible = placement::is_possible(config, node);
+        if possible && elsewhere.is_none() && self.order().must_stop(config.id) {
+            return leave(None, ReleaseKind::Stop, Cause::Order);
         }
-        let home = record.drained_from.filter(|&home| self.is_open_for(config, home));
-        if let Some(home) = home {
-            return release(Some(home), ReleaseKind::Move, Cause::Failback);
-        }
-        let anywhere = plant::is(Plant::BetterPlaceTaken);
-        if config.failback || anywhere {
-            let past = Past { seat: None, failed_on: self.failed_on(config, record) };
-            let best = self.place(config, past)?;
-            if placement::returns(config, node, best) || anywhere && best != node {
-                return release(Some(best), ReleaseKind::Move, Cause::Failback);
+        match elsewhere {
+            Some(to) if owner.leaving && kept > 0 => {
+                leave(Some(to), ReleaseKind::Stop, Cause::Drain)
             }
+            Some(to) if emptied => leave(Some(to), ReleaseKind::Move, Cause::Drain),
+            Some(to) if !possible => leave(Some(to), ReleaseKind::Move, Cause::NotPossible),
+            None if owner.leaving => leave(None, ReleaseKind::Stop, Cause::Drain),
+            None if target.is_none() && possible && owner.emptied => {
+                leave(None, ReleaseKind::Stop, Cause::Drain)
+            }
+            None if target.is_none() && possible && emptied => None,
+            None if target.is_none() => {
+                let cause = if possible { Cause::Rule } else { Cause::NotPossible };
+                leave(None, ReleaseKind::Stop, cause)
+            }
+            Some(to) if state == OwnedState::Online => {
+                let returns = config.failback || record.drained_from == Some(to);
+                let cause = if returns { Cause::Failback } else { Cause::Rule };
+                leave(Some(to), ReleaseKind::Move, cause)
+            }
+            Some(_) | None if plant::is(Plant::BetterPlaceTaken) && state == OwnedState::Online => {
+                let best = self.place_anew(config, &[])?;
+                (best != node).then_some(Departure {
+                    to: Some(best),
+                    kind: ReleaseKind::Move,
+                    cause: Cause::Failback,
+                })
+            }
+            Some(_) | None => None,
         }
-        None
     }
 
-    fn is_open_for(&self, config: &GroupConfig, node: NodeId) -> bool {
-        let candidate = self.candidates.get(&node);
-        candidate.is_some_and(|one| placement::obstacle(config, node, one).is_none())
+    /// While moves are held, a node that is to be empty is emptied all the same.
+    fn held_departure(
+        &self,
+        config: &GroupConfig,
+        node: NodeId,
+        owner: &NodeRecord,
+    ) -> Option<Departure> {
+        let to = self.place_anew(config, &[node]).filter(|&to| to != node);
+        let kind = if to.is_some() { ReleaseKind::Move } else { ReleaseKind::Stop };
+        (to.is_some() || owner.leaving).then_some(Departure { to, kind, cause: Cause::Drain })
     }
+}
+
+/// How a group leaves its node.
+struct Departure {
+    to: Option<NodeId>,
+    kind: ReleaseKind,
+    cause: Cause,
 }

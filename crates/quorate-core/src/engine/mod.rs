@@ -14,7 +14,9 @@ mod coordinate;
 mod deciding;
 mod local;
 mod log;
+mod order;
 mod probe;
+mod standing;
 mod view;
 
 #[cfg(test)]

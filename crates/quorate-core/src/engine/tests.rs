@@ -35,6 +35,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         name: format!("n{id}"),
         addresses: vec![format!("10.0.0.{id}:7000")],
         voter: true,
+        capacity: crate::config::Amounts::new(),
     };
     let resource = ResourceConfig {
         id: ResourceId(1),
@@ -62,6 +63,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         failover_threshold: 2,
         failover_period: Duration::from_secs(21_600),
         retry_period: Duration::from_secs(3_600),
+        wishes: crate::config::Wishes::default(),
         luns: vec![LunId(1)],
         resources: vec![resource],
     };
@@ -80,6 +82,8 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         nodes: vec![node(1), node(2), node(3)],
         luns: vec![lun],
         groups: vec![group],
+        rules: Vec::new(),
+        policy: crate::config::Policy::default(),
     })
     .expect("it is valid")
 }

@@ -6,7 +6,7 @@ use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
-use crate::placement::{self, Past};
+use crate::placement;
 use crate::status::{Explanation, GroupStatus, NodeStatus, Status};
 use crate::time::{Instant, millis};
 
@@ -69,16 +69,14 @@ impl Engine {
     /// Why a group is where it is; none: there is no such group, or no database yet.
     pub fn explain(&self, group: GroupId) -> Option<Explanation> {
         let database = self.database.as_ref()?;
-        let config = database.config().group(group)?;
         let record = database.group(group)?;
-        let lately = record.failed_lately(self.cluster_ms(), millis(config.failover_period));
-        let past = Past { seat: record.seat, failed_on: lately };
-        let mut candidates = self.candidates(database);
-        // Where it runs now, it would not stand in its own way.
-        if let Some(owner) = record.owner().and_then(|(owner, _)| candidates.get_mut(&owner)) {
-            owner.groups = owner.groups.saturating_sub(1);
-        }
-        let placement = placement::place(config, &candidates, past);
+        let place = database.config().place_of(group)?;
+        let mut now = super::standing::of(database, &[], self.cluster_ms());
+        // Where it runs now counts for nothing: the question is where it would start.
+        now[place] =
+            placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
+        let candidates = self.candidates(database);
+        let placement = placement::place(database.config(), &candidates, &now, place);
         let others = placement.others.into_iter();
         let failed_until = record.failed_until.filter(|_| record.owner().is_none());
         let retry_in = failed_until.map(|until| until.saturating_sub(self.cluster_ms()));

@@ -53,6 +53,7 @@ fn config(luns: &[LunId], resources: Vec<ResourceConfig>) -> GroupConfig {
         failover_threshold: 2,
         failover_period: Duration::from_secs(21_600),
         retry_period: Duration::from_secs(3_600),
+        wishes: crate::config::Wishes::default(),
         luns: luns.to_vec(),
         resources,
     }

@@ -72,20 +72,25 @@ impl Caused {
             }
             Command::Online { group: name }
             | Command::Offline { group: name }
-            | Command::Disable { group: name } => {
+            | Command::Disable { group: name }
+            | Command::Unmanage { group: name } => {
                 if let Some(id) = group(name) {
                     self.groups.entry(id).or_default().wanted = true;
                 }
             }
-            Command::Drain { node } => {
+            Command::Drain { node } | Command::Empty { node } => {
                 self.drained.extend(view.config.node_named(node).map(|node| node.id));
             }
             Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
             | Command::LetCoordinate { .. }
-            | Command::AddGroup { .. }
+            | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
+            | Command::Disarm { .. }
+            | Command::Arm
+            | Command::CountFailures { .. }
+            | Command::Load { .. }
             | Command::ConfirmFenced { .. } => {}
         }
     }
@@ -161,6 +166,7 @@ impl Caused {
             Cause::Move => story.moved,
             Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
             Cause::Failback => failback || !self.drained.is_empty(),
+            Cause::Order | Cause::Rule => is_bound(view, group),
             Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
         };
         if holds {
@@ -168,6 +174,16 @@ impl Caused {
         }
         Err(format!("{group} {what} because of {cause:?}, and nothing of that kind has happened"))
     }
+}
+
+/// Whether anything but its own scores may say where the group goes.
+fn is_bound(view: &View<'_>, group: GroupId) -> bool {
+    let place = view.config.place_of(group);
+    let ruled = place.is_some_and(|place| !view.config.bonds().rules(place).is_empty());
+    let banned =
+        |group: &quorate_core::config::GroupConfig| group.wishes.node_failures_max.is_some();
+    let policy = view.config.policy();
+    ruled || policy.limited || policy.rebalance || view.config.group(group).is_some_and(banned)
 }
 
 /// Whoever tells of a new owner can also tell why: its history holds the change, and what came before it.

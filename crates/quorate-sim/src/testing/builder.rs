@@ -82,6 +82,8 @@ impl Builder {
             nodes: (1..=self.nodes).map(|id| self.node(id)).collect(),
             luns: numbered().filter_map(|(id, (name, disk))| lun(id, name, *disk)).collect(),
             groups: numbered().map(|(id, (name, disk))| self.a_group(id, name, *disk)).collect(),
+            rules: Vec::new(),
+            policy: quorate_core::config::Policy::default(),
         }
     }
 
@@ -101,6 +103,7 @@ impl Builder {
             name: format!("n{id}"),
             addresses: addresses.collect(),
             voter: usize::from(id) <= quorate_core::config::VOTERS_MAX,
+            capacity: quorate_core::config::Amounts::new(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Builder {
             failover_threshold: u32::from(self.nodes).saturating_sub(1).max(1),
             failover_period: Duration::from_secs(6 * 3_600),
             retry_period: Duration::from_secs(3_600),
+            wishes: quorate_core::config::Wishes::default(),
             luns: if disk == Disk::None { Vec::new() } else { vec![LunId(id)] },
             resources: vec![ResourceConfig {
                 id: ResourceId(id),

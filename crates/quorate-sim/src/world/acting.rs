@@ -175,6 +175,8 @@ impl World {
                 | Cause::NotPossible
                 | Cause::Online
                 | Cause::Offline
+                | Cause::Order
+                | Cause::Rule
                 | Cause::Stopped => {
                     self.stats.assignments += 1;
                 }

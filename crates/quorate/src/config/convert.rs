@@ -40,6 +40,8 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
                 convert_group(document, group, groups[group.name.as_str()], &numbers, &resources)
             })
             .collect::<Result<_, _>>()?,
+        rules: Vec::new(),
+        policy: quorate_core::config::Policy::default(),
     })
 }
 
@@ -86,6 +88,7 @@ fn nodes(document: &Document, numbers: &Numbers<'_>) -> Vec<NodeConfig> {
         name: node.name.clone(),
         addresses: node.addresses.clone(),
         voter: node.voter,
+        capacity: quorate_core::config::Amounts::new(),
     };
     nodes.map(convert).collect()
 }
@@ -134,6 +137,7 @@ fn convert_group(
         failover_threshold: group.failover_threshold.unwrap_or(others.max(1)),
         failover_period: Duration::from_secs(group.failover_period_s),
         retry_period: Duration::from_secs(group.retry_period_s),
+        wishes: quorate_core::config::Wishes::default(),
         luns: lookup(&format!("{place}.luns"), "lun", "[[luns]]", &group.luns, &numbers.luns)?,
         resources: group.resources.iter().map(convert).collect::<Result<_, _>>()?,
     })

@@ -306,6 +306,8 @@ fn cause_word(cause: Cause) -> &'static str {
         Cause::Offline => "offline",
         Cause::Stopped => "stopped",
         Cause::NotPossible => "not_possible",
+        Cause::Order => "order",
+        Cause::Rule => "rule",
     }
 }
 
@@ -321,6 +323,8 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::Stopped => "its node might not act any more, and has stopped it",
         Cause::Failback => "it returns to a preferred owner",
         Cause::NotPossible => "it may not run where it is",
+        Cause::Order => "what must run before it stops or does not run",
+        Cause::Rule => "a rule about it and another group",
     }
 }
 

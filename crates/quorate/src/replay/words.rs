@@ -1,6 +1,7 @@
 //! Events and actions in words.
 
 use quorate_core::action::{LunVerb, ResourceVerb};
+use quorate_core::change::Disarm;
 use quorate_core::event::{LunFailure, LunReply, StreamEnd};
 use quorate_core::message::{Command, Message};
 use quorate_core::{Action, Event};
@@ -166,7 +167,20 @@ fn command_words(command: &Command) -> String {
         Command::Online { group } => format!("bring {group} online"),
         Command::Offline { group } => format!("take {group} offline"),
         Command::Disable { group } => format!("disable {group}"),
+        Command::Unmanage { group } => format!("leave {group} alone"),
+        Command::Disarm { mode: Disarm::Freeze } => "disarm the cluster: freeze".to_owned(),
+        Command::Disarm { mode: Disarm::Ignore } => "disarm the cluster: ignore".to_owned(),
+        Command::Arm => "arm the cluster".to_owned(),
+        Command::CountFailures { group, node, count } => {
+            format!("{group} has failed {count} times on {node}")
+        }
+        Command::Load { group, load } => {
+            let parts: Vec<String> =
+                load.iter().map(|(kind, amount)| format!("{kind} {amount}")).collect();
+            format!("{group} uses {}", parts.join(", "))
+        }
         Command::Drain { node } => format!("drain {node}"),
+        Command::Empty { node } => format!("empty {node}"),
         Command::Pause { node } => format!("pause {node}"),
         Command::Resume { node, bring_back: false } => format!("resume {node}"),
         Command::Resume { node, bring_back: true } => {
@@ -176,7 +190,7 @@ fn command_words(command: &Command) -> String {
         Command::HoldMoves { held: false } => "let groups move again".to_owned(),
         Command::LetCoordinate { node, may: true } => format!("let {node} coordinate"),
         Command::LetCoordinate { node, may: false } => format!("let {node} coordinate no more"),
-        Command::AddGroup { group, .. } => format!("take in group {}", group.name),
+        Command::AddGroup(new) => format!("take in group {}", new.group.name),
         Command::RemoveGroup { group } => format!("forget group {group}"),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
     }

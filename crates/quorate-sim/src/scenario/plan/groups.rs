@@ -171,6 +171,7 @@ impl Maker<'_> {
             failover_threshold: wants.moves,
             failover_period: failure_period(wants.restarts, wants.moves),
             retry_period: RETRY_PERIOD,
+            wishes: quorate_core::config::Wishes::default(),
             luns: Vec::new(),
             resources,
         });

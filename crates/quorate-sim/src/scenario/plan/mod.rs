@@ -9,9 +9,11 @@ mod groups;
 mod names;
 mod rules;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_core::config::{ClusterConfig, ClusterParts, GroupConfig, NodeConfig, TimingInputs};
+use quorate_core::config::{
+    ClusterConfig, ClusterParts, GroupConfig, NewGroup, NodeConfig, Rule, TimingInputs,
+};
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 
 use super::model::{Desired, Scenario, Story};
@@ -56,6 +58,8 @@ pub(super) struct Plan {
     pub(super) config: ClusterConfig,
     /// The groups, in the order of the scenario.
     pub(super) groups: Vec<Planned>,
+    /// All rules, those about groups to come too.
+    rules: Vec<Rule>,
     /// Groups that are added in the course of the story, in its order.
     pub(super) later: VecDeque<(GroupConfig, Planned)>,
     /// Nodes that are not the scenario's.
@@ -93,6 +97,11 @@ impl Plan {
         }
         let first_hidden = nodes.len() - hidden;
         let hidden = nodes[first_hidden..].iter().map(|node| node.id).collect();
+        let later: VecDeque<(GroupConfig, Planned)> = later;
+        let all_rules: Vec<Rule> = Vec::new();
+        let there = |id: &GroupId| groups.iter().any(|group| group.id == *id);
+        let to_come: Vec<GroupId> =
+            later.iter().map(|(group, _)| group.id).filter(|id| !there(id)).collect();
         let config = ClusterConfig::new(ClusterParts {
             name: "scenario".into(),
             id: ClusterId(1),
@@ -100,11 +109,32 @@ impl Plan {
             nodes,
             luns: Vec::new(),
             groups,
+            rules: without(&all_rules, to_come.into_iter()),
+            policy: quorate_core::config::Policy::default(),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
-        Ok(Self { config, groups: planned, later, hidden, names })
+        Ok(Self { config, groups: planned, later, rules: all_rules, hidden, names })
     }
+
+    /// The next group that is added, with the rules that name it.
+    pub(super) fn next_group(&mut self, removed: &BTreeSet<String>) -> Option<(NewGroup, Planned)> {
+        let (group, planned) = self.later.pop_front()?;
+        let there = self.groups.iter().filter(|one| !removed.contains(&one.name));
+        let there: BTreeSet<GroupId> = there.map(|one| one.id).chain([group.id]).collect();
+        let named = self.rules.iter().flat_map(|rule| rule.says.groups()).copied();
+        let absent: BTreeSet<GroupId> = named.filter(|id| !there.contains(id)).collect();
+        let mut rules = without(&self.rules, absent.into_iter());
+        rules.retain(|rule| rule.says.groups().any(|id| *id == group.id));
+        Some((NewGroup { group, luns: Vec::new(), rules }, planned))
+    }
+}
+
+/// What rules say of all groups but some.
+fn without(rules: &[Rule], groups: impl Iterator<Item = GroupId>) -> Vec<Rule> {
+    groups.fold(rules.to_vec(), |rules, group| {
+        rules.into_iter().filter_map(|rule| rule.without(group)).collect()
+    })
 }
 
 /// The nodes of a timeline vote, as many as may; those of a snapshot do not: whether there is a quorum is given.
@@ -125,7 +155,7 @@ fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfi
 
 fn node_config(id: NodeId, name: String, voter: bool) -> NodeConfig {
     let addresses = vec![format!("10.0.0.{}:7400", id.0)];
-    NodeConfig { id, name, addresses, voter }
+    NodeConfig { id, name, addresses, voter, capacity: quorate_core::config::Amounts::new() }
 }
 
 fn number(at: usize) -> NodeId {

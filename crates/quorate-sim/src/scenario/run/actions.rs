@@ -137,13 +137,13 @@ impl Stage<'_> {
 
     /// A group that the cluster gets to know now.
     fn add_group(&mut self, group: &Group) {
-        let Some((config, planned)) = self.plan.later.pop_front() else { return };
+        let Some((new, planned)) = self.plan.next_group(&self.removed) else { return };
         let (configured, desired) = (planned.configured.clone(), planned.desired);
         self.plan.groups.retain(|one| one.name != group.name);
         self.plan.groups.push(planned);
         self.removed.remove(&group.name);
         self.prepare_faults(group);
-        self.wish(Command::AddGroup { group: Box::new(config), luns: Vec::new() });
+        self.wish(Command::AddGroup(Box::new(new)));
         self.desire(configured, desired);
     }
 

@@ -1,0 +1,317 @@
+//! Rules between groups, and the policies of the whole cluster.
+//!
+//! Few concepts that compose. Where a group may run, and how well a node suits it, stands with the group; what one
+//! group means for another stands here:
+//!
+//! ```text
+//! Together, Apart   sets of groups, on one node or on different ones
+//! Near              where one is, another wants to be, or must, or must not
+//! Order             one after the other, at the start and the other way round at the stop
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterParts, ConfigError, SCORE_MUST, SCORE_NEVER, check_name, check_unique};
+use crate::id::GroupId;
+
+/// At most this many rules.
+pub const RULES_MAX: usize = 400_000;
+
+/// How much of each thing: of a node what it has, of a group what it uses. In any unit, the same for both.
+pub type Amounts = BTreeMap<String, u64>;
+
+/// One rule. Its name stands in every explanation that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Says {
+    /// These groups run on one node, and move together.
+    ///
+    /// Source: Proxmox VE, positive resource affinity.
+    Together {
+        /// Which.
+        groups: Vec<GroupId>,
+        /// Where they cannot, they do not run; else they run apart.
+        strict: bool,
+    },
+    /// No two of these groups run on one node.
+    ///
+    /// Source: Windows clustering, AntiAffinityClassNames; Proxmox VE, negative resource affinity.
+    Apart {
+        /// Which.
+        groups: Vec<GroupId>,
+        /// Where they cannot, they do not run; else they share a node.
+        strict: bool,
+    },
+    /// Where `with` is, `group` wants to be (a score above 0), or not to be. [`SCORE_MUST`]: it runs nowhere else;
+    /// [`SCORE_NEVER`]: never there. Not the other way round.
+    ///
+    /// Source: Pacemaker, colocation constraints.
+    Near {
+        /// Who wants.
+        group: GroupId,
+        /// Where.
+        with: GroupId,
+        /// How much.
+        score: i32,
+        /// Whether `group` has a say in where `with` goes.
+        influence: bool,
+    },
+    /// `then` after `first`.
+    ///
+    /// Source: Pacemaker, order constraints; Windows clustering, group dependencies.
+    Order {
+        /// Any of these; one alone is the plain rule.
+        first: Vec<GroupId>,
+        /// Who comes after.
+        then: GroupId,
+        /// How strict.
+        kind: OrderKind,
+        /// Whether `then` stops before `first`.
+        symmetrical: bool,
+        /// What `first` does before.
+        first_act: OrderAct,
+        /// What `then` does after.
+        then_act: OrderAct,
+    },
+}
+
+/// How strict an order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderKind {
+    /// `then` starts only while `first` runs.
+    Mandatory,
+    /// Only if both have something to do.
+    Optional,
+    /// Never both at once.
+    Serialize,
+}
+
+/// What an order is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderAct {
+    /// Starting.
+    Start,
+    /// Stopping.
+    Stop,
+}
+
+/// Policies of the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// How to choose among nodes that suit a group equally well.
+    pub balance: Balance,
+    /// Whether a node gets no more than it has room for.
+    ///
+    /// Source: Pacemaker, placement-strategy (default: no).
+    pub limited: bool,
+    /// Whether a group that starts is placed anew, in place of starting on the node that has it.
+    ///
+    /// Source: Proxmox VE, ha-rebalance-on-start (default: no).
+    pub balance_on_start: bool,
+    /// Whether running groups move to even out the load.
+    pub rebalance: bool,
+}
+
+/// How to choose among nodes that suit a group equally well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Balance {
+    /// The node that has the fewest groups.
+    #[default]
+    Groups,
+    /// The node that is used least in proportion to what it has, the newcomer counted in.
+    Load,
+    /// The node with the most room left.
+    Room,
+    /// The node that is used already, if there is one: on as few as can be.
+    Few,
+}
+
+/// What placement needs to know of a group beside where it may run. The default asks for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wishes {
+    /// Who goes first, and wins when not all can run: higher before lower.
+    ///
+    /// Source: Pacemaker, priority; Windows clustering, Priority (3000 high, 2000 medium, 1000 low).
+    pub priority: i32,
+    /// What it takes of a node's room.
+    pub uses: Amounts,
+    /// What it loads a node with, as configured; what is measured stands in the database.
+    pub load: Amounts,
+    /// After so many failures on a node it does not run there again, until they are `failures_expire` old.
+    ///
+    /// Source: Pacemaker, migration-threshold (default: never).
+    pub node_failures_max: Option<u32>,
+    /// See `node_failures_max`; none: until somebody acts.
+    ///
+    /// Source: Pacemaker, failure-timeout.
+    pub failures_expire: Option<Duration>,
+    /// Its start waits for every fence that is due, not only for that of its own node.
+    ///
+    /// Source: Pacemaker, requires=fencing.
+    pub awaits_fences: bool,
+}
+
+/// What rules say, for each group at hand. By the place of the group in the configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bonds {
+    /// Strict sets of groups on one node, two of one set in one unit. Only groups that are in such a set.
+    unit_of: BTreeMap<usize, usize>,
+    units: Vec<Vec<usize>>,
+    /// For each group that a rule names, which rules.
+    of: BTreeMap<usize, Vec<usize>>,
+    /// What groups use, in this order of kinds.
+    kinds: Vec<String>,
+}
+
+impl Bonds {
+    pub(super) fn of(parts: &ClusterParts, places: &BTreeMap<GroupId, usize>) -> Self {
+        let at = |group: &GroupId| places.get(group).copied();
+        let mut bonds = Self::default();
+        let mut together: Vec<Vec<usize>> = Vec::new();
+        for (index, rule) in parts.rules.iter().enumerate() {
+            let named: BTreeSet<usize> = rule.says.groups().filter_map(at).collect();
+            for &group in &named {
+                bonds.of.entry(group).or_default().push(index);
+            }
+            if matches!(rule.says, Says::Together { strict: true, .. }) {
+                together.push(named.into_iter().collect());
+            }
+        }
+        bonds.units = united(together);
+        for (unit, members) in bonds.units.iter().enumerate() {
+            bonds.unit_of.extend(members.iter().map(|&member| (member, unit)));
+        }
+        let kinds: BTreeSet<&String> = parts
+            .groups
+            .iter()
+            .flat_map(|group| group.wishes.uses.keys().chain(group.wishes.load.keys()))
+            .chain(parts.nodes.iter().flat_map(|node| node.capacity.keys()))
+            .collect();
+        bonds.kinds = kinds.into_iter().cloned().collect();
+        bonds
+    }
+
+    /// The groups that must be on one node with this one, itself included; none: no rule says so.
+    pub fn unit(&self, group: usize) -> Option<&[usize]> {
+        self.unit_of.get(&group).map(|&unit| self.units[unit].as_slice())
+    }
+
+    /// The rules that name a group, by their places.
+    pub fn rules(&self, group: usize) -> &[usize] {
+        self.of.get(&group).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything that is used or had of anything.
+    pub fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+}
+
+/// Sets that share a member become one.
+fn united(sets: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+    let mut units: Vec<BTreeSet<usize>> = Vec::new();
+    for set in sets {
+        let mut unit: BTreeSet<usize> = set.into_iter().collect();
+        let (shares, rest): (Vec<_>, Vec<_>) =
+            units.into_iter().partition(|other| !other.is_disjoint(&unit));
+        units = rest;
+        shares.into_iter().for_each(|other| unit.extend(other));
+        units.push(unit);
+    }
+    units.into_iter().map(|unit| unit.into_iter().collect()).collect()
+}
+
+impl Says {
+    /// Every group that it names.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
+        let (many, one, other): (&[GroupId], _, _) = match self {
+            Says::Together { groups, .. } | Says::Apart { groups, .. } => (groups, None, None),
+            Says::Near { group, with, .. } => (&[], Some(group), Some(with)),
+            Says::Order { first, then, .. } => (first, Some(then), None),
+        };
+        many.iter().chain(one).chain(other)
+    }
+}
+
+pub(super) fn check_rules(parts: &ClusterParts) -> Result<(), ConfigError> {
+    super::check_count("rules", parts.rules.len(), RULES_MAX)?;
+    check_unique("rules", "the name", parts.rules.iter().map(|rule| rule.name.as_str()))?;
+    let known: BTreeSet<GroupId> = parts.groups.iter().map(|group| group.id).collect();
+    for rule in &parts.rules {
+        let place = format!("rules.{}", rule.name);
+        check_name(&place, &rule.name)?;
+        if let Some(missing) = rule.says.groups().find(|group| !known.contains(group)) {
+            let problem = format!("{missing} is not defined");
+            return Err(ConfigError::new(place, problem, "add it under [[groups]]"));
+        }
+        match &rule.says {
+            Says::Near { group, with, score, .. } => {
+                if group == with {
+                    let problem = "a group is always where it is itself";
+                    return Err(ConfigError::new(place, problem, "name two groups"));
+                }
+                if !(SCORE_NEVER..=SCORE_MUST).contains(score) {
+                    let problem = format!("the score {score} is not valid");
+                    let remedy = format!("use {SCORE_NEVER} (must not) to {SCORE_MUST} (must)");
+                    return Err(ConfigError::new(place, problem, remedy));
+                }
+            }
+            Says::Order { first, then, .. } if first.is_empty() || first.contains(then) => {
+                let problem = "a group cannot come after itself, nor after nothing";
+                return Err(ConfigError::new(place, problem, "name two groups"));
+            }
+            Says::Together { .. } | Says::Apart { .. } | Says::Order { .. } => {}
+        }
+    }
+    check_circles(parts)
+}
+
+/// Refuses orders that lead back to their start: nothing in such a circle could ever start.
+fn check_circles(parts: &ClusterParts) -> Result<(), ConfigError> {
+    let mut waits: BTreeMap<GroupId, Vec<(&str, &[GroupId])>> = BTreeMap::new();
+    for rule in &parts.rules {
+        if let Says::Order {
+            first,
+            then,
+            kind: OrderKind::Mandatory,
+            first_act: OrderAct::Start,
+            then_act: OrderAct::Start,
+            ..
+        } = &rule.says
+        {
+            waits.entry(*then).or_default().push((&rule.name, first));
+        }
+    }
+    let mut left = waits.clone();
+    loop {
+        let ready = |groups: &[GroupId]| groups.iter().any(|group| !left.contains_key(group));
+        let free: Vec<GroupId> = left
+            .iter()
+            .filter(|(_, rules)| rules.iter().all(|(_, first)| ready(first)))
+            .map(|(&then, _)| then)
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        free.iter().for_each(|then| {
+            left.remove(then);
+        });
+    }
+    let Some((_, rules)) = left.first_key_value() else { return Ok(()) };
+    Err(ConfigError::new(
+        format!("rules.{}", rules[0].0),
+        "the orders lead back to their start",
+        "take one of them out",
+    ))
+}

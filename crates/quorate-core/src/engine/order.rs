@@ -1,0 +1,188 @@
+//! When a group may act, for the sake of others: orders, and nodes that another group has to leave first.
+
+use crate::config::{ClusterConfig, OrderAct, OrderKind, SCORE_NEVER, Says};
+use crate::database::{Database, GroupRecord, OwnedState};
+use crate::id::{GroupId, NodeId};
+use crate::placement::Plan;
+
+/// What a group is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    Starts,
+    Runs,
+    Stops,
+}
+
+/// Everything that the order of actions rests on.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) database: &'a Database,
+    pub(super) plan: &'a Plan,
+}
+
+impl Order<'_> {
+    fn config(&self) -> &ClusterConfig {
+        self.database.config()
+    }
+
+    fn record(&self, group: GroupId) -> Option<&GroupRecord> {
+        self.database.group(group)
+    }
+
+    fn doing(&self, group: GroupId) -> Doing {
+        let Some(record) = self.record(group) else { return Doing::Nothing };
+        let up =
+            record.owner().is_some_and(|(node, as_this)| self.database.is_up_as(node, as_this));
+        match record.owned_state().filter(|_| up) {
+            None => Doing::Nothing,
+            Some(OwnedState::Starting) => Doing::Starts,
+            Some(OwnedState::Online) => Doing::Runs,
+            Some(OwnedState::Releasing { .. }) => Doing::Stops,
+            Some(OwnedState::StopFailed) => Doing::Runs,
+        }
+    }
+
+    fn node_of(&self, group: GroupId) -> Option<NodeId> {
+        self.record(group)?.owner().map(|(node, _)| node)
+    }
+
+    fn target(&self, group: GroupId) -> Option<NodeId> {
+        self.plan.node(self.config().place_of(group)?)
+    }
+
+    fn is_managed(&self, group: GroupId) -> bool {
+        self.record(group).is_some_and(GroupRecord::is_managed)
+    }
+
+    fn moves_live(&self, group: GroupId) -> bool {
+        self.config().group(group).is_some_and(crate::config::GroupConfig::moves_live)
+    }
+
+    /// Whether it runs and is to end where it is, be it only to start elsewhere.
+    fn will_stop(&self, group: GroupId) -> bool {
+        match self.doing(group) {
+            Doing::Stops => true,
+            Doing::Nothing => false,
+            Doing::Starts | Doing::Runs => {
+                let target = self.target(group);
+                let goes_on = target.is_some() && self.moves_live(group);
+                self.is_managed(group)
+                    && (target != self.node_of(group) && !goes_on || self.must_stop(group))
+            }
+        }
+    }
+
+    fn will_start(&self, group: GroupId) -> bool {
+        match self.doing(group) {
+            Doing::Starts => true,
+            Doing::Nothing => self.target(group).is_some() && self.is_managed(group),
+            Doing::Runs | Doing::Stops => false,
+        }
+    }
+
+    fn rules(&self, group: GroupId) -> impl Iterator<Item = &Says> {
+        let config = self.config();
+        let place = config.place_of(group);
+        let rules = place.map_or(&[][..], |place| config.bonds().rules(place));
+        rules.iter().map(|&rule| &config.rules()[rule].says)
+    }
+
+    /// Whether what it needs before it does not run, or is about to stop, so that it cannot run on.
+    pub(super) fn must_stop(&self, then: GroupId) -> bool {
+        self.rules(then).any(|says| match says {
+            Says::Order {
+                first,
+                then: after,
+                kind: OrderKind::Mandatory,
+                symmetrical: true,
+                first_act: OrderAct::Start,
+                then_act: OrderAct::Start,
+            } if *after == then => {
+                let stands =
+                    |first: &GroupId| self.doing(*first) == Doing::Runs && !self.will_stop(*first);
+                !first.iter().any(stands)
+            }
+            Says::Order { .. } | Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => {
+                false
+            }
+        })
+    }
+
+    /// Whether a group that is to start has to wait.
+    pub(super) fn start_waits(&self, group: GroupId, node: NodeId) -> bool {
+        let ordered = self.rules(group).any(|says| match says {
+            Says::Order { first, then, kind: OrderKind::Serialize, .. } => {
+                let acts =
+                    |other: GroupId| matches!(self.doing(other), Doing::Starts | Doing::Stops);
+                let others = first.iter().chain([then]).filter(|other| **other != group);
+                let goes_first = *then == group && first.iter().any(|one| self.will_start(*one));
+                goes_first || others.into_iter().any(|other| acts(*other))
+            }
+            Says::Order { first, then, kind, first_act, then_act: OrderAct::Start, .. }
+                if *then == group =>
+            {
+                match (first_act, kind) {
+                    (OrderAct::Start, OrderKind::Mandatory) => !first
+                        .iter()
+                        .any(|&first| self.doing(first) == Doing::Runs && !self.will_stop(first)),
+                    (OrderAct::Start, _) => first.iter().any(|&first| self.will_start(first)),
+                    (OrderAct::Stop, _) => first.iter().any(|&first| self.will_stop(first)),
+                }
+            }
+            Says::Order { .. } | Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => {
+                false
+            }
+        });
+        ordered || self.is_taken(group, node)
+    }
+
+    /// Whether a group that is to stop has to wait for another that stops before it.
+    pub(super) fn stop_waits(&self, group: GroupId) -> bool {
+        self.rules(group).any(|says| match says {
+            Says::Order { first, then, kind: OrderKind::Serialize, .. } => {
+                let others = first.iter().chain([then]).filter(|other| **other != group);
+                others
+                    .into_iter()
+                    .any(|other| matches!(self.doing(*other), Doing::Starts | Doing::Stops))
+            }
+            Says::Order { first, then, first_act, then_act, symmetrical, .. } => {
+                let before = *symmetrical
+                    && first.contains(&group)
+                    && (*first_act, *then_act) == (OrderAct::Start, OrderAct::Start)
+                    && self.will_stop(*then);
+                let after = *then == group
+                    && *then_act == OrderAct::Stop
+                    && first.iter().any(|&first| match first_act {
+                        OrderAct::Start => self.will_start(first),
+                        OrderAct::Stop => self.will_stop(first),
+                    });
+                before || after
+            }
+            Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => false,
+        })
+    }
+
+    /// Whether it starts after others, so that it cannot be handed straight to the next node.
+    pub(super) fn comes_after(&self, group: GroupId) -> bool {
+        self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
+    }
+
+    /// Whether a group is still on the node that must not be there together with this one.
+    pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> bool {
+        let there = |other: &GroupId| {
+            *other != group
+                && self.node_of(*other) == Some(node)
+                && self.doing(*other) != Doing::Nothing
+        };
+        self.rules(group).any(|says| match says {
+            Says::Apart { groups, strict: true } => groups.iter().any(there),
+            Says::Near { group: wants, with, score, .. } if *score <= SCORE_NEVER => {
+                there(wants) || there(with)
+            }
+            Says::Near { .. } | Says::Order { .. } | Says::Together { .. } | Says::Apart { .. } => {
+                false
+            }
+        })
+    }
+}

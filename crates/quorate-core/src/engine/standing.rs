@@ -1,0 +1,60 @@
+//! How every group stands, in the words of placement.
+
+use crate::config::GroupConfig;
+use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
+use crate::id::NodeId;
+use crate::placement::Now;
+use crate::time::millis;
+
+/// One entry for each group, by its place in the configuration. Nodes that fall go down by changes that are not
+/// committed yet.
+pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], cluster_ms: u64) -> Vec<Now<'a>> {
+    let config = database.config();
+    let of_group = |group: &GroupConfig| {
+        let record = database.group(group.id);
+        let now = record.map(|record| of_one(database, group, record, falling, cluster_ms));
+        now.unwrap_or_default()
+    };
+    config.groups().iter().map(of_group).collect()
+}
+
+fn of_one<'a>(
+    database: &'a Database,
+    config: &GroupConfig,
+    record: &'a GroupRecord,
+    falling: &[NodeId],
+    cluster_ms: u64,
+) -> Now<'a> {
+    let due = record.failed_until.is_none_or(|until| until <= cluster_ms);
+    let base = Now {
+        wanted: record.is_wanted() && due,
+        at: record.seat,
+        runs: false,
+        fixed: database.is_kept(record) && record.is_wanted(),
+        home: record.drained_from,
+        avoids: record.failed_lately(cluster_ms, millis(config.failover_period)),
+        banned: record.banned_on(&config.wishes, cluster_ms),
+        load: record.load.as_ref(),
+    };
+    let Ownership::Owned { node, incarnation, state, .. } = record.ownership else { return base };
+    let owner = database.node(node).filter(|owner| owner.incarnation == incarnation);
+    let down = falling.contains(&node)
+        || owner
+            .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
+    if down {
+        return Now { at: None, ..base };
+    }
+    let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
+    match state {
+        OwnedState::Releasing { to: Some(to), .. } if record.is_wanted() => {
+            Now { at: Some(to), runs: true, fixed: true, ..base }
+        }
+        // It is to run nowhere, or to start anew where placement says.
+        OwnedState::Releasing { .. } => Now { at: Some(node), ..base },
+        OwnedState::StopFailed => Now { at: Some(node), runs: true, fixed: true, ..base },
+        OwnedState::Starting | OwnedState::Online => {
+            let stays = held && (record.is_wanted() || !record.is_managed());
+            Now { at: Some(node), runs: true, fixed: stays, ..base }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The nodes while groups are being placed on them: what each has, and what it has been given.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Candidate, Keeps, Now};
+use crate::config::{Amounts, Balance, ClusterConfig};
+use crate::id::NodeId;
+
+/// One part of a million, the unit of every proportion.
+const MILLION: u128 = 1_000_000;
+
+/// How much of each kind, in the order of the configuration's kinds.
+pub(super) type Vector = Vec<u64>;
+
+/// A node.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) id: NodeId,
+    pub(super) open: bool,
+    pub(super) up: bool,
+    pub(super) heard: bool,
+    pub(super) keeps: Keeps,
+    capacity: Vector,
+    /// What those that are placed use of it.
+    used: Vector,
+    /// What those that run there and are not placed yet use of it.
+    expected: Vector,
+    /// What all of them load it with.
+    load: Vector,
+    groups: u64,
+}
+
+/// All nodes, by number.
+#[derive(Clone, Debug)]
+pub(super) struct Board {
+    balance: Balance,
+    limited: bool,
+    pub(super) slots: Vec<Slot>,
+    at: BTreeMap<NodeId, usize>,
+    /// The open ones by how many groups they have.
+    by_groups: BTreeSet<(u64, usize)>,
+}
+
+/// What a group takes of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Load {
+    pub(super) uses: Vector,
+    pub(super) load: Vector,
+}
+
+/// The amounts in the order of `kinds`; nothing at all is an empty vector.
+fn vector(kinds: &[String], amounts: &Amounts) -> Vector {
+    if amounts.is_empty() {
+        return Vector::new();
+    }
+    kinds.iter().map(|kind| amounts.get(kind).copied().unwrap_or_default()).collect()
+}
+
+fn add(sum: &mut Vector, other: &Vector) {
+    if sum.len() < other.len() {
+        sum.resize(other.len(), 0);
+    }
+    sum.iter_mut().zip(other).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
+}
+
+fn take(sum: &mut Vector, other: &Vector) {
+    sum.iter_mut().zip(other).for_each(|(sum, less)| *sum = sum.saturating_sub(*less));
+}
+
+fn of(vector: &Vector, kind: usize) -> u64 {
+    vector.get(kind).copied().unwrap_or_default()
+}
+
+impl Load {
+    pub(super) fn of(config: &ClusterConfig, group: usize, now: &Now<'_>) -> Self {
+        let wishes = &config.groups()[group].wishes;
+        let kinds = config.bonds().kinds();
+        let load = now.load.unwrap_or(&wishes.load);
+        Self { uses: vector(kinds, &wishes.uses), load: vector(kinds, load) }
+    }
+
+    pub(super) fn and(&mut self, other: &Load) {
+        add(&mut self.uses, &other.uses);
+        add(&mut self.load, &other.load);
+    }
+}
+
+impl Board {
+    pub(super) fn new(config: &ClusterConfig, nodes: &BTreeMap<NodeId, Candidate>) -> Self {
+        let kinds = config.bonds().kinds();
+        let slot = |(&id, candidate): (&NodeId, &Candidate)| Slot {
+            id,
+            open: candidate.is_open(),
+            up: candidate.up,
+            heard: candidate.heard,
+            keeps: candidate.keeps,
+            capacity: config
+                .node(id)
+                .map_or_else(Vector::new, |node| vector(kinds, &node.capacity)),
+            used: Vector::new(),
+            expected: Vector::new(),
+            load: Vector::new(),
+            groups: 0,
+        };
+        let slots: Vec<Slot> = nodes.iter().map(slot).collect();
+        let open = slots.iter().enumerate().filter(|(_, slot)| slot.open);
+        Self {
+            balance: config.policy().balance,
+            limited: config.policy().limited,
+            by_groups: open.map(|(at, _)| (0, at)).collect(),
+            at: slots.iter().enumerate().map(|(at, slot)| (slot.id, at)).collect(),
+            slots,
+        }
+    }
+
+    pub(super) fn place_of(&self, node: NodeId) -> Option<usize> {
+        self.at.get(&node).copied()
+    }
+
+    /// Whether the number of groups is all that loads say.
+    pub(super) fn counts_only(&self) -> bool {
+        self.balance == Balance::Groups
+    }
+
+    /// Whether a group that uses something finds limits.
+    pub(super) fn is_limited(&self, load: &Load) -> bool {
+        self.limited && !load.uses.is_empty()
+    }
+
+    /// The open node with the fewest groups.
+    pub(super) fn emptiest(&self) -> Option<usize> {
+        self.by_groups.first().map(|&(_, at)| at)
+    }
+
+    /// A group is there, placed or not yet.
+    pub(super) fn enter(&mut self, at: usize, load: &Load) {
+        self.count(at, |slot| slot.groups += 1);
+        let slot = &mut self.slots[at];
+        add(&mut slot.expected, &load.uses);
+        add(&mut slot.load, &load.load);
+    }
+
+    /// It is not there after all.
+    pub(super) fn quit(&mut self, at: usize, load: &Load) {
+        self.count(at, |slot| slot.groups = slot.groups.saturating_sub(1));
+        let slot = &mut self.slots[at];
+        take(&mut slot.expected, &load.uses);
+        take(&mut slot.load, &load.load);
+    }
+
+    /// What has entered is placed.
+    pub(super) fn settle(&mut self, at: usize, load: &Load) {
+        add(&mut self.slots[at].used, &load.uses);
+    }
+
+    /// What was placed is not.
+    pub(super) fn unsettle(&mut self, at: usize, load: &Load) {
+        take(&mut self.slots[at].used, &load.uses);
+    }
+
+    fn count(&mut self, at: usize, change: impl Fn(&mut Slot)) {
+        let slot = &mut self.slots[at];
+        let before = (slot.groups, at);
+        change(slot);
+        let after = (slot.groups, at);
+        if slot.open {
+            self.by_groups.remove(&before);
+            self.by_groups.insert(after);
+        }
+    }
+
+    /// Whether a node has room beside what is placed there.
+    pub(super) fn has_room(&self, at: usize, load: &Load) -> bool {
+        !self.limited || self.fits(at, &self.slots[at].used, load)
+    }
+
+    /// Whether it has room beside all that is there now.
+    pub(super) fn has_room_for_all(&self, at: usize, load: &Load) -> bool {
+        !self.limited || self.fits(at, &self.slots[at].expected, load)
+    }
+
+    fn fits(&self, at: usize, used: &Vector, load: &Load) -> bool {
+        let capacity = &self.slots[at].capacity;
+        let kinds = load.uses.iter().enumerate().filter(|(_, more)| **more > 0);
+        kinds
+            .into_iter()
+            .all(|(kind, more)| of(used, kind).saturating_add(*more) <= of(capacity, kind))
+    }
+
+    /// How loaded a node would be with this as well: less is better.
+    pub(super) fn load(&self, at: usize, load: &Load) -> u64 {
+        let slot = &self.slots[at];
+        match self.balance {
+            Balance::Groups => slot.groups,
+            Balance::Few => u64::from(slot.groups == 0),
+            Balance::Load => {
+                let used = |kind: usize| of(&slot.load, kind).saturating_add(of(&load.load, kind));
+                let kinds = slot.load.len().max(load.load.len());
+                (0..kinds).map(|kind| proportion(used(kind), of(&slot.capacity, kind))).sum()
+            }
+            Balance::Room => {
+                let left =
+                    |kind: usize| of(&slot.capacity, kind).saturating_sub(of(&slot.expected, kind));
+                let most = |kind: usize| {
+                    self.slots.iter().map(|slot| of(&slot.capacity, kind)).max().unwrap_or(0)
+                };
+                let kinds = slot.capacity.len();
+                let room: u64 = (0..kinds).map(|kind| proportion(left(kind), most(kind))).sum();
+                (u64::MAX >> 16)
+                    .saturating_sub(room.saturating_mul(1_000))
+                    .saturating_add(slot.groups)
+            }
+        }
+    }
+}
+
+/// In parts of a million; of nothing, everything is too much.
+fn proportion(part: u64, whole: u64) -> u64 {
+    if whole == 0 {
+        return part.saturating_mul(1_000_000).min(u64::MAX >> 20);
+    }
+    u64::try_from(u128::from(part) * MILLION / u128::from(whole)).unwrap_or(u64::MAX >> 20)
+}
