@@ -319,6 +319,7 @@ impl Engine {
                 self.on_lun_lost(lun, epoch);
             }
             Event::Resource { op, resource, result } => self.on_resource(op, resource, &result),
+            Event::ResourceBusy { op, resource } => self.on_resource_busy(op, resource),
             Event::ResourceFailed { resource, epoch, trouble, detail } => {
                 self.on_resource_failed(resource, epoch, trouble, detail);
             }

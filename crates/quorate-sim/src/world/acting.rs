@@ -208,6 +208,7 @@ impl World {
             | Event::LunLost { .. }
             | Event::Resource { .. }
             | Event::ResourceFailed { .. }
+            | Event::ResourceBusy { .. }
             | Event::Command { .. }
             | Event::Leave { .. } => self.tell(|| format!("{node} <- {event:?}")),
         }

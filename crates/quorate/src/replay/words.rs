@@ -21,6 +21,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::LunLost { .. }
         | Event::Resource { .. }
         | Event::ResourceFailed { .. }
+        | Event::ResourceBusy { .. }
         | Event::Command { .. }
         | Event::Leave { .. } => true,
     }
@@ -69,6 +70,9 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
                 Err(why) => format!("failed: {why}"),
             };
             ("resource", format!("{name} answers: {said}"))
+        }
+        Event::ResourceBusy { resource, .. } => {
+            ("resource", format!("{} is held outside", names.resource(*resource)))
         }
         Event::ResourceFailed { resource, detail, .. } => {
             ("resource_failed", format!("{} has failed: {detail}", names.resource(*resource)))

@@ -10,7 +10,6 @@ pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
 fn check_act(act: &Act) -> Result<(), Missing> {
     let what = match act {
         Act::Disarm(_) | Act::Arm => "cluster_disarm",
-        Act::Group(GroupAct::Lock | GroupAct::Unlock, _) => "locked groups",
         Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
         Act::Group(GroupAct::SetDesired(Desired::Unmanaged), _) => "unmanaged groups",
         // No decision depends on a node's version, nor, with the placements there are, on a load.

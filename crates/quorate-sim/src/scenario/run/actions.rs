@@ -115,7 +115,7 @@ impl Stage<'_> {
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
         let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
-        let group = planned.configured.clone();
+        let (group, id) = (planned.configured.clone(), planned.id);
         match act {
             GroupAct::SetDesired(desired) => self.desire(group, *desired),
             GroupAct::Stop { .. } => self.desire(group, Desired::Stopped),
@@ -127,11 +127,10 @@ impl Stage<'_> {
                 self.removed.insert(name.to_owned());
                 self.wish(Command::RemoveGroup { group });
             }
+            GroupAct::Lock => self.world.lock(id),
+            GroupAct::Unlock => self.world.unlock(id),
             // Without effect, or named as missing before the run.
-            GroupAct::Lock
-            | GroupAct::Unlock
-            | GroupAct::MovedOutOfBand { .. }
-            | GroupAct::SetLoad { .. } => {}
+            GroupAct::MovedOutOfBand { .. } | GroupAct::SetLoad { .. } => {}
         }
     }
 
