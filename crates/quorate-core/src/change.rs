@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Amounts, GroupConfig, LunConfig};
+use crate::config::{Amounts, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -259,13 +259,15 @@ pub enum Change {
         /// The node.
         node: NodeId,
     },
-    /// A group more, with its LUNs.
-    AddGroup {
-        /// The group.
-        group: Box<GroupConfig>,
-        /// Its LUNs.
-        luns: Vec<LunConfig>,
+    /// Whether the node should coordinate. Its next boot ends a no.
+    LetCoordinate {
+        /// The node.
+        node: NodeId,
+        /// Whether it should.
+        may: bool,
     },
+    /// A group more.
+    AddGroup(Box<NewGroup>),
     /// A group less. What runs of it is nobody's from here on.
     RemoveGroup {
         /// The group.
@@ -276,7 +278,7 @@ pub enum Change {
 impl Change {
     /// Whether it changes the configuration.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Change::AddGroup { .. } | Change::RemoveGroup { .. })
+        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. })
     }
 
     /// Whether it changes the standing of a node.

@@ -102,6 +102,14 @@ pub enum Event {
         /// More, for people.
         detail: String,
     },
+    /// The other answer to [`crate::Action::Resource`]: somebody outside holds the resource, so nothing was done and
+    /// nothing has changed. It is asked for the same again later, for as long as that takes. Not an answer to `Kill`.
+    ResourceBusy {
+        /// The request.
+        op: OpId,
+        /// The resource.
+        resource: ResourceId,
+    },
     /// The host wants something of the cluster.
     Command {
         /// The answer carries it back.

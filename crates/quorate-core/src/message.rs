@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::{Change, Disarm};
-use crate::config::{Amounts, GroupConfig, LunConfig};
+use crate::config::{Amounts, NewGroup};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -236,13 +236,16 @@ pub enum Command {
         /// Who says so, and why.
         reason: String,
     },
-    /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
-    AddGroup {
-        /// The group. Its numbers and names are its own.
-        group: Box<GroupConfig>,
-        /// Its LUNs, which nobody else has.
-        luns: Vec<LunConfig>,
+    /// Let a node coordinate no more, until its next boot, or let it again. One that does hands over to another that
+    /// may; where there is no other, it goes on.
+    LetCoordinate {
+        /// The node's name.
+        node: String,
+        /// Whether it may.
+        may: bool,
     },
+    /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
+    AddGroup(Box<NewGroup>),
     /// Take a group out of the configuration. What runs of it runs on, and nobody looks after it any more.
     RemoveGroup {
         /// The group's name.

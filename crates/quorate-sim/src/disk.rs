@@ -15,6 +15,8 @@ pub struct Disk {
     pub is_full: bool,
     /// Writes take their time.
     pub is_slow: bool,
+    /// Until then they do, too.
+    pub slow_until: Moment,
     /// A record in its midst is damaged: nobody can know before the log is read again.
     pub is_rotten: bool,
     /// A bug: a rewrite is not stable as a whole, nor before the next write is.

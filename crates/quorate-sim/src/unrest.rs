@@ -211,7 +211,8 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
-            | Command::AddGroup { .. }
+            | Command::LetCoordinate { .. }
+            | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },

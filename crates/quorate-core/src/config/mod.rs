@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
+pub use amend::NewGroup;
 pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
 pub use timing::{Timing, TimingError, TimingInputs};
 

@@ -84,6 +84,8 @@ pub struct Consensus {
     /// The coordinator is known to be dead: the pause before this voter asks again for the votes of
     /// those who may not know it yet, and therefore do not answer.
     insists: Option<Duration>,
+    /// It stands only where nobody else has for long.
+    is_reluctant: bool,
     tick_at: Instant,
     random: Random,
     applied: u64,
@@ -119,8 +121,8 @@ impl Consensus {
         let raw = RawNode::new(&config, store, &logger).expect("our own configuration is valid");
         let election_at = now + draw(&timing, &mut random);
         let tick_at = now + timing.tick;
-        let (waiting, insists) = (VecDeque::new(), None);
-        Self { raw, timing, waiting, election_at, insists, tick_at, random, applied }
+        let (waiting, insists, is_reluctant) = (VecDeque::new(), None, false);
+        Self { raw, timing, waiting, election_at, insists, is_reluctant, tick_at, random, applied }
     }
 
     /// When [`Consensus::tick`] is due.
@@ -168,7 +170,7 @@ impl Consensus {
         self.raw.raft.election_elapsed = heard.max(1);
         let result = self.raw.step(message);
         if self.raw.raft.election_elapsed == 0 {
-            self.election_at = now + draw(&self.timing, &mut self.random);
+            self.election_at = now + self.draw();
             self.insists = None;
         }
         result.is_ok()
@@ -371,6 +373,19 @@ impl Consensus {
         self.raw.transfer_leader(to.0);
     }
 
+    /// From its next sight of a coordinator on, whether it leaves elections to others.
+    pub fn set_reluctant(&mut self, reluctant: bool) {
+        self.is_reluctant = reluctant;
+    }
+
+    /// How long after the coordinator was heard it stands. Whoever is reluctant does in the end: its log may be the
+    /// newest, without which nobody can be elected.
+    fn draw(&mut self) -> Duration {
+        let patience =
+            if self.is_reluctant { self.timing.election_max * 3 } else { Duration::ZERO };
+        draw(&self.timing, &mut self.random) + patience
+    }
+
     /// A snapshot is not yet stable, so it does not count as applied: to the library its entries are there to be read
     /// before an election, and are not.
     fn is_restoring(&self) -> bool {
@@ -380,7 +395,7 @@ impl Consensus {
     fn stand(&mut self, now: Instant) {
         let again = self.insists.take().filter(|&pause| pause < self.timing.tick);
         self.insists = again.map(|pause| pause * 2);
-        self.election_at = now + again.unwrap_or_else(|| draw(&self.timing, &mut self.random));
+        self.election_at = now + again.unwrap_or_else(|| self.draw());
         // Votes that are being counted are not thrown away for new ones.
         if self.raw.raft.state == StateRole::Candidate && again.is_some() {
             return;

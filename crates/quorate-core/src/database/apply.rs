@@ -4,7 +4,7 @@ use super::{Database, GroupRecord, LOADS_MAX, NodeState, OwnedState, Ownership, 
 use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
-use crate::config::{GroupConfig, LunConfig};
+use crate::config::{GroupConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -82,9 +82,30 @@ impl Database {
                     record.seat = Some(node);
                 }
             }
-            Change::AddGroup { ref group, ref luns } => self.add_group(index, group, luns),
+            Change::LetCoordinate { node, may } => {
+                if let Some(record) = self.nodes.get_mut(&node) {
+                    record.reluctant = !may;
+                }
+            }
+            Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
         }
+    }
+
+    fn add_group(&mut self, index: u64, new: &NewGroup) {
+        let Ok(config) = self.config.with_group(new) else { return };
+        let group = &new.group;
+        self.config = config;
+        self.configured = index;
+        self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
+    }
+
+    fn remove_group(&mut self, index: u64, group: GroupId) {
+        let Ok(config) = self.config.without_group(group) else { return };
+        let Some(record) = self.groups.remove(&group) else { return };
+        self.config = config;
+        self.configured = index;
+        self.epoch_passed = self.epoch_passed.max(record.epoch);
     }
 
     fn desire(&mut self, group: GroupId, desire: Desire) {
@@ -97,21 +118,6 @@ impl Database {
         if record.owner().is_none() {
             record.cause = if record.is_wanted() { Cause::Online } else { Cause::Offline };
         }
-    }
-
-    fn add_group(&mut self, index: u64, group: &GroupConfig, luns: &[LunConfig]) {
-        let Ok(config) = self.config.with_group(group.clone(), luns.to_vec()) else { return };
-        self.config = config;
-        self.configured = index;
-        self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
-    }
-
-    fn remove_group(&mut self, index: u64, group: GroupId) {
-        let Ok(config) = self.config.without_group(group) else { return };
-        let Some(record) = self.groups.remove(&group) else { return };
-        self.config = config;
-        self.configured = index;
-        self.epoch_passed = self.epoch_passed.max(record.epoch);
     }
 
     fn admit(
@@ -134,6 +140,7 @@ impl Database {
         record.since = index;
         record.leaving = false;
         record.keeps = false;
+        record.reluctant &= incarnation.boot == old.boot;
         self.vacate(node, old, FenceKind::Returned);
         notices.push(Notice::Up { node, incarnation });
     }

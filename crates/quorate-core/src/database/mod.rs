@@ -60,6 +60,8 @@ pub struct NodeRecord {
     pub leaving: bool,
     /// It is about to end or has ended, and comes back soon: what it has is given to nobody else.
     pub keeps: bool,
+    /// It coordinates only where nobody else can.
+    pub reluctant: bool,
 }
 
 impl NodeRecord {
@@ -247,11 +249,11 @@ pub struct Database {
     nodes: BTreeMap<NodeId, NodeRecord>,
     groups: BTreeMap<GroupId, GroupRecord>,
     moves_held: bool,
-    disarmed: Option<Disarm>,
     /// Where in the log the configuration was changed last.
     configured: u64,
     /// The newest epoch of any group that there is no more: what comes in its place begins after it.
     epoch_passed: Epoch,
+    disarmed: Option<Disarm>,
     at_ms: u64,
     applied: u64,
 }
@@ -268,6 +270,7 @@ impl Database {
             emptied: false,
             leaving: false,
             keeps: false,
+            reluctant: false,
         };
         let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
         let epoch_passed = first_epoch(&founders);
@@ -281,9 +284,9 @@ impl Database {
             nodes,
             groups,
             moves_held: false,
-            disarmed: None,
             configured: 1,
             epoch_passed,
+            disarmed: None,
             at_ms: 0,
             applied: 1,
         }

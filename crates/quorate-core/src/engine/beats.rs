@@ -203,6 +203,7 @@ impl Engine {
     /// The coordinator's process is dead, its kernel says: whoever is next in line stands for
     /// election at once.
     fn watch_coordinator_node(&mut self) {
+        let last = if self.is_reluctant(self.me) { self.voters().len() } else { 0 };
         let Some(consensus) = &mut self.consensus else { return };
         let Some(voter) = consensus.coordinator() else { return };
         let reset = Liveness::Silent(crate::change::DownCause::ConnectionReset);
@@ -217,7 +218,7 @@ impl Engine {
             .config
             .voters()
             .filter(|&node| node < self.me && self.peers.get(&node).is_some_and(alive));
-        let place = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        let place = u32::try_from(before.count() + last).unwrap_or(u32::MAX);
         let delay = self.config.timing().interval / 2 * place;
         consensus.stand_after(delay, self.now);
     }
@@ -297,6 +298,10 @@ impl Engine {
     pub(super) fn on_applied(&mut self) {
         self.reconsider = true;
         self.stir = Stir::WHOLE;
+        let reluctant = self.is_reluctant(self.me);
+        if let Some(consensus) = &mut self.consensus {
+            consensus.set_reluctant(reluctant);
+        }
         let Some(database) = &self.database else { return };
         let waits = database.nodes().values().any(|record| {
             matches!(record.state, NodeState::Down(_)) && record.since == database.applied()

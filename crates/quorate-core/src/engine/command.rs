@@ -140,7 +140,7 @@ impl Engine {
     /// Whether the configuration is as a change of it wants it.
     fn has_come_true(&self, change: &Change) -> bool {
         match change {
-            Change::AddGroup { group, .. } => self.config.group(group.id) == Some(group),
+            Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
             _ => true,
         }
@@ -192,11 +192,13 @@ impl Engine {
                 let (node, bring_back) = (self.node_named(node)?, *bring_back);
                 Ok(vec![Change::Resume { node, bring_back }])
             }
+            Command::LetCoordinate { node, may } => {
+                Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])
+            }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
-            Command::AddGroup { group, luns } => {
-                let config = self.config.with_group((**group).clone(), luns.clone());
-                let change = Change::AddGroup { group: group.clone(), luns: luns.clone() };
-                config.map(|_| vec![change]).map_err(not_valid)
+            Command::AddGroup(new) => {
+                let config = self.config.with_group(new);
+                config.map(|_| vec![Change::AddGroup(new.clone())]).map_err(not_valid)
             }
             Command::RemoveGroup { group } => {
                 let group = self.group_named(group)?;

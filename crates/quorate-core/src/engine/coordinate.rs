@@ -34,6 +34,7 @@ impl Engine {
         }
         let mut changes = std::mem::take(&mut self.proposed);
         self.yield_without_lease();
+        self.yield_if_reluctant();
         let newcomer = self.admissions(&mut changes);
         self.detect(&mut changes);
         self.fence(&mut changes);
@@ -98,18 +99,43 @@ impl Engine {
         }
         self.without_lease_since = Some(self.now);
         self.timers.set_sooner(Timer::Review, self.now + self.timing().detect);
-        let Some(database) = &self.database else { return };
+        if let (Some(to), Some(consensus)) = (self.successor(), &mut self.consensus) {
+            consensus.hand_over(to);
+        }
+    }
+
+    /// A coordinator that should be none hands over to a voter that may be one, as soon as there is one.
+    fn yield_if_reluctant(&mut self) {
+        if !self.is_reluctant(self.me) || self.yields_again.is_some_and(|at| self.now < at) {
+            return;
+        }
+        let again = self.now + self.timing().interval * 4;
+        self.yields_again = Some(again);
+        self.timers.set_sooner(Timer::Review, again);
+        let successor = self.successor().filter(|voter| !self.is_reluctant(voter.node()));
+        if let (Some(to), Some(consensus)) = (successor, &mut self.consensus) {
+            consensus.hand_over(to);
+        }
+    }
+
+    /// Whether a node coordinates only where nobody else can.
+    pub(super) fn is_reluctant(&self, node: NodeId) -> bool {
+        let record = self.database.as_ref().and_then(|database| database.node(node));
+        record.is_some_and(|record| record.reluctant)
+    }
+
+    /// A voter that says it has a lease; before all others one that may coordinate.
+    fn successor(&self) -> Option<VoterId> {
+        let database = self.database.as_ref()?;
         let may_act = |node: &NodeId| {
             let peer = self.peers.get(node).filter(|peer| peer.is_powered());
             let heard = peer.and_then(|peer| peer.incarnation());
             heard.is_some_and(|heard| database.is_up_as(*node, heard))
                 && self.streams.contains_key(node)
         };
-        let successor = self.config.voters().find(may_act);
-        let successor = successor.and_then(|node| database.voter(node));
-        if let (Some(to), Some(consensus)) = (successor, &mut self.consensus) {
-            consensus.hand_over(to);
-        }
+        let able = self.config.voters().filter(may_act);
+        let successor = able.min_by_key(|&node| (self.is_reluctant(node), node))?;
+        database.voter(successor)
     }
 
     /// Nodes that are to be declared down.

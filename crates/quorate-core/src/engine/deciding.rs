@@ -52,16 +52,17 @@ impl Deciding<'_> {
                 | Change::CountFailures { group, .. }
                 | Change::Load { group, .. }
                 | Change::Assign { group, .. } => touched.push(*group),
+                // Decided about once it is there.
+                Change::AddGroup(_) => {}
+                Change::RemoveGroup { group } => touched.push(*group),
                 // What is decided now must not be done after it.
                 Change::Disarm { .. } => return,
-                // Decided about once it is there.
-                Change::AddGroup { .. } => {}
-                Change::RemoveGroup { group } => touched.push(*group),
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
                 | Change::Resume { .. }
                 | Change::HoldMoves { .. }
+                | Change::LetCoordinate { .. }
                 | Change::Arm
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}

@@ -75,6 +75,17 @@ impl Engine {
         }
     }
 
+    pub(super) fn on_resource_busy(&mut self, op: OpId, resource: ResourceId) {
+        self.timers.clear(Timer::Op(op));
+        let now = self.now;
+        let id = self.group_of_resource(resource);
+        let group = id.and_then(|id| self.groups.get_mut(&id));
+        if !group.is_some_and(|group| group.on_busy(resource, op, now, &mut self.out)) {
+            self.drop_from(self.me, DropReason::StaleAnswer);
+        }
+        self.touched.extend(id);
+    }
+
     pub(super) fn on_resource_failed(
         &mut self,
         resource: ResourceId,

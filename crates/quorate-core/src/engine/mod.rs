@@ -132,6 +132,8 @@ pub struct Engine {
     coordinating_since: Option<Instant>,
     /// Since when it coordinates without a lease.
     without_lease_since: Option<Instant>,
+    /// When one that should not coordinate tries again to hand over.
+    yields_again: Option<Instant>,
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
     stood_against: Option<(VoterId, Epoch)>,
@@ -202,6 +204,7 @@ impl Engine {
             coordinator_told: None,
             coordinating_since: None,
             without_lease_since: None,
+            yields_again: None,
             persisting: BTreeSet::new(),
             stood_against: None,
             proposed: Vec::new(),
@@ -316,6 +319,7 @@ impl Engine {
                 self.on_lun_lost(lun, epoch);
             }
             Event::Resource { op, resource, result } => self.on_resource(op, resource, &result),
+            Event::ResourceBusy { op, resource } => self.on_resource_busy(op, resource),
             Event::ResourceFailed { resource, epoch, trouble, detail } => {
                 self.on_resource_failed(resource, epoch, trouble, detail);
             }

@@ -257,6 +257,12 @@ impl LocalGroup {
         outcome != Outcome::Stale
     }
 
+    /// Somebody outside holds a resource. False: it no longer matters.
+    pub fn on_busy(&mut self, id: ResourceId, op: OpId, now: Instant, out: &mut Output) -> bool {
+        let resource = self.resources.get_mut(&id);
+        resource.is_some_and(|resource| resource.on_busy(op, now, out) != Outcome::Stale)
+    }
+
     /// A resource is no longer well.
     pub fn on_trouble(&mut self, id: ResourceId, now: Instant, out: &mut Output) {
         let Some(resource) = self.resources.get_mut(&id) else { return };
@@ -298,7 +304,7 @@ impl LocalGroup {
     pub fn advance(&mut self, leave: Leave, now: Instant, out: &mut Output) {
         match self.goal {
             Goal::Run => self.run(leave, now, out),
-            Goal::GiveUp => self.wind_down(leave, out),
+            Goal::GiveUp => self.wind_down(leave, now, out),
             Goal::Abandon => self.end(out),
         }
     }
@@ -312,7 +318,7 @@ impl LocalGroup {
         {
             self.failed = true;
             self.goal = Goal::GiveUp;
-            return self.wind_down(leave, out);
+            return self.wind_down(leave, now, out);
         }
         let retakes = plant::is(Plant::LaterOwnerPreempted);
         if !leave.may_act && !plant::is(Plant::StartWithoutLease) && !retakes {
@@ -367,7 +373,7 @@ impl LocalGroup {
         }
     }
 
-    fn wind_down(&mut self, leave: Leave, out: &mut Output) {
+    fn wind_down(&mut self, leave: Leave, now: Instant, out: &mut Output) {
         let token = SaveToken::new(self.id, self.entitlement.epoch);
         let active: Vec<ResourceId> = self
             .resources
@@ -384,7 +390,7 @@ impl LocalGroup {
             let keep = self.save && !self.failed && leave.may_act && handed_over;
             let live = self.to.filter(|_| self.save && resource.config.live_on_move);
             match resource.state {
-                ResourceState::Online if self.kept => {}
+                ResourceState::Online if self.kept || resource.is_held_until(now).is_some() => {}
                 ResourceState::Online if live.is_some() => {
                     live.into_iter().for_each(|to| resource.send(token, to, out));
                 }
@@ -423,10 +429,14 @@ impl LocalGroup {
         }
     }
 
-    /// When the first of the resources that have failed may be started again.
+    /// When the first of the resources that have failed, or were held outside, may be asked again.
     pub fn rests_until(&self, now: Instant) -> Option<Instant> {
-        let resources = self.resources.values().filter(|_| self.goal == Goal::Run);
-        resources.filter_map(|resource| resource.rests_until(now)).min()
+        let rests = |resource: &Resource| match self.goal {
+            Goal::Run => resource.rests_until(now),
+            Goal::GiveUp => resource.is_held_until(now),
+            Goal::Abandon => None,
+        };
+        self.resources.values().filter_map(rests).min()
     }
 
     fn in_state(&self, state: ResourceState) -> Vec<ResourceId> {

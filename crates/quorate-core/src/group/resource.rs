@@ -5,6 +5,7 @@
 //! Offline -> Loading -> Loaded -> Running -> Online -> Saving -> Offline
 //!                                            Online <- Saving, if it could not be handed over
 //! any but Offline -> Killing -> Offline
+//! Starting, Loading -> Offline, and Stopping, Saving -> Online, while somebody outside holds it
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::id::{Epoch, NodeId, OpId, SaveToken};
 use crate::output::Output;
 use crate::plant::{self, Plant};
 use crate::time::{Instant, nanos};
+use std::time::Duration;
 
 /// How far a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +68,12 @@ pub(super) struct Resource {
     /// What is being saved goes straight to another node.
     sends: bool,
     failures: Vec<Instant>,
+    /// Somebody outside held it: it is asked again from then on.
+    held_until: Option<Instant>,
 }
+
+/// How long after it was found held it is asked again.
+const HELD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Resource {
     pub(super) fn new(config: ResourceConfig, epoch: Epoch) -> Self {
@@ -79,6 +86,7 @@ impl Resource {
             saved: None,
             sends: false,
             failures: Vec::new(),
+            held_until: None,
         }
     }
 
@@ -179,6 +187,36 @@ impl Resource {
         Outcome::Done
     }
 
+    /// Somebody outside holds it: it is as it was before it was asked.
+    pub(super) fn on_busy(&mut self, op: OpId, now: Instant, out: &mut Output) -> Outcome {
+        if self.waiting != Some(op) {
+            return Outcome::Stale;
+        }
+        let before = match self.state {
+            ResourceState::Starting | ResourceState::Loading => ResourceState::Offline,
+            ResourceState::Stopping | ResourceState::Saving => ResourceState::Online,
+            ResourceState::Offline
+            | ResourceState::Loaded
+            | ResourceState::Running
+            | ResourceState::Online
+            | ResourceState::Killing
+            | ResourceState::StopFailed => {
+                return self.on_answer(op, &Err("it is held outside".to_owned()), now, out);
+            }
+        };
+        self.state = before;
+        self.waiting = None;
+        self.saved = None;
+        self.sends = false;
+        self.held_until = Some(now + HELD_PAUSE);
+        Outcome::Done
+    }
+
+    /// When it is asked again, since somebody outside held it.
+    pub(super) fn is_held_until(&self, now: Instant) -> Option<Instant> {
+        self.held_until.filter(|&until| until > now)
+    }
+
     /// The host has not answered in time. A kill that is not answered leaves the resource
     /// stop-failed.
     pub(super) fn on_overdue(&mut self, op: OpId, now: Instant, out: &mut Output) -> Outcome {
@@ -204,6 +242,7 @@ impl Resource {
     /// When it may be started again after its last failure; none: at once.
     pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
         let until = self.failures.last().map(|&at| at + self.config.restart_delay);
+        let until = until.max(self.held_until);
         until.filter(|&until| self.state == ResourceState::Offline && until > now)
     }
 

@@ -288,3 +288,35 @@ fn what_failed_rests_before_it_is_started_again() {
     t.advance();
     assert!(matches!(t.verbs().as_slice(), [(DISK, ResourceVerb::Start { .. })]));
 }
+
+#[test]
+fn what_is_held_outside_is_asked_again_and_not_killed() {
+    let mut t = Bench::new(&[], vec![resource(DISK, &[])], Vacancy::NeverOwned);
+    for _ in 0..3 {
+        let op = t.group.waits_for()[0];
+        assert!(t.group.on_busy(DISK, op, t.now, &mut t.out));
+        t.asked.clear();
+        t.advance();
+        assert_eq!(t.verbs(), [], "not at once");
+        t.now = t.group.rests_until(t.now).expect("it is tried again");
+        t.advance();
+        assert!(matches!(t.verbs().as_slice(), [(DISK, ResourceVerb::Start { .. })]));
+    }
+    t.answer(DISK, Ok(()));
+    assert!(t.group.is_online());
+    t.group.give_up(ReleaseKind::Stop, None);
+    t.advance();
+    for _ in 0..3 {
+        let op = t.group.waits_for()[0];
+        assert!(t.group.on_busy(DISK, op, t.now, &mut t.out));
+        assert_eq!(t.group.report(None), None, "it runs, and nobody is told otherwise");
+        t.now = t.group.rests_until(t.now).expect("it is tried again");
+        t.asked.clear();
+        t.advance();
+        assert!(matches!(t.verbs().as_slice(), [(DISK, ResourceVerb::Stop { .. })]));
+    }
+    let op = t.group.waits_for()[0];
+    t.group.abandon();
+    t.advance();
+    assert!(!t.group.on_busy(DISK, op, t.now, &mut t.out), "an end is an end");
+}

@@ -84,12 +84,13 @@ impl Caused {
             Command::Pause { .. }
             | Command::Resume { .. }
             | Command::HoldMoves { .. }
+            | Command::LetCoordinate { .. }
+            | Command::AddGroup(_)
+            | Command::RemoveGroup { .. }
             | Command::Disarm { .. }
             | Command::Arm
             | Command::CountFailures { .. }
             | Command::Load { .. }
-            | Command::AddGroup { .. }
-            | Command::RemoveGroup { .. }
             | Command::ConfirmFenced { .. } => {}
         }
     }

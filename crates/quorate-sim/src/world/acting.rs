@@ -116,7 +116,8 @@ impl World {
         }
         let slow = if self.random.chance(1, 100) { 120_000 } else { 3_000 };
         let mut delay = chance::micros(&mut self.random, 100, slow);
-        if self.hosts[&node].disk.is_slow {
+        let disk = &self.hosts[&node].disk;
+        if disk.is_slow || self.now < disk.slow_until {
             delay += percent(&mut self.random, self.config.timing().io_bound, 0, 12);
         }
         if self.is_planted(Plant::DiskLies) {
@@ -207,6 +208,7 @@ impl World {
             | Event::LunLost { .. }
             | Event::Resource { .. }
             | Event::ResourceFailed { .. }
+            | Event::ResourceBusy { .. }
             | Event::Command { .. }
             | Event::Leave { .. } => self.tell(|| format!("{node} <- {event:?}")),
         }

@@ -58,8 +58,15 @@ impl World {
             return;
         }
         let Some((op, verb)) = slot.queue.pop_front() else { return };
+        if self.is_busy(resource, verb) {
+            let delay = chance::micros(&mut self.random, 20, 1_000);
+            let event = Box::new(Event::ResourceBusy { op, resource });
+            let life = self.hosts[&node].lives;
+            self.after(delay, Happening::Event(node, life, event));
+            return self.work(node, resource);
+        }
         let work = Work { op, verb, serial };
-        slot.work = Some(work);
+        self.slot(node, resource).work = Some(work);
         let refused = self.begin(node, resource, verb);
         if refused.is_none() && self.is_asked_outside(node, resource, verb) {
             return self.ask_host(node, resource, work);

@@ -296,6 +296,7 @@ impl World {
             self.after(delay, Happening::Restart(node));
         }
         if death == Death::Power {
+            self.locks_end(node);
             self.host(node).up = false;
         }
         let Some(process) = self.host(node).process.take() else {

@@ -2,8 +2,10 @@
 //! the way it says, and marks of its own in the timeline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use quorate_core::id::{NodeId, ResourceId};
+use quorate_core::action::ResourceVerb;
+use quorate_core::id::{GroupId, NodeId, ResourceId};
 
 use super::World;
 use super::processes::Death;
@@ -18,6 +20,8 @@ pub(super) struct Staging {
     failing_starts: BTreeMap<ResourceId, u32>,
     failing_sends: BTreeMap<ResourceId, u32>,
     unstoppable: BTreeSet<ResourceId>,
+    /// Groups that somebody outside holds.
+    locked: BTreeSet<GroupId>,
     /// Guests, by their serial, of which it has been told that they do not stop.
     stuck: BTreeSet<u64>,
 }
@@ -53,6 +57,49 @@ impl World {
     /// Nothing but a loss of power ends what runs of this resource.
     pub fn never_stops(&mut self, resource: ResourceId) {
         self.staging.unstoppable.insert(resource);
+    }
+
+    /// Somebody holds a group, for work of his own on the node where it is: nobody else may do anything with it. That
+    /// ends with its node.
+    pub fn lock(&mut self, group: GroupId) {
+        self.staging.locked.insert(group);
+    }
+
+    /// Nobody holds a group any more.
+    pub fn unlock(&mut self, group: GroupId) {
+        self.staging.locked.remove(&group);
+    }
+
+    /// Whether somebody holds a group.
+    pub fn is_locked(&self, group: GroupId) -> bool {
+        self.staging.locked.contains(&group)
+    }
+
+    /// Whether a driver does not do what it is asked, since somebody holds the group. A kill is never refused.
+    pub(super) fn is_busy(&self, resource: ResourceId, verb: ResourceVerb) -> bool {
+        let held = !self.staging.locked.is_empty() && self.is_locked(self.group_of(resource).0);
+        held && match verb {
+            ResourceVerb::Start { .. }
+            | ResourceVerb::Load { .. }
+            | ResourceVerb::Save { .. }
+            | ResourceVerb::Send { .. }
+            | ResourceVerb::Stop { .. } => true,
+            ResourceVerb::Run | ResourceVerb::Kill => false,
+        }
+    }
+
+    /// A host has lost its power, and with it whoever held what it ran.
+    pub(super) fn locks_end(&mut self, node: NodeId) {
+        let guests = self.hosts[&node].slots.values().filter_map(|slot| slot.guest.as_ref());
+        let groups: Vec<GroupId> = guests.map(|guest| guest.group).collect();
+        groups.iter().for_each(|group| {
+            self.staging.locked.remove(group);
+        });
+    }
+
+    /// Lets the writes of a node's disk take their time, for some time.
+    pub fn slow_disk(&mut self, node: NodeId, length: Duration) {
+        self.host(node).disk.slow_until = self.now + length;
     }
 
     /// Marks a step of a story in the timeline.

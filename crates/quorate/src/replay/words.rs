@@ -21,6 +21,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::LunLost { .. }
         | Event::Resource { .. }
         | Event::ResourceFailed { .. }
+        | Event::ResourceBusy { .. }
         | Event::Command { .. }
         | Event::Leave { .. } => true,
     }
@@ -69,6 +70,9 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
                 Err(why) => format!("failed: {why}"),
             };
             ("resource", format!("{name} answers: {said}"))
+        }
+        Event::ResourceBusy { resource, .. } => {
+            ("resource", format!("{} is held outside", names.resource(*resource)))
         }
         Event::ResourceFailed { resource, detail, .. } => {
             ("resource_failed", format!("{} has failed: {detail}", names.resource(*resource)))
@@ -188,7 +192,9 @@ fn command_words(command: &Command) -> String {
         }
         Command::HoldMoves { held: true } => "hold every move".to_owned(),
         Command::HoldMoves { held: false } => "let groups move again".to_owned(),
-        Command::AddGroup { group, .. } => format!("take in group {}", group.name),
+        Command::LetCoordinate { node, may: true } => format!("let {node} coordinate"),
+        Command::LetCoordinate { node, may: false } => format!("let {node} coordinate no more"),
+        Command::AddGroup(new) => format!("take in group {}", new.group.name),
         Command::RemoveGroup { group } => format!("forget group {group}"),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{A, B, C, Trio, VM};
 use crate::action::ResourceVerb;
-use crate::config::GroupConfig;
+use crate::config::{GroupConfig, NewGroup};
 use crate::id::{GroupId, ResourceId};
 use crate::message::{Command, Refusal};
 
@@ -19,7 +19,7 @@ fn second(trio: &Trio) -> GroupConfig {
 }
 
 fn add(group: GroupConfig) -> Command {
-    Command::AddGroup { group: Box::new(group), luns: Vec::new() }
+    Command::AddGroup(Box::new(NewGroup { group, luns: Vec::new(), rules: Vec::new() }))
 }
 
 impl Trio {
@@ -48,8 +48,9 @@ fn a_group_that_is_removed_runs_on_and_nobody_looks_after_it() {
     assert_eq!(trio.engines[&B].explain(VM), None);
     // Whatever comes in its place, its keys are newer than all that stand on its LUNs.
     trio.silent.clear();
-    let (group, luns) = (Box::new(trio.config.groups()[0].clone()), trio.config.luns().to_vec());
-    trio.command(B, Command::AddGroup { group, luns });
+    let (group, luns) = (trio.config.groups()[0].clone(), trio.config.luns().to_vec());
+    let new = NewGroup { group, luns, rules: Vec::new() };
+    trio.command(B, Command::AddGroup(Box::new(new)));
     trio.run_until(Duration::from_secs(9), |trio| trio.knows(VM) == [true; 3]);
     assert!(trio.group(B).epoch >= epoch);
 }

@@ -1,6 +1,6 @@
 //! Actions: those that the engine and the world cannot carry out yet.
 
-use super::super::model::{Act, GroupAct, NodeAct, Step};
+use super::super::model::{Act, GroupAct, Step};
 use super::Missing;
 
 pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
@@ -9,12 +9,6 @@ pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
 
 fn check_act(act: &Act) -> Result<(), Missing> {
     let what = match act {
-        Act::Node(NodeAct::ManagerStop | NodeAct::ManagerStart, _) => {
-            "nodes that may not coordinate (manager_stop)"
-        }
-        Act::Node(NodeAct::ConfigStoreFault, _) => "config_store_fault",
-        Act::Node(NodeAct::PauseRounds, _) => "pause_rounds",
-        Act::Group(GroupAct::Lock | GroupAct::Unlock, _) => "locked groups",
         Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
         // No decision depends on a node's version.
         Act::Node(..) | Act::Group(..) | Act::Add(_) | Act::Disarm(_) | Act::Arm => return Ok(()),

@@ -9,9 +9,11 @@ mod groups;
 mod names;
 mod rules;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_core::config::{ClusterConfig, ClusterParts, GroupConfig, NodeConfig, TimingInputs};
+use quorate_core::config::{
+    ClusterConfig, ClusterParts, GroupConfig, NewGroup, NodeConfig, Rule, TimingInputs,
+};
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 
 use super::model::{Desired, Scenario, Story};
@@ -76,6 +78,8 @@ pub(super) struct Plan {
     pub(super) config: ClusterConfig,
     /// The groups, in the order of the scenario.
     pub(super) groups: Vec<Planned>,
+    /// All rules, those about groups to come too.
+    rules: Vec<Rule>,
     /// Groups that are added in the course of the story, in its order.
     pub(super) later: VecDeque<(GroupConfig, Planned)>,
     /// Nodes that are not the scenario's.
@@ -103,17 +107,21 @@ impl Plan {
         let nodes = nodes(scenario, hidden, &mut names);
         let scores = rules::scores(scenario);
         let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names)?;
-        let rules = rules::between(scenario, &planned);
+        let all_rules = rules::between(scenario, &planned);
         let first = match &scenario.story {
             Story::Timeline { groups, .. } => groups.len(),
             Story::Snapshot { .. } => groups.len(),
         };
-        let later = groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
+        let later: VecDeque<(GroupConfig, Planned)> =
+            groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
         if let Story::Timeline { steps, .. } = &scenario.story {
             actions::check(steps)?;
         }
         let first_hidden = nodes.len() - hidden;
         let hidden = nodes[first_hidden..].iter().map(|node| node.id).collect();
+        let there = |id: &GroupId| groups.iter().any(|group| group.id == *id);
+        let to_come: Vec<GroupId> =
+            later.iter().map(|(group, _)| group.id).filter(|id| !there(id)).collect();
         let config = ClusterConfig::new(ClusterParts {
             name: "scenario".into(),
             id: ClusterId(1),
@@ -121,13 +129,32 @@ impl Plan {
             nodes,
             luns: Vec::new(),
             groups,
-            rules,
+            rules: without(&all_rules, to_come.into_iter()),
             policy: cluster::policy(scenario),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
-        Ok(Self { config, groups: planned, later, hidden, names })
+        Ok(Self { config, groups: planned, later, rules: all_rules, hidden, names })
     }
+
+    /// The next group that is added, with the rules that name it.
+    pub(super) fn next_group(&mut self, removed: &BTreeSet<String>) -> Option<(NewGroup, Planned)> {
+        let (group, planned) = self.later.pop_front()?;
+        let there = self.groups.iter().filter(|one| !removed.contains(&one.name));
+        let there: BTreeSet<GroupId> = there.map(|one| one.id).chain([group.id]).collect();
+        let named = self.rules.iter().flat_map(|rule| rule.says.groups()).copied();
+        let absent: BTreeSet<GroupId> = named.filter(|id| !there.contains(id)).collect();
+        let mut rules = without(&self.rules, absent.into_iter());
+        rules.retain(|rule| rule.says.groups().any(|id| *id == group.id));
+        Some((NewGroup { group, luns: Vec::new(), rules }, planned))
+    }
+}
+
+/// What rules say of all groups but some.
+fn without(rules: &[Rule], groups: impl Iterator<Item = GroupId>) -> Vec<Rule> {
+    groups.fold(rules.to_vec(), |rules, group| {
+        rules.into_iter().filter_map(|rule| rule.without(group)).collect()
+    })
 }
 
 /// The nodes of a timeline vote, as many as may; those of a snapshot do not: whether there is a quorum is given.

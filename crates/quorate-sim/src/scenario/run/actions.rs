@@ -8,13 +8,21 @@ use super::super::model::{self, Act, Desired, Group, GroupAct, NodeAct, Placemen
 use super::super::plan::{Missing, amounts};
 use super::Stage;
 use super::departures::Then;
+use crate::host::Pause;
 use crate::world::Direction;
 
 impl Stage<'_> {
     /// Carries out one action.
     pub(super) fn act(&mut self, act: &Act) {
         match act {
-            Act::Node(act, node) => self.act_on_node(*act, self.plan.names.id_of(node)),
+            Act::Node(act, node) => {
+                // A fault without a node is one of whoever coordinates.
+                let node = match node.is_empty() {
+                    true => self.coordinator(),
+                    false => Some(self.plan.names.id_of(node)),
+                };
+                node.into_iter().for_each(|node| self.act_on_node(*act, node));
+            }
             Act::Group(act, group) => self.act_on_group(act, group),
             Act::Add(group) => self.add_group(group),
             Act::Disarm(mode) => {
@@ -56,16 +64,31 @@ impl Stage<'_> {
                 self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
             }
             NodeAct::AgentRestart if runs => self.restart_agent(node),
-            // Refused, without effect, or named as missing before the run.
+            NodeAct::ManagerStop | NodeAct::ManagerStart => {
+                let may = act == NodeAct::ManagerStart;
+                self.wish(Command::LetCoordinate { node: self.name_of(node), may });
+            }
+            // For shorter than anybody waits before he holds it against the node.
+            NodeAct::PauseRounds => {
+                let length = self.world.config().timing().lease / 2;
+                self.world.stand_still(node, Pause::Engine, length);
+            }
+            NodeAct::ConfigStoreFault => {
+                let length = self.world.config().timing().detect * 2;
+                self.world.slow_disk(node, length);
+            }
+            // Refused, or without effect.
             NodeAct::MaintenanceOn
             | NodeAct::MaintenanceOff
             | NodeAct::AgentRestart
-            | NodeAct::ManagerStop
-            | NodeAct::ManagerStart
-            | NodeAct::ConfigStoreFault
-            | NodeAct::PauseRounds
             | NodeAct::SetVersion => {}
         }
+    }
+
+    /// Who coordinates, by the word of whoever may act.
+    fn coordinator(&self) -> Option<NodeId> {
+        let host = self.world.hosts().find(|host| self.may_act(host))?;
+        host.process.as_ref()?.engine.coordinator().0
     }
 
     fn network_off(&mut self, node: NodeId) {
@@ -100,7 +123,7 @@ impl Stage<'_> {
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
         let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
-        let group = planned.configured.clone();
+        let (group, id) = (planned.configured.clone(), planned.id);
         match act {
             GroupAct::SetDesired(desired) => self.desire(group, *desired),
             GroupAct::Stop { .. } => self.desire(group, Desired::Stopped),
@@ -112,8 +135,10 @@ impl Stage<'_> {
                 self.removed.insert(name.to_owned());
                 self.wish(Command::RemoveGroup { group });
             }
+            GroupAct::Lock => self.world.lock(id),
+            GroupAct::Unlock => self.world.unlock(id),
             // Without effect, or named as missing before the run.
-            GroupAct::Lock | GroupAct::Unlock | GroupAct::MovedOutOfBand { .. } => {}
+            GroupAct::MovedOutOfBand { .. } => {}
             GroupAct::SetLoad { load_static, load_dynamic } => {
                 let dynamic = self.scenario.cluster.placement == Placement::LeastDynamicLoad;
                 let load = amounts(if dynamic { load_dynamic } else { load_static });
@@ -124,13 +149,13 @@ impl Stage<'_> {
 
     /// A group that the cluster gets to know now.
     fn add_group(&mut self, group: &Group) {
-        let Some((config, planned)) = self.plan.later.pop_front() else { return };
+        let Some((new, planned)) = self.plan.next_group(&self.removed) else { return };
         let (configured, desired) = (planned.configured.clone(), planned.desired);
         self.plan.groups.retain(|one| one.name != group.name);
         self.plan.groups.push(planned);
         self.removed.remove(&group.name);
         self.prepare_faults(group);
-        self.wish(Command::AddGroup { group: Box::new(config), luns: Vec::new() });
+        self.wish(Command::AddGroup(Box::new(new)));
         self.desire(configured, desired);
     }
 

@@ -73,7 +73,9 @@ impl Stage<'_> {
             let state = record.owned_state();
             up && matches!(state, Some(OwnedState::Starting | OwnedState::Releasing { .. }))
         };
-        database.groups().values().any(moves)
+        // What somebody holds waits for him.
+        let free = |id| !self.world.is_locked(id);
+        database.groups().iter().any(|(&id, record)| free(id) && moves(record))
     }
 
     fn calm(&self) -> Duration {
