@@ -13,6 +13,8 @@ pub enum DownCause {
     Silence,
     /// Its kernel closed its connections or refused new ones: the engine's process has ended.
     ConnectionReset,
+    /// Somebody wants it fenced, though it is heard.
+    Ordered,
 }
 
 /// What proves that a node no longer runs, or can no longer write, what it owned.

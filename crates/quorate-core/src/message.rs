@@ -229,6 +229,14 @@ pub enum Command {
         /// How much of each thing.
         load: Amounts,
     },
+    /// Fence a node, though it is heard: it gets nothing more, and what it runs starts elsewhere once it is proven
+    /// harmless.
+    ///
+    /// Source: Pacemaker, an unclean node that is online.
+    Fence {
+        /// The node's name.
+        node: String,
+    },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {
         /// The node's name.

@@ -206,6 +206,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             }
             Command::Drain { .. }
             | Command::Empty { .. }
+            | Command::Fence { .. }
             | Command::Disarm { .. }
             | Command::Arm
             | Command::Pause { .. }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::standing;
 use super::{Asked, Engine};
 use crate::action::Action;
-use crate::change::{Cause, Change, Desire, ReleaseKind};
+use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
 use crate::config::ConfigError;
 use crate::consensus::Consensus;
-use crate::database::{Database, OwnedState, Ownership};
+use crate::database::{Database, NodeState, OwnedState, Ownership};
 use crate::group::LocalGroup;
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
@@ -204,6 +204,17 @@ impl Engine {
                 let group = self.group_named(group)?;
                 let config = self.config.without_group(group);
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
+            }
+            Command::Fence { node } => {
+                let node = self.node_named(node)?;
+                let record = self.database.as_ref().and_then(|database| database.node(node));
+                let up = record.filter(|record| record.state == NodeState::Up);
+                let down = up.map(|record| Change::Down {
+                    node,
+                    incarnation: record.incarnation,
+                    cause: DownCause::Ordered,
+                });
+                Ok(down.into_iter().collect())
             }
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);

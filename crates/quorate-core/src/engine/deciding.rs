@@ -222,7 +222,8 @@ impl Deciding<'_> {
         }
         let due = self.departure(config, record, (node, state, owner), target)?;
         let held = self.database.are_moves_held();
-        if !held && due.kind == ReleaseKind::Stop && self.order().stop_waits(config.id) {
+        let ends = due.kind == ReleaseKind::Stop || !config.moves_live();
+        if !held && ends && self.order().stop_waits(config.id) {
             return None;
         }
         let (group, epoch) = (config.id, record.epoch);

@@ -179,7 +179,7 @@ impl Solver<'_> {
             }
             let stays = now.runs && now.at == Some(slot.id);
             let own = if banned { NEVER } else { self.own_score(wants, slot.id) };
-            let own = own.max(i64::from(stays)).clamp(NEVER, MUST);
+            let own = own.max(i64::from(stays && weight > 0)).clamp(NEVER, MUST);
             if weight > 0 || own > 0 {
                 let share = own * weight / MUST;
                 opinion.score[at] = opinion.score[at].saturating_add(share);

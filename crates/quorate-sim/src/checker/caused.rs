@@ -66,7 +66,7 @@ impl Caused {
         let group = |name: &str| view.config.group_named(name).map(|group| group.id);
         match command {
             Command::Move { group: name, .. } => {
-                if let Some(id) = group(name) {
+                for id in group(name).into_iter().flat_map(|id| companions(view, id)) {
                     self.groups.entry(id).or_default().moved = true;
                 }
             }
@@ -91,6 +91,7 @@ impl Caused {
             | Command::Arm
             | Command::CountFailures { .. }
             | Command::Load { .. }
+            | Command::Fence { .. }
             | Command::ConfirmFenced { .. } => {}
         }
     }
@@ -174,6 +175,14 @@ impl Caused {
         }
         Err(format!("{group} {what} because of {cause:?}, and nothing of that kind has happened"))
     }
+}
+
+/// A group, and those that move with it.
+fn companions(view: &View<'_>, group: GroupId) -> Vec<GroupId> {
+    let place = view.config.place_of(group);
+    let unit = place.and_then(|place| view.config.bonds().unit(place));
+    let all = unit.map(|unit| unit.iter().map(|&one| view.config.groups()[one].id).collect());
+    all.unwrap_or_else(|| vec![group])
 }
 
 /// Whether anything but its own scores may say where the group goes.

@@ -165,7 +165,7 @@ impl Outcome {
         steps: Vec<State>,
         (zero, timeline): (Moment, &[Entry]),
         violations: &[Violation],
-        plan: &Plan,
+        (plan, before): (&Plan, &BTreeSet<String>),
     ) -> Self {
         let broken = |one: &Violation| Broken {
             t: seconds(zero, one.at),
@@ -177,7 +177,7 @@ impl Outcome {
             seed,
             last: steps.last().cloned().unwrap_or_default(),
             steps,
-            facts: facts(timeline, zero, plan),
+            facts: facts(timeline, zero, plan, before),
             violations: violations.iter().map(broken).collect(),
         }
     }
@@ -189,9 +189,9 @@ fn seconds(zero: Moment, at: Moment) -> f64 {
 }
 
 /// What happened, with what it means for groups of several members.
-fn facts(timeline: &[Entry], zero: Moment, plan: &Plan) -> Vec<Fact> {
+fn facts(timeline: &[Entry], zero: Moment, plan: &Plan, before: &BTreeSet<String>) -> Vec<Fact> {
     let mut running: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for planned in plan.groups.iter().filter(|planned| planned.runs_before) {
+    for planned in plan.groups.iter().filter(|planned| before.contains(&planned.name)) {
         if let Some(whole) = &planned.of {
             running.entry(whole.clone()).or_default().insert(planned.name.clone());
         }

@@ -282,6 +282,7 @@ fn down_cause(cause: DownCause) -> (&'static str, &'static str) {
     match cause {
         DownCause::Silence => ("silence", "nobody hears it"),
         DownCause::ConnectionReset => ("connection_reset", "its host closed its connections"),
+        DownCause::Ordered => ("ordered", "by command: fence"),
     }
 }
 

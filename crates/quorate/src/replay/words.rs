@@ -183,6 +183,7 @@ fn command_words(command: &Command) -> String {
                 load.iter().map(|(kind, amount)| format!("{kind} {amount}")).collect();
             format!("{group} uses {}", parts.join(", "))
         }
+        Command::Fence { node } => format!("fence {node}"),
         Command::Drain { node } => format!("drain {node}"),
         Command::Empty { node } => format!("empty {node}"),
         Command::Pause { node } => format!("pause {node}"),

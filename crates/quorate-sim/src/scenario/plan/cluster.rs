@@ -2,7 +2,7 @@
 
 use quorate_core::config::{Balance, Policy};
 
-use super::super::model::{GivenState, OnLoss, Placement, Scenario, Story, Strategy};
+use super::super::model::{Given, GivenState, OnLoss, Placement, Scenario, Story, Strategy};
 use super::Missing;
 
 /// How nodes are chosen.
@@ -57,9 +57,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
                 OnLoss::Freeze => return missing("quorum.on_loss freeze"),
                 OnLoss::Ignore => return missing("quorum.on_loss ignore"),
             }
-            if let Some((name, _)) = given.iter().find(|(_, one)| one.state == GivenState::Unclean)
-            {
-                return Err(Missing::new(format!("fencing a node that is still seen ({name})")));
+            let unclean = |one: &&Given| one.state == GivenState::Unclean;
+            if !cluster.fencing && given.values().any(|one| unclean(&one)) {
+                return missing("a node that must be fenced where nodes are not fenced");
             }
         }
     }

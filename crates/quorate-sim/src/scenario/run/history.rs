@@ -93,10 +93,8 @@ impl Stage<'_> {
                 GivenState::Maintenance => {
                     self.wish(Command::Pause { node: name });
                 }
-                GivenState::Online
-                | GivenState::Offline
-                | GivenState::Lost
-                | GivenState::Unclean => {}
+                GivenState::Unclean => self.fence(node),
+                GivenState::Online | GivenState::Offline | GivenState::Lost => {}
             }
             if given.shutting_down {
                 self.send_away(node, Then::Off);
@@ -132,6 +130,12 @@ impl Stage<'_> {
         });
     }
 
+    /// A node is to be fenced, though it is seen.
+    fn fence(&mut self, node: NodeId) {
+        self.unclean.insert(node);
+        self.wish(Command::Fence { node: self.name_of(node) });
+    }
+
     /// What has failed before, and what is found failed.
     fn say_failures(&mut self) {
         for planned in self.plan.groups.clone() {
@@ -142,6 +146,9 @@ impl Stage<'_> {
             }
             if matches!(planned.recovery, Recovery::Restart | Recovery::Stop) {
                 self.world.falls_silent(planned.id);
+            }
+            if planned.recovery == Recovery::Fence {
+                self.world.runs_on(planned.id).into_iter().for_each(|node| self.fence(node));
             }
         }
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
-use quorate_core::database::Database;
+use quorate_core::database::{Database, NodeState};
 use quorate_core::id::NodeId;
 
 use super::model::{OnLoss, Scenario, Story};
@@ -71,6 +71,10 @@ struct Stage<'a> {
     world: World,
     /// When the facts begin, and how many entries of the timeline came before.
     zero: (Moment, usize),
+    /// The groups that ran then.
+    running: BTreeSet<String>,
+    /// Nodes that are fenced though they are seen, and then are off.
+    unclean: BTreeSet<NodeId>,
     operator: Operator,
     departures: Vec<Departure>,
     /// Nodes in maintenance by the operator's word.
@@ -105,6 +109,8 @@ impl<'a> Stage<'a> {
             plan,
             world,
             zero: (Moment::default(), 0),
+            running: BTreeSet::new(),
+            unclean: BTreeSet::new(),
             operator: Operator::default(),
             departures: Vec::new(),
             maintained: BTreeSet::new(),
@@ -147,6 +153,8 @@ impl<'a> Stage<'a> {
     fn begin_facts(&mut self) {
         let before = self.world.timeline().map_or(0, |timeline| timeline.entries().len());
         self.zero = (self.world.now(), before);
+        let runs = self.plan.groups.iter().filter(|one| !self.world.runs_on(one.id).is_empty());
+        self.running = runs.map(|one| one.name.clone()).collect();
     }
 
     /// Lets some time pass, and looks after what takes several turns.
@@ -158,7 +166,21 @@ impl<'a> Stage<'a> {
     fn tend(&mut self) {
         self.press();
         self.depart();
+        self.switch_fenced_off();
         self.watch_drains();
+    }
+
+    /// Whoever fences a node that is seen switches it off once it is proven harmless.
+    fn switch_fenced_off(&mut self) {
+        let fenced = |node: &NodeId| {
+            let record = self.database().and_then(|database| database.node(*node));
+            record.is_some_and(|record| matches!(record.state, NodeState::Fenced(_)))
+        };
+        let off: Vec<NodeId> = self.unclean.iter().copied().filter(fenced).collect();
+        for node in off {
+            self.unclean.remove(&node);
+            self.world.power_off(node);
+        }
     }
 
     /// A node that was to be emptied and runs nothing any more is drained.
@@ -212,11 +234,12 @@ impl<'a> Stage<'a> {
     fn finish(mut self, seed: u64, steps: Vec<State>) -> Ran {
         let (violations, _) = self.world.take_findings();
         let (zero, before) = self.zero;
-        let Stage { scenario, plan, world, .. } = self;
+        let Stage { scenario, plan, world, running, .. } = self;
         let (trace, timeline) = world.into_trace();
         let entries = timeline.map(Timeline::into_entries).unwrap_or_default();
         let timeline: Vec<Entry> = entries.into_iter().skip(before).collect();
-        let outcome = Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, &plan);
+        let outcome =
+            Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, (&plan, &running));
         Ran {
             answer: Answer::Ran(outcome),
             trace: trace.into_story(),

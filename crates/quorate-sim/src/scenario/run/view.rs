@@ -133,8 +133,8 @@ fn whole(members: Vec<(String, GroupState)>) -> GroupState {
         states().flat_map(|state| state.running_on.iter().cloned()).collect();
     running_on.sort();
     running_on.dedup();
-    if running_on.iter().any(|node| shared(node)) {
-        running_on.retain(|node| shared(node));
+    if running_on.iter().any(&shared) {
+        running_on.retain(&shared);
     }
     let owner = running_on.first().cloned().or_else(|| states().find_map(|one| one.owner.clone()));
     let member = |(name, state): (String, GroupState)| {
