@@ -4,7 +4,6 @@ use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
 use super::super::model::{Act, Desired, Group, GroupAct, NodeAct};
-use super::super::plan::Missing;
 use super::Stage;
 use super::departures::Then;
 use crate::host::Pause;
@@ -106,11 +105,7 @@ impl Stage<'_> {
     }
 
     fn restart_agent(&mut self, node: NodeId) {
-        if self.runs_anything(node) {
-            self.missing = Some(Missing::new("agent_restart: guests that outlive their engine"));
-        }
-        self.world.crash(node);
-        self.world.switch_on(node);
+        self.world.replace_engine(node);
     }
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
