@@ -20,9 +20,10 @@ verdict() { # verdict WHETHER NAME
     fi
 }
 
-hash() { # hash BUILD ARGUMENT...
-    "target/$1/quorate" torture "${@:2}" --json --trace-hash 2>/dev/null |
-        sed -nE 's/.*"trace_hash": "([0-9a-f]+)".*/\1/p'
+hash() { # hash BUILD ARGUMENT...: nothing where a seed fails; which one, and why, stands above the verdict
+    local summary
+    summary=$("target/$1/quorate" torture "${@:2}" --json --trace-hash) || return 0
+    sed -nE 's/.*"trace_hash": "([0-9a-f]+)".*/\1/p' <<<"$summary"
 }
 
 same() { # same ARGUMENT...: both builds do the same, to the byte
@@ -31,7 +32,7 @@ same() { # same ARGUMENT...: both builds do the same, to the byte
     if [ -n "$debug" ] && [ "$debug" = "$release" ]; then
         verdict true "debug and release agree: $*, trace hash $debug"
     else
-        verdict false "debug ${debug:-nothing} and release ${release:-nothing} differ: $*"
+        verdict false "debug (${debug:-no hash}) and release (${release:-no hash}) do not agree: $*"
     fi
 }
 

@@ -60,15 +60,22 @@ fn the_trace_hash_is_the_same_however_many_seeds_run_at_once() {
 
 #[test]
 fn a_wrong_command_line_says_what_would_be_right() {
-    let wrong: [(&[&str], &str); 8] = [
+    let wrong: [(&[&str], &str); 15] = [
         (&["--seeds", "5..3"], "A below B"),
         (&["--seeds", "x"], "A..B"),
         (&["--nodes", "65"], "2..=64"),
         (&["--kinds", "meteor"], "clock_step"),
         (&["--time", "5"], "time unit"),
-        (&["--time", "10years", "--pace", "1s"], "--pace"),
-        (&["--story"], "--seed"),
+        (&["--time", "3650days", "--pace", "1s"], "--time 3650days at a fault every 1s makes"),
         (&["--seed", "1", "--seeds", "1..2"], "cannot be used with"),
+        (&["--kinds", "crash", "--without", "crash"], "no fault is left"),
+        (&["--story"], "--story is about one seed, and 100 are to be run"),
+        (&["--seeds", "3..5", "--html", "page.html"], "--html is about one seed, and 2 are"),
+        (&["--seeds", "3..5", "--faults", "1"], "--faults is about one seed, and 2 are"),
+        (&["--seed", "3", "--faults", "1,9999"], "--faults 9999: seed 3 has the faults 0 to "),
+        (&["--seed", "3", "--faults", "x"], "invalid digit"),
+        (&["--seed", "3", "--story", "--json"], "cannot be used with"),
+        (&["--jobs", "0"], "1..=1024"),
     ];
     for (words, hint) in wrong {
         let output = torture(words);
@@ -86,13 +93,26 @@ fn one_seed_is_told_and_drawn_with_some_of_its_faults() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let told = said(&output);
     assert!(told.contains("FAULT 1 ") && !told.contains("FAULT 0 "), "{told}");
-    assert!(told.contains("faults             1, of 1 kinds"), "{told}");
+    assert!(told.contains("faults             1, of 1 kind"), "{told}");
     assert!(std::fs::read_to_string(page).unwrap().contains("Seed 3"));
 
     let nowhere = Path::new("/nowhere/seed.html").to_str().unwrap();
     let output = torture(&["--seed", "3", "--html", nowhere]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("cannot write /nowhere/seed.html"), "{}", said(&output));
+}
+
+#[test]
+fn one_seed_that_passes_is_told_in_few_words() {
+    let output = torture(&["--seed", "3", "--shrink"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let told = said(&output);
+    for line in ["1 seed\n", "seed 3 passes: there is nothing to shrink\n", "1, and it passes"] {
+        assert!(told.contains(line), "no {line:?} in {told}");
+    }
+    assert!(!told.contains("never met"), "{told}");
+    assert!(said(&torture(&["--seed", "3", "--never-met"])).contains("never met"));
+    assert!(said(&torture(&["--seeds", "3..5"])).contains("never met"));
 }
 
 #[test]

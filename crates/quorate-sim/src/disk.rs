@@ -19,7 +19,7 @@ pub struct Disk {
     pub slow_until: Moment,
     /// A record in its midst is damaged: nobody can know before the log is read again.
     pub is_rotten: bool,
-    /// A bug: a rewrite is not stable as a whole, nor before the next write is.
+    /// A bug: the end of a rewrite is not stable before the next write is.
     pub tears_rewrites: bool,
     is_rewritten: bool,
     records: Vec<Record>,
@@ -90,13 +90,8 @@ impl Disk {
             let kept = random.below(self.records.len() as u64 + 1) as usize;
             self.truncate(kept);
         }
-        let rewrites = self.under_way.front().is_some_and(|write| write.rewrite);
-        if rewrites && self.tears_rewrites {
-            self.records.clear();
-            self.last_entry = 0;
-        }
         if let Some(Write { records, .. }) =
-            self.under_way.pop_front().filter(|_| !rewrites || self.tears_rewrites)
+            self.under_way.pop_front().filter(|write| !write.rewrite)
         {
             let part = random.below(records.len() as u64 + 1) as usize;
             self.keep(records.into_iter().take(part));

@@ -88,6 +88,9 @@ pub struct Host {
     pub handover: Option<Handover>,
     /// What had been acknowledged to the newest when it ended.
     last_acknowledged: BTreeMap<NodeId, u64>,
+    /// Since when its newest process has had a lease without a break, and a time by its own clock until which that
+    /// is known to last.
+    leased: (Moment, Instant),
 }
 
 impl Host {
@@ -109,6 +112,7 @@ impl Host {
             manners: Manners::default(),
             handover: None,
             last_acknowledged: BTreeMap::new(),
+            leased: (Moment::NEVER, Instant::default()),
         }
     }
 
@@ -137,6 +141,32 @@ impl Host {
     /// What a process that goes on for another had been acknowledged.
     pub fn kept_lease(&self) -> BTreeMap<NodeId, u64> {
         self.last_acknowledged.clone()
+    }
+
+    /// A voter acknowledges a heartbeat of this boot, which was sent at `sent` by this host's clock.
+    pub fn acknowledged(&mut self, voter: NodeId, sent: u64, config: &ClusterConfig, now: Moment) {
+        let shown = self.clock.local(now);
+        // It is reckoned once for each length of a lease, and before what comes in counts: then a break is seen.
+        let looks = shown >= self.leased.1;
+        let lasted = looks && self.lease_end(config).is_some_and(|end| end > shown);
+        let Some(process) = &mut self.process else { return };
+        let newest = process.acknowledged.entry(voter).or_default();
+        *newest = sent.max(*newest);
+        let end = looks.then(|| self.lease_end(config)).flatten().filter(|&end| end > shown);
+        if let Some(end) = end {
+            let since = if lasted { self.leased.0 } else { now };
+            self.leased = (since, end);
+        }
+    }
+
+    /// A process starts: it has been acknowledged nothing.
+    pub fn forget_lease(&mut self) {
+        self.leased = (Moment::NEVER, Instant::default());
+    }
+
+    /// Since when its newest process has had a lease without a break, if it still has one or lost it last.
+    pub fn leased_since(&self) -> Moment {
+        self.leased.0
     }
 
     /// When the lease of this node ends by its own clock: `lease` after the sending of its newest heartbeat that a

@@ -8,7 +8,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use quorate_sim::fault::{FaultKind, Faults};
 use quorate_sim::options::{SLOW, TimingInputs};
+use quorate_sim::world::World;
 use quorate_sim::{Options, Outcome};
+
+use super::length;
 
 /// `quorate torture`.
 #[derive(Clone, Debug, Args)]
@@ -27,10 +30,10 @@ pub struct Torture {
     pub groups: Option<u32>,
     /// How long faults happen in each seed, in simulated time, as 90s, 2h or 30days; then it must recover
     /// [default: 15 detection times]
-    #[arg(long, value_parser = length)]
+    #[arg(long, value_parser = parsed)]
     pub time: Option<Duration>,
     /// How far faults are apart, on the average [default: drawn, about one detection time]
-    #[arg(long, value_parser = length)]
+    #[arg(long, value_parser = parsed)]
     pub pace: Option<Duration>,
     /// The timing profile
     #[arg(long, default_value = "drawn")]
@@ -42,7 +45,7 @@ pub struct Torture {
     #[arg(long, value_delimiter = ',', value_parser = kind, value_name = "KINDS")]
     pub without: Vec<FaultKind>,
     /// Of the faults of one seed, those with these numbers alone
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "seed")]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     pub faults: Option<Vec<usize>>,
     /// How many seeds run at once [default: as many as there are cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -51,11 +54,14 @@ pub struct Torture {
     #[arg(long)]
     pub shrink: bool,
     /// Tell the whole story of the seed
-    #[arg(long, requires = "seed", conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json")]
     pub story: bool,
     /// Draw the run of the seed, as one HTML page
-    #[arg(long, requires = "seed", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// List what was never met, also of one seed
+    #[arg(long)]
+    pub never_met: bool,
     /// One hash over all that every engine was told and asked for, in every seed
     #[arg(long)]
     pub trace_hash: bool,
@@ -89,30 +95,24 @@ impl Torture {
     /// What each run is made of.
     ///
     /// # Errors
-    /// More than can be planned.
+    /// More than can be planned; no fault is left; several seeds, and something that is of one.
     pub fn options(&self) -> Result<Options, String> {
+        self.check_that_one_seed_is_meant()?;
         let timing = match self.profile {
             Profile::Drawn => None,
             Profile::Fast => Some(TimingInputs::FAST),
             Profile::Default => Some(TimingInputs::DEFAULT),
             Profile::Slow => Some(SLOW),
         };
-        let fastest = timing.unwrap_or(TimingInputs::FAST).detect;
-        if let Some(time) = self.time {
-            let pace = self.pace.unwrap_or(fastest);
-            let count = time.as_nanos() / pace.as_nanos().max(1);
-            if count > FAULTS_MAX {
-                return Err(format!(
-                    "--time {} at a fault every {} makes {count} faults a seed, and {FAULTS_MAX} is the most: \
-                     give a longer --pace, or a shorter --time and more seeds",
-                    humantime::format_duration(time),
-                    humantime::format_duration(pace),
-                ));
-            }
-        }
+        self.check_that_it_can_be_planned(timing.unwrap_or(TimingInputs::FAST).detect)?;
         let all = if self.kinds.is_empty() { Faults::ALL } else { Faults::only(&self.kinds) };
         let faults = self.without.iter().fold(all, |faults, &kind| faults.with(kind, 0));
-        Ok(Options {
+        if faults.kinds().next().is_none() {
+            return Err(
+                "--without takes every kind away that --kinds names: no fault is left".to_owned()
+            );
+        }
+        let options = Options {
             nodes: self.nodes,
             groups: self.groups,
             timing,
@@ -123,7 +123,55 @@ impl Torture {
             story: self.story,
             timeline: self.html.is_some(),
             ..Options::default()
-        })
+        };
+        self.check_the_chosen_faults(&options)?;
+        Ok(options)
+    }
+
+    /// What tells, draws or picks from a seed means one.
+    fn check_that_one_seed_is_meant(&self) -> Result<(), String> {
+        let seeds = self.seeds();
+        let asked = [
+            ("--faults", self.faults.is_some()),
+            ("--story", self.story),
+            ("--html", self.html.is_some()),
+        ];
+        match asked.iter().find(|(_, is_asked)| *is_asked) {
+            Some((name, _)) if seeds.end - seeds.start > 1 => Err(format!(
+                "{name} is about one seed, and {} are to be run: give the one as --seed S",
+                seeds.end - seeds.start
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_that_it_can_be_planned(&self, fastest: Duration) -> Result<(), String> {
+        let Some(time) = self.time else { return Ok(()) };
+        let pace = self.pace.unwrap_or(fastest);
+        let count = time.as_nanos() / pace.as_nanos().max(1);
+        if count <= FAULTS_MAX {
+            return Ok(());
+        }
+        Err(format!(
+            "--time {} at a fault every {} makes {count} faults a seed, and {FAULTS_MAX} is the most: give a longer \
+             --pace, or a shorter --time and more seeds",
+            length::written(time),
+            length::written(pace),
+        ))
+    }
+
+    /// Each number that is picked has a fault.
+    fn check_the_chosen_faults(&self, options: &Options) -> Result<(), String> {
+        let Some(most) = self.faults.iter().flatten().max() else { return Ok(()) };
+        let seed = self.seeds().start;
+        let planned = World::new(seed, options).faults().len();
+        match planned.checked_sub(1) {
+            Some(last) if *most > last => {
+                Err(format!("--faults {most}: seed {seed} has the faults 0 to {last}"))
+            }
+            None => Err(format!("--faults {most}: seed {seed} has no faults")),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The command that runs a seed again, with `time` and `faults` in place of those given.
@@ -134,16 +182,14 @@ impl Torture {
                 let _ = write!(text, " --{name} {value}");
             }
         };
-        let length =
-            |length: Duration| humantime::format_duration(length).to_string().replace(' ', "");
         let names = |kinds: &[FaultKind]| {
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
             (!names.is_empty()).then(|| names.join(","))
         };
         add("nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("groups", self.groups.map(|groups| groups.to_string()));
-        add("time", time.or(self.time).map(length));
-        add("pace", self.pace.map(length));
+        add("time", time.or(self.time).map(length::written));
+        add("pace", self.pace.map(length::written));
         let profile = self.profile.to_possible_value();
         let profile = profile.filter(|_| self.profile != Profile::Drawn);
         add("profile", profile.map(|value| value.get_name().to_owned()));
@@ -173,7 +219,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if first < end { Ok(first..end) } else { Err(wrong()) }
 }
 
-fn length(text: &str) -> Result<Duration, String> {
+fn parsed(text: &str) -> Result<Duration, String> {
     let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let most = Duration::from_secs(100 * 366 * 86_400);
     if length < Duration::from_millis(1) || length > most {
@@ -203,10 +249,10 @@ mod tests {
 
     #[test]
     fn a_length_has_a_unit_and_a_bound() {
-        assert_eq!(length("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(length("2h 5ms"), Ok(Duration::from_millis(7_200_005)));
+        assert_eq!(parsed("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parsed("2h 5ms"), Ok(Duration::from_millis(7_200_005)));
         for wrong in ["", "90", "-1s", "0s", "200years"] {
-            assert!(length(wrong).is_err(), "{wrong}");
+            assert!(parsed(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `quorate torture`: the simulator with every fault it knows, over many seeds.
 
 mod arguments;
+mod length;
 mod progress;
 mod shrink;
 mod summary;
@@ -35,6 +36,7 @@ pub fn torture(torture: &Torture) -> Result<(), Failure> {
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = torture.jobs.map_or(cores, usize::from);
     let jobs = jobs.min(usize::try_from(seeds.end - seeds.start).unwrap_or(jobs));
+    let is_one = seeds.end - seeds.start == 1;
     let mut progress = Progress::new(seeds.end - seeds.start);
     let mut summary = Summary::default();
     let mut failing = Vec::new();
@@ -57,6 +59,9 @@ pub fn torture(torture: &Torture) -> Result<(), Failure> {
                     if !outcome.is_clean() {
                         progress.say(&torture.line(&outcome));
                         failing.extend(torture.shrink.then_some(*outcome));
+                    } else if is_one && torture.shrink {
+                        let seed = outcome.seed;
+                        progress.say(&format!("seed {seed} passes: there is nothing to shrink"));
                     }
                 }
             }
@@ -71,7 +76,8 @@ pub fn torture(torture: &Torture) -> Result<(), Failure> {
     let _ = if torture.json {
         writeln!(stdout(), "{:#}", summary.json(real, torture.trace_hash))
     } else {
-        write!(stdout(), "{}", summary.text(real))
+        let never_met = torture.never_met || summary.seeds > 1;
+        write!(stdout(), "{}", summary.text(real, never_met))
     };
     if torture.trace_hash && !torture.json {
         let _ = writeln!(stdout(), "{:<18} {}", "trace hash", summary.trace_hash());
@@ -84,8 +90,7 @@ fn verdict(summary: &Summary, stop: &AtomicBool) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Interrupted, "interrupted; the seeds above are through"));
     }
     if summary.violations > 0 {
-        let text = format!("{} of {} seeds fail", summary.failing.len(), summary.seeds);
-        return Err(Failure::new(Exit::Failed, text));
+        return Err(Failure::new(Exit::Failed, format!("seeds: {}", summary.verdict())));
     }
     Ok(())
 }

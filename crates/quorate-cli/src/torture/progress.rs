@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::length;
+use super::summary::plural;
+
 /// A line that often, where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -23,7 +26,7 @@ impl Progress {
         let target =
             if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         if !is_terminal {
-            eprintln!("{seeds} seeds");
+            eprintln!("{seeds} seed{}", plural(seeds));
         }
         let bar = ProgressBar::with_draw_target(Some(seeds), target);
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {elapsed}  {msg}");
@@ -60,7 +63,7 @@ impl Progress {
 
     fn show(&mut self) {
         let simulated = Duration::from_secs(self.simulated.as_secs());
-        let passed = humantime::format_duration(simulated);
+        let passed = length::told(simulated);
         if self.is_terminal {
             self.bar.set_message(format!("{passed} simulated"));
         } else if self.said.elapsed() > EVERY {

@@ -9,6 +9,8 @@ use quorate_sim::digest::Digest;
 use quorate_sim::{Coverage, Outcome};
 use serde_json::{Value, json};
 
+use super::length;
+
 /// The sum of many seeds.
 #[derive(Default)]
 pub(super) struct Summary {
@@ -52,6 +54,16 @@ impl Summary {
         format!("{:016x}", digest.value())
     }
 
+    /// How many seeds there were, and how many of them fail.
+    pub(super) fn verdict(&self) -> String {
+        match (self.seeds, self.failing.len()) {
+            (1, 0) => "1, and it passes".to_owned(),
+            (1, _) => "1, and it fails".to_owned(),
+            (seeds, 1) => format!("{seeds}, 1 of them fails"),
+            (seeds, failing) => format!("{seeds}, {failing} of them fail"),
+        }
+    }
+
     fn factor(&self, real: Duration) -> f64 {
         self.simulated.as_secs_f64() / real.as_secs_f64().max(1e-9)
     }
@@ -87,8 +99,8 @@ impl Summary {
         json
     }
 
-    /// For people.
-    pub(super) fn text(&self, real: Duration) -> String {
+    /// For people. `never_met`: with the list of what was never met, which is long for few seeds.
+    pub(super) fn text(&self, real: Duration, never_met: bool) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<18} {value}");
@@ -98,20 +110,20 @@ impl Summary {
         let kinds = faults.iter().filter(|(_, count)| *count > 0).count();
         let simulated = Duration::from_secs(self.simulated.as_secs());
         let factor = self.factor(real);
-        line("seeds", format!("{}, {} of them fail", self.seeds, self.failing.len()));
+        line("seeds", self.verdict());
         line("violations", self.violations.to_string());
-        line("simulated", humantime::format_duration(simulated).to_string());
+        line("simulated", length::told(simulated));
         line(
             "real",
             format!("{:.1} s, {factor:.0} times as fast as real time", real.as_secs_f64()),
         );
         line("events", self.events.to_string());
-        line("faults", format!("{all}, of {kinds} kinds"));
+        line("faults", format!("{all}, of {kinds} kind{}", plural(kinds as u64)));
         for (name, count) in faults.iter().filter(|(_, count)| *count > 0) {
             line("", format!("{count:>8}  {name}"));
         }
         let mut never: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for met in self.coverage.never() {
+        for met in self.coverage.never().into_iter().filter(|_| never_met) {
             never.entry(met.table).or_default().push(met.name);
         }
         for (table, names) in never {
@@ -119,4 +131,9 @@ impl Summary {
         }
         text
     }
+}
+
+/// What stands behind a word of which there are so many.
+pub(super) fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }

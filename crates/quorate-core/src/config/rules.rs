@@ -23,7 +23,8 @@ pub const RULES_MAX: usize = 400_000;
 /// How much of each thing: of a node what it has, of a group what it uses. In any unit, the same for both.
 pub type Amounts = BTreeMap<String, u64>;
 
-/// One rule. Its name stands in every explanation that it leads to.
+/// One rule. Its name stands in every explanation that it leads to. What it says of a group that there is not, or not
+/// yet, says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its name.
@@ -247,14 +248,9 @@ impl Says {
 pub(super) fn check_rules(parts: &ClusterParts) -> Result<(), ConfigError> {
     super::check_count("rules", parts.rules.len(), RULES_MAX)?;
     check_unique("rules", "the name", parts.rules.iter().map(|rule| rule.name.as_str()))?;
-    let known: BTreeSet<GroupId> = parts.groups.iter().map(|group| group.id).collect();
     for rule in &parts.rules {
         let place = format!("rules.{}", rule.name);
         check_name(&place, &rule.name)?;
-        if let Some(missing) = rule.says.groups().find(|group| !known.contains(group)) {
-            let problem = format!("{missing} is not defined");
-            return Err(ConfigError::new(place, problem, "add it under [[groups]]"));
-        }
         match &rule.says {
             Says::Near { group, with, score, .. } => {
                 if group == with {

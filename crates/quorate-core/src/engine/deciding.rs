@@ -133,7 +133,8 @@ impl Deciding<'_> {
             self.look_when_forgiven(config, record);
             return None;
         };
-        if self.order().start_waits(config.id, owner) || self.awaits_fences(config) {
+        let waits = self.order().start_waits(config.id, owner) || self.awaits_fences(config);
+        if waits && !self.database.are_moves_held() {
             return None;
         }
         Some(Change::Assign {

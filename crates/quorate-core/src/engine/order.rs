@@ -43,6 +43,11 @@ impl Order<'_> {
         }
     }
 
+    /// A rule about what there is not says nothing.
+    fn is_known(&self, groups: &[GroupId]) -> bool {
+        groups.iter().any(|&group| self.record(group).is_some())
+    }
+
     fn node_of(&self, group: GroupId) -> Option<NodeId> {
         self.record(group)?.owner().map(|(node, _)| node)
     }
@@ -98,7 +103,7 @@ impl Order<'_> {
                 symmetrical: true,
                 first_act: OrderAct::Start,
                 then_act: OrderAct::Start,
-            } if *after == then => {
+            } if *after == then && self.is_known(first) => {
                 let stands =
                     |first: &GroupId| self.doing(*first) == Doing::Runs && !self.will_stop(*first);
                 !first.iter().any(stands)
@@ -120,7 +125,7 @@ impl Order<'_> {
                 goes_first || others.into_iter().any(|other| acts(*other))
             }
             Says::Order { first, then, kind, first_act, then_act: OrderAct::Start, .. }
-                if *then == group =>
+                if *then == group && self.is_known(first) =>
             {
                 match (first_act, kind) {
                     (OrderAct::Start, OrderKind::Mandatory) => !first

@@ -318,11 +318,13 @@ impl<'a> Solver<'a> {
                         first_act: OrderAct::Start,
                         then_act: OrderAct::Start,
                         ..
-                    } if !first.iter().any(|&first| self.will_run(first)) => {
+                    } if self.is_known(first) && !first.iter().any(|&one| self.will_run(one)) => {
                         (*then, NotHere::NothingBefore(number))
                     }
                     Says::Near { group, with, score, .. }
-                        if *score >= SCORE_MUST && !self.will_run(*with) =>
+                        if *score >= SCORE_MUST
+                            && self.is_known(&[*with])
+                            && !self.will_run(*with) =>
                     {
                         (*group, NotHere::NotNear(number))
                     }
@@ -343,6 +345,10 @@ impl<'a> Solver<'a> {
                 }
             }
         }
+    }
+
+    fn is_known(&self, groups: &[crate::id::GroupId]) -> bool {
+        groups.iter().any(|&group| self.config.place_of(group).is_some())
     }
 
     fn will_run(&self, group: crate::id::GroupId) -> bool {

@@ -28,8 +28,6 @@ pub(super) struct Bystander {
     downs: BTreeSet<(NodeId, Incarnation)>,
     /// Who takes itself for the coordinator, and since when.
     coordinating: BTreeMap<NodeId, Moment>,
-    /// When each got its lease last, and when it lost it.
-    leases: BTreeMap<NodeId, (Moment, Moment)>,
 }
 
 impl Checker for Bystander {
@@ -47,7 +45,6 @@ impl Checker for Bystander {
             Fact::Started { node, .. } => {
                 self.started.insert(node, view.now);
                 self.coordinating.remove(&node);
-                self.leases.remove(&node);
                 Ok(())
             }
             Fact::Began { node, group, resource } => {
@@ -78,12 +75,7 @@ impl Checker for Bystander {
                 }
                 Ok(())
             }
-            Fact::Told { node, notice: &Notice::LeaseGained } => {
-                self.leases.entry(node).or_default().0 = view.now;
-                Ok(())
-            }
             Fact::Told { node, notice: &Notice::LeaseLost } => {
-                self.leases.entry(node).or_default().1 = view.now;
                 if self.is_calm(view, node) {
                     return Err(format!(
                         "{node} has lost its lease, and nothing has happened to it"
@@ -162,9 +154,10 @@ impl Bystander {
             old(self.started.get(&node), since) && view.unrest.was_node_calm(node, since, until)
         };
         // One that says for long that it has no lease is declared down although it is heard.
-        let &(gained, lost) = self.leases.get(&node)?;
-        let lately = ago(detect * 2 - interval * 2)?;
-        let powered = gained < since && (lost < gained || lost > lately);
+        let host = view.hosts.get(&node)?;
+        let end = host.lease_end(view.config)?;
+        let over = host.clock.local(view.now).0.saturating_sub(end.0);
+        let powered = host.leased_since() < since && over < detect * 2 - interval * 2;
         // A clock that has jumped makes a moment seem long.
         let steady = |node: NodeId| {
             view.hosts.get(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))

@@ -18,6 +18,8 @@ pub(super) struct OneWriter {
 #[derive(Default)]
 struct Books {
     holder: Option<ReservationKey>,
+    /// The newest holder of this cluster.
+    owner: Option<ReservationKey>,
     /// How many reservations it had lost by a fault.
     losses: u32,
     /// Its keys, each with its place in the order in which they came.
@@ -97,15 +99,23 @@ impl Books {
         let now = device.reservation().map(|(key, _)| key);
         let before = std::mem::replace(&mut self.holder, now);
         let ours = |key: &ReservationKey| key.is_of(view.config.id());
-        let Some(before) = before.filter(ours).filter(|_| !spared && view.is_sound(lun)) else {
-            return Ok(());
+        // The last owner stays the last one, whoever has held the LUN since.
+        let last = match now.filter(ours) {
+            Some(now) => self.owner.replace(now),
+            None => self.owner,
         };
-        match now {
-            None => Err(format!("{lun} was reserved by {before}, and is so no more")),
-            Some(now) if ours(&now) && now.epoch() < before.epoch() => {
-                Err(format!("{lun} was reserved by {before}, and is so by {now}"))
+        if spared || !view.is_sound(lun) {
+            self.owner = now.filter(ours);
+            return Ok(());
+        }
+        match (now, before.filter(ours), last) {
+            (None, Some(before), _) => {
+                Err(format!("{lun} was reserved by {before}, and is so no more"))
             }
-            Some(_) => Ok(()),
+            (Some(now), _, Some(last)) if ours(&now) && now.epoch() < last.epoch() => {
+                Err(format!("{lun} was reserved by {last}, and is so by {now}"))
+            }
+            _ => Ok(()),
         }
     }
 

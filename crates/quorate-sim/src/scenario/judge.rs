@@ -208,5 +208,6 @@ fn group_word(word: GroupWord) -> &'static str {
         GroupWord::WaitingForFence => "waiting-for-fence",
         GroupWord::Frozen => "frozen",
         GroupWord::Removed => "removed",
+        GroupWord::Unmanaged => "unmanaged",
     }
 }

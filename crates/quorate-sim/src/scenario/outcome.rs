@@ -1,12 +1,12 @@
 //! What came of a scenario, as it is written down: one JSON object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use super::model::Scenario;
-use super::plan::Names;
+use super::plan::{Names, Plan};
 use crate::checker::Violation;
 use crate::clock::Moment;
 use crate::timeline::{Entry, Kind, PROVES_NOTHING_NEW};
@@ -110,8 +110,10 @@ pub enum GroupWord {
     WaitingForNode,
     /// Its owner is not yet proven harmless.
     WaitingForFence,
-    /// It is kept for its node's return.
+    /// It is kept for its node's return, or the cluster is disarmed.
     Frozen,
+    /// It is left alone.
+    Unmanaged,
     /// The cluster knows it no more.
     Removed,
 }
@@ -163,7 +165,7 @@ impl Outcome {
         steps: Vec<State>,
         (zero, timeline): (Moment, &[Entry]),
         violations: &[Violation],
-        names: &Names,
+        plan: &Plan,
     ) -> Self {
         let broken = |one: &Violation| Broken {
             t: seconds(zero, one.at),
@@ -175,7 +177,7 @@ impl Outcome {
             seed,
             last: steps.last().cloned().unwrap_or_default(),
             steps,
-            facts: timeline.iter().filter_map(|entry| fact(entry, zero, names)).collect(),
+            facts: facts(timeline, zero, plan),
             violations: violations.iter().map(broken).collect(),
         }
     }
@@ -184,6 +186,64 @@ impl Outcome {
 /// Microseconds are exact enough for people.
 fn seconds(zero: Moment, at: Moment) -> f64 {
     at.since(zero).as_micros() as f64 / 1e6
+}
+
+/// What happened, with what it means for groups of several members.
+fn facts(timeline: &[Entry], zero: Moment, plan: &Plan) -> Vec<Fact> {
+    let mut running: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for planned in plan.groups.iter().filter(|planned| planned.runs_before) {
+        if let Some(whole) = &planned.of {
+            running.entry(whole.clone()).or_default().insert(planned.name.clone());
+        }
+    }
+    let mut facts = Vec::new();
+    for entry in timeline {
+        let Some(mut fact) = fact(entry, zero, &plan.names) else { continue };
+        let whole = match fact.name.starts_with("group_") {
+            true => plan.groups.iter().find(|planned| planned.name == fact.subject),
+            false => None,
+        };
+        let Some(whole) = whole.and_then(|planned| planned.of.clone()) else {
+            facts.push(fact);
+            continue;
+        };
+        let all = plan.groups.iter().filter(|one| one.of.as_ref() == Some(&whole)).count();
+        let members = running.entry(whole.clone()).or_default();
+        let before = members.len();
+        let ends = match entry.kind {
+            Kind::GroupStarted | Kind::GroupResumed | Kind::GroupMovedLive => {
+                members.insert(fact.subject.clone());
+                (before + 1 == all && members.len() == all).then_some("group_started")
+            }
+            Kind::GroupStopped | Kind::GroupSaved | Kind::GroupKilled => {
+                members.remove(&fact.subject);
+                let killed = entry.kind == Kind::GroupKilled;
+                let name = if killed { "group_killed" } else { "group_stopped" };
+                (before > 0 && members.is_empty()).then_some(name)
+            }
+            _ => None,
+        };
+        let (at, node) = (fact.at, fact.node.clone());
+        fact.name = of_member(entry.kind);
+        facts.push(fact);
+        facts.extend(ends.map(|name| Fact { at, name, subject: whole, node }));
+    }
+    facts
+}
+
+/// What is said of a member where its group has several.
+fn of_member(kind: Kind) -> &'static str {
+    match kind {
+        Kind::GroupStarted => "member_started",
+        Kind::GroupStopped => "member_stopped",
+        Kind::GroupStartFailed => "member_start_failed",
+        Kind::GroupStopFailed => "member_stop_failed",
+        Kind::GroupKilled => "member_killed",
+        Kind::GroupSaved => "member_saved",
+        Kind::GroupResumed => "member_resumed",
+        Kind::GroupMovedLive => "member_moved_live",
+        other => other.name(),
+    }
 }
 
 /// An entry of the timeline as a fact; none: it is none, or about a node that is not the scenario's.

@@ -262,6 +262,19 @@ impl World {
         self.guests_die(group);
     }
 
+    /// Lets what runs of a group run on and say nothing more: its host reports it as unwell.
+    pub fn falls_silent(&mut self, group: GroupId) {
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
+        let config = self.config.group(group);
+        let resources: Vec<ResourceId> =
+            config.iter().flat_map(|group| &group.resources).map(|one| one.id).collect();
+        for node in nodes {
+            for &resource in &resources {
+                self.guest_falls_silent(node, resource);
+            }
+        }
+    }
+
     /// Lets the next starts of a resource on a node fail.
     pub fn starts_fail(&mut self, node: NodeId, resource: ResourceId, count: u32) {
         self.slot(node, resource).failing_starts = count;

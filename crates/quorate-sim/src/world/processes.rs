@@ -109,6 +109,9 @@ impl World {
         let records = durable.records();
         let local = host.clock.local(now);
         let engine = Engine::new(Setup { config, node, boot, durable, seed, inherits }, local);
+        if !goes_on {
+            host.forget_lease();
+        }
         host.process = Some(Process {
             engine,
             life,
@@ -241,12 +244,11 @@ impl World {
 
     fn note_acknowledgement(&mut self, node: NodeId, event: &Event) {
         let Event::Beat { from, beat, .. } = event else { return };
-        let Some(process) = &mut self.host(node).process else { return };
+        let Some(host) = self.hosts.get_mut(&node) else { return };
         if let Some((boot, sent)) = beat.acknowledged
-            && boot == process.boot
+            && host.process.as_ref().is_some_and(|process| process.boot == boot)
         {
-            let newest = process.acknowledged.entry(*from).or_default();
-            *newest = sent.max(*newest);
+            host.acknowledged(*from, sent, &self.config, self.now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Actions: those that the engine and the world cannot carry out yet.
 
-use super::super::model::{Act, Desired, GroupAct, Step};
+use super::super::model::{Act, GroupAct, Step};
 use super::Missing;
 
 pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
@@ -9,11 +9,9 @@ pub(super) fn check(steps: &[Step]) -> Result<(), Missing> {
 
 fn check_act(act: &Act) -> Result<(), Missing> {
     let what = match act {
-        Act::Disarm(_) | Act::Arm => "cluster_disarm",
         Act::Group(GroupAct::MovedOutOfBand { .. }, _) => "groups that somebody else moves",
-        Act::Group(GroupAct::SetDesired(Desired::Unmanaged), _) => "unmanaged groups",
-        // No decision depends on a node's version, nor, with the placements there are, on a load.
-        Act::Node(..) | Act::Group(..) | Act::Add(_) => return Ok(()),
+        // No decision depends on a node's version.
+        Act::Node(..) | Act::Group(..) | Act::Add(_) | Act::Disarm(_) | Act::Arm => return Ok(()),
     };
     Err(Missing::new(what))
 }

@@ -1,29 +1,46 @@
 //! Policies of the cluster.
 
+use quorate_core::config::{Balance, Policy};
+
 use super::super::model::{GivenState, OnLoss, Placement, Scenario, Story, Strategy};
 use super::Missing;
+
+/// How nodes are chosen.
+pub(super) fn policy(scenario: &Scenario) -> Policy {
+    let cluster = &scenario.cluster;
+    match scenario.story {
+        Story::Timeline { .. } => Policy {
+            balance: match cluster.placement {
+                Placement::LeastGroups => Balance::Groups,
+                Placement::LeastStaticLoad | Placement::LeastDynamicLoad => Balance::Load,
+            },
+            limited: false,
+            balance_on_start: cluster.rebalance_on_start,
+            rebalance: cluster.auto_rebalance,
+        },
+        Story::Snapshot { .. } => Policy {
+            balance: match cluster.placement_strategy {
+                Strategy::Default | Strategy::Utilization => Balance::Groups,
+                Strategy::Minimal => Balance::Few,
+                Strategy::Balanced => Balance::Room,
+            },
+            limited: cluster.placement_strategy != Strategy::Default,
+            balance_on_start: false,
+            rebalance: false,
+        },
+    }
+}
 
 /// Every policy that the engine does not have, or that needs no configuration.
 pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
     let cluster = &scenario.cluster;
     let missing = |what: &str| Err(Missing::new(what));
-    if cluster.maintenance {
-        return missing("maintenance of the whole cluster");
-    }
     match &scenario.story {
         Story::Timeline { initial_state, .. } => {
             match cluster.on_loss {
                 OnLoss::SelfFence | OnLoss::Stop => {}
                 OnLoss::Freeze => return missing("quorum.on_loss freeze"),
                 OnLoss::Ignore => return missing("quorum.on_loss ignore"),
-            }
-            match cluster.placement {
-                Placement::LeastGroups => {}
-                Placement::LeastStaticLoad => return missing("placement least-static-load"),
-                Placement::LeastDynamicLoad => return missing("placement least-dynamic-load"),
-            }
-            if cluster.rebalance_on_start {
-                return missing("rebalance_on_start");
             }
             if cluster.auto_rebalance {
                 return missing("auto_rebalance");
@@ -39,12 +56,6 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
                 OnLoss::SelfFence | OnLoss::Stop => {}
                 OnLoss::Freeze => return missing("quorum.on_loss freeze"),
                 OnLoss::Ignore => return missing("quorum.on_loss ignore"),
-            }
-            match cluster.placement_strategy {
-                Strategy::Default => {}
-                Strategy::Utilization => return missing("placement_strategy utilization"),
-                Strategy::Minimal => return missing("placement_strategy minimal"),
-                Strategy::Balanced => return missing("placement_strategy balanced"),
             }
             if let Some((name, _)) = given.iter().find(|(_, one)| one.state == GivenState::Unclean)
             {

@@ -1,13 +1,16 @@
 //! Groups, and what is in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_core::config::{GroupConfig, ResourceConfig, SCORE_NEVER};
+use quorate_core::config::{Amounts, GroupConfig, ResourceConfig, Wishes};
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 
-use super::super::model::{Act, Collection, Desired, Group, Member, Scenario, Score, Story};
-use super::{Configured, Missing, Names, Planned, Scores};
+use super::super::model::{
+    Act, Collection, Desired, GivenState, Group, Member, OnFail, Placement, Requires, Scenario,
+    Score, Story,
+};
+use super::{Configured, Missing, Names, Planned, Recovery, Scores};
 
 /// A guest of the simulated world answers long before this.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -16,14 +19,25 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// What failed stays so until somebody acts.
 const RETRY_PERIOD: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// What a group needs beside its members.
+/// Amounts are whole numbers in the engine: thousandths here.
+const THOUSAND: f64 = 1_000.0;
+
+/// What a group needs beside its one resource.
 struct Wants<'a> {
     name: &'a str,
+    /// The group of the scenario in which it is a member, and its place there.
+    of: Option<(&'a str, usize)>,
     owner: Option<&'a str>,
     failback: bool,
     stickiness: Score,
     restarts: u32,
     moves: u32,
+    live: bool,
+    desired: Desired,
+    runs_before: bool,
+    recovery: Recovery,
+    fail_count: BTreeMap<String, u32>,
+    wishes: Wishes,
 }
 
 pub(super) fn groups(
@@ -39,7 +53,7 @@ pub(super) fn groups(
                 Act::Add(group) => Some(group.as_ref()),
                 _ => None,
             });
-            groups.iter().chain(added).try_for_each(|group| maker.timeline_group(group))?;
+            groups.iter().chain(added).for_each(|group| maker.timeline_group(group));
         }
         Story::Snapshot { groups, .. } => {
             groups.iter().try_for_each(|group| maker.collection(group))?;
@@ -64,53 +78,96 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn timeline_group(&mut self, group: &Group) -> Result<(), Missing> {
-        if group.desired == Desired::Unmanaged {
-            return Err(Missing::new("unmanaged groups"));
-        }
+    fn timeline_group(&mut self, group: &Group) {
+        let fatal = self.scenario.cluster.start_failure_is_fatal;
+        let load = match self.scenario.cluster.placement {
+            Placement::LeastDynamicLoad => &group.load_dynamic,
+            Placement::LeastGroups | Placement::LeastStaticLoad => &group.load_static,
+        };
         let wants = Wants {
             name: &group.name,
+            of: None,
             owner: group.owner.as_deref(),
             failback: group.failback,
             stickiness: Score::default(),
-            restarts: if self.scenario.cluster.start_failure_is_fatal { 0 } else { group.restarts },
+            restarts: if fatal { 0 } else { group.restarts },
             moves: group.moves,
+            live: group.live_movable,
+            desired: self.desired(group.desired),
+            runs_before: false,
+            recovery: Recovery::None,
+            fail_count: BTreeMap::new(),
+            wishes: Wishes { load: amounts(load), ..Wishes::default() },
         };
-        let desired = self.desired(group.desired);
-        let member = (group.name.as_str(), group.live_movable, false);
-        self.add(&wants, vec![member], true, desired, false);
-        Ok(())
+        self.add(wants);
     }
 
     fn collection(&mut self, group: &Collection) -> Result<(), Missing> {
-        check_collection(group)?;
-        let first = &group.members[0];
-        let stickiness = group.members.iter().map(|member| member.stickiness);
-        let stickiness = stickiness.fold(Score::default(), Score::and);
-        let fatal = self.scenario.cluster.start_failure_is_fatal;
-        let alone = group.members.len() == 1;
-        let members = group
-            .members
-            .iter()
-            .map(|member| (member.name.as_str(), member.live_movable && alone, group.ordered))
-            .collect();
-        let owner = first.initial.running_on.first().filter(|node| !self.is_gone(node));
-        let wants = Wants {
-            name: &group.name,
-            owner: owner.map(String::as_str),
-            failback: stickiness != Score::MUST,
-            stickiness,
-            restarts: if fatal { 0 } else { first.migration_threshold.unwrap_or(3).min(10) },
-            moves: 3,
-        };
-        let desired = self.desired(first.desired);
-        self.add(&wants, members, group.single, desired, owner.is_some());
+        for (place, member) in group.members.iter().enumerate() {
+            if member.initial.running_on.len() > 1 {
+                return Err(Missing::new("a member that is found running twice"));
+            }
+            let of = (!group.single).then_some((group.name.as_str(), place));
+            self.member(member, of);
+        }
         Ok(())
+    }
+
+    fn member(&mut self, member: &Member, of: Option<(&str, usize)>) {
+        let initial = &member.initial;
+        let owner = initial.running_on.first().filter(|node| !self.is_gone(node));
+        let fatal = self.scenario.cluster.start_failure_is_fatal;
+        let most = member.migration_threshold.filter(|&most| most < 1_000);
+        let desired = self.desired(member.desired);
+        let alone = !member.managed
+            || initial.blocked
+            || self.scenario.cluster.maintenance
+            || owner.is_some_and(|node| self.is_in_maintenance(node));
+        let recovery = match recovery(member) {
+            _ if !initial.failed || owner.is_none() => Recovery::None,
+            recovery => recovery,
+        };
+        let gives_up = recovery == Recovery::Stop;
+        let wants = Wants {
+            name: &member.name,
+            of,
+            owner: owner.map(String::as_str),
+            failback: member.stickiness != Score::MUST,
+            stickiness: member.stickiness,
+            restarts: if fatal || gives_up { 0 } else { most.unwrap_or(4).clamp(1, 10) - 1 },
+            moves: if gives_up { 0 } else { 3 },
+            live: member.live_movable,
+            desired: match recovery {
+                Recovery::Leave => Desired::Unmanaged,
+                _ if alone => Desired::Unmanaged,
+                _ => desired,
+            },
+            runs_before: owner.is_some(),
+            recovery: if alone { Recovery::None } else { recovery },
+            fail_count: initial.fail_count.clone(),
+            wishes: Wishes {
+                priority: number(member.priority),
+                uses: amounts(&member.utilization),
+                load: BTreeMap::new(),
+                node_failures_max: if fatal { Some(1) } else { most },
+                failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
+                awaits_fences: member.requires == Requires::Fencing,
+            },
+        };
+        self.add(wants);
+    }
+
+    fn is_in_maintenance(&self, node: &str) -> bool {
+        match &self.scenario.story {
+            Story::Snapshot { given, .. } => {
+                given.get(node).is_some_and(|one| one.state == GivenState::Maintenance)
+            }
+            Story::Timeline { .. } => false,
+        }
     }
 
     /// A node that left in order runs nothing, whatever the file says.
     fn is_gone(&self, node: &str) -> bool {
-        use super::super::model::GivenState;
         match &self.scenario.story {
             Story::Snapshot { given, .. } => {
                 given.get(node).is_some_and(|one| one.state == GivenState::Offline)
@@ -126,31 +183,13 @@ impl Maker<'_> {
         }
     }
 
-    /// Adds a group; a member is its name, whether it can be handed over, and whether it waits for the one before.
-    fn add(
-        &mut self,
-        wants: &Wants<'_>,
-        members: Vec<(&str, bool, bool)>,
-        single: bool,
-        desired: Desired,
-        runs_before: bool,
-    ) {
+    fn add(&mut self, wants: Wants<'_>) {
         // What is added again after it was removed is what it was.
         let again = self.planned.iter().rfind(|one| one.name == wants.name).cloned();
         let id = again.as_ref().map_or(GroupId(self.groups.len() as u32 + 1), |one| one.id);
-        let mut resources: Vec<ResourceConfig> = Vec::new();
-        let mut named = Vec::new();
-        for (name, live, waits) in members {
-            self.resources += u32::from(again.is_none());
-            let known = again.as_ref().and_then(|one| one.members.get(resources.len()));
-            let resource = known.map_or(ResourceId(self.resources), |&(_, known)| known);
-            let before = resources.last().map(|before| before.id).filter(|_| waits);
-            let configured = self.names.member(name);
-            resources.push(resource_config(resource, configured, live, before, wants.restarts));
-            named.push((name.to_owned(), resource));
-        }
-        let members: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
-        let scores = self.node_scores(wants.name, &members);
+        self.resources += u32::from(again.is_none());
+        let resource = again.as_ref().map_or(ResourceId(self.resources), |one| one.resource);
+        let member = self.names.member(wants.name);
         let configured = again.map(|one| one.configured);
         let configured = configured.unwrap_or_else(|| self.names.group(wants.name));
         self.groups.push(GroupConfig {
@@ -164,37 +203,46 @@ impl Maker<'_> {
                 .map(|node| self.names.id_of(&node.name))
                 .collect(),
             preferred_owners: Vec::new(),
-            scores,
+            scores: self.node_scores(wants.name, wants.of),
             initial_owner: wants.owner.map(|node| self.names.id_of(node)),
             failback: wants.failback,
-            stickiness: i32::try_from(wants.stickiness.value()).unwrap_or(i32::MAX),
+            stickiness: number(wants.stickiness),
             failover_threshold: wants.moves,
             failover_period: failure_period(wants.restarts, wants.moves),
             retry_period: RETRY_PERIOD,
-            wishes: quorate_core::config::Wishes::default(),
+            wishes: wants.wishes,
             luns: Vec::new(),
-            resources,
+            resources: vec![resource_config(resource, member, wants.live, wants.restarts)],
         });
-        let name = wants.name.to_owned();
-        let members = named;
-        self.planned.push(Planned { name, configured, id, members, single, desired, runs_before });
+        self.planned.push(Planned {
+            name: wants.name.to_owned(),
+            of: wants.of.map(|(group, _)| group.to_owned()),
+            configured,
+            id,
+            resource,
+            desired: wants.desired,
+            runs_before: wants.runs_before,
+            recovery: wants.recovery,
+            fail_count: wants.fail_count,
+        });
     }
 
-    /// The scores of a group and of its members, together.
-    fn node_scores(&self, group: &str, members: &[&str]) -> BTreeMap<NodeId, i32> {
-        let names: BTreeSet<&str> = members.iter().copied().chain([group]).collect();
-        let rules: Vec<_> = names.into_iter().filter_map(|name| self.scores.get(name)).collect();
+    /// The scores of a group; of a member, with those of the group in which it is: the first has them, the others only
+    /// what must not be.
+    fn node_scores(&self, name: &str, of: Option<(&str, usize)>) -> BTreeMap<NodeId, i32> {
+        let own = self.scores.get(name);
+        let (whole, first) = match of {
+            Some((group, place)) => (self.scores.get(group), place == 0),
+            None => (None, false),
+        };
         let score = |node: &str| {
-            let named: Vec<Score> =
-                rules.iter().filter_map(|rule| rule.get(node).copied()).collect();
-            match named.into_iter().reduce(Score::and) {
-                None if self.scenario.cluster.opt_in_placement => Score::NEVER,
+            let own = own.and_then(|scores| scores.get(node)).copied();
+            let whole = whole.and_then(|scores| scores.get(node)).copied();
+            let shared = whole.filter(|&score| first || score == Score::NEVER);
+            match own.into_iter().chain(shared).reduce(Score::and) {
+                None if self.scenario.cluster.opt_in_placement && whole.is_none() => Score::NEVER,
                 named => named.unwrap_or_default(),
             }
-        };
-        let number = |score: Score| match score {
-            Score::NEVER => SCORE_NEVER,
-            other => i32::try_from(other.value()).unwrap_or(i32::MAX),
         };
         let nodes = self.scenario.nodes.iter();
         let all = nodes.map(|node| (self.names.id_of(&node.name), number(score(&node.name))));
@@ -202,19 +250,35 @@ impl Maker<'_> {
     }
 }
 
-fn resource_config(
-    id: ResourceId,
-    name: String,
-    live: bool,
-    before: Option<ResourceId>,
-    restarts: u32,
-) -> ResourceConfig {
+/// A score as the engine knows it.
+pub(super) fn number(score: Score) -> i32 {
+    i32::try_from(score.value()).unwrap_or(i32::MAX)
+}
+
+pub(in super::super) fn amounts(given: &BTreeMap<String, f64>) -> Amounts {
+    let whole = |value: f64| (value * THOUSAND).round().clamp(0.0, 1e15) as u64;
+    given.iter().map(|(kind, &value)| (kind.clone(), whole(value))).collect()
+}
+
+/// What a failure that is found leads to: the word about watching, or the only one there is.
+fn recovery(member: &Member) -> Recovery {
+    let only = member.on_fail.values().next().copied();
+    match member.on_fail.get("monitor").copied().or(only) {
+        None | Some(OnFail::Restart) => Recovery::Restart,
+        Some(OnFail::Stop) => Recovery::Stop,
+        Some(OnFail::Block) => Recovery::Leave,
+        Some(OnFail::Ignore) => Recovery::None,
+        Some(OnFail::Fence) => Recovery::Fence,
+    }
+}
+
+fn resource_config(id: ResourceId, name: String, live: bool, restarts: u32) -> ResourceConfig {
     ResourceConfig {
         id,
         name,
         driver: "host".into(),
         settings: "{}".into(),
-        depends_on: before.into_iter().collect(),
+        depends_on: Vec::new(),
         live_on_move: live,
         save_on_move: false,
         restart_threshold: restarts,
@@ -222,47 +286,4 @@ fn resource_config(
         restart_delay: Duration::from_millis(500),
         pending_timeout: PENDING_TIMEOUT,
     }
-}
-
-fn check_collection(group: &Collection) -> Result<(), Missing> {
-    if group.members.len() > 1 && !group.collocated {
-        return Err(Missing::new("a group whose members may be on different nodes"));
-    }
-    if group.members.len() > quorate_core::config::RESOURCES_PER_GROUP_MAX {
-        let most = quorate_core::config::RESOURCES_PER_GROUP_MAX;
-        return Err(Missing::new(format!("a group of more than {most} members")));
-    }
-    group.members.iter().try_for_each(check_member)?;
-    let first = &group.members[0];
-    let alike = |one: &Member| {
-        one.desired == first.desired && one.initial.running_on == first.initial.running_on
-    };
-    if !group.members.iter().all(alike) {
-        return Err(Missing::new("members of one group that are wanted or found differently"));
-    }
-    Ok(())
-}
-
-fn check_member(member: &Member) -> Result<(), Missing> {
-    let initial = &member.initial;
-    let missing = |what: &str| Err(Missing::new(what));
-    if !member.managed || member.desired == Desired::Unmanaged {
-        return missing("unmanaged members");
-    }
-    if initial.running_on.len() > 1 {
-        return missing("a member that is found running twice");
-    }
-    if initial.failed {
-        return missing("a member that is found failed");
-    }
-    if initial.fail_count.values().any(|&count| count > 0) {
-        return missing("failures of the past (fail_count)");
-    }
-    if initial.blocked {
-        return missing("blocked members");
-    }
-    if initial.in_progress {
-        return missing("operations that are under way (in_progress)");
-    }
-    Ok(())
 }

@@ -17,6 +17,7 @@ use quorate_core::config::{
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 
 use super::model::{Desired, Scenario, Story};
+pub(super) use groups::amounts;
 pub(super) use names::Names;
 
 /// How many nodes beside the scenario's hold the votes of a snapshot, whose quorum is given.
@@ -41,14 +42,33 @@ pub(super) struct Planned {
     pub(super) configured: String,
     /// Its number.
     pub(super) id: GroupId,
-    /// The names and numbers of its members.
-    pub(super) members: Vec<(String, ResourceId)>,
-    /// It is its only member.
-    pub(super) single: bool,
+    /// The group of the scenario of which it is a member; none: it is a whole one.
+    pub(super) of: Option<String>,
+    /// What runs in it.
+    pub(super) resource: ResourceId,
     /// What is wanted of it when the facts begin.
     pub(super) desired: Desired,
     /// It runs on its first owner before the facts begin.
     pub(super) runs_before: bool,
+    /// It is found failed: what becomes of it.
+    pub(super) recovery: Recovery,
+    /// How often it has failed on each node before.
+    pub(super) fail_count: BTreeMap<String, u32>,
+}
+
+/// What a failure that is found leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Nothing: there is none, or it does not matter.
+    None,
+    /// It is stopped and started again.
+    Restart,
+    /// It is stopped.
+    Stop,
+    /// It is left as it is.
+    Leave,
+    /// Its node is fenced.
+    Fence,
 }
 
 /// A scenario as the engine gets it.
@@ -85,20 +105,20 @@ impl Plan {
         }
         let mut names = Names::default();
         let nodes = nodes(scenario, hidden, &mut names);
-        let scores = rules::scores(scenario)?;
+        let scores = rules::scores(scenario);
         let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names)?;
+        let all_rules = rules::between(scenario, &planned);
         let first = match &scenario.story {
             Story::Timeline { groups, .. } => groups.len(),
-            Story::Snapshot { groups, .. } => groups.len(),
+            Story::Snapshot { .. } => groups.len(),
         };
-        let later = groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
+        let later: VecDeque<(GroupConfig, Planned)> =
+            groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
         if let Story::Timeline { steps, .. } = &scenario.story {
             actions::check(steps)?;
         }
         let first_hidden = nodes.len() - hidden;
         let hidden = nodes[first_hidden..].iter().map(|node| node.id).collect();
-        let later: VecDeque<(GroupConfig, Planned)> = later;
-        let all_rules: Vec<Rule> = Vec::new();
         let there = |id: &GroupId| groups.iter().any(|group| group.id == *id);
         let to_come: Vec<GroupId> =
             later.iter().map(|(group, _)| group.id).filter(|id| !there(id)).collect();
@@ -110,7 +130,7 @@ impl Plan {
             luns: Vec::new(),
             groups,
             rules: without(&all_rules, to_come.into_iter()),
-            policy: quorate_core::config::Policy::default(),
+            policy: cluster::policy(scenario),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
@@ -143,7 +163,8 @@ fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfi
     for (at, node) in scenario.nodes.iter().enumerate() {
         let voter = hidden == 0 && at < quorate_core::config::VOTERS_MAX;
         let name = names.node(&node.name, number(at));
-        nodes.push(node_config(number(at), name, voter));
+        let capacity = groups::amounts(&node.capacity);
+        nodes.push(NodeConfig { capacity, ..node_config(number(at), name, voter) });
     }
     for at in 0..hidden {
         let id = number(scenario.nodes.len() + at);

@@ -1,9 +1,11 @@
 //! What is done in a step: to the world at once, to the cluster through commands.
 
+use quorate_core::change::Disarm;
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
-use super::super::model::{Act, Desired, Group, GroupAct, NodeAct};
+use super::super::model::{self, Act, Desired, Group, GroupAct, NodeAct, Placement};
+use super::super::plan::amounts;
 use super::Stage;
 use super::departures::Then;
 use crate::host::Pause;
@@ -23,8 +25,15 @@ impl Stage<'_> {
             }
             Act::Group(act, group) => self.act_on_group(act, group),
             Act::Add(group) => self.add_group(group),
-            // Named as missing before the run.
-            Act::Disarm(_) | Act::Arm => {}
+            Act::Disarm(mode) => {
+                self.drop_moves();
+                let mode = match mode {
+                    model::Disarm::Freeze => Disarm::Freeze,
+                    model::Disarm::Ignore => Disarm::Ignore,
+                };
+                self.wish(Command::Disarm { mode });
+            }
+            Act::Arm => self.wish(Command::Arm),
         }
     }
 
@@ -54,7 +63,7 @@ impl Stage<'_> {
                 self.draining.remove(&node);
                 self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
             }
-            NodeAct::AgentRestart if runs => self.restart_agent(node),
+            NodeAct::AgentRestart if runs => self.world.replace_engine(node),
             NodeAct::ManagerStop | NodeAct::ManagerStart => {
                 let may = act == NodeAct::ManagerStart;
                 self.wish(Command::LetCoordinate { node: self.name_of(node), may });
@@ -104,10 +113,6 @@ impl Stage<'_> {
         self.world.mend(links);
     }
 
-    fn restart_agent(&mut self, node: NodeId) {
-        self.world.replace_engine(node);
-    }
-
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
         let Some(planned) = self.plan.groups.iter().find(|one| one.name == name) else { return };
         let (group, id) = (planned.configured.clone(), planned.id);
@@ -125,7 +130,12 @@ impl Stage<'_> {
             GroupAct::Lock => self.world.lock(id),
             GroupAct::Unlock => self.world.unlock(id),
             // Without effect, or named as missing before the run.
-            GroupAct::MovedOutOfBand { .. } | GroupAct::SetLoad { .. } => {}
+            GroupAct::MovedOutOfBand { .. } => {}
+            GroupAct::SetLoad { load_static, load_dynamic } => {
+                let dynamic = self.scenario.cluster.placement == Placement::LeastDynamicLoad;
+                let load = amounts(if dynamic { load_dynamic } else { load_static });
+                self.wish(Command::Load { group, load });
+            }
         }
     }
 
@@ -147,7 +157,7 @@ impl Stage<'_> {
             Desired::Running => Command::Online { group },
             Desired::Stopped => Command::Offline { group },
             Desired::Disabled => Command::Disable { group },
-            Desired::Unmanaged => return,
+            Desired::Unmanaged => Command::Unmanage { group },
         };
         self.wish(command);
     }

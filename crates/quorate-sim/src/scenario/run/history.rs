@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_core::change::Disarm;
 use quorate_core::database::{Database, NodeState};
 use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::message::Command;
 
 use super::super::model::{Desired, Given, GivenState, Group};
+use super::super::plan::Recovery;
 use super::departures::Then;
 use super::{LOOK_INTERVAL, Stage};
 
@@ -29,8 +31,8 @@ impl Stage<'_> {
             .iter()
             .map(|node| (self.plan.names.id_of(&node.name), is_up(&node.name)))
             .collect();
-        self.wish(Command::HoldMoves { held: true });
-        self.wait("moves are not held", |stage| !stage.is_asking());
+        self.wish(Command::Disarm { mode: Disarm::Ignore });
+        self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         for &(node, _) in all.iter().filter(|(_, up)| !up) {
             self.leave(node);
         }
@@ -45,7 +47,7 @@ impl Stage<'_> {
             self.world.switch_on(node);
         }
         self.say_desires(|_| true);
-        self.wish(Command::HoldMoves { held: false });
+        self.wish(Command::Arm);
     }
 
     pub(super) fn begin_snapshot(&mut self, given: &BTreeMap<String, Given>) {
@@ -60,6 +62,9 @@ impl Stage<'_> {
             self.world.power_off(node);
         }
         self.start_what_ran();
+        self.wish(Command::Disarm { mode: Disarm::Ignore });
+        self.wish(Command::HoldMoves { held: false });
+        self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         for node in in_state(GivenState::Lost) {
             self.world.power_off(node);
         }
@@ -83,13 +88,9 @@ impl Stage<'_> {
             match given.state {
                 GivenState::Standby => {
                     self.draining.insert(node);
-                    self.wish(Command::Drain { node: name });
+                    self.wish(Command::Empty { node: name });
                 }
                 GivenState::Maintenance => {
-                    if self.runs_anything(node) {
-                        self.missing =
-                            Some(super::Missing::new("a node in maintenance that runs something"));
-                    }
                     self.wish(Command::Pause { node: name });
                 }
                 GivenState::Online
@@ -101,11 +102,12 @@ impl Stage<'_> {
                 self.send_away(node, Then::Off);
             }
         }
-        self.wish(Command::HoldMoves { held: false });
         self.say_desires(|planned| {
             planned.runs_before != (planned.desired == Desired::Running)
-                || planned.desired == Desired::Disabled
+                || matches!(planned.desired, Desired::Disabled | Desired::Unmanaged)
         });
+        self.say_failures();
+        self.wish(Command::Arm);
     }
 
     /// Every group that runs before the facts begin, on the node that has it.
@@ -128,6 +130,20 @@ impl Stage<'_> {
             };
             !stage.is_asking() && stage.database().is_some_and(online)
         });
+    }
+
+    /// What has failed before, and what is found failed.
+    fn say_failures(&mut self) {
+        for planned in self.plan.groups.clone() {
+            for (node, &count) in planned.fail_count.iter().filter(|(_, count)| **count > 0) {
+                let node = self.name_of(self.plan.names.id_of(node));
+                let group = planned.configured.clone();
+                self.wish(Command::CountFailures { group, node, count });
+            }
+            if matches!(planned.recovery, Recovery::Restart | Recovery::Stop) {
+                self.world.falls_silent(planned.id);
+            }
+        }
     }
 
     fn say_desires(&mut self, which: impl Fn(&super::super::plan::Planned) -> bool) {
@@ -172,9 +188,7 @@ impl Stage<'_> {
     /// What goes wrong with a group in the story.
     pub(super) fn prepare_faults(&mut self, group: &Group) {
         let planned = self.plan.groups.iter().find(|one| one.name == group.name);
-        let Some(resource): Option<ResourceId> =
-            planned.and_then(|one| one.members.first()).map(|&(_, resource)| resource)
-        else {
+        let Some(resource): Option<ResourceId> = planned.map(|one| one.resource) else {
             return;
         };
         let faults = &group.faults;

@@ -216,8 +216,7 @@ impl<'a> Stage<'a> {
         let (trace, timeline) = world.into_trace();
         let entries = timeline.map(Timeline::into_entries).unwrap_or_default();
         let timeline: Vec<Entry> = entries.into_iter().skip(before).collect();
-        let outcome =
-            Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, &plan.names);
+        let outcome = Outcome::new(scenario, seed, steps, (zero, &timeline), &violations, &plan);
         Ran {
             answer: Answer::Ran(outcome),
             trace: trace.into_story(),

@@ -25,6 +25,16 @@ impl Stage<'_> {
         self.operator.wishes.push_back(command);
     }
 
+    /// Moves that have not been asked for yet are not asked for.
+    pub(super) fn drop_moves(&mut self) {
+        let asked = usize::from(self.operator.asked.is_some());
+        let mut place = 0;
+        self.operator.wishes.retain(|wish| {
+            place += 1;
+            place <= asked || !matches!(wish, Command::Move { .. })
+        });
+    }
+
     /// Whether something is still to be said, and there is somebody to hear it.
     pub(super) fn is_asking(&self) -> bool {
         !self.operator.wishes.is_empty() && self.somebody().is_some()

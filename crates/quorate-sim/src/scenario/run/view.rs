@@ -1,7 +1,9 @@
 //! The state of a story at one moment: what runs where is the world's word; why something does not is the newest
 //! database's.
 
-use quorate_core::change::{Desire, FenceKind};
+use std::collections::BTreeMap;
+
+use quorate_core::change::{Desire, Disarm, FenceKind};
 use quorate_core::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use quorate_core::id::NodeId;
 
@@ -9,16 +11,27 @@ use super::super::model::{GivenState, Story};
 use super::super::outcome::{GroupState, GroupWord, MemberState, NodeWord, State};
 use super::super::plan::Planned;
 use super::Stage;
-use crate::guest::Stage as Running;
 
 impl Stage<'_> {
     /// How everything stands.
     pub(super) fn state(&self) -> State {
         let nodes = self.nodes().into_iter();
-        let groups = self.plan.groups.iter();
+        let mut groups: BTreeMap<String, GroupState> = BTreeMap::new();
+        let mut members: BTreeMap<&str, Vec<(String, GroupState)>> = BTreeMap::new();
+        for planned in &self.plan.groups {
+            let state = self.group_state(planned);
+            match &planned.of {
+                None => drop(groups.insert(planned.name.clone(), state)),
+                Some(whole) => {
+                    members.entry(whole).or_default().push((planned.name.clone(), state));
+                }
+            }
+        }
+        let wholes = members.into_iter().map(|(name, members)| (name.to_owned(), whole(members)));
+        groups.extend(wholes);
         State {
             nodes: nodes.map(|node| (self.shown(node), self.node_word(node))).collect(),
-            groups: groups.map(|group| (group.name.clone(), self.group_state(group))).collect(),
+            groups,
         }
     }
 
@@ -62,13 +75,6 @@ impl Stage<'_> {
         let record = self.database().and_then(|database| database.group(group.id));
         let places = self.world.runs_on(group.id);
         let owner = places.first().copied().or_else(|| record.and_then(owner_of));
-        let member = |(name, resource): &(String, quorate_core::id::ResourceId)| {
-            let runs = |node: &NodeId| self.world.stage(*node, *resource) == Some(Running::Running);
-            let running_on: Vec<String> =
-                self.nodes().into_iter().filter(runs).map(|node| self.shown(node)).collect();
-            let status = if running_on.is_empty() { GroupWord::Offline } else { GroupWord::Online };
-            (name.clone(), MemberState { status, running_on })
-        };
         GroupState {
             status: match record {
                 None if self.removed.contains(&group.name) => GroupWord::Removed,
@@ -76,7 +82,7 @@ impl Stage<'_> {
             },
             running_on: places.into_iter().map(|node| self.shown(node)).collect(),
             owner: owner.map(|node| self.shown(node)),
-            members: (!group.single).then(|| group.members.iter().map(member).collect()),
+            members: None,
         }
     }
 
@@ -84,7 +90,12 @@ impl Stage<'_> {
         let (Some(record), Some(database)) = (record, self.database()) else {
             return if runs { GroupWord::Online } else { self.without_quorum() };
         };
-        if record.owned_state() == Some(OwnedState::StopFailed) {
+        let failed = record.failed_until.is_some_and(|at| at > database.at_ms());
+        if database.disarmed() == Some(Disarm::Freeze) && !failed {
+            GroupWord::Frozen
+        } else if record.desire == Desire::Unmanaged {
+            GroupWord::Unmanaged
+        } else if record.owned_state() == Some(OwnedState::StopFailed) {
             GroupWord::StopFailed
         } else if runs {
             GroupWord::Online
@@ -102,6 +113,38 @@ impl Stage<'_> {
         let nodes = self.nodes();
         let left = nodes.iter().any(|&node| self.world.host_of(node).is_awake());
         if left { GroupWord::Offline } else { GroupWord::WaitingForNode }
+    }
+}
+
+/// A group from its members: how the first is that does not run though it might, else how they are.
+fn whole(members: Vec<(String, GroupState)>) -> GroupState {
+    let states = || members.iter().map(|(_, state)| state);
+    let runs = |state: &&GroupState| !state.running_on.is_empty();
+    let idle = |state: &&GroupState| state.status == GroupWord::Offline;
+    let stuck = states().find(|state| !runs(state) && !idle(state));
+    let all = states().all(|state| runs(&state) || idle(&state)) && states().any(|one| runs(&one));
+    let status = match stuck {
+        Some(state) => state.status,
+        None if all => states().find(runs).map_or(GroupWord::Online, |state| state.status),
+        None => GroupWord::Offline,
+    };
+    let shared = |node: &String| states().filter(runs).all(|state| state.running_on.contains(node));
+    let mut running_on: Vec<String> =
+        states().flat_map(|state| state.running_on.iter().cloned()).collect();
+    running_on.sort();
+    running_on.dedup();
+    if running_on.iter().any(|node| shared(node)) {
+        running_on.retain(|node| shared(node));
+    }
+    let owner = running_on.first().cloned().or_else(|| states().find_map(|one| one.owner.clone()));
+    let member = |(name, state): (String, GroupState)| {
+        (name, MemberState { status: state.status, running_on: state.running_on })
+    };
+    GroupState {
+        status,
+        running_on,
+        owner,
+        members: Some(members.into_iter().map(member).collect()),
     }
 }
 
