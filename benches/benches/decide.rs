@@ -71,7 +71,8 @@ impl Cluster {
         let engine = |node: u16| {
             let (node, durable) = (NodeId(node), Durable::default());
             let boot = u64::from(node.0);
-            let setup = Setup { config: config.clone(), node, boot, durable, seed: boot };
+            let setup =
+                Setup { config: config.clone(), node, boot, durable, seed: boot, inherits: None };
             (node, Engine::new(setup, now))
         };
         let mut cluster = Self {

@@ -24,6 +24,16 @@ impl Lease {
         Self::default()
     }
 
+    /// One that goes on.
+    pub fn of(acknowledged: BTreeMap<NodeId, Instant>) -> Self {
+        Self { acknowledged }
+    }
+
+    /// When what each voter has acknowledged was sent.
+    pub fn acknowledged(&self) -> &BTreeMap<NodeId, Instant> {
+        &self.acknowledged
+    }
+
     /// `voter` has acknowledged the heartbeat that this node sent at `sent`.
     pub fn on_acknowledged(&mut self, voter: NodeId, sent: Instant) {
         let newest = self.acknowledged.entry(voter).or_insert(sent);

@@ -10,7 +10,7 @@ use quorate_core::time::Instant;
 use crate::clock::{Clock, Moment};
 use crate::disk::Disk;
 use crate::guest::Slot;
-use quorate_core::engine::Engine;
+use quorate_core::engine::{Engine, Handover};
 
 /// How a process is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Host {
     pub tears_next: bool,
     /// How its drivers answer.
     pub manners: Manners,
+    /// What an engine that has ended left to the next one, while what it has started runs on.
+    pub handover: Option<Handover>,
     /// What had been acknowledged to the newest when it ended.
     last_acknowledged: BTreeMap<NodeId, u64>,
     /// Since when its newest process has had a lease without a break, and a time by its own clock until which that
@@ -108,6 +110,7 @@ impl Host {
             stepped: None,
             tears_next: false,
             manners: Manners::default(),
+            handover: None,
             last_acknowledged: BTreeMap::new(),
             leased: (Moment::NEVER, Instant::default()),
         }
@@ -133,6 +136,11 @@ impl Host {
     /// Keeps what a process that ends had been acknowledged: what it has started may outlive it by a little.
     pub fn keep_lease(&mut self, acknowledged: BTreeMap<NodeId, u64>) {
         self.last_acknowledged = acknowledged;
+    }
+
+    /// What a process that goes on for another had been acknowledged.
+    pub fn kept_lease(&self) -> BTreeMap<NodeId, u64> {
+        self.last_acknowledged.clone()
     }
 
     /// A voter acknowledges a heartbeat of this boot, which was sent at `sent` by this host's clock.

@@ -63,6 +63,8 @@ pub enum Happening {
     Restart(NodeId),
     /// A node that was asked to leave should have.
     LeaveEnds(NodeId, u64),
+    /// The engine of a node ends, and its guests do not.
+    EngineEnds(NodeId, u64),
     /// The watchdog of a host may have to act.
     Watchdog(NodeId, u64),
     /// A fault will begin soon.

@@ -93,16 +93,17 @@ pub struct Consensus {
 
 impl Consensus {
     /// Starts from what was persisted. A log without a snapshot is that of a joiner, who waits to
-    /// be sent one.
+    /// be sent one. What is applied already is not given out again.
     pub fn new(
         identity: VoterId,
         durable: &Durable,
+        applied: u64,
         timing: ConsensusTiming,
         mut random: Random,
         now: Instant,
     ) -> Self {
         let store = Store::new(identity, durable);
-        let applied = store.snapshot_index();
+        let applied = store.snapshot_index().max(applied);
         let ticks = timing.election_min.as_nanos() / timing.tick.as_nanos().max(1);
         let config = raft::Config {
             id: identity.0,

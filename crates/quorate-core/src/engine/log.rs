@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::calm::Stir;
-use super::{Engine, HISTORY_MAX, Standing};
+use super::{Engine, HISTORY_MAX, Handover, Standing};
 use crate::action::Action;
 use crate::change::{Change, ChangeSet};
 use crate::codec;
@@ -21,10 +21,12 @@ use crate::timer::Timer;
 
 impl Engine {
     /// Goes on from what was persisted before.
-    pub(super) fn recover(&mut self, durable: &Durable) {
+    pub(super) fn recover(&mut self, durable: &Durable, inherits: Option<Handover>) {
         let Some(identity) = durable.identity else { return };
         self.standing = Standing::Seeking;
-        if durable.snapshot.is_some() || durable.hard_state.is_some() {
+        if let Some(handover) = inherits {
+            self.inherit(identity, durable, handover);
+        } else if durable.snapshot.is_some() || durable.hard_state.is_some() {
             self.take_part(identity, durable);
         }
     }
@@ -34,9 +36,14 @@ impl Engine {
         if let Some(snapshot) = &durable.snapshot {
             self.restore(snapshot);
         }
+        self.start_consensus(identity, durable, 0);
+    }
+
+    /// Up to `applied`, or to the snapshot, the log is applied already.
+    pub(super) fn start_consensus(&mut self, identity: VoterId, durable: &Durable, applied: u64) {
         let random = Random::new(self.random.draw());
         let timing = self.consensus_timing();
-        let consensus = Consensus::new(identity, durable, timing, random, self.now);
+        let consensus = Consensus::new(identity, durable, applied, timing, random, self.now);
         self.consensus = Some(consensus);
         self.standing = Standing::Member;
     }
@@ -148,7 +155,7 @@ impl Engine {
     }
 
     /// Goes on with the committed configuration. A group that is not in it is nobody's: what runs of it here is let be.
-    fn adopt_config(&mut self, database: &Database) {
+    pub(super) fn adopt_config(&mut self, database: &Database) {
         let config = database.config();
         if config != &self.config && config.node(self.me).is_some() {
             self.config = config.clone();

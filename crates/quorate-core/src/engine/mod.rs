@@ -12,6 +12,7 @@ mod calm;
 mod command;
 mod coordinate;
 mod deciding;
+mod handover;
 mod local;
 mod log;
 mod order;
@@ -44,6 +45,7 @@ use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
 use calm::Stir;
+pub use handover::{Handover, Inherited};
 
 /// How much of a group's history is kept for `explain`.
 const HISTORY_MAX: usize = 32;
@@ -63,6 +65,9 @@ pub struct Setup {
     pub durable: Durable,
     /// The seed of its only generator.
     pub seed: u64,
+    /// What a predecessor of this very start has left: then this is no start of the node, but goes on. Not later than
+    /// the driver ends what that has started, and on the same clock.
+    pub inherits: Option<Handover>,
 }
 
 /// How far this node is with belonging to a cluster.
@@ -169,7 +174,7 @@ impl Engine {
     /// # Panics
     /// The node is not in the configuration.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { config, node, boot, durable, seed } = setup;
+        let Setup { config, node, boot, durable, seed, inherits } = setup;
         assert!(config.node(node).is_some(), "{node} is not in the configuration");
         let mut timers = Timers::default();
         timers.set(Timer::Beat, now);
@@ -225,7 +230,7 @@ impl Engine {
             leave_keeps: false,
             left: false,
         };
-        engine.recover(&durable);
+        engine.recover(&durable, inherits);
         engine
     }
 

@@ -2,6 +2,7 @@
 //! told.
 
 mod configuring;
+mod handover;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -156,6 +157,7 @@ impl Trio {
             boot,
             durable,
             seed: boot ^ u64::from(node.0),
+            inherits: None,
         };
         let (recorder, bytes) = Recorder::begin(&setup, self.now, Origin::default());
         self.recorders.insert(node, recorder);

@@ -156,6 +156,13 @@ impl LocalGroup {
         }
     }
 
+    /// One that an earlier engine has started here.
+    pub fn inherited(config: &GroupConfig, entitlement: Entitlement) -> Self {
+        let mut group = Self::new(config, entitlement);
+        group.resources.values_mut().for_each(Resource::inherit);
+        group
+    }
+
     /// Its number.
     pub fn id(&self) -> GroupId {
         self.id
@@ -448,6 +455,11 @@ impl LocalGroup {
     pub fn is_online(&self) -> bool {
         self.goal == Goal::Run
             && self.resources.values().all(|resource| resource.state == ResourceState::Online)
+    }
+
+    /// It is online without LUNs, and nothing was asked that has not been answered: it can do without its engine.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_online() && self.locks.is_empty() && self.waits_for().is_empty()
     }
 
     /// Nothing of it runs here, and none of its LUNs was asked for anything.

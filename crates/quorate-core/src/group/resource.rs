@@ -90,6 +90,11 @@ impl Resource {
         }
     }
 
+    /// It runs, started by an earlier engine.
+    pub(super) fn inherit(&mut self) {
+        self.state = ResourceState::Online;
+    }
+
     pub(super) fn waits_for(&self) -> Option<OpId> {
         self.waiting
     }

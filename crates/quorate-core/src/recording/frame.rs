@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ClusterConfig;
 use crate::durable::Record;
+use crate::engine::Handover;
 use crate::event::Event;
 use crate::id::{Incarnation, NodeId, PathId};
 use crate::message::{Ages, Beat};
@@ -23,6 +24,8 @@ pub(super) struct OpeningFrame {
     pub seed: u64,
     /// What it remembered.
     pub records: Vec<Record>,
+    /// What a predecessor has left to it.
+    pub inherits: Option<Handover>,
     /// The time of its beginning, on its own clock.
     pub start: Instant,
     /// The same in microseconds since 1970.

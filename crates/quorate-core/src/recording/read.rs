@@ -114,9 +114,20 @@ impl<'a> Reader<'a> {
             return Err(RecordingError::damaged(start, "no clock shows the time of its beginning"));
         }
         reader.now = frame.start;
-        let OpeningFrame { config, digest, node, boot, seed, records, start, unix_us, version } =
-            frame;
-        let setup = Setup { config, node, boot, durable: Durable::replay(records), seed };
+        let OpeningFrame {
+            config,
+            digest,
+            node,
+            boot,
+            seed,
+            records,
+            inherits,
+            start,
+            unix_us,
+            version,
+        } = frame;
+        let durable = Durable::replay(records);
+        let setup = Setup { config, node, boot, durable, seed, inherits };
         Ok((Opening { header, setup, digest, start, unix_us, version }, reader))
     }
 

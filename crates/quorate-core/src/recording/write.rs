@@ -54,6 +54,7 @@ impl Recorder {
             boot: setup.boot,
             seed: setup.seed,
             records: setup.durable.records(),
+            inherits: setup.inherits.clone(),
             start: now,
             unix_us: origin.unix_us,
             version: origin.version,

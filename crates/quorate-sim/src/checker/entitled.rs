@@ -20,6 +20,8 @@ impl Checker for Entitled {
 
     fn judge(&mut self, _: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match *fact {
+            // It knows what the one before it knew.
+            Fact::Started { goes_on: true, .. } => Ok(()),
             Fact::Started { node, .. } => {
                 self.known.retain(|&(other, _), _| other != node);
                 Ok(())

@@ -79,6 +79,8 @@ pub enum Fact<'a> {
         node: NodeId,
         /// What it remembers, as records.
         records: &'a [Record],
+        /// It goes on for an engine that has ended.
+        goes_on: bool,
     },
     /// An engine has said something.
     Told {

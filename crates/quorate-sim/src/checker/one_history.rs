@@ -30,7 +30,7 @@ impl Checker for OneHistory {
 
     fn judge(&mut self, _: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match *fact {
-            Fact::Started { node, records } => {
+            Fact::Started { node, records, .. } => {
                 self.logs.insert(node, Log::default());
                 self.take(node, records)
             }

@@ -25,7 +25,7 @@ impl Checker for Promise {
 
     fn judge(&mut self, view: &View<'_>, fact: &Fact<'_>) -> Result<(), String> {
         match *fact {
-            Fact::Started { node, records } => {
+            Fact::Started { node, records, .. } => {
                 self.logs.remove(&node);
                 self.take(node, records)?;
                 self.remembers(node, records)

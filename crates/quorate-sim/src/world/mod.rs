@@ -7,6 +7,7 @@ mod acting;
 mod configuring;
 mod faulting;
 mod guests;
+mod handing_on;
 mod healing;
 mod hosted;
 mod looking;
@@ -281,6 +282,7 @@ impl World {
             Happening::Restart(node) if !self.script.lets_return(node) => {}
             Happening::Restart(node) => self.restart(node),
             Happening::LeaveEnds(node, life) => self.leave_ends(node, life),
+            Happening::EngineEnds(node, life) => self.engine_ends(node, life),
             Happening::Watchdog(node, life) => self.watchdog(node, life),
             Happening::Rouse => self.rouse(),
             Happening::Fault(number) => self.fault(number),

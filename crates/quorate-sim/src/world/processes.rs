@@ -74,7 +74,8 @@ impl World {
             return;
         }
         let orphaned = self.hosts[&node].slots.values().any(|slot| slot.guest.is_some());
-        if orphaned && !self.is_planted(Plant::GuestOutlivesProcess) {
+        let is_left = self.hosts[&node].handover.is_some();
+        if orphaned && !is_left && !self.is_planted(Plant::GuestOutlivesProcess) {
             // A driver starts nothing while something of an earlier process still runs.
             self.after(std::time::Duration::from_millis(5), Happening::Restart(node));
             return;
@@ -92,18 +93,25 @@ impl World {
 
     fn start_process(&mut self, node: NodeId) {
         let seed = self.random.draw();
+        let inherits = self.take_handover(node);
+        let goes_on = inherits.is_some();
         let config = self.file().clone();
         let now = self.now;
         let host = self.host(node);
         host.lives += 1;
         let wall = BOOT_BASE + now.0 / 1_000 + u64::from(node.0) * 977;
-        host.boot = wall.saturating_add_signed(host.wall).max(host.boot + 1);
+        if !goes_on {
+            host.boot = wall.saturating_add_signed(host.wall).max(host.boot + 1);
+        }
+        let acknowledged = if goes_on { host.kept_lease() } else { BTreeMap::new() };
         let (life, boot) = (host.lives, host.boot);
         let durable = host.disk.durable();
         let records = durable.records();
         let local = host.clock.local(now);
-        let engine = Engine::new(Setup { config, node, boot, durable, seed }, local);
-        host.forget_lease();
+        let engine = Engine::new(Setup { config, node, boot, durable, seed, inherits }, local);
+        if !goes_on {
+            host.forget_lease();
+        }
         host.process = Some(Process {
             engine,
             life,
@@ -112,13 +120,15 @@ impl World {
             wake: None,
             pause: None,
             inbox: VecDeque::new(),
-            acknowledged: BTreeMap::new(),
+            acknowledged,
             lun_requests: BTreeSet::new(),
             dies_next: false,
         });
         self.tell(|| format!("{node}: the process starts, boot {boot}"));
-        self.mark_node(Kind::NodeUp, node, "");
-        self.fact(&Fact::Started { node, records: &records });
+        if !goes_on {
+            self.mark_node(Kind::NodeUp, node, "");
+        }
+        self.fact(&Fact::Started { node, records: &records, goes_on });
         self.step(node, Event::Tick);
         let peers: Vec<NodeId> = self.hosts.keys().copied().filter(|&peer| peer != node).collect();
         for peer in peers {
@@ -291,6 +301,7 @@ impl World {
 
     /// Ends the process of a node, or the whole host.
     pub(super) fn end_process(&mut self, node: NodeId, death: Death) {
+        self.host(node).handover = None;
         if self.script.on_end(node) {
             let delay = chance::millis(&mut self.random, 20, 200);
             self.after(delay, Happening::Restart(node));
@@ -343,6 +354,7 @@ impl World {
     pub(super) fn orphans(&mut self, node: NodeId, life: u64) {
         let outlives = self.is_planted(Plant::GuestOutlivesProcess);
         if self.hosts[&node].lives == life && !outlives {
+            self.host(node).handover = None;
             self.end_all_guests(node);
         }
     }

@@ -73,7 +73,7 @@ impl World {
     /// The host of `absent` answers that nothing listens there, if it does and nothing does.
     fn refuse(&mut self, asking: NodeId, absent: NodeId) {
         let host = &self.hosts[&absent];
-        if host.up && host.process.is_none() {
+        if host.up && host.process.is_none() && host.handover.is_none() {
             let life = self.hosts[&asking].lives;
             self.deliver(asking, life, Event::StreamRefused { node: absent });
         }

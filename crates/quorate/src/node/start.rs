@@ -61,7 +61,8 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let net = Net::start(ground.net_config(&options), lines.net_queue())?;
     let Ground { config, me, durable, log, boot, work_dir, cut, .. } = ground;
     let now = clock::now();
-    let setup = Setup { config: config.clone(), node: me.id, boot, durable, seed: boot };
+    let setup =
+        Setup { config: config.clone(), node: me.id, boot, durable, seed: boot, inherits: None };
     let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());

@@ -5,7 +5,7 @@ use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
 use super::super::model::{self, Act, Desired, Group, GroupAct, NodeAct, Placement};
-use super::super::plan::{Missing, amounts};
+use super::super::plan::amounts;
 use super::Stage;
 use super::departures::Then;
 use crate::host::Pause;
@@ -63,7 +63,7 @@ impl Stage<'_> {
                 self.draining.remove(&node);
                 self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
             }
-            NodeAct::AgentRestart if runs => self.restart_agent(node),
+            NodeAct::AgentRestart if runs => self.world.replace_engine(node),
             NodeAct::ManagerStop | NodeAct::ManagerStart => {
                 let may = act == NodeAct::ManagerStart;
                 self.wish(Command::LetCoordinate { node: self.name_of(node), may });
@@ -111,14 +111,6 @@ impl Stage<'_> {
             .flat_map(|peer| self.world.links_between(node, peer, Direction::Both, None))
             .collect::<Vec<_>>();
         self.world.mend(links);
-    }
-
-    fn restart_agent(&mut self, node: NodeId) {
-        if self.runs_anything(node) {
-            self.missing = Some(Missing::new("agent_restart: guests that outlive their engine"));
-        }
-        self.world.crash(node);
-        self.world.switch_on(node);
     }
 
     fn act_on_group(&mut self, act: &GroupAct, name: &str) {
