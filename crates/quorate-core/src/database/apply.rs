@@ -131,7 +131,7 @@ impl Database {
         let again = plant::is(Plant::SameIncarnationReadmitted)
             && incarnation == record.incarnation
             && record.state != NodeState::Up;
-        if incarnation <= record.incarnation && !again {
+        if record.is_shut_out(incarnation) || incarnation <= record.incarnation && !again {
             return;
         }
         let old = record.incarnation;

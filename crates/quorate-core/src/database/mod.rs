@@ -70,6 +70,13 @@ impl NodeRecord {
         self.state == NodeState::Up && self.incarnation == incarnation
     }
 
+    /// Whether this incarnation may not come back yet: who is to be fenced comes back with another boot, or once that
+    /// is done.
+    pub fn is_shut_out(&self, incarnation: Incarnation) -> bool {
+        self.state == NodeState::Down(DownCause::Ordered)
+            && self.incarnation.boot == incarnation.boot
+    }
+
     /// Whether it may get groups.
     pub fn is_open(&self) -> bool {
         !self.paused && !self.leaving

@@ -249,6 +249,9 @@ impl Engine {
             self.hello().map(|own| (self.me, own)).into_iter().chain(self.heard_hellos())
         {
             let Some(record) = database.node(node) else { continue };
+            if record.is_shut_out(hello.incarnation) {
+                continue;
+            }
             if participants.contains(&hello.voter) {
                 let again = plant::is(Plant::SameIncarnationReadmitted)
                     && hello.incarnation == record.incarnation

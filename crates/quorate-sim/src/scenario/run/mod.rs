@@ -170,11 +170,11 @@ impl<'a> Stage<'a> {
         self.watch_drains();
     }
 
-    /// Whoever fences a node that is seen switches it off once it is proven harmless.
+    /// Whoever fences a node that is seen switches it off as soon as that is agreed.
     fn switch_fenced_off(&mut self) {
         let fenced = |node: &NodeId| {
             let record = self.database().and_then(|database| database.node(*node));
-            record.is_some_and(|record| matches!(record.state, NodeState::Fenced(_)))
+            record.is_some_and(|record| record.state != NodeState::Up)
         };
         let off: Vec<NodeId> = self.unclean.iter().copied().filter(fenced).collect();
         for node in off {
