@@ -82,11 +82,11 @@ fn what_is_not_as_expected_fails_a_check_and_nothing_else() {
 #[test]
 fn what_the_engine_lacks_is_skipped_with_its_name() {
     let home = home();
-    let more = STORY.replace("\"least-groups\"", "\"least-static-load\"");
+    let more = STORY.replace("\"least-groups\"", "\"least-groups\", \"auto_rebalance\": true");
     fs::write(home.path().join("more.json"), more).unwrap();
     let output = simulate(home.path(), &["more.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let outcome: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(outcome["skipped"], "placement least-static-load");
+    assert_eq!(outcome["skipped"], "auto_rebalance");
     assert_eq!(outcome["id"], "lost-node");
 }

@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
 use crate::config::ConfigError;
 use crate::consensus::Consensus;
-use crate::database::{Database, NodeState, OwnedState, Ownership};
+use crate::database::{Database, NodeRecord, NodeState, OwnedState, Ownership};
 use crate::group::LocalGroup;
 use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
@@ -152,33 +152,13 @@ impl Engine {
                 let kind = if *restart { ReleaseKind::Stop } else { ReleaseKind::Move };
                 self.move_changes(group, to.as_deref(), kind)
             }
-            Command::Online { group } => {
-                Ok(vec![Change::Desire { group: self.group_named(group)?, desire: Desire::Online }])
-            }
-            Command::Offline { group } => Ok(vec![Change::Desire {
-                group: self.group_named(group)?,
-                desire: Desire::Offline,
-            }]),
-            Command::Disable { group } => Ok(vec![Change::Desire {
-                group: self.group_named(group)?,
-                desire: Desire::Disabled,
-            }]),
-            Command::Drain { node } => {
-                let node = self.node_named(node)?;
-                Ok(vec![Change::Pause { node, drain: true, empty: false }])
-            }
-            Command::Empty { node } => {
-                let node = self.node_named(node)?;
-                Ok(vec![Change::Pause { node, drain: true, empty: true }])
-            }
-            Command::Pause { node } => {
-                let node = self.node_named(node)?;
-                Ok(vec![Change::Pause { node, drain: false, empty: false }])
-            }
-            Command::Unmanage { group } => Ok(vec![Change::Desire {
-                group: self.group_named(group)?,
-                desire: Desire::Unmanaged,
-            }]),
+            Command::Online { group } => self.desire(group, Desire::Online),
+            Command::Offline { group } => self.desire(group, Desire::Offline),
+            Command::Disable { group } => self.desire(group, Desire::Disabled),
+            Command::Drain { node } => self.pause(node, true, false),
+            Command::Empty { node } => self.pause(node, true, true),
+            Command::Pause { node } => self.pause(node, false, false),
+            Command::Unmanage { group } => self.desire(group, Desire::Unmanaged),
             Command::Disarm { mode } => Ok(vec![Change::Disarm { mode: *mode }]),
             Command::Arm => Ok(vec![Change::Arm]),
             Command::CountFailures { group, node, count } => {
@@ -205,17 +185,7 @@ impl Engine {
                 let config = self.config.without_group(group);
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
             }
-            Command::Fence { node } => {
-                let node = self.node_named(node)?;
-                let record = self.database.as_ref().and_then(|database| database.node(node));
-                let up = record.filter(|record| record.state == NodeState::Up);
-                let down = up.map(|record| Change::Down {
-                    node,
-                    incarnation: record.incarnation,
-                    cause: DownCause::Ordered,
-                });
-                Ok(down.into_iter().collect())
-            }
+            Command::Fence { node } => Ok(self.fence_changes(self.node_named(node)?)),
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -226,6 +196,26 @@ impl Engine {
                 })
             }
         }
+    }
+
+    fn desire(&self, group: &str, desire: Desire) -> Result<Vec<Change>, Refusal> {
+        Ok(vec![Change::Desire { group: self.group_named(group)?, desire }])
+    }
+
+    fn pause(&self, node: &str, drain: bool, empty: bool) -> Result<Vec<Change>, Refusal> {
+        Ok(vec![Change::Pause { node: self.node_named(node)?, drain, empty }])
+    }
+
+    /// A node that is up is to be fenced; of another there is nothing to be said.
+    fn fence_changes(&self, node: NodeId) -> Vec<Change> {
+        let record = self.database.as_ref().and_then(|database| database.node(node));
+        let up = record.filter(|record| record.state == NodeState::Up);
+        let down = |record: &NodeRecord| Change::Down {
+            node,
+            incarnation: record.incarnation,
+            cause: DownCause::Ordered,
+        };
+        up.map(down).into_iter().collect()
     }
 
     fn move_changes(
