@@ -133,7 +133,7 @@ fn whole(members: Vec<(String, GroupState)>) -> GroupState {
         states().flat_map(|state| state.running_on.iter().cloned()).collect();
     running_on.sort();
     running_on.dedup();
-    if running_on.iter().any(|node| shared(node)) {
+    if running_on.iter().any(&shared) {
         running_on.retain(|node| shared(node));
     }
     let owner = running_on.first().cloned().or_else(|| states().find_map(|one| one.owner.clone()));
