@@ -43,6 +43,8 @@ pub enum ReleaseKind {
 /// Why a group's ownership changes, kept for `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cause {
+    /// It was found there: somebody has moved it by hand.
+    Found,
     /// The group is started for the first time.
     Start,
     /// Its node is down, or might not act any more.
@@ -110,6 +112,11 @@ pub enum GroupReport {
     StopFailed,
     /// It could not be handed over, and runs on here.
     Kept,
+    /// Somebody has moved it by hand: nothing of it runs here.
+    Gone {
+        /// Where it runs.
+        to: NodeId,
+    },
 }
 
 /// One change.

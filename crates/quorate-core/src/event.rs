@@ -110,6 +110,16 @@ pub enum Event {
         /// The resource.
         resource: ResourceId,
     },
+    /// Somebody has moved a resource by hand: it runs on another node, and nothing of it here. Asked to start it, the
+    /// driver there takes it as it is found. Of a group with several resources it is as if this one had failed.
+    ResourceMoved {
+        /// The resource.
+        resource: ResourceId,
+        /// The epoch in which it was started here.
+        epoch: Epoch,
+        /// Where it runs.
+        to: NodeId,
+    },
     /// The host wants something of the cluster.
     Command {
         /// The answer carries it back.

@@ -342,7 +342,7 @@ fn node_state(state: NodeState) -> usize {
 fn group_state(ownership: &Ownership) -> usize {
     match ownership {
         Ownership::Vacant(Vacancy::NeverOwned) => 0,
-        Ownership::Vacant(Vacancy::Stopped { .. }) => 1,
+        Ownership::Vacant(Vacancy::Stopped { .. } | Vacancy::Found { .. }) => 1,
         Ownership::Vacant(Vacancy::Fenced { .. }) => 2,
         Ownership::Vacant(Vacancy::StorageFence { .. }) => 3,
         Ownership::Owned { state, .. } => match state {

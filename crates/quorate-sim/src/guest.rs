@@ -47,6 +47,8 @@ pub struct Guest {
     pub token: Option<SaveToken>,
     /// It will not stop when asked.
     pub hangs: bool,
+    /// Nobody looks after it: whoever is asked to start it takes it as it is.
+    pub is_found: bool,
 }
 
 impl Guest {

@@ -1,6 +1,8 @@
 //! How each change becomes true, or is passed over.
 
-use super::{Database, GroupRecord, LOADS_MAX, NodeState, OwnedState, Ownership, Vacancy};
+use super::{
+    Database, GroupRecord, LOADS_MAX, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
+};
 use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
@@ -376,6 +378,7 @@ impl Database {
                 return self.free_stuck(group, owner, notices);
             }
             GroupReport::StopFailed => *state = OwnedState::StopFailed,
+            GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
                     *state = OwnedState::Online;
@@ -413,6 +416,34 @@ impl Database {
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
+    }
+
+    /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not.
+    fn found(
+        &mut self,
+        group: GroupId,
+        from: NodeId,
+        to: NodeId,
+        report: GroupReport,
+        notices: &mut Vec<Notice>,
+    ) {
+        let runs = |node: &&NodeRecord| matches!(node.state, NodeState::Up | NodeState::Down(_));
+        let target = self.nodes.get(&to).filter(runs).map(|node| node.incarnation);
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        notices.push(Notice::Group { group, epoch: record.epoch, node: from, report });
+        record.cause = Cause::Found;
+        let Some(incarnation) = target else {
+            record.ownership = Ownership::Vacant(Vacancy::Stopped { node: from });
+            return;
+        };
+        record.epoch = Epoch(record.epoch.0 + 1);
+        record.seat = Some(to);
+        record.drained_from = record.drained_from.filter(|&home| home != to);
+        (record.saved, record.held_by, record.kept_until) = (None, None, None);
+        let (state, vacancy) = (OwnedState::Starting, Vacancy::Found { node: from });
+        record.ownership = Ownership::Owned { node: to, incarnation, state, vacancy };
+        let (epoch, cause) = (record.epoch, Cause::Found);
+        notices.push(Notice::Assigned { group, owner: to, epoch, cause });
     }
 
     /// A mistake made on purpose: what its owner could not end gets another.

@@ -93,6 +93,11 @@ pub enum Vacancy {
         /// The owner.
         node: NodeId,
     },
+    /// By its owner's word somebody has moved it: it runs at its next owner already.
+    Found {
+        /// The owner it was moved from.
+        node: NodeId,
+    },
     /// Its owner is proven harmless.
     Fenced {
         /// The owner.

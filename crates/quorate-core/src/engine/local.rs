@@ -4,7 +4,7 @@ use super::{Engine, Said};
 use crate::action::{Action, ResourceVerb};
 use crate::change::{Change, GroupReport};
 use crate::config::ClusterConfig;
-use crate::database::{GroupRecord, OwnedState, Ownership};
+use crate::database::{GroupRecord, OwnedState, Ownership, Vacancy};
 use crate::event::{LunFailure, LunReply, Trouble};
 use crate::group::{Entitlement, Goal, Leave, LocalGroup, Overdue};
 use crate::id::{Epoch, GroupId, LunId, NodeId, OpId, ResourceId};
@@ -72,6 +72,17 @@ impl Engine {
             _ if !known => self.drop_from(self.me, DropReason::StaleAnswer),
             Ok(()) => {}
             Err(detail) => self.tell_trouble(resource, Trouble::Reported, detail.clone()),
+        }
+    }
+
+    pub(super) fn on_resource_moved(&mut self, resource: ResourceId, epoch: Epoch, to: NodeId) {
+        let now = self.now;
+        let known = self.config.node(to).is_some() && to != self.me;
+        let Some(id) = self.group_of_resource(resource).filter(|_| known) else { return };
+        let group = self.groups.get_mut(&id).filter(|group| group.epoch() == epoch);
+        if let Some(group) = group {
+            group.on_moved(resource, to, now, &mut self.out);
+            self.touched.insert(id);
         }
     }
 
@@ -257,7 +268,12 @@ impl Engine {
             let (cluster, epoch) = (database.config().id(), record.epoch);
             let enforced = database.config().is_enforced(config);
             let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy, enforced };
-            let mut group = LocalGroup::new(config, entitlement);
+            // What is to be stopped before it was ever asked for may run all the same.
+            let found = matches!(vacancy, Vacancy::Found { .. });
+            let mut group = match state {
+                OwnedState::Releasing { .. } if found => LocalGroup::inherited(config, entitlement),
+                _ => LocalGroup::new(config, entitlement),
+            };
             if let OwnedState::Releasing { kind, to, .. } = state {
                 group.give_up(kind, to);
             }
@@ -319,7 +335,7 @@ impl Engine {
                 GroupReport::Kept => {
                     !matches!(record.owned_state(), Some(OwnedState::Releasing { .. }))
                 }
-                GroupReport::Vacated { .. } => false,
+                GroupReport::Vacated { .. } | GroupReport::Gone { .. } => false,
             };
             (!shown).then_some((group.id(), group.epoch(), report))
         });

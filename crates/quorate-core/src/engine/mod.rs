@@ -324,6 +324,9 @@ impl Engine {
                 self.on_lun_lost(lun, epoch);
             }
             Event::Resource { op, resource, result } => self.on_resource(op, resource, &result),
+            Event::ResourceMoved { resource, epoch, to } => {
+                self.on_resource_moved(resource, epoch, to);
+            }
             Event::ResourceBusy { op, resource } => self.on_resource_busy(op, resource),
             Event::ResourceFailed { resource, epoch, trouble, detail } => {
                 self.on_resource_failed(resource, epoch, trouble, detail);

@@ -43,7 +43,10 @@ impl VacancyProof {
     /// A storage fence is a proof only together with the locks on all LUNs of the group.
     fn new(vacancy: Vacancy, epoch: Epoch, luns: &[LunId], locks: &[LockProof]) -> Option<Self> {
         let proven = match vacancy {
-            Vacancy::NeverOwned | Vacancy::Stopped { .. } | Vacancy::Fenced { .. } => true,
+            Vacancy::NeverOwned
+            | Vacancy::Stopped { .. }
+            | Vacancy::Found { .. }
+            | Vacancy::Fenced { .. } => true,
             Vacancy::StorageFence { .. } => !luns.is_empty() && all_locked(luns, epoch, locks),
         };
         proven.then_some(Self { epoch })
@@ -129,6 +132,8 @@ pub struct LocalGroup {
     /// It could not be handed over.
     kept: bool,
     failed: bool,
+    /// Where somebody has moved it.
+    gone_to: Option<NodeId>,
     resources: BTreeMap<ResourceId, Resource>,
     locks: BTreeMap<LunId, Lock>,
     luns: Vec<LunId>,
@@ -150,6 +155,7 @@ impl LocalGroup {
             to: None,
             kept: false,
             failed: false,
+            gone_to: None,
             resources: config.resources.iter().map(resource).collect(),
             locks: config.luns.iter().map(lock).collect(),
             luns: config.luns.clone(),
@@ -268,6 +274,18 @@ impl LocalGroup {
     pub fn on_busy(&mut self, id: ResourceId, op: OpId, now: Instant, out: &mut Output) -> bool {
         let resource = self.resources.get_mut(&id);
         resource.is_some_and(|resource| resource.on_busy(op, now, out) != Outcome::Stale)
+    }
+
+    /// Somebody has moved a resource away.
+    pub fn on_moved(&mut self, id: ResourceId, to: NodeId, now: Instant, out: &mut Output) {
+        if self.resources.len() > 1 {
+            return self.on_trouble(id, now, out);
+        }
+        if let Some(resource) = self.resources.get_mut(&id) {
+            resource.leave();
+            self.gone_to = Some(to);
+            self.goal = self.goal.max(Goal::GiveUp);
+        }
     }
 
     /// A resource is no longer well.
@@ -485,6 +503,9 @@ impl LocalGroup {
 
     /// What the cluster should know about it.
     pub fn report(&self, saved: Option<SaveToken>) -> Option<GroupReport> {
+        if let Some(to) = self.gone_to.filter(|_| self.is_gone()) {
+            return Some(GroupReport::Gone { to });
+        }
         if self.is_gone() {
             let saves = self.resources.values().filter_map(|resource| resource.saved);
             let saved = saves.max().filter(|_| !self.failed);

@@ -95,6 +95,12 @@ impl Resource {
         self.state = ResourceState::Online;
     }
 
+    /// Nothing of it is here any more, whatever was asked of it.
+    pub(super) fn leave(&mut self) {
+        (self.state, self.waiting, self.saved) = (ResourceState::Offline, None, None);
+        self.sends = false;
+    }
+
     pub(super) fn waits_for(&self) -> Option<OpId> {
         self.waiting
     }

@@ -320,3 +320,25 @@ fn what_is_held_outside_is_asked_again_and_not_killed() {
     t.advance();
     assert!(!t.group.on_busy(DISK, op, t.now, &mut t.out), "an end is an end");
 }
+
+#[test]
+fn what_somebody_has_moved_away_is_neither_stopped_nor_killed() {
+    let mut t = Bench::new(&[], vec![resource(DISK, &[])], Vacancy::NeverOwned);
+    t.answer(DISK, Ok(()));
+    t.group.give_up(ReleaseKind::Stop, None);
+    t.advance();
+    let op = t.group.waits_for()[0];
+    t.asked.clear();
+    t.group.on_moved(DISK, NodeId(3), t.now, &mut t.out);
+    t.advance();
+    assert_eq!(t.verbs(), []);
+    assert!(!t.group.on_resource(DISK, op, &Ok(()), t.now, &mut t.out), "too late");
+    assert_eq!(t.group.report(None), Some(GroupReport::Gone { to: NodeId(3) }));
+    // Of several, what is left is not where the one has gone.
+    let mut t = Bench::two();
+    t.answer(DISK, Ok(()));
+    t.asked.clear();
+    t.group.on_moved(DISK, NodeId(3), t.now, &mut t.out);
+    t.advance();
+    assert!(t.verbs().contains(&(DISK, ResourceVerb::Kill)));
+}

@@ -27,6 +27,8 @@ struct Story {
     failed: bool,
     moved: bool,
     wanted: bool,
+    /// By its owner's word.
+    moved_by_hand: bool,
 }
 
 impl Checker for Caused {
@@ -110,6 +112,9 @@ impl Caused {
             Notice::Group { group, report: GroupReport::Vacated { failed, .. }, .. } => {
                 self.groups.entry(group).or_default().failed |= failed;
             }
+            Notice::Group { group, report: GroupReport::Gone { .. }, .. } => {
+                self.groups.entry(group).or_default().moved_by_hand = true;
+            }
             Notice::Group { group, report: GroupReport::StopFailed, .. } => {
                 self.groups.entry(group).or_default().failed = true;
             }
@@ -168,6 +173,7 @@ impl Caused {
             Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
             Cause::Failback => failback || !self.drained.is_empty(),
             Cause::Order | Cause::Rule => is_bound(view, group),
+            Cause::Found => story.moved_by_hand,
             Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
         };
         if holds {

@@ -173,6 +173,7 @@ impl World {
                 | Cause::Drain
                 | Cause::Failback
                 | Cause::NotPossible
+                | Cause::Found
                 | Cause::Online
                 | Cause::Offline
                 | Cause::Order
@@ -209,6 +210,7 @@ impl World {
             | Event::Resource { .. }
             | Event::ResourceFailed { .. }
             | Event::ResourceBusy { .. }
+            | Event::ResourceMoved { .. }
             | Event::Command { .. }
             | Event::Leave { .. } => self.tell(|| format!("{node} <- {event:?}")),
         }

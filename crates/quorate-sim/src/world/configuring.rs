@@ -40,7 +40,13 @@ impl World {
         let config = database.config().clone();
         let before = std::mem::replace(&mut self.config, config);
         let gone = before.groups().iter().filter(|one| self.config.group(one.id).is_none());
-        self.configuring.former.extend(gone.map(|group| (group.id, group.clone())));
+        let gone: Vec<&GroupConfig> = gone.collect();
+        let is_gone = |id: GroupId| gone.iter().any(|group| group.id == id);
+        let slots = self.hosts.values_mut().flat_map(|host| host.slots.values_mut());
+        for guest in slots.filter_map(|slot| slot.guest.as_mut()) {
+            guest.is_found |= is_gone(guest.group);
+        }
+        self.configuring.former.extend(gone.into_iter().map(|group| (group.id, group.clone())));
         let config = &self.config;
         self.configuring.former.retain(|&id, _| config.group(id).is_none());
     }

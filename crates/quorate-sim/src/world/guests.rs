@@ -65,6 +65,12 @@ impl World {
             self.after(delay, Happening::Event(node, life, event));
             return self.work(node, resource);
         }
+        if let ResourceVerb::Start { epoch } = verb
+            && self.takes_as_found(node, resource, epoch)
+        {
+            self.answer_resource(node, op, resource, Ok(()));
+            return self.work(node, resource);
+        }
         let work = Work { op, verb, serial };
         self.slot(node, resource).work = Some(work);
         let refused = self.begin(node, resource, verb);
@@ -148,6 +154,7 @@ impl World {
             reading: BTreeSet::new(),
             token,
             hangs: std::mem::take(&mut slot.hanging),
+            is_found: false,
         });
         if token.is_none() {
             self.guest_begins(node, resource);

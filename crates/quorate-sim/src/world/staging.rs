@@ -4,12 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use quorate_core::Event;
 use quorate_core::action::ResourceVerb;
-use quorate_core::id::{GroupId, NodeId, ResourceId};
+use quorate_core::id::{Epoch, GroupId, NodeId, ResourceId};
 
 use super::World;
 use super::processes::Death;
-use crate::timeline::Kind;
+use crate::chance;
+use crate::checker::Fact;
+use crate::guest::{Guest, Stage};
+use crate::schedule::Happening;
+use crate::timeline::{Beginning, Ending, Kind};
 
 /// What a story has asked for.
 #[derive(Debug, Default)]
@@ -73,6 +78,47 @@ impl World {
     /// Whether somebody holds a group.
     pub fn is_locked(&self, group: GroupId) -> bool {
         self.staging.locked.contains(&group)
+    }
+
+    /// Somebody moves what runs of a group to another node, and asks nobody. False: it runs nowhere, or he cannot.
+    pub fn move_by_hand(&mut self, group: GroupId, to: NodeId) -> bool {
+        let resources: Vec<ResourceId> = self
+            .known_group(group)
+            .map(|group| group.resources.iter().map(|one| one.id).collect())
+            .unwrap_or_default();
+        let from = self.runs_on(group).first().copied();
+        let ([resource], Some(from)) = (resources.as_slice(), from) else { return false };
+        if from == to || !self.hosts[&to].up {
+            return false;
+        }
+        let resource = *resource;
+        let Some(guest) = self.guest(from, resource).cloned() else { return false };
+        self.end_guest(from, resource, Ending::Sent);
+        let epoch = guest.epoch;
+        self.slot(to, resource).guest = Some(Guest { is_found: true, ..guest });
+        self.mark_begin(to, resource, Beginning::MovedLive);
+        self.fact(&Fact::Began { node: to, group, resource });
+        let life = self.hosts[&from].lives;
+        let delay = chance::millis(&mut self.random, 1, 100);
+        let moved = Box::new(Event::ResourceMoved { resource, epoch, to });
+        self.after(delay, Happening::Event(from, life, moved));
+        true
+    }
+
+    /// Whether a driver that is to start something finds that it runs, brought by somebody else.
+    pub(super) fn takes_as_found(
+        &mut self,
+        node: NodeId,
+        resource: ResourceId,
+        epoch: Epoch,
+    ) -> bool {
+        let found = |guest: &&mut Guest| guest.is_found && guest.stage == Stage::Running;
+        let Some(guest) = self.guest(node, resource).filter(found) else { return false };
+        (guest.is_found, guest.epoch) = (false, epoch);
+        let group = guest.group;
+        self.tell(|| format!("{node}: {resource} is found, and taken as it is"));
+        self.fact(&Fact::Starts { node, group, epoch });
+        true
     }
 
     /// Whether a driver does not do what it is asked, since somebody holds the group. A kill is never refused.

@@ -249,6 +249,11 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
         GroupReport::Online => {
             notice(NoticeKind::Online, format!("{group} is online on {node}"), fields)
         }
+        GroupReport::Gone { .. } => {
+            let text = format!("somebody has moved {group} away from {node}");
+            let fields = fields.with("saved", false).with("failed", false);
+            notice(NoticeKind::Vacated, text, fields)
+        }
         GroupReport::Kept => {
             let text = format!("{group} could not be handed over, and runs on on {node}");
             notice(NoticeKind::Online, text, fields)
@@ -305,6 +310,7 @@ fn cause_word(cause: Cause) -> &'static str {
         Cause::Failback => "failback",
         Cause::Online => "online",
         Cause::Offline => "offline",
+        Cause::Found => "found",
         Cause::Stopped => "stopped",
         Cause::NotPossible => "not_possible",
         Cause::Order => "order",
@@ -321,6 +327,7 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::Drain => "its node is drained",
         Cause::Online => "by command: online",
         Cause::Offline => "by command: offline",
+        Cause::Found => "it was found there: somebody has moved it",
         Cause::Stopped => "its node might not act any more, and has stopped it",
         Cause::Failback => "it returns to a preferred owner",
         Cause::NotPossible => "it may not run where it is",

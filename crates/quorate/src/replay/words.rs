@@ -22,6 +22,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::Resource { .. }
         | Event::ResourceFailed { .. }
         | Event::ResourceBusy { .. }
+        | Event::ResourceMoved { .. }
         | Event::Command { .. }
         | Event::Leave { .. } => true,
     }
@@ -70,6 +71,9 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
                 Err(why) => format!("failed: {why}"),
             };
             ("resource", format!("{name} answers: {said}"))
+        }
+        Event::ResourceMoved { resource, to, .. } => {
+            ("resource", format!("somebody has moved {} to {to}", names.resource(*resource)))
         }
         Event::ResourceBusy { resource, .. } => {
             ("resource", format!("{} is held outside", names.resource(*resource)))

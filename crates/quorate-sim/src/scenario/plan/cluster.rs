@@ -36,7 +36,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
     let cluster = &scenario.cluster;
     let missing = |what: &str| Err(Missing::new(what));
     match &scenario.story {
-        Story::Timeline { initial_state, .. } => {
+        Story::Timeline { .. } => {
             match cluster.on_loss {
                 OnLoss::SelfFence | OnLoss::Stop => {}
                 OnLoss::Freeze => return missing("quorum.on_loss freeze"),
@@ -44,9 +44,6 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
             }
             if cluster.auto_rebalance {
                 return missing("auto_rebalance");
-            }
-            if initial_state.is_some() {
-                return missing("initial_state: a record of a cluster to start from");
             }
         }
         Story::Snapshot { given, .. } => {

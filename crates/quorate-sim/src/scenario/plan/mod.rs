@@ -1,9 +1,8 @@
 //! What a scenario asks of the engine, as configuration; or the first thing that the engine lacks.
 //!
 //! Each feature of the format is translated in one place, or named as missing there: policies of the cluster in
-//! `cluster`, groups in `groups`, rules in `rules`, actions in `actions`.
+//! `cluster`, groups in `groups`, rules in `rules`.
 
-mod actions;
 mod cluster;
 mod groups;
 mod names;
@@ -114,9 +113,6 @@ impl Plan {
         };
         let later: VecDeque<(GroupConfig, Planned)> =
             groups.split_off(first).into_iter().zip(planned.split_off(first)).collect();
-        if let Story::Timeline { steps, .. } = &scenario.story {
-            actions::check(steps)?;
-        }
         let first_hidden = nodes.len() - hidden;
         let hidden = nodes[first_hidden..].iter().map(|node| node.id).collect();
         let there = |id: &GroupId| groups.iter().any(|group| group.id == *id);

@@ -129,8 +129,14 @@ impl Stage<'_> {
             }
             GroupAct::Lock => self.world.lock(id),
             GroupAct::Unlock => self.world.unlock(id),
-            // Without effect, or named as missing before the run.
-            GroupAct::MovedOutOfBand { .. } => {}
+            GroupAct::MovedOutOfBand { target } => {
+                let to = self.plan.names.id_of(target);
+                // What does not run is moved where it is written down.
+                if !self.world.move_by_hand(id, to) {
+                    let to = Some(self.name_of(to));
+                    self.wish(Command::Move { group, to, restart: false });
+                }
+            }
             GroupAct::SetLoad { load_static, load_dynamic } => {
                 let dynamic = self.scenario.cluster.placement == Placement::LeastDynamicLoad;
                 let load = amounts(if dynamic { load_dynamic } else { load_static });

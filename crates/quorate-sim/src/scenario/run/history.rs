@@ -1,7 +1,8 @@
 //! How the world comes into the state that a scenario gives.
 //!
 //! A timeline begins with a cluster that has been founded and was switched off, its moves held; its nodes boot when the
-//! facts begin, what is wanted of its groups is said, and the moves are let go. For a snapshot everything is made as it
+//! facts begin, what is wanted of its groups is said, and the moves are let go. Before that it lives through what a
+//! record says of it. For a snapshot everything is made as it
 //! was before things went wrong: all nodes up, moves held, every group started where it is said to run. Then what is
 //! lost is lost, the facts begin, and the rest of the state is said.
 
@@ -13,8 +14,8 @@ use quorate_core::database::{Database, NodeState};
 use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::message::Command;
 
-use super::super::model::{Desired, Given, GivenState, Group};
-use super::super::plan::Recovery;
+use super::super::model::{Desired, Given, GivenState, Group, InitialState, RecordedState};
+use super::super::plan::{Planned, Recovery};
 use super::departures::Then;
 use super::{LOOK_INTERVAL, Stage};
 
@@ -22,8 +23,16 @@ use super::{LOOK_INTERVAL, Stage};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Stage<'_> {
-    pub(super) fn begin_timeline(&mut self, up: &BTreeMap<String, bool>, groups: &[Group]) {
+    pub(super) fn begin_timeline(
+        &mut self,
+        up: &BTreeMap<String, bool>,
+        groups: &[Group],
+        record: Option<&InitialState>,
+    ) {
         self.found();
+        if let Some(record) = record {
+            self.live_through(record, up);
+        }
         let is_up = |name: &str| up.get(name).copied().unwrap_or(true);
         let all: Vec<(NodeId, bool)> = self
             .scenario
@@ -34,7 +43,9 @@ impl Stage<'_> {
         self.wish(Command::Disarm { mode: Disarm::Ignore });
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         for &(node, _) in all.iter().filter(|(_, up)| !up) {
-            self.leave(node);
+            if !record.is_some_and(|record| self.is_recorded_there(record, node)) {
+                self.leave(node);
+            }
         }
         for &(node, _) in &all {
             self.world.power_off(node);
@@ -46,7 +57,12 @@ impl Stage<'_> {
         for &(node, _) in all.iter().filter(|(_, up)| *up) {
             self.world.switch_on(node);
         }
-        self.say_desires(|_| true);
+        // What is to run and has failed is known to be wanted: to say so again would be another try.
+        let has_failed = |planned: &Planned| {
+            let recorded = record.and_then(|record| record.groups.get(&planned.name));
+            recorded.is_some_and(|one| one.state == RecordedState::Error)
+        };
+        self.say_desires(|one| !(has_failed(one) && one.desired == Desired::Running));
         self.wish(Command::Arm);
     }
 
@@ -153,7 +169,7 @@ impl Stage<'_> {
         }
     }
 
-    fn say_desires(&mut self, which: impl Fn(&super::super::plan::Planned) -> bool) {
+    fn say_desires(&mut self, which: impl Fn(&Planned) -> bool) {
         let wanted: Vec<(String, Desired)> = self
             .plan
             .groups
@@ -212,7 +228,7 @@ impl Stage<'_> {
         }
     }
 
-    fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(super) fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let deadline = self.world.now() + PATIENCE;
         while !is_so(self) && self.world.violations().is_empty() {
             if self.world.now() >= deadline {

@@ -8,6 +8,7 @@ mod departures;
 mod history;
 mod operator;
 mod quiet;
+mod record;
 mod view;
 
 use std::collections::BTreeSet;
@@ -127,7 +128,9 @@ impl<'a> Stage<'a> {
     fn play(&mut self) -> Vec<State> {
         let scenario = self.scenario;
         match &scenario.story {
-            Story::Timeline { up, groups, .. } => self.begin_timeline(up, groups),
+            Story::Timeline { up, groups, initial_state, .. } => {
+                self.begin_timeline(up, groups, initial_state.as_ref());
+            }
             Story::Snapshot { given, .. } => self.begin_snapshot(given),
         }
         let mut states = Vec::new();
