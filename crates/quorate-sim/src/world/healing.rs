@@ -7,6 +7,7 @@ use super::World;
 use crate::checker::Fact;
 use crate::clock::Moment;
 use crate::guest::Stage;
+use crate::spoken::words;
 use crate::timeline::Kind;
 
 /// What an operator wants after the faults: said again until it is so.
@@ -59,7 +60,7 @@ impl World {
         request: RequestId,
         result: Result<(), Refusal>,
     ) {
-        self.tell(|| format!("{node}: {request} is answered {result:?}"));
+        self.tell(|| format!("{node}: {request} is answered: {}", words(&result)));
         self.script.on_answer(request, &result);
         match &result {
             Ok(()) => self.stats.commands_accepted += 1,
@@ -101,7 +102,7 @@ impl World {
         match &places[..] {
             [(_, stages)] if online(stages) => None,
             [] => Some(format!("{} runs nowhere", group.name)),
-            _ => Some(format!("{} is not online on one node: {places:?}", group.name)),
+            _ => Some(format!("{} is not online on one node: {}", group.name, words(&places))),
         }
     }
 
