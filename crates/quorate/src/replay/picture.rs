@@ -6,7 +6,7 @@ use quorate_sim::clock::Moment;
 use quorate_sim::picture::{Cast, Picture};
 use quorate_sim::timeline::{Entry, Kind};
 
-use super::{ReplayReport, ReplayStep};
+use super::{ReplayReport, ReplayStep, words};
 use crate::notice::{Notice, NoticeKind};
 
 impl ReplayReport {
@@ -15,15 +15,22 @@ impl ReplayReport {
     /// It shows what this node believed and what was committed as far as it knew; of what ran elsewhere it shows what
     /// its owner said.
     pub fn html(&self, steps: &[ReplayStep]) -> String {
-        let mut desk = Desk { me: &self.node, running: BTreeMap::new(), entries: Vec::new() };
+        let mut desk = Desk {
+            me: &self.node,
+            running: BTreeMap::new(),
+            held: BTreeSet::new(),
+            asked_back: BTreeSet::new(),
+            entries: Vec::new(),
+        };
         desk.add(Moment(0), Kind::NodeUp, &self.node, None, "its engine starts");
         for step in steps {
             let at = Moment(step.at_ns);
+            desk.released(at, step);
             step.notices.iter().for_each(|notice| desk.take(at, notice));
         }
         let verdict = match (self.differs_at_step, self.ending) {
             (Some(step), _) => format!("differs from step {step} on"),
-            (None, ending) => format!("reproduced, {}", ending.unwrap_or("stopped before its end")),
+            (None, ending) => format!("reproduced, {}", ending_words(ending)),
         };
         let shown = steps.len();
         let remarks = vec![
@@ -50,11 +57,27 @@ impl ReplayReport {
     }
 }
 
+fn ending_words(ending: Option<&str>) -> &str {
+    match ending {
+        None => "stopped before its end",
+        Some("closed") => "up to its end",
+        Some("full") => "until the recording had its full size",
+        Some("lost") => "until the disk did not keep up",
+        Some("panicked") => "until the engine panicked",
+        Some("torn") => "up to a record that is not complete",
+        Some(other) => other,
+    }
+}
+
 /// Turns notices into entries.
 struct Desk<'a> {
     me: &'a str,
     /// Where each group is online.
     running: BTreeMap<String, String>,
+    /// The LUNs that this node holds.
+    held: BTreeSet<String>,
+    /// Those of them that it has asked to be detached.
+    asked_back: BTreeSet<String>,
     entries: Vec<Entry>,
 }
 
@@ -77,10 +100,11 @@ impl Desk<'_> {
                 of_node(Kind::NodeBelievedDown, &field("cause"));
                 of_node(Kind::NodeDown, "as far as this node knows");
                 of_node(Kind::FenceRequested, "");
+                self.end_all(at, &node, "its node is down, as far as this node knows");
             }
             NoticeKind::Fenced => {
                 of_node(Kind::FenceConfirmed, &field("proof"));
-                self.end_all(at, &node);
+                self.end_all(at, &node, "its node is fenced");
             }
             NoticeKind::Up => {
                 of_node(Kind::NodeUp, "");
@@ -102,7 +126,14 @@ impl Desk<'_> {
             NoticeKind::LunHeld | NoticeKind::LunLost => {
                 let is_held = notice.kind == NoticeKind::LunHeld;
                 let kind = if is_held { Kind::LunHeld } else { Kind::LunLost };
-                self.add(at, kind, &field("lun"), Some(self.me), "");
+                let lun = field("lun");
+                self.add(at, kind, &lun, Some(self.me), "");
+                self.asked_back.remove(&lun);
+                if is_held {
+                    self.held.insert(lun);
+                } else {
+                    self.held.remove(&lun);
+                }
             }
             _ => {}
         }
@@ -119,13 +150,26 @@ impl Desk<'_> {
         self.add(at, kind, group, Some(node), "");
     }
 
-    /// What ran on a node that is proven harmless runs no more.
-    fn end_all(&mut self, at: Moment, node: &str) {
+    /// A LUN that is detached is given back once that is answered, which no notice tells.
+    fn released(&mut self, at: Moment, step: &ReplayStep) {
+        let back = |lun: &&String| step.because == words::detached(lun);
+        let back: Option<String> = self.asked_back.iter().find(back).cloned();
+        if let Some(lun) = back {
+            self.asked_back.remove(&lun);
+            self.held.remove(&lun);
+            self.add(at, Kind::LunReleased, &lun, Some(self.me), "");
+        }
+        let asked = |lun: &&String| step.actions.contains(&words::detach(lun));
+        self.asked_back.extend(self.held.iter().filter(asked).cloned());
+    }
+
+    /// What ran on a node that is down runs no more, as far as this one knows.
+    fn end_all(&mut self, at: Moment, node: &str, why: &str) {
         let gone = self.running.iter().filter(|(_, owner)| *owner == node);
         let gone: Vec<String> = gone.map(|(group, _)| group.clone()).collect();
         self.running.retain(|_, owner| owner != node);
         for group in gone {
-            self.add(at, Kind::GroupKilled, &group, Some(node), "its node is fenced");
+            self.add(at, Kind::GroupKilled, &group, Some(node), why);
         }
     }
 }
