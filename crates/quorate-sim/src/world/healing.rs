@@ -35,9 +35,8 @@ impl World {
     /// What an operator sees to be otherwise than wanted: commands given before may take effect late.
     fn wishes(&self) -> Vec<Wish> {
         let Some(status) = self.newest_status() else { return Vec::new() };
-        let paused = status.nodes.iter().filter(|node| node.paused || node.draining);
-        let resumes =
-            paused.map(|node| Wish(Command::Resume { node: node.name.clone(), bring_back: false }));
+        let closed = self.closed_nodes().into_iter();
+        let resumes = closed.map(|node| Wish(Command::Resume { node, bring_back: false }));
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         resumes.chain(onlines).collect()

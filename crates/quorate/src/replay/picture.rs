@@ -15,19 +15,7 @@ impl ReplayReport {
     /// It shows what this node believed and what was committed as far as it knew; of what ran elsewhere it shows what
     /// its owner said.
     pub fn html(&self, steps: &[ReplayStep]) -> String {
-        let mut desk = Desk {
-            me: &self.node,
-            running: BTreeMap::new(),
-            held: BTreeSet::new(),
-            asked_back: BTreeSet::new(),
-            entries: Vec::new(),
-        };
-        desk.add(Moment(0), Kind::NodeUp, &self.node, None, "its engine starts");
-        for step in steps {
-            let at = Moment(step.at_ns);
-            desk.released(at, step);
-            step.notices.iter().for_each(|notice| desk.take(at, notice));
-        }
+        let entries = entries(&self.node, steps);
         let verdict = match (self.differs_at_step, self.ending) {
             (Some(step), _) => format!("differs from step {step} on"),
             (None, ending) => format!("reproduced, {}", ending_words(ending)),
@@ -42,7 +30,7 @@ impl ReplayReport {
         ];
         let title = format!("Replay of {}", self.node);
         let (cast, until) = (self.cast(steps), Moment(self.end_ns));
-        Picture { title, remarks, cast, entries: &desk.entries, until }.html()
+        Picture { title, remarks, cast, entries: &entries, until }.html()
     }
 
     fn cast(&self, steps: &[ReplayStep]) -> Cast {
@@ -55,6 +43,24 @@ impl ReplayReport {
             luns: self.luns.clone(),
         }
     }
+}
+
+/// What happened, as far as the node knows.
+fn entries(me: &str, steps: &[ReplayStep]) -> Vec<Entry> {
+    let mut desk = Desk {
+        me,
+        running: BTreeMap::new(),
+        held: BTreeSet::new(),
+        asked_back: BTreeSet::new(),
+        entries: Vec::new(),
+    };
+    desk.add(Moment(0), Kind::NodeUp, me, None, "its engine starts");
+    for step in steps {
+        let at = Moment(step.at_ns);
+        desk.released(at, step);
+        step.notices.iter().for_each(|notice| desk.take(at, notice));
+    }
+    desk.entries
 }
 
 fn ending_words(ending: Option<&str>) -> &str {
@@ -97,13 +103,16 @@ impl Desk<'_> {
             NoticeKind::Unsuspect => of_node(Kind::NodeHeard, ""),
             NoticeKind::Isolated => of_node(Kind::NodeIsolated, ""),
             NoticeKind::Down => {
-                of_node(Kind::NodeBelievedDown, &field("cause"));
+                of_node(Kind::NodeBelievedDown, &field("cause").replace('_', " "));
                 of_node(Kind::NodeDown, "as far as this node knows");
                 of_node(Kind::FenceRequested, "");
                 self.end_all(at, &node, "its node is down, as far as this node knows");
             }
+            NoticeKind::Fenced if field("proof") == "left" => {
+                of_node(Kind::NodeDown, "it left in order");
+            }
             NoticeKind::Fenced => {
-                of_node(Kind::FenceConfirmed, &field("proof"));
+                of_node(Kind::FenceConfirmed, &field("proof").replace('_', " "));
                 self.end_all(at, &node, "its node is fenced");
             }
             NoticeKind::Up => {
@@ -113,7 +122,13 @@ impl Desk<'_> {
             NoticeKind::LeaseGained => self.add(at, Kind::LeaseGained, self.me, None, ""),
             NoticeKind::LeaseLost => self.add(at, Kind::LeaseLost, self.me, None, ""),
             NoticeKind::Assigned => {
-                self.add(at, Kind::GroupAssigned, &group, Some(&node), &field("cause"));
+                self.add(
+                    at,
+                    Kind::GroupAssigned,
+                    &group,
+                    Some(&node),
+                    &field("cause").replace('_', " "),
+                );
             }
             NoticeKind::Online => {
                 self.add(at, Kind::GroupStarted, &group, Some(&node), "");
@@ -171,5 +186,76 @@ impl Desk<'_> {
         for group in gone {
             self.add(at, Kind::GroupKilled, &group, Some(node), why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::tell::{Fields, notice};
+    use crate::replay::Between;
+
+    fn step(step: u64, because: &str, notices: Vec<Notice>, actions: &[&str]) -> ReplayStep {
+        ReplayStep {
+            step,
+            at_ns: step,
+            event: "lun",
+            because: because.to_owned(),
+            notices,
+            actions: actions.iter().map(|&action| action.to_owned()).collect(),
+            between: Between::default(),
+        }
+    }
+
+    fn told(kind: NoticeKind, fields: &[(&str, &str)]) -> Vec<Notice> {
+        let fields =
+            fields.iter().fold(Fields::default(), |all, &(key, value)| all.with(key, value));
+        vec![notice(kind, "", fields)]
+    }
+
+    fn kinds(steps: &[ReplayStep]) -> Vec<(u64, Kind)> {
+        let entries = entries("n1", steps);
+        entries.iter().skip(1).map(|entry| (entry.at.0, entry.kind)).collect()
+    }
+
+    #[test]
+    fn a_lun_is_given_back_when_it_is_detached() {
+        let steps = [
+            step(1, "", told(NoticeKind::LunHeld, &[("lun", "disk1")]), &[]),
+            step(2, "disk1 answers: done", vec![], &[]),
+            step(3, "", vec![], &["detach disk1"]),
+            step(4, "disk1 answers: unreachable", vec![], &[]),
+            step(5, "disk1 answers: done", vec![], &[]),
+        ];
+        assert_eq!(kinds(&steps), [(1, Kind::LunHeld), (5, Kind::LunReleased)]);
+    }
+
+    #[test]
+    fn what_ran_on_a_node_that_is_down_has_its_outage_from_then_on() {
+        let online = |node| told(NoticeKind::Online, &[("group", "vm1"), ("node", node)]);
+        let down = told(NoticeKind::Down, &[("node", "n2"), ("cause", "connection_reset")]);
+        let fenced = told(NoticeKind::Fenced, &[("node", "n2"), ("proof", "lease_over")]);
+        let steps = [
+            step(1, "", online("n2"), &[]),
+            step(2, "", down, &[]),
+            step(3, "", online("n1"), &[]),
+            step(4, "", fenced, &[]),
+        ];
+        let wanted = [
+            (1, Kind::GroupStarted),
+            (2, Kind::NodeBelievedDown),
+            (2, Kind::NodeDown),
+            (2, Kind::FenceRequested),
+            (2, Kind::GroupKilled),
+            (3, Kind::GroupStarted),
+            (4, Kind::FenceConfirmed),
+        ];
+        assert_eq!(kinds(&steps), wanted);
+    }
+
+    #[test]
+    fn who_leaves_in_order_is_off_and_not_fenced() {
+        let left = told(NoticeKind::Fenced, &[("node", "n2"), ("proof", "left")]);
+        assert_eq!(kinds(&[step(1, "", left, &[])]), [(1, Kind::NodeDown)]);
     }
 }
