@@ -17,7 +17,7 @@ class NodeStatus:
     name: str
     """Its name."""
     state: str
-    """Its committed state: `absent`, `up`, `down`, `fenced`."""
+    """Its committed state: `absent`, `up`, `down`, `fenced`, `left` (it was stopped in order)."""
     heard: str
     """What is heard of it: `alive`, `suspect`, `isolated`, `silent`; `self` for this node."""
     paused: bool

@@ -230,8 +230,8 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct WhatIf {
     /// What is lost at one instant: nodes:K, networks:K or luns:K for every case of K of them, or
-    /// names, as in: --lose n1 disk1 network0
-    #[arg(long, required = true, num_args = 1.., value_name = "WHAT")]
+    /// names, as in: --lose n1 disk1 network0, or --lose "n1, disk1"
+    #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "WHAT")]
     pub lose: Vec<Lose>,
     /// Ask about a saved situation, as `quorate status --json` wrote it [default: that which a
     /// running node sees]
@@ -285,7 +285,8 @@ pub struct Simulate {
     /// The seed of every delay; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Hold the outcome against what the file expects, too
+    /// Hold the outcome against what the file expects, too: exit code 1 where it is otherwise, and where the scenario
+    /// is skipped; 2 where it expects what cannot be
     #[arg(long)]
     pub check: bool,
     /// Where every event and every decision goes, a line each

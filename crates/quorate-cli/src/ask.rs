@@ -35,20 +35,36 @@ pub(crate) fn command(
         return Ok(format!("{group} is on {to} already"));
     }
     connect(ask)?.ask(request)?;
+    let warning = match request {
+        Request::Drain { node } if !has_room_beside(&before, node) => {
+            "; but no other node may take its groups: the others are down, paused or drained"
+        }
+        _ => "",
+    };
     if let Some(limit) = patience {
-        return outcome::wait(ask, request, &before, limit);
+        return outcome::wait(ask, request, &before, limit)
+            .map_err(|failure| Failure { text: failure.text + warning, ..failure });
     }
     Ok(match request {
         Request::Move { group, to: Some(to) } => format!("{group} moves to {to}"),
         Request::Move { group, to: None } => format!("{group} moves"),
         Request::Online { group } => format!("{group} is to be online"),
         Request::Offline { group } => format!("{group} is to be offline"),
-        Request::Drain { node } => format!("{node} is drained: everything moves away"),
+        Request::Drain { node } => {
+            format!("{node} is drained: everything moves away{warning}")
+        }
         Request::Pause { node } => format!("{node} is paused: nothing new starts there"),
         Request::Resume { node } => format!("{node} may run groups again"),
         Request::ConfirmFenced { node, .. } => format!("{node} counts as fenced, on your word"),
         Request::Status | Request::Explain { .. } | Request::Events { .. } => String::new(),
     })
+}
+
+/// Whether another node takes part and may get groups.
+fn has_room_beside(status: &Value, node: &str) -> bool {
+    rows(status, "nodes")
+        .iter()
+        .any(|other| other["name"] != node && other["state"] == "up" && other["paused"] != true)
 }
 
 /// Asks why a group is where it is.
@@ -289,6 +305,19 @@ mod tests {
         let lost = table(&status);
         for words in ["no quorum (1 of 2 votes heard)", "online, last known", "groups.two"] {
             assert!(lost.contains(words), "no {words:?} in: {lost}");
+        }
+    }
+
+    #[test]
+    fn a_drain_with_nobody_left_to_take_the_groups_is_known() {
+        let node = |name: &str, state: &str, paused: bool| json!({ "name": name, "state": state, "paused": paused });
+        let cases = [
+            ([node("n1", "up", false), node("n2", "up", false)], true),
+            ([node("n1", "up", false), node("n2", "up", true)], false),
+            ([node("n1", "up", false), node("n2", "fenced", false)], false),
+        ];
+        for (nodes, room) in cases {
+            assert_eq!(has_room_beside(&json!({ "nodes": nodes }), "n1"), room);
         }
     }
 

@@ -34,9 +34,11 @@ pub(crate) fn replay(arguments: &arguments::Replay) -> Result<(), Failure> {
     let mut meter = Meter::new();
     let mut kept = Vec::new();
     let mut is_heard = true;
+    let mut is_met = false;
     let seen = replay_with(&arguments.file, &options, |step, progress| {
         meter.show(progress);
         if let Some(step) = step {
+            is_met |= step.notices.iter().any(|notice| Some(notice.kind) == options.stop_at);
             if !arguments.quiet && is_heard {
                 is_heard = tell(&step, arguments.json);
             }
@@ -58,6 +60,9 @@ pub(crate) fn replay(arguments: &arguments::Replay) -> Result<(), Failure> {
         })?;
     }
     conclude(&report, arguments.json);
+    if let Some(text) = not_reached(&options, &report, is_met) {
+        eprintln!("quorate: {text}");
+    }
     if interrupted.load(Ordering::Relaxed) {
         let text = format!("interrupted after step {}", report.steps);
         return Err(Failure::new(Exit::Interrupted, text));
@@ -101,6 +106,22 @@ impl std::str::FromStr for StopAt {
             let known: Vec<&str> = NoticeKind::ALL.iter().map(|kind| kind.as_str()).collect();
             format!("give the number of a step, or one of: {}", known.join(", "))
         })
+    }
+}
+
+/// Where the replay was to stop and did not, for people.
+fn not_reached(options: &ReplayOptions, report: &ReplayReport, is_met: bool) -> Option<String> {
+    report.ending?;
+    let steps = report.steps;
+    match (options.stop_at_step, options.stop_at) {
+        (Some(step), _) if step > steps => {
+            Some(format!("--stop-at {step} is beyond the end: the recording has {steps} steps"))
+        }
+        (_, Some(kind)) if !is_met => Some(format!(
+            "--stop-at {}: none is told in the {steps} steps of the recording",
+            kind.as_str()
+        )),
+        _ => None,
     }
 }
 
@@ -159,7 +180,9 @@ fn told(report: &ReplayReport) -> String {
             (true, Some("full")) => "as it was recorded, until the recording had its full size",
             (true, Some("lost")) => "as it was recorded, until the disk did not keep up",
             (true, Some("panicked")) => "as it was recorded, until the engine panicked",
-            (true, Some("torn")) => "as it was recorded, until it breaks off",
+            (true, Some("torn")) => {
+                "as it was recorded, up to a last record that is not complete, as it is while the node runs"
+            }
             (true, Some(_)) => "as it was recorded",
         }
     );

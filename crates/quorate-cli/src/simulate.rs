@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{Read as _, Write, stdout};
 use std::path::{Path, PathBuf};
 
+use quorate_sim::clock::Moment;
 use quorate_sim::picture::{Cast, Picture};
-use quorate_sim::scenario::{Answer, FILE_MAX, Format, Ran, Scenario, judge};
+use quorate_sim::scenario::{Answer, FILE_MAX, Fact, Format, Ran, Scenario, judge};
+use quorate_sim::timeline::Entry;
 
 use crate::arguments::Simulate;
 use crate::failure::{Exit, Failure};
@@ -22,6 +24,12 @@ pub(crate) fn simulate(words: &Simulate) -> Result<(), Failure> {
                 continue;
             }
         };
+        if words.check
+            && let Err(error) = scenario.check_expectation()
+        {
+            wrong.push(format!("{}: {error}", file.display()));
+            continue;
+        }
         let ran = scenario.run(words.seed, trace.is_some());
         say(&ran.answer)?;
         if let Some((path, out)) = &mut trace {
@@ -100,12 +108,43 @@ fn picture(scenario: &Scenario, words: &Simulate, ran: &Ran) -> String {
         Answer::Skipped { skipped, .. } => format!("skipped: {skipped}"),
     };
     let seed = format!("seed {}", words.seed);
+    let entries = since_the_facts_began(ran);
     let picture = Picture {
         title: scenario.id.clone(),
         remarks: vec![scenario.description.clone(), seed, verdict],
         cast: ran.config.as_ref().map(Cast::of).unwrap_or_default(),
-        entries: &ran.timeline,
-        until: ran.timeline.last().map(|entry| entry.at).unwrap_or_default(),
+        until: entries.last().map(|entry| entry.at).unwrap_or_default(),
+        entries: &entries,
     };
     picture.html()
+}
+
+/// The timeline with the times of the outcome's facts: a scenario begins in a world that is some time old.
+fn since_the_facts_began(ran: &Ran) -> Vec<Entry> {
+    let zero = match &ran.answer {
+        Answer::Ran(outcome) => beginning(&outcome.facts, &ran.timeline),
+        Answer::Skipped { .. } => 0,
+    };
+    let moved =
+        |entry: &Entry| Entry { at: Moment(entry.at.0.saturating_sub(zero)), ..entry.clone() };
+    ran.timeline.iter().map(moved).collect()
+}
+
+/// When the facts began, in nanoseconds of the world: the moment from which each fact has its entry.
+fn beginning(facts: &[Fact], timeline: &[Entry]) -> u64 {
+    /// A fact's time is told in microseconds.
+    const EXACT: u64 = 2_000;
+    let nanos = |fact: &Fact| (fact.at * 1e6).round() as u64 * 1_000;
+    let Some(first) = facts.first() else {
+        return timeline.first().map_or(0, |entry| entry.at.0);
+    };
+    let fits = |zero: u64| {
+        facts.iter().all(|fact| {
+            let at = zero + nanos(fact);
+            let next = timeline.partition_point(|entry| entry.at.0 + EXACT < at);
+            timeline.get(next).is_some_and(|entry| entry.at.0 <= at + EXACT)
+        })
+    };
+    let candidates = timeline.iter().filter_map(|entry| entry.at.0.checked_sub(nanos(first)));
+    candidates.into_iter().find(|&zero| fits(zero)).unwrap_or(0)
 }

@@ -18,8 +18,8 @@ use crate::failure::{Exit, Failure};
 /// Answers the question, case by case.
 ///
 /// # Errors
-/// What is wrong with the configuration, the status or the question; that no node could be asked;
-/// that it was interrupted, after what is known was shown.
+/// What is wrong with the configuration, the status or the question; that no node could be asked; that a case does not
+/// end; that it was interrupted, after what is known was shown.
 pub(crate) fn what_if(arguments: &arguments::WhatIf) -> Result<(), Failure> {
     let config = Config::from_file(&arguments.ask.config)?;
     let situation = situation(arguments)?;
@@ -99,6 +99,12 @@ fn verdict(report: &Report, wanted: usize) -> Result<(), Failure> {
             Exit::Unsafe,
             "a promise of quorate was broken: please report it",
         ));
+    }
+    if let Some(case) = report.cases.iter().find(|case| !case.at_rest) {
+        let lost = case.lost.join(", ");
+        let text =
+            format!("without {lost} the cluster does not come to rest: what is shown is no end");
+        return Err(Failure::new(Exit::Failed, text));
     }
     if run < wanted {
         let text = format!("interrupted: {run} of {wanted} cases are shown");

@@ -47,7 +47,7 @@ fn a_trace_and_a_picture_are_written_on_demand() {
     let output = simulate(home.path(), &words);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let trace = fs::read_to_string(home.path().join("trace.txt")).unwrap();
-    assert!(trace.starts_with("== lost-node\n") && trace.contains("Fenced"));
+    assert!(trace.starts_with("== lost-node\n") && trace.contains("fenced"), "{trace}");
     assert!(fs::read_to_string(home.path().join("run.html")).unwrap().contains("birch"));
 }
 
@@ -77,6 +77,47 @@ fn what_is_not_as_expected_fails_a_check_and_nothing_else() {
     let output = simulate(home.path(), &["wrong.json", "--check"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("wrong.json: final: group ledger"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_expectation_that_cannot_be_is_refused_by_a_check_alone() {
+    let home = home();
+    let wrong = STORY.replace("\"status\": \"online\"", "\"status\": \"alive\"");
+    assert_ne!(wrong, STORY);
+    fs::write(home.path().join("wrong.json"), wrong).unwrap();
+    assert_eq!(simulate(home.path(), &["wrong.json"]).status.code(), Some(0));
+    let output = simulate(home.path(), &["wrong.json", "--check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("wrong.json: expect.final.groups.atlas.status: \"alive\""), "{said}");
+}
+
+#[test]
+fn a_skipped_story_is_no_checked_one() {
+    let home = home();
+    let more = STORY.replace("\"least-groups\"", "\"least-static-load\"");
+    fs::write(home.path().join("more.json"), more).unwrap();
+    let output = simulate(home.path(), &["more.json", "--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("skipped: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_picture_has_the_times_of_the_facts() {
+    let home = home();
+    let output = simulate(home.path(), &["story.json", "--html", "run.html"]);
+    let outcome: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let page = fs::read_to_string(home.path().join("run.html")).unwrap();
+    for fact in outcome["facts"].as_array().unwrap() {
+        let (at, name) = (fact[0].as_f64().unwrap(), fact[1].as_str().unwrap());
+        let millis = (at * 1_000.0) as u64;
+        let (minutes, seconds, part) = (millis / 60_000, millis / 1_000 % 60, millis % 1_000);
+        let at = match minutes {
+            0 => format!(">{seconds}.{part:03}</button>"),
+            _ => format!(">{minutes}:{seconds:02}.{part:03}</button>"),
+        };
+        assert!(page.contains(&at), "no {name} at {at}");
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ plants! {
     FenceOnBelief: "A node that is believed down counts as fenced at once.",
     FenceByStaleWord: "What voters said before they knew that a node is down is proof; of a second time, any word is.",
     FenceByMinority: "One word is proof enough.",
-    AcknowledgesTheDown: "Whoever is heard is acknowledged, also one that is down; and is called withheld.",
+    AcknowledgesTheDown: "Whoever is heard is acknowledged, also one that is down and said to be withheld.",
     StartBeforeFence: "A group whose owner is down gets another one, though nothing has fenced the first.",
     StuckCountsAsFenced: "What could not be ended is free for another owner, at once or when the lease is over.",
     LocksNotAwaited: "A group starts before its LUNs are held.",

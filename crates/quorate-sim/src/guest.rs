@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::action::ResourceVerb;
 use quorate_core::id::{Epoch, GroupId, LunId, OpId, SaveToken};
+use serde::Serialize;
 
 use crate::clock::Moment;
 
 /// How far a guest is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stage {
     /// Its process exists, it has not read its LUNs yet.
     Starting,

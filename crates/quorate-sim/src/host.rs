@@ -21,6 +21,16 @@ pub enum Pause {
     Whole,
 }
 
+impl Pause {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Pause::Engine => "its engine alone",
+            Pause::Whole => "as a whole",
+        }
+    }
+}
+
 /// The process with the engine.
 pub struct Process {
     /// The engine.

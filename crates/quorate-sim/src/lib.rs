@@ -28,6 +28,7 @@ pub mod planting;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod spoken;
 pub mod stats;
 pub mod storage;
 pub mod testing;

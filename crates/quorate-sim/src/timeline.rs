@@ -94,6 +94,8 @@ kinds! {
     Coordinator = "coordinator",
     /// A node holds a LUN.
     LunHeld = "lun_held",
+    /// A node has given a LUN back.
+    LunReleased = "lun_released",
     /// A node has lost a LUN.
     LunLost = "lun_lost",
     /// A LUN refused a write.

@@ -480,8 +480,10 @@ fn a_node_that_leaves_hands_its_groups_over_first() {
     trio.drain();
     trio.run_until(Duration::from_secs(2), |trio| {
         let status = trio.engines[&B].status(trio.now);
-        status.nodes[0].state == "fenced"
+        status.nodes[0].state == "left"
     });
+    let gone = &trio.engines[&B].status(trio.now).nodes[0];
+    assert!(!gone.paused && !gone.draining, "{gone:?}");
     assert_eq!(trio.running.len(), 1);
     assert!(!trio.running.contains(&A));
 }
@@ -645,7 +647,7 @@ fn what_a_node_leaves_that_comes_back_soon_waits_for_it() {
     trio.drain();
     let gone = |trio: &Trio| {
         let status = trio.engines[&B].status(trio.now);
-        status.nodes.iter().any(|node| node.name == "n1" && node.state == "fenced")
+        status.nodes.iter().any(|node| node.name == "n1" && node.state == "left")
     };
     trio.run_until(Duration::from_secs(3), gone);
     trio.kill(A);

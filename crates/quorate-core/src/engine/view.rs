@@ -1,6 +1,7 @@
 //! What the engine lets be seen.
 
 use super::{Engine, Standing};
+use crate::change::FenceKind;
 use crate::config::NodeConfig;
 use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
@@ -107,8 +108,11 @@ impl Engine {
             None | Some(NodeState::Absent) => "absent",
             Some(NodeState::Up) => "up",
             Some(NodeState::Down(_)) => "down",
+            Some(NodeState::Fenced(FenceKind::Left)) => "left",
             Some(NodeState::Fenced(_)) => "fenced",
         };
+        // What it ran has moved away by then: only what was commanded goes on.
+        let leaves = record.is_some_and(|record| record.leaving) && state != "left";
         let peer = self.peers.get(&node.id);
         let isolated = self.probes.get(&node.id).is_some_and(|probe| probe.isolated);
         let heard = match peer.map(|peer| peer.liveness) {
@@ -124,8 +128,8 @@ impl Engine {
             name: node.name.clone(),
             state: state.to_owned(),
             heard: heard.to_owned(),
-            paused: record.is_some_and(|record| !record.is_open()),
-            draining: record.is_some_and(|record| record.draining || record.leaving),
+            paused: leaves || record.is_some_and(|record| record.paused),
+            draining: leaves || record.is_some_and(|record| record.draining),
             boot: record.map_or(0, |record| record.incarnation.boot),
             session: record.map_or(0, |record| record.incarnation.session),
             voter: node.voter,

@@ -26,6 +26,9 @@ pub(super) struct Bystander {
     newest: BTreeMap<GroupId, Epoch>,
     started: BTreeMap<NodeId, Moment>,
     downs: BTreeSet<(NodeId, Incarnation)>,
+    ups: BTreeSet<(NodeId, Incarnation)>,
+    /// Since when each takes part: until it is admitted again, one that was down acknowledges nobody.
+    admitted: BTreeMap<NodeId, Moment>,
     /// Who takes itself for the coordinator, and since when.
     coordinating: BTreeMap<NodeId, Moment>,
 }
@@ -62,6 +65,12 @@ impl Checker for Bystander {
             Fact::Told { notice: &Notice::Assigned { group, epoch, .. }, .. } => {
                 let newest = self.newest.entry(group).or_default();
                 *newest = epoch.max(*newest);
+                Ok(())
+            }
+            Fact::Told { notice: &Notice::Up { node, incarnation }, .. } => {
+                if self.ups.insert((node, incarnation)) {
+                    self.admitted.insert(node, view.now);
+                }
                 Ok(())
             }
             Fact::Told { node: teller, notice: &Notice::Down { node, incarnation, cause } } => {
@@ -110,7 +119,9 @@ impl Bystander {
         if !self.downs.insert((node, incarnation)) {
             return Ok(());
         }
-        if self.is_calm(view, node) {
+        let is_calm = self.is_calm(view, node);
+        self.admitted.remove(&node);
+        if is_calm {
             return Err(format!("{node} is declared down, and nothing has happened to it"));
         }
         match self.ear(view, teller, node).filter(|_| cause == DownCause::Silence) {
@@ -191,7 +202,8 @@ impl Bystander {
             // One that does not run has had something happen to it, however long ago.
             let runs = view.hosts.get(&node).is_some_and(|host| host.process.is_some());
             let old = self.started.get(&node).is_some_and(|&at| at < since);
-            runs && old && view.unrest.is_node_calm(node, since)
+            let takes_part = self.admitted.get(&node).is_some_and(|&at| at < since);
+            runs && old && takes_part && view.unrest.is_node_calm(node, since)
         };
         let voters = view.config.voters().count();
         let calm_voters = view.config.voters().filter(|&voter| calm(voter)).count();

@@ -9,6 +9,7 @@ use quorate_core::id::{Epoch, GroupId, NodeId};
 use quorate_core::message::Command;
 
 use super::{Checker, Fact, View};
+use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct Caused {
@@ -179,7 +180,10 @@ impl Caused {
         if holds {
             return Ok(());
         }
-        Err(format!("{group} {what} because of {cause:?}, and nothing of that kind has happened"))
+        Err(format!(
+            "{group} {what} because of {}, and nothing of that kind has happened",
+            words(&cause)
+        ))
     }
 }
 
@@ -218,7 +222,7 @@ fn explained(
         if notices.iter().any(|one| epoch_of(one) > epoch_of(notice)) {
             return Ok(());
         }
-        return Err(format!("{teller} does not remember that {notice:?}"));
+        return Err(format!("{teller} does not remember: {}", words(notice)));
     };
     let Notice::Assigned { cause: Cause::NodeDown, .. } = notice else { return Ok(()) };
     let last = notices[..at].iter().rposition(|one| matches!(one, Notice::Assigned { .. }));
@@ -236,7 +240,7 @@ fn explained(
     if notices[last..at].iter().any(went) {
         return Ok(());
     }
-    Err(format!("{teller} cannot say why {group} has got a new owner: {notices:?}"))
+    Err(format!("{teller} cannot say why {group} has got a new owner: {}", words(&notices)))
 }
 
 fn epoch_of(notice: &Notice) -> Option<Epoch> {

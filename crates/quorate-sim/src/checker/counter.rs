@@ -25,7 +25,10 @@ impl Checker for Counter {
             }
             Fact::Resumed { node, token, records } => {
                 if !self.used.insert(*token) {
-                    return Err(format!("{node} resumed {token:?}, which was resumed before"));
+                    return Err(format!(
+                        "{node} resumed the state {}, which was resumed before",
+                        token.0
+                    ));
                 }
                 for (lun, saved) in *records {
                     let there = view.storage.luns[lun].counter;

@@ -6,6 +6,7 @@ use quorate_core::Notice;
 use quorate_core::id::{Epoch, GroupId, NodeId};
 
 use super::{Checker, Fact, View};
+use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct Entitled {
@@ -43,7 +44,9 @@ impl Checker for Entitled {
                     }
                     Err(format!("{node} starts {group} in {epoch} though it knows of {known}"))
                 }
-                owner => Err(format!("{node} starts {group} in {epoch}, given to {owner:?}")),
+                owner => {
+                    Err(format!("{node} starts {group} in {epoch}, given to {}", words(&owner)))
+                }
             },
             Fact::Told { .. }
             | Fact::Persists { .. }

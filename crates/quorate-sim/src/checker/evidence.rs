@@ -9,6 +9,7 @@ use quorate_core::id::{Epoch, GroupId, Incarnation, NodeId};
 
 use super::{Checker, Fact, View};
 use crate::guest::Guest;
+use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct Evidence {
@@ -130,9 +131,11 @@ fn fenced(
     let by_time = kind == FenceKind::LeaseOver;
     let promised = |guest: &Guest| !by_time || !enforced(guest) && view.waivers.is_time_sound();
     match running(view, node).find(|guest| promised(guest)) {
-        Some(guest) => {
-            Err(format!("{node} is said to be fenced ({kind:?}), and {} runs there", guest.group))
-        }
+        Some(guest) => Err(format!(
+            "{node} is said to be fenced ({}), and {} runs there",
+            words(&kind),
+            guest.group
+        )),
         None if by_time => lease_over(view, node, incarnation),
         None => Ok(()),
     }

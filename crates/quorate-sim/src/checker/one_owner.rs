@@ -5,6 +5,7 @@ use quorate_core::config::GroupConfig;
 use quorate_core::id::{Epoch, LunId, NodeId};
 
 use super::{Checker, Fact, View};
+use crate::spoken::words;
 
 pub(super) struct OneOwner;
 
@@ -62,8 +63,9 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
         let refused = !group.luns.iter().any(open);
         if !view.config.is_enforced(group) || !refused {
             return Err(format!(
-                "{} runs on {running:?}, and nothing refuses {node} in {epoch}",
-                group.name
+                "{} runs on {}, and nothing refuses {node} in {epoch}",
+                group.name,
+                words(&running)
             ));
         }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ReservationKey};
 
 use super::{Checker, Fact, View};
+use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct OneWriter {
@@ -134,7 +135,7 @@ fn at_most_one(view: &View<'_>, lun: LunId) -> Result<(), String> {
     let able: Vec<NodeId> =
         view.hosts.keys().copied().filter(|&node| view.could_write(node, lun)).collect();
     if able.len() > 1 && view.is_sound(lun) {
-        return Err(format!("{lun} would take the writes of guests on {able:?}"));
+        return Err(format!("{lun} would take the writes of guests on {}", words(&able)));
     }
     Ok(())
 }

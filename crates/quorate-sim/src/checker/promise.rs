@@ -8,6 +8,7 @@ use quorate_core::id::{NodeId, VoterId};
 use quorate_core::message::ConsensusMessage;
 
 use super::{Checker, Fact, View};
+use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct Promise {
@@ -59,7 +60,9 @@ impl Promise {
             }
             if term == before && given != VoterId::default() && vote != given {
                 return Err(format!(
-                    "the log of {node} takes back its vote for {given:?} in epoch {term}: {vote:?}"
+                    "the log of {node} takes back its vote for {} in epoch {term}: {}",
+                    words(&given),
+                    words(&vote)
                 ));
             }
         }
@@ -85,8 +88,10 @@ impl Promise {
             || given.is_some_and(|&given| given != vote)
         {
             return Err(format!(
-                "{node} starts with epoch {epoch}, a vote for {vote:?} and {last} entries, and has promised epoch \
-                 {promised}, a vote for {given:?} and {entries} entries"
+                "{node} starts with epoch {epoch}, a vote for {} and {last} entries, and has promised epoch \
+                 {promised}, a vote for {} and {entries} entries",
+                words(&vote),
+                words(&given)
             ));
         }
         Ok(())
@@ -114,7 +119,9 @@ impl Promise {
             let first = *self.votes.entry((from, term)).or_insert(candidate);
             if first != candidate {
                 return Err(format!(
-                    "{node} votes for {first:?} and for {candidate:?} in epoch {term}"
+                    "{node} votes for {} and for {} in epoch {term}",
+                    words(&first),
+                    words(&candidate)
                 ));
             }
         }
@@ -129,8 +136,10 @@ impl Promise {
             return Ok(());
         }
         Err(format!(
-            "{node} promises epoch {term}, a vote for {candidate:?} and {entries} entries; its disk holds epoch \
-             {written}, a vote for {vote:?} and {} entries",
+            "{node} promises epoch {term}, a vote for {} and {entries} entries; its disk holds epoch {written}, a \
+             vote for {} and {} entries",
+            words(&candidate),
+            words(&vote),
             disk.last_entry()
         ))
     }

@@ -5,6 +5,7 @@
 mod drawing;
 mod kind;
 mod shape;
+mod words;
 
 use std::time::Duration;
 

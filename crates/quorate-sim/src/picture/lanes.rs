@@ -385,11 +385,11 @@ impl<'a> Desk<'a> {
                 lun.switch(entry.at, Some((look, node, &words::sentence(entry))));
                 lun.holder = Some(node.to_owned());
             }
-            Kind::LunLost if is_holder => {
+            Kind::LunLost | Kind::LunReleased if is_holder => {
                 lun.switch(entry.at, None);
                 lun.holder = None;
             }
-            Kind::LunLost => {}
+            Kind::LunLost | Kind::LunReleased => {}
             Kind::WriteRefused => self.mark(entry, Sign::Refused),
             _ => self.mark(entry, Sign::Note),
         }

@@ -65,7 +65,7 @@ pub(super) fn length(from: Moment, until: Moment) -> String {
 fn preposition(kind: Kind) -> &'static str {
     match kind {
         Kind::GroupAssigned => "to",
-        Kind::LunHeld | Kind::LunLost => "by",
+        Kind::LunHeld | Kind::LunReleased | Kind::LunLost => "by",
         Kind::WriteRefused => "from",
         _ => "on",
     }
@@ -98,6 +98,7 @@ fn phrase(kind: Kind) -> Option<(&'static str, &'static str)> {
         Kind::LeaseGained => ("", " may act"),
         Kind::Coordinator => ("", " coordinates"),
         Kind::LunHeld => ("", " is held"),
+        Kind::LunReleased => ("", " is given back"),
         Kind::LunLost => ("", " is lost"),
         Kind::WriteRefused => ("", " refuses a write"),
         Kind::FaultBegins => ("fault ", " begins"),

@@ -1,7 +1,9 @@
 //! What is expected of an outcome, and what of it did not come about.
 //!
-//! Only what an expectation names is compared; keys that nobody knows are passed over.
+//! Only what an expectation names is compared; keys that nobody knows are passed over. One that could never be met, or
+//! never be broken, is refused: see [`expectation`].
 
+use super::expectation::expectation;
 use super::outcome::{Fact, GroupState, GroupWord, NodeWord, Outcome, State};
 use super::tree::Tree;
 
@@ -13,6 +15,10 @@ pub fn judge(outcome: &Outcome, expect: Option<&Tree>) -> Vec<String> {
         .map(|one| format!("violated at {} s: {}: {}", one.t, one.invariant, one.what))
         .collect();
     let Some(expect) = expect else { return complaints };
+    if let Err(error) = expectation(expect) {
+        complaints.push(error.to_string());
+        return complaints;
+    }
     let mut judging = Judging { outcome, complaints: Vec::new() };
     if let Some(last) = expect.under("final") {
         judging.state("final", last, &outcome.last);
@@ -90,7 +96,8 @@ impl Judging<'_> {
 
     fn compare(&mut self, place: &str, expected: Option<&str>, is: Option<&str>) {
         if expected != is {
-            self.complain(format!("{place}: expected {expected:?}, is {is:?}"));
+            let word = |word: Option<&str>| word.unwrap_or("nothing").to_owned();
+            self.complain(format!("{place}: expected {}, is {}", word(expected), word(is)));
         }
     }
 
@@ -100,7 +107,8 @@ impl Judging<'_> {
         expected.sort_unstable();
         is.sort_unstable();
         if expected != is {
-            self.complain(format!("{place}: expected to run on {expected:?}, runs on {is:?}"));
+            let (expected, is) = (listed(&expected), listed(&is));
+            self.complain(format!("{place}: expected to run on {expected}, runs on {is}"));
         }
     }
 
@@ -114,9 +122,12 @@ impl Judging<'_> {
             _ => false,
         };
         if !owned || !placed {
-            let (owner, running_on) = (&is.owner, &is.running_on);
+            let running_on: Vec<&str> = is.running_on.iter().map(String::as_str).collect();
             self.complain(format!(
-                "{place}: expected one of {expected:?}, is with {owner:?} and runs on {running_on:?}"
+                "{place}: expected one of {}, is with {} and runs on {}",
+                listed(&expected),
+                is.owner.as_deref().unwrap_or("nobody"),
+                listed(&running_on)
             ));
         }
     }
@@ -161,11 +172,15 @@ fn fits(fact: &Fact, wanted: &Tree) -> bool {
         && parts.get(2).and_then(text).is_none_or(|node| Some(node) == fact.node.as_deref())
 }
 
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
 fn told(fact: &Tree) -> String {
     texts(fact).join(" ")
 }
 
-fn text(tree: &Tree) -> Option<&str> {
+pub(super) fn text(tree: &Tree) -> Option<&str> {
     match tree {
         Tree::Text(text) => Some(text),
         _ => None,
@@ -179,7 +194,7 @@ fn texts(tree: &Tree) -> Vec<&str> {
     }
 }
 
-fn entries(tree: Option<&Tree>) -> impl Iterator<Item = (&str, &Tree)> {
+pub(super) fn entries(tree: Option<&Tree>) -> impl Iterator<Item = (&str, &Tree)> {
     let entries = match tree {
         Some(Tree::Table(entries)) => &entries[..],
         _ => &[],
@@ -187,7 +202,7 @@ fn entries(tree: Option<&Tree>) -> impl Iterator<Item = (&str, &Tree)> {
     entries.iter().map(|(key, value)| (key.as_str(), value))
 }
 
-fn node_word(word: NodeWord) -> &'static str {
+pub(super) fn node_word(word: NodeWord) -> &'static str {
     match word {
         NodeWord::Online => "online",
         NodeWord::Offline => "offline",
@@ -198,7 +213,7 @@ fn node_word(word: NodeWord) -> &'static str {
     }
 }
 
-fn group_word(word: GroupWord) -> &'static str {
+pub(super) fn group_word(word: GroupWord) -> &'static str {
     match word {
         GroupWord::Online => "online",
         GroupWord::Offline => "offline",

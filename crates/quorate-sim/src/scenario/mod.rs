@@ -8,6 +8,7 @@
 //! *Architecture Invariant*: no policy is decided here. A scenario becomes configuration and commands for the
 //! engine and happenings of the world; what the engine cannot do is named, never imitated.
 
+mod expectation;
 mod judge;
 mod model;
 mod outcome;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::id::{Epoch, NodeId, ReservationKey};
+use serde::Serialize;
 
 /// Who is at the other end of a nexus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +91,7 @@ pub enum Failure {
 }
 
 /// What a nexus is told at its next command, which is not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Attention {
     /// POWER ON OCCURRED.
     PowerOn,

@@ -29,6 +29,7 @@ impl FromStr for Lose {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
         let wrong = || Error::Loss { text: text.to_owned() };
         let Some((kind, count)) = text.split_once(':') else {
             let named = || Lose::Named(text.to_owned());

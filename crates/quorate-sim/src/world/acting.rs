@@ -17,6 +17,7 @@ use crate::chance;
 use crate::checker::Fact;
 use crate::options::Plant;
 use crate::schedule::Happening;
+use crate::spoken::words;
 
 /// Actions between which an order holds: those of one key stay as they were.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +82,7 @@ impl World {
             Action::Resource { op, resource, verb } => self.ask_resource(node, op, resource, verb),
             Action::Answer { request, result } => self.on_answer(node, request, result),
             Action::Reincarnated { incarnation } => {
-                self.tell(|| format!("{node}: becomes {incarnation:?}"));
+                self.tell(|| format!("{node}: becomes {}", words(&incarnation)));
             }
             Action::Left => {
                 self.end_process(node, Death::Goodbye);
@@ -106,7 +107,13 @@ impl World {
     }
 
     fn persist(&mut self, node: NodeId, life: u64, op: OpId, records: Vec<Record>, rewrite: bool) {
-        self.tell(|| format!("{node}: {op} persists {} records, rewrite {rewrite}", records.len()));
+        self.tell(|| {
+            format!(
+                "{node}: {op} persists {} records{}",
+                records.len(),
+                if rewrite { " as the whole log" } else { "" }
+            )
+        });
         self.fact(&Fact::Persists { node, records: &records });
         if self.hosts[&node].disk.is_full {
             self.stats.failed_writes += 1;
@@ -212,7 +219,7 @@ impl World {
             | Event::ResourceBusy { .. }
             | Event::ResourceMoved { .. }
             | Event::Command { .. }
-            | Event::Leave { .. } => self.tell(|| format!("{node} <- {event:?}")),
+            | Event::Leave { .. } => self.tell(|| format!("{node} <- {}", words(event))),
         }
     }
 }
@@ -221,14 +228,16 @@ impl World {
     /// A line for a message, shorter than the whole of it.
     fn tell_message(&mut self, node: NodeId, from: NodeId, message: &Message) {
         let Message::Consensus(inner) = message else {
-            return self.tell(|| format!("{node} <- {from}: {message:?}"));
+            return self.tell(|| format!("{node} <- {from}: {}", words(message)));
         };
         self.tell(|| {
             let ConsensusMessage { kind, term, index, entries, commit, reject, .. } = inner;
             let snapshot = inner.snapshot.as_ref().map(|snapshot| snapshot.index);
+            let snapshot = snapshot.map_or(String::new(), |at| format!(", snapshot at {at}"));
+            let refused = if *reject { ", refused" } else { "" };
             format!(
-                "{node} <- {from}: consensus {kind}, epoch {term}, at {index}, {} entries, commit {commit}, \
-                 reject {reject}, snapshot {snapshot:?}",
+                "{node} <- {from}: consensus {kind}, epoch {term}, at {index}, {} entries, \
+                 commit {commit}{refused}{snapshot}",
                 entries.len()
             )
         });

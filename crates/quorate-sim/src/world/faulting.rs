@@ -17,7 +17,7 @@ impl World {
     /// A fault begins.
     pub(super) fn fault(&mut self, number: usize) {
         let planned = self.faults[number].clone();
-        self.tell(|| format!("FAULT {number} until {}: {:?}", planned.until, planned.fault));
+        self.tell(|| format!("FAULT {number} until {}: {}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);
         self.coverage.fault(&planned.fault);
         self.unrest.on_fault(&planned.fault, &self.config, true, self.now);
@@ -131,7 +131,7 @@ impl World {
 
     fn mark_fault(&mut self, kind: Kind, number: usize) {
         if self.timeline.is_some() {
-            let detail = format!("{:?}", self.faults[number].fault);
+            let detail = self.faults[number].fault.to_string();
             self.mark(kind, number.to_string(), None, detail);
         }
     }

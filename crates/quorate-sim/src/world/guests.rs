@@ -13,6 +13,7 @@ use crate::checker::Fact;
 use crate::guest::{Guest, Slot, Stage, Work};
 use crate::options::Plant;
 use crate::schedule::Happening;
+use crate::spoken::words;
 use crate::timeline::{Beginning, Ending, Kind};
 
 impl World {
@@ -24,7 +25,7 @@ impl World {
         resource: ResourceId,
         verb: ResourceVerb,
     ) {
-        self.tell(|| format!("{node}: {resource} {verb:?}"));
+        self.tell(|| format!("{node}: {resource} {}", words(&verb)));
         let slot = self.slot(node, resource);
         slot.queue.push_back((op, verb));
         if verb == ResourceVerb::Kill {
@@ -133,11 +134,11 @@ impl World {
         }
         let records = match token {
             Some(token) if self.is_elsewhere(node, token) => {
-                return Some(format!("{token:?} is not here"));
+                return Some(format!("the state {} is not here", token.0));
             }
             Some(token) => match self.storage.saves.get(&token) {
                 Some(records) => records.clone(),
-                None => return Some(format!("there is no {token:?}")),
+                None => return Some(format!("there is no state {}", token.0)),
             },
             None => luns.iter().map(|&lun| (lun, 0)).collect(),
         };
@@ -430,7 +431,9 @@ impl World {
         }
         if guest.runs() {
             self.stats.guests_ended += 1;
-            self.tell(|| format!("{node}: {resource} has ended, {:?}", guest.records));
+            self.tell(|| {
+                format!("{node}: {resource} has ended; records: {}", words(&guest.records))
+            });
             self.mark_end(node, resource, ending);
             self.fact(&Fact::Ended { node, resource });
         }

@@ -7,6 +7,7 @@ use super::World;
 use crate::checker::Fact;
 use crate::clock::Moment;
 use crate::guest::Stage;
+use crate::spoken::words;
 use crate::timeline::Kind;
 
 /// What an operator wants after the faults: said again until it is so.
@@ -34,9 +35,8 @@ impl World {
     /// What an operator sees to be otherwise than wanted: commands given before may take effect late.
     fn wishes(&self) -> Vec<Wish> {
         let Some(status) = self.newest_status() else { return Vec::new() };
-        let paused = status.nodes.iter().filter(|node| node.paused || node.draining);
-        let resumes =
-            paused.map(|node| Wish(Command::Resume { node: node.name.clone(), bring_back: false }));
+        let closed = self.closed_nodes().into_iter();
+        let resumes = closed.map(|node| Wish(Command::Resume { node, bring_back: false }));
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         resumes.chain(onlines).collect()
@@ -59,7 +59,7 @@ impl World {
         request: RequestId,
         result: Result<(), Refusal>,
     ) {
-        self.tell(|| format!("{node}: {request} is answered {result:?}"));
+        self.tell(|| format!("{node}: {request} is answered: {}", words(&result)));
         self.script.on_answer(request, &result);
         match &result {
             Ok(()) => self.stats.commands_accepted += 1,
@@ -101,7 +101,7 @@ impl World {
         match &places[..] {
             [(_, stages)] if online(stages) => None,
             [] => Some(format!("{} runs nowhere", group.name)),
-            _ => Some(format!("{} is not online on one node: {places:?}", group.name)),
+            _ => Some(format!("{} is not online on one node: {}", group.name, words(&places))),
         }
     }
 

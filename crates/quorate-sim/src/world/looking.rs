@@ -1,5 +1,7 @@
 //! What is true in a world, and what its engines believe.
 
+use quorate_core::config::NodeConfig;
+use quorate_core::database::Database;
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 use quorate_core::status::{Explanation, Status};
 
@@ -57,10 +59,26 @@ impl World {
 
     /// The newest view that any engine has of the cluster.
     pub fn newest_status(&self) -> Option<Status> {
-        let known = self.hosts.values().filter(|host| host.is_awake()).filter_map(|host| {
-            let database = host.process.as_ref()?.engine.database()?;
-            Some((database.applied(), host.id))
-        });
-        known.max().and_then(|(_, node)| self.status_of(node))
+        self.status_of(self.newest()?.0)
+    }
+
+    /// The node that has applied the most, and what it has.
+    fn newest(&self) -> Option<(NodeId, &Database)> {
+        let known = self
+            .hosts
+            .values()
+            .filter(|host| host.is_awake())
+            .filter_map(|host| Some((host.id, host.process.as_ref()?.engine.database()?)));
+        known.max_by_key(|(node, database)| (database.applied(), *node))
+    }
+
+    /// The names of the nodes that get no groups: they are paused, drained, or about to leave.
+    pub(super) fn closed_nodes(&self) -> Vec<String> {
+        let Some((_, database)) = self.newest() else { return Vec::new() };
+        let is_closed = |node: &&NodeConfig| {
+            database.node(node.id).is_some_and(|record| !record.is_open() || record.draining)
+        };
+        let closed = self.config.nodes().iter().filter(is_closed);
+        closed.map(|node| node.name.clone()).collect()
     }
 }

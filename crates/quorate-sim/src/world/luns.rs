@@ -9,6 +9,7 @@ use super::World;
 use crate::chance;
 use crate::checker::Fact;
 use crate::schedule::Happening;
+use crate::spoken::words;
 use crate::storage::{
     Attached, Body, Command, Failure, Initiator, Nexus, ReservationType, ReserveOut, Written,
 };
@@ -20,7 +21,7 @@ const OURS: ReservationType = ReservationType::WriteExclusiveRegistrantsOnly;
 impl World {
     /// An engine asks a LUN for something.
     pub(super) fn ask_lun(&mut self, node: NodeId, life: u64, op: OpId, lun: LunId, verb: LunVerb) {
-        self.tell(|| format!("{node}: {lun} {verb:?}"));
+        self.tell(|| format!("{node}: {lun} {}", words(&verb)));
         if let Some(process) = &mut self.host(node).process {
             process.lun_requests.insert(op);
         }
@@ -53,7 +54,7 @@ impl World {
         while let Some(command) = self.storage.nexus(node, lun).arrived(now) {
             if let Some(attention) = self.storage.lun(lun).attention(Initiator::Node(node)) {
                 self.stats.attentions += 1;
-                self.tell(|| format!("{lun}: {node} is told {attention:?}"));
+                self.tell(|| format!("{lun}: {node} is told: {}", words(&attention)));
                 return self.send_again(node, lun, command);
             }
             match command.body {
@@ -96,11 +97,13 @@ impl World {
                 done
             }
             LunVerb::Detach => {
-                self.storage.nexus(node, lun).attached = None;
+                if self.storage.nexus(node, lun).attached.take().is_some() {
+                    self.mark_lun(Kind::LunReleased, lun, node, "");
+                }
                 done
             }
         };
-        self.tell(|| format!("{lun}: {verb:?} of {node} is carried out: {result:?}"));
+        self.tell(|| format!("{lun}: {} of {node}: {}", words(&verb), words(&result)));
         self.answer_lun(node, lun, command.life, op, result);
         self.fact(&Fact::Access { lun });
     }

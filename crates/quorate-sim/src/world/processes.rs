@@ -18,6 +18,7 @@ use crate::guest::Slot;
 use crate::host::{Host, Pause, Process};
 use crate::options::Plant;
 use crate::schedule::Happening;
+use crate::spoken::words;
 use crate::timeline::Kind;
 use quorate_core::engine::{Engine, Setup};
 
@@ -263,7 +264,7 @@ impl World {
     fn on_notice(&mut self, node: NodeId, notice: &Notice) {
         self.count_notice(node, notice);
         self.coverage.notice(notice);
-        self.tell(|| format!("{node}: {notice:?}"));
+        self.tell(|| format!("{node}: {}", words(notice)));
         self.mark_notice(node, notice);
         match notice {
             Notice::LeaseLost => self.on_lease_lost(node),
@@ -320,7 +321,7 @@ impl World {
         self.stats.deaths += 1;
         self.unrest.on_node(node, self.now);
         self.stats.power_losses += u64::from(death == Death::Power);
-        self.tell(|| format!("{node}: the process ends ({death:?})"));
+        self.tell(|| format!("{node}: the process ends: {}", death.words()));
         self.mark_node(Kind::NodeDown, node, death.words());
         if process.pause == Some(Pause::Whole) {
             self.hold_sessions(node, false);
@@ -368,7 +369,7 @@ impl World {
         process.pause = Some(pause);
         let life = process.life;
         self.stats.pauses += 1;
-        self.tell(|| format!("{node}: paused ({pause:?}) until {until}"));
+        self.tell(|| format!("{node}: paused, {}, until {until}", pause.words()));
         self.mark_node(Kind::NodePaused, node, "");
         if pause == Pause::Whole {
             self.hold_sessions(node, true);

@@ -6,6 +6,7 @@ use quorate_core::id::{GroupId, Incarnation, LunId, NodeId, ResourceId};
 
 use super::World;
 use crate::digest::digest;
+use crate::spoken::words;
 use crate::timeline::{Beginning, Ending, Entry, Kind, PROVES_NOTHING_NEW, Timeline};
 
 impl World {
@@ -124,7 +125,7 @@ impl World {
                     digest(incarnation),
                 ) =>
             {
-                self.mark_node(Kind::NodeBelievedDown, *node, &format!("{cause:?}"));
+                self.mark_node(Kind::NodeBelievedDown, *node, &words(cause));
                 let what =
                     if self.runs_again(*node, *incarnation) { PROVES_NOTHING_NEW } else { "" };
                 self.mark_node(Kind::FenceRequested, *node, what);
@@ -137,7 +138,7 @@ impl World {
                 ) =>
             {
                 let nobody = *kind == FenceKind::Left || self.runs_again(*node, *incarnation);
-                let how = format!("{kind:?}");
+                let how = words(kind);
                 let what = if nobody { PROVES_NOTHING_NEW } else { how.as_str() };
                 self.mark_node(Kind::FenceConfirmed, *node, what);
             }
@@ -149,7 +150,7 @@ impl World {
             Notice::Assigned { group, owner, epoch, cause }
                 if timeline.is_new(Kind::GroupAssigned, u64::from(group.0), epoch.0) =>
             {
-                self.mark_group(Kind::GroupAssigned, *group, *owner, &format!("{cause:?}"));
+                self.mark_group(Kind::GroupAssigned, *group, *owner, &words(cause));
             }
             Notice::Lun { lun, epoch, held } => {
                 let kind = if *held { Kind::LunHeld } else { Kind::LunLost };

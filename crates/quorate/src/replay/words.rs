@@ -57,9 +57,7 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         Event::PersistFailed { error, .. } => {
             ("persist_failed", format!("the local log failed: {error}"))
         }
-        Event::Lun { lun, result, .. } => {
-            ("lun", format!("{} answers: {}", names.lun(*lun), reply(result)))
-        }
+        Event::Lun { lun, result, .. } => ("lun", answered(&names.lun(*lun), &reply(result))),
         Event::LunRefused { lun, .. } => {
             ("lun_refused", format!("{} has refused a write", names.lun(*lun)))
         }
@@ -89,6 +87,21 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
     }
 }
 
+fn answered(lun: &str, reply: &str) -> String {
+    format!("{lun} answers: {reply}")
+}
+
+/// What is asked for where a LUN is given back.
+pub(super) fn detach(lun: &str) -> String {
+    format!("detach {lun}")
+}
+
+/// What comes in when that is done.
+#[cfg(feature = "testing")]
+pub(super) fn detached(lun: &str) -> String {
+    answered(lun, &reply(&Ok(LunReply::Done)))
+}
+
 /// What an engine asks for, beside heartbeats, messages and its log.
 pub(super) fn actions(actions: &[Action], names: &Names<'_>) -> Vec<String> {
     actions.iter().filter_map(|action| action_words(action, names)).collect()
@@ -107,7 +120,7 @@ fn action_words(action: &Action, names: &Names<'_>) -> Option<String> {
                     format!("preempt the key {:016x} on {lun}", victim.0)
                 }
                 LunVerb::Attach { epoch, .. } => format!("attach {lun} for {epoch}"),
-                LunVerb::Detach => format!("detach {lun}"),
+                LunVerb::Detach => detach(&lun),
                 LunVerb::ReadBeat(node) => {
                     format!("read the storage heartbeat of {} on {lun}", names.node(*node))
                 }
