@@ -5,8 +5,8 @@ use quorate_sim::options::TimingInputs;
 use quorate_sim::planting::{Bug, setting};
 use quorate_sim::{Faults, Options, run};
 
-/// How many seeds each has here: one round through the settings. `make plants` looks longer, for all of them.
-const SEEDS: u64 = 15;
+/// How many seeds each has here: three rounds through the settings. `make plants` looks longer, for all of them.
+const SEEDS: u64 = 45;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
 const SLOW: &[&str] = &[
     "DetachNotAwaited",
