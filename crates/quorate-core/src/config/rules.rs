@@ -122,6 +122,11 @@ pub struct Policy {
     pub balance_on_start: bool,
     /// Whether running groups move to even out the load.
     pub rebalance: bool,
+    /// Whether what runs on a node goes on when that may not act any more; nothing starts there. That a lease is over
+    /// proves nothing then: what a lost node ran is recovered when that is back, or by a human's word.
+    ///
+    /// Source: Pacemaker, no-quorum-policy=freeze (default: no).
+    pub keep_without_quorum: bool,
 }
 
 /// How to choose among nodes that suit a group equally well.

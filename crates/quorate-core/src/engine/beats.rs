@@ -260,6 +260,7 @@ impl Engine {
                 self.timers.set(Timer::Lease, until);
                 self.timers.clear(Timer::Isolation);
             }
+            Some(_) if self.config.policy().keep_without_quorum => self.timers.clear(Timer::Lease),
             Some(until) => {
                 self.timers.clear(Timer::Lease);
                 if plant::is(Plant::NoSelfStop) {

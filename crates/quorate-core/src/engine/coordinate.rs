@@ -168,6 +168,9 @@ impl Engine {
     /// Nodes that are down and by now proven harmless.
     fn fence(&mut self, changes: &mut Vec<Change>) {
         let Some(database) = &self.database else { return };
+        if self.config.policy().keep_without_quorum {
+            return;
+        }
         let needed = self.timing().lease_over;
         let mut again: Option<Duration> = None;
         for (&node, record) in database.nodes() {

@@ -2,6 +2,7 @@
 //! told.
 
 mod configuring;
+mod freezing;
 mod handover;
 mod words;
 
@@ -114,10 +115,14 @@ impl Trio {
     }
 
     fn start_with(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> Self {
+        Self::start_as(config(enforced, edit))
+    }
+
+    fn start_as(config: ClusterConfig) -> Self {
         let mut trio = Self {
             recorders: BTreeMap::new(),
             recordings: BTreeMap::new(),
-            config: config(enforced, edit),
+            config,
             now: Instant(1_000_000_000),
             engines: BTreeMap::new(),
             records: BTreeMap::new(),

@@ -48,6 +48,10 @@ impl Checker for Lease {
                 self.running.remove(&(node, resource));
                 Ok(())
             }
+            Fact::Passed if view.config.policy().keep_without_quorum => {
+                self.look_at = Moment::NEVER;
+                Ok(())
+            }
             Fact::Passed => {
                 // What the cluster knows no more is nobody's.
                 self.running.retain(|&(_, resource), _| view.config.resource(resource).is_some());

@@ -39,7 +39,7 @@ impl Trio {
         self.drain();
     }
 
-    fn pass(&mut self, length: Duration) {
+    pub(super) fn pass(&mut self, length: Duration) {
         let until = self.now + length;
         self.run_until(length + Duration::from_secs(1), |trio| trio.now >= until);
     }
@@ -49,7 +49,7 @@ impl Trio {
     }
 }
 
-fn without_lun(group: &mut GroupConfig) {
+pub(super) fn without_lun(group: &mut GroupConfig) {
     group.luns.clear();
     group.resources[0].save_on_move = false;
 }

@@ -5,7 +5,13 @@ use quorate_core::config::{Balance, Policy};
 use super::super::model::{Given, GivenState, OnLoss, Placement, Scenario, Story, Strategy};
 use super::Missing;
 
-/// How nodes are chosen.
+/// Whether whoever holds the votes goes. Where a loss is to count for nothing, it costs nothing: the votes of a
+/// snapshot are on no node of its own.
+pub(in super::super) fn loses_quorum(scenario: &Scenario) -> bool {
+    !scenario.cluster.have_quorum && scenario.cluster.on_loss != OnLoss::Ignore
+}
+
+/// How nodes are chosen, and what becomes of what runs without a quorum.
 pub(super) fn policy(scenario: &Scenario) -> Policy {
     let cluster = &scenario.cluster;
     match scenario.story {
@@ -17,6 +23,7 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             limited: false,
             balance_on_start: cluster.rebalance_on_start,
             rebalance: cluster.auto_rebalance,
+            keep_without_quorum: false,
         },
         Story::Snapshot { .. } => Policy {
             balance: match cluster.placement_strategy {
@@ -27,6 +34,7 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             limited: cluster.placement_strategy != Strategy::Default,
             balance_on_start: false,
             rebalance: false,
+            keep_without_quorum: loses_quorum(scenario) && cluster.on_loss == OnLoss::Freeze,
         },
     }
 }
@@ -47,13 +55,6 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
             }
         }
         Story::Snapshot { given, .. } => {
-            match cluster.on_loss {
-                // Given as there, it is not lost.
-                _ if cluster.have_quorum => {}
-                OnLoss::SelfFence | OnLoss::Stop => {}
-                OnLoss::Freeze => return missing("quorum.on_loss freeze"),
-                OnLoss::Ignore => return missing("quorum.on_loss ignore"),
-            }
             let unclean = |one: &&Given| one.state == GivenState::Unclean;
             if !cluster.fencing && given.values().any(|one| unclean(&one)) {
                 return missing("a node that must be fenced where nodes are not fenced");

@@ -16,6 +16,7 @@ use quorate_core::config::{
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 
 use super::model::{Desired, Scenario, Story};
+pub(super) use cluster::loses_quorum;
 pub(super) use groups::amounts;
 pub(super) use names::Names;
 

@@ -15,7 +15,7 @@ use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::message::Command;
 
 use super::super::model::{Desired, Given, GivenState, Group, InitialState, RecordedState};
-use super::super::plan::{Planned, Recovery};
+use super::super::plan::{Planned, Recovery, loses_quorum};
 use super::departures::Then;
 use super::{LOOK_INTERVAL, Stage};
 
@@ -84,12 +84,13 @@ impl Stage<'_> {
         for node in in_state(GivenState::Lost) {
             self.world.power_off(node);
         }
-        if !self.scenario.cluster.have_quorum {
+        let quorate = !loses_quorum(self.scenario);
+        if !quorate {
             self.plan.hidden.clone().into_iter().for_each(|node| self.world.power_off(node));
         }
         self.begin_facts();
         let lost = in_state(GivenState::Lost);
-        if self.scenario.cluster.have_quorum {
+        if quorate {
             self.wait("lost nodes are not found lost", |stage| {
                 lost.iter().all(|&node| !stage.is_believed_up(node))
             });
