@@ -17,7 +17,7 @@ use crate::heartbeat::Liveness;
 use crate::id::{NodeId, VoterId};
 use crate::message::EntryBody;
 use crate::notice::Notice;
-use crate::placement::{Candidate, Keeps, Plan};
+use crate::placement::{Candidate, Keeps};
 use crate::plant::{self, Plant};
 use crate::timer::Timer;
 
@@ -242,7 +242,6 @@ impl Engine {
             cluster_ms: self.cluster_ms(),
             forming: forming_until.filter(|&until| self.now < until),
             falling: Vec::new(),
-            plan: Plan::default(),
             unplaced: Vec::new(),
             review: None,
             now: self.now,

@@ -11,7 +11,7 @@ use crate::database::{
     Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::id::{Epoch, GroupId, NodeId};
-use crate::placement::{self, Candidate, Plan};
+use crate::placement::{self, Candidate};
 use crate::plant::{self, Plant};
 use crate::time::{Instant, millis};
 
@@ -29,14 +29,14 @@ pub(super) struct Deciding<'a> {
     /// When to look again, though nothing happens.
     pub(super) review: Option<Instant>,
     pub(super) now: Instant,
-    /// Where every group belongs.
-    pub(super) plan: Plan,
 }
 
 impl Deciding<'_> {
     /// Adds what is due to `changes`, which come true before it.
     pub(super) fn decide_all(&mut self, changes: &mut Vec<Change>) {
         let mut touched: Vec<GroupId> = Vec::new();
+        // Where those go that move by command is not in the plan: whoever might have to heed them waits for it.
+        let moves = changes.iter().any(|change| matches!(change, Change::Release { .. }));
         for change in changes.iter() {
             match change {
                 Change::Down { node, .. } | Change::Fenced { node, .. } => {
@@ -73,13 +73,15 @@ impl Deciding<'_> {
             return;
         }
         let now = standing::of(database, &self.falling, self.cluster_ms);
-        self.plan = placement::plan(database.config(), &self.candidates, &now);
+        let plan = placement::plan(database.config(), &self.candidates, &now);
+        let order = Order::new(database, &plan);
         for (place, config) in database.config().groups().iter().enumerate() {
             let Some(record) = database.group(config.id) else { continue };
-            if touched.contains(&config.id) {
+            let ruled = !database.config().bonds().rules(place).is_empty();
+            if touched.contains(&config.id) || moves && ruled {
                 continue;
             }
-            changes.extend(self.decide(config, record, self.plan.node(place)));
+            changes.extend(self.decide(config, record, &order));
         }
     }
 
@@ -87,11 +89,11 @@ impl Deciding<'_> {
         &mut self,
         config: &GroupConfig,
         record: &GroupRecord,
-        target: Option<NodeId>,
+        order: &Order<'_>,
     ) -> Option<Change> {
         match record.ownership {
             Ownership::Vacant(_) if record.desire == Desire::Offline => self.reseat(config, record),
-            Ownership::Vacant(_) => self.assign(config, record, target, record.cause),
+            Ownership::Vacant(_) => self.assign(config, record, order, record.cause),
             Ownership::Owned { node, incarnation, state, .. } => {
                 let owner = self.database.node(node)?;
                 let falls = self.falling.contains(&node);
@@ -102,9 +104,9 @@ impl Deciding<'_> {
                 } else if down {
                     let fenced_by_luns = self.database.config().is_enforced(config)
                         || plant::is(Plant::StartBeforeFence);
-                    fenced_by_luns.then(|| self.assign(config, record, target, Cause::NodeDown))?
+                    fenced_by_luns.then(|| self.assign(config, record, order, Cause::NodeDown))?
                 } else if owner.state == NodeState::Up && record.is_managed() {
-                    self.look_after(config, record, (node, state, owner), target)
+                    self.look_after(config, record, (node, state, owner), order)
                 } else {
                     None
                 }
@@ -117,7 +119,7 @@ impl Deciding<'_> {
         &mut self,
         config: &GroupConfig,
         record: &GroupRecord,
-        target: Option<NodeId>,
+        order: &Order<'_>,
         cause: Cause,
     ) -> Option<Change> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
@@ -128,12 +130,12 @@ impl Deciding<'_> {
         }
         let held = record.seat.filter(|_| self.database.are_moves_held());
         let held = held.filter(|node| self.candidates.get(node).is_some_and(Candidate::is_open));
-        let Some(owner) = held.or(target) else {
+        let Some(owner) = held.or(order.target(config.id)) else {
             self.unplaced.push(config.id);
             self.look_when_forgiven(config, record);
             return None;
         };
-        let waits = self.order().start_waits(config.id, owner) || self.awaits_fences(config);
+        let waits = order.start_waits(config.id, owner) || self.awaits_fences(config);
         if waits && !self.database.are_moves_held() {
             return None;
         }
@@ -144,10 +146,6 @@ impl Deciding<'_> {
             incarnation: self.database.node(owner)?.incarnation,
             cause,
         })
-    }
-
-    fn order(&self) -> Order<'_> {
-        Order { database: self.database, plan: &self.plan }
     }
 
     /// Whether a fence is due, somewhere, for which the start of this group waits.
@@ -215,23 +213,22 @@ impl Deciding<'_> {
         config: &GroupConfig,
         record: &GroupRecord,
         (node, state, owner): (NodeId, OwnedState, &NodeRecord),
-        target: Option<NodeId>,
+        order: &Order<'_>,
     ) -> Option<Change> {
         if !matches!(state, OwnedState::Starting | OwnedState::Online) {
             return None;
         }
-        let due = self.departure(config, record, (node, state, owner), target)?;
+        let due = self.departure(config, record, (node, state, owner), order)?;
         let held = self.database.are_moves_held();
         let ends = due.kind == ReleaseKind::Stop || !config.moves_live();
-        if !held && ends && self.order().stop_waits(config.id) {
+        if !held && ends && order.stop_waits(config.id) {
             return None;
         }
         let (group, epoch) = (config.id, record.epoch);
         let Departure { to, kind, cause } = due;
         // Whoever has to wait for another at the start is not handed straight on.
         let waits = |to: NodeId| {
-            self.order().is_taken(group, to)
-                || !config.moves_live() && self.order().comes_after(group)
+            order.is_taken(group, to) || !config.moves_live() && order.comes_after(group)
         };
         let waits = to.is_some_and(waits);
         if waits && config.moves_live() {
@@ -246,7 +243,7 @@ impl Deciding<'_> {
         config: &GroupConfig,
         record: &GroupRecord,
         (node, state, owner): (NodeId, OwnedState, &NodeRecord),
-        target: Option<NodeId>,
+        order: &Order<'_>,
     ) -> Option<Departure> {
         let leave = |to: Option<NodeId>, kind: ReleaseKind, cause: Cause| {
             Some(Departure { to, kind, cause })
@@ -269,9 +266,10 @@ impl Deciding<'_> {
                 false => None,
             };
         }
+        let target = order.target(config.id);
         let elsewhere = target.filter(|&target| target != node);
         let possible = placement::is_possible(config, node);
-        if possible && elsewhere.is_none() && self.order().must_stop(config.id) {
+        if possible && elsewhere.is_none() && order.must_stop(config.id) {
             return leave(None, ReleaseKind::Stop, Cause::Order);
         }
         match elsewhere {

@@ -1,5 +1,7 @@
 //! When a group may act, for the sake of others: orders, and nodes that another group has to leave first.
 
+use std::collections::BTreeSet;
+
 use crate::config::{ClusterConfig, OrderAct, OrderKind, SCORE_NEVER, Says};
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
@@ -15,13 +17,46 @@ enum Doing {
 }
 
 /// Everything that the order of actions rests on.
-#[derive(Clone, Copy)]
 pub(super) struct Order<'a> {
-    pub(super) database: &'a Database,
-    pub(super) plan: &'a Plan,
+    database: &'a Database,
+    plan: &'a Plan,
+    /// What cannot run on, since what it needs before it does not run, or is about to stop.
+    losing_ground: BTreeSet<GroupId>,
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
+    pub(super) fn new(database: &'a Database, plan: &'a Plan) -> Self {
+        let mut order = Self { database, plan, losing_ground: BTreeSet::new() };
+        // Whoever stops takes others with it. Groups of which each would do for the other keep each other up.
+        loop {
+            let rules = order.config().rules().iter();
+            let more: Vec<GroupId> =
+                rules.filter_map(|rule| order.loses_ground(&rule.says)).collect();
+            if more.is_empty() {
+                return order;
+            }
+            order.losing_ground.extend(more);
+        }
+    }
+
+    /// The group that loses its ground by this rule, unless it is known to lose it already.
+    fn loses_ground(&self, says: &Says) -> Option<GroupId> {
+        let Says::Order {
+            first,
+            then,
+            kind: OrderKind::Mandatory,
+            symmetrical: true,
+            first_act: OrderAct::Start,
+            then_act: OrderAct::Start,
+        } = says
+        else {
+            return None;
+        };
+        let stands = |&first: &GroupId| self.doing(first) == Doing::Runs && !self.will_stop(first);
+        let falls = self.is_known(first) && !first.iter().any(stands);
+        (falls && !self.losing_ground.contains(then)).then_some(*then)
+    }
+
     fn config(&self) -> &ClusterConfig {
         self.database.config()
     }
@@ -52,7 +87,8 @@ impl Order<'_> {
         self.record(group)?.owner().map(|(node, _)| node)
     }
 
-    fn target(&self, group: GroupId) -> Option<NodeId> {
+    /// Where a group belongs.
+    pub(super) fn target(&self, group: GroupId) -> Option<NodeId> {
         self.plan.node(self.config().place_of(group)?)
     }
 
@@ -95,23 +131,7 @@ impl Order<'_> {
 
     /// Whether what it needs before it does not run, or is about to stop, so that it cannot run on.
     pub(super) fn must_stop(&self, then: GroupId) -> bool {
-        self.rules(then).any(|says| match says {
-            Says::Order {
-                first,
-                then: after,
-                kind: OrderKind::Mandatory,
-                symmetrical: true,
-                first_act: OrderAct::Start,
-                then_act: OrderAct::Start,
-            } if *after == then && self.is_known(first) => {
-                let stands =
-                    |first: &GroupId| self.doing(*first) == Doing::Runs && !self.will_stop(*first);
-                !first.iter().any(stands)
-            }
-            Says::Order { .. } | Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => {
-                false
-            }
-        })
+        self.losing_ground.contains(&then)
     }
 
     /// Whether a group that is to start has to wait.

@@ -194,11 +194,10 @@ impl<'a> Solver<'a> {
             }
         }
         let best = ranked.iter().min().copied();
-        if let Some(asked) = self.asked.filter(|asked| members.contains(asked)) {
+        if self.asked.is_some_and(|asked| members.contains(&asked)) {
             let behind = ranked.iter().filter(|rank| Some(**rank) != best);
             let behind = behind.filter_map(|rank| Some((rank.number, rank.why_behind(&best?))));
             others.extend(behind);
-            debug_assert!(self.asked == Some(asked));
             let named = others.into_iter().map(|(at, why)| (self.board.slots[at].id, why));
             self.told = named.collect();
         }
