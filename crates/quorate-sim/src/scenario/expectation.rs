@@ -1,7 +1,7 @@
 //! Whether an expectation means anything: a fact whose name nobody tells never happens, and a state that there is
 //! not is never reached.
 
-use super::judge::{entries, group_word, node_word, text};
+use super::judge::{entries, text};
 use super::outcome::{GroupWord, NodeWord};
 use super::tree::Tree;
 use super::{Scenario, ScenarioError};
@@ -30,26 +30,9 @@ const FACTS: [Kind; 20] = [
     Kind::FenceConfirmed,
     Kind::Coordinator,
 ];
-/// Those under another name, and the steps.
-const OTHERS: [&str; 3] = ["quorum_lost", "quorum_gained", "step"];
-
-const NODE_WORDS: [NodeWord; 6] = [
-    NodeWord::Online,
-    NodeWord::Offline,
-    NodeWord::Isolated,
-    NodeWord::Fenced,
-    NodeWord::Maintenance,
-    NodeWord::Paused,
-];
-const GROUP_WORDS: [GroupWord; 7] = [
-    GroupWord::Online,
-    GroupWord::Offline,
-    GroupWord::Failed,
-    GroupWord::StopFailed,
-    GroupWord::WaitingForNode,
-    GroupWord::WaitingForFence,
-    GroupWord::Frozen,
-];
+/// Those under another name, those of members that are groups of their own, and the steps.
+const OTHERS: [&str; 6] =
+    ["quorum_lost", "quorum_gained", "member_saved", "member_resumed", "member_moved_live", "step"];
 
 impl Scenario {
     /// Refuses an expectation that says what cannot be.
@@ -108,8 +91,8 @@ fn fact(place: &str, tree: &Tree) -> Result<(), ScenarioError> {
 }
 
 fn state(place: &str, tree: &Tree) -> Result<(), ScenarioError> {
-    let node_words = NODE_WORDS.map(node_word);
-    let group_words = GROUP_WORDS.map(group_word);
+    let node_words: Vec<&str> = NodeWord::ALL.iter().map(|word| word.word()).collect();
+    let group_words: Vec<&str> = GroupWord::ALL.iter().map(|word| word.word()).collect();
     for (name, word) in entries(tree.under("nodes")) {
         one_of(&format!("{place}.nodes.{name}"), word, &node_words)?;
     }

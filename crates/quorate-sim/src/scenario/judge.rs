@@ -4,7 +4,7 @@
 //! never be broken, is refused: see [`expectation`].
 
 use super::expectation::expectation;
-use super::outcome::{Fact, GroupState, GroupWord, NodeWord, Outcome, State};
+use super::outcome::{Fact, GroupState, GroupWord, Outcome, State};
 use super::tree::Tree;
 
 /// What is otherwise than expected, a line each; none: all is well. A broken promise is never expected.
@@ -54,7 +54,7 @@ impl Judging<'_> {
     fn state(&mut self, place: &str, expect: &Tree, state: &State) {
         for (name, word) in entries(expect.under("nodes")) {
             let place = format!("{place}: node {name}");
-            let is = state.nodes.get(name).map(|&word| node_word(word));
+            let is = state.nodes.get(name).map(|word| word.word());
             self.compare(&place, text(word), is);
         }
         for (name, group) in entries(expect.under("groups")) {
@@ -68,7 +68,7 @@ impl Judging<'_> {
 
     fn group(&mut self, place: &str, expect: &Tree, is: &GroupState) {
         if let Some(status) = expect.under("status") {
-            self.compare(place, text(status), Some(group_word(is.status)));
+            self.compare(place, text(status), Some(is.status.word()));
         }
         if let Some(nodes) = expect.under("running_on") {
             self.places(place, nodes, &is.running_on);
@@ -86,7 +86,7 @@ impl Judging<'_> {
                 continue;
             };
             if let Some(status) = member.under("status") {
-                self.compare(&place, text(status), Some(group_word(is.1.status)));
+                self.compare(&place, text(status), Some(is.1.status.word()));
             }
             if let Some(nodes) = member.under("running_on") {
                 self.places(&place, nodes, &is.1.running_on);
@@ -200,29 +200,4 @@ pub(super) fn entries(tree: Option<&Tree>) -> impl Iterator<Item = (&str, &Tree)
         _ => &[],
     };
     entries.iter().map(|(key, value)| (key.as_str(), value))
-}
-
-pub(super) fn node_word(word: NodeWord) -> &'static str {
-    match word {
-        NodeWord::Online => "online",
-        NodeWord::Offline => "offline",
-        NodeWord::Isolated => "isolated",
-        NodeWord::Fenced => "fenced",
-        NodeWord::Maintenance => "maintenance",
-        NodeWord::Paused => "paused",
-    }
-}
-
-pub(super) fn group_word(word: GroupWord) -> &'static str {
-    match word {
-        GroupWord::Online => "online",
-        GroupWord::Offline => "offline",
-        GroupWord::Failed => "failed",
-        GroupWord::StopFailed => "stop-failed",
-        GroupWord::WaitingForNode => "waiting-for-node",
-        GroupWord::WaitingForFence => "waiting-for-fence",
-        GroupWord::Frozen => "frozen",
-        GroupWord::Removed => "removed",
-        GroupWord::Unmanaged => "unmanaged",
-    }
 }

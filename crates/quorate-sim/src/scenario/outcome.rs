@@ -11,6 +11,30 @@ use crate::checker::Violation;
 use crate::clock::Moment;
 use crate::timeline::{Entry, Kind, PROVES_NOTHING_NEW};
 
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $word:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$each])* $word),* }
+
+        impl $name {
+            /// Every word.
+            pub const ALL: &[$name] = &[$($name::$word),*];
+
+            /// As it is written down.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$word => $text),* }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        }
+    };
+}
+
 /// What a scenario is answered with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -53,22 +77,22 @@ pub struct State {
     pub groups: BTreeMap<String, GroupState>,
 }
 
-/// How a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NodeWord {
-    /// It runs and takes part.
-    Online,
-    /// It is off.
-    Offline,
-    /// It runs, cut off from all others.
-    Isolated,
-    /// It is off, by its own fence or the cluster's.
-    Fenced,
-    /// It is in maintenance.
-    Maintenance,
-    /// It gets nothing.
-    Paused,
+words! {
+    /// How a node is.
+    NodeWord {
+        /// It runs and takes part.
+        Online = "online",
+        /// It is off.
+        Offline = "offline",
+        /// It runs, cut off from all others.
+        Isolated = "isolated",
+        /// It is off, by its own fence or the cluster's.
+        Fenced = "fenced",
+        /// It is in maintenance.
+        Maintenance = "maintenance",
+        /// It gets nothing.
+        Paused = "paused",
+    }
 }
 
 /// How a group is.
@@ -94,28 +118,28 @@ pub struct MemberState {
     pub running_on: Vec<String>,
 }
 
-/// How a group or a member is, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GroupWord {
-    /// It runs.
-    Online,
-    /// It does not.
-    Offline,
-    /// It failed too often.
-    Failed,
-    /// It could not be stopped.
-    StopFailed,
-    /// No node may run it.
-    WaitingForNode,
-    /// Its owner is not yet proven harmless.
-    WaitingForFence,
-    /// It is kept for its node's return, or the cluster is disarmed.
-    Frozen,
-    /// It is left alone.
-    Unmanaged,
-    /// The cluster knows it no more.
-    Removed,
+words! {
+    /// How a group or a member is, in a word.
+    GroupWord {
+        /// It runs.
+        Online = "online",
+        /// It does not.
+        Offline = "offline",
+        /// It failed too often.
+        Failed = "failed",
+        /// It could not be stopped.
+        StopFailed = "stop-failed",
+        /// No node may run it.
+        WaitingForNode = "waiting-for-node",
+        /// Its owner is not yet proven harmless.
+        WaitingForFence = "waiting-for-fence",
+        /// It is kept for its node's return, or the cluster is disarmed.
+        Frozen = "frozen",
+        /// It is left alone.
+        Unmanaged = "unmanaged",
+        /// The cluster knows it no more.
+        Removed = "removed",
+    }
 }
 
 /// One thing that happened: when, in seconds, what, to whom, where.
