@@ -92,11 +92,16 @@ fn an_expectation_that_cannot_be_is_refused_by_a_check_alone() {
     assert!(said.contains("wrong.json: expect.final.groups.atlas.status: \"alive\""), "{said}");
 }
 
+/// A story in `more.json` that asks for what the engine lacks.
+fn tell_of_what_is_lacking(home: &Path) {
+    let more = STORY.replace("\"least-groups\"", "\"least-groups\", \"auto_rebalance\": true");
+    fs::write(home.join("more.json"), more).unwrap();
+}
+
 #[test]
 fn a_skipped_story_is_no_checked_one() {
     let home = home();
-    let more = STORY.replace("\"least-groups\"", "\"least-static-load\"");
-    fs::write(home.path().join("more.json"), more).unwrap();
+    tell_of_what_is_lacking(home.path());
     let output = simulate(home.path(), &["more.json", "--check"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("skipped: "), "{}", stderr(&output));
@@ -123,8 +128,7 @@ fn a_picture_has_the_times_of_the_facts() {
 #[test]
 fn what_the_engine_lacks_is_skipped_with_its_name() {
     let home = home();
-    let more = STORY.replace("\"least-groups\"", "\"least-groups\", \"auto_rebalance\": true");
-    fs::write(home.path().join("more.json"), more).unwrap();
+    tell_of_what_is_lacking(home.path());
     let output = simulate(home.path(), &["more.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let outcome: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
