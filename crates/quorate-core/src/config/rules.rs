@@ -172,8 +172,9 @@ pub struct Wishes {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bonds {
     /// Strict sets of groups on one node, two of one set in one unit. Only groups that are in such a set.
-    unit_of: BTreeMap<usize, usize>,
-    units: Vec<Vec<usize>>,
+    units: Sets,
+    /// Groups that rules join, directly or through others. Only groups that a rule names.
+    ruled: Sets,
     /// For each group that a rule names, which rules.
     of: BTreeMap<usize, Vec<usize>>,
     /// What groups use, in this order of kinds.
@@ -185,19 +186,20 @@ impl Bonds {
         let at = |group: &GroupId| places.get(group).copied();
         let mut bonds = Self::default();
         let mut together: Vec<Vec<usize>> = Vec::new();
+        let mut joined: Vec<Vec<usize>> = Vec::new();
         for (index, rule) in parts.rules.iter().enumerate() {
             let named: BTreeSet<usize> = rule.says.groups().filter_map(at).collect();
             for &group in &named {
                 bonds.of.entry(group).or_default().push(index);
             }
+            let named: Vec<usize> = named.into_iter().collect();
             if matches!(rule.says, Says::Together { strict: true, .. }) {
-                together.push(named.into_iter().collect());
+                together.push(named.clone());
             }
+            joined.push(named);
         }
-        bonds.units = united(together);
-        for (unit, members) in bonds.units.iter().enumerate() {
-            bonds.unit_of.extend(members.iter().map(|&member| (member, unit)));
-        }
+        bonds.units = Sets::united(&together);
+        bonds.ruled = Sets::united(&joined);
         let kinds: BTreeSet<&String> = parts
             .groups
             .iter()
@@ -210,7 +212,12 @@ impl Bonds {
 
     /// The groups that must be on one node with this one, itself included; none: no rule says so.
     pub fn unit(&self, group: usize) -> Option<&[usize]> {
-        self.unit_of.get(&group).map(|&unit| self.units[unit].as_slice())
+        self.units.with(group)
+    }
+
+    /// The groups that rules join with this one, directly or through others, itself included; none: no rule names it.
+    pub fn joined(&self, group: usize) -> Option<&[usize]> {
+        self.ruled.with(group)
     }
 
     /// The rules that name a group, by their places.
@@ -224,18 +231,54 @@ impl Bonds {
     }
 }
 
-/// Sets that share a member become one.
-fn united(sets: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-    let mut units: Vec<BTreeSet<usize>> = Vec::new();
-    for set in sets {
-        let mut unit: BTreeSet<usize> = set.into_iter().collect();
-        let (shares, rest): (Vec<_>, Vec<_>) =
-            units.into_iter().partition(|other| !other.is_disjoint(&unit));
-        units = rest;
-        shares.into_iter().for_each(|other| unit.extend(other));
-        units.push(unit);
+/// Sets of which no two share a member.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Sets {
+    set_of: BTreeMap<usize, usize>,
+    sets: Vec<Vec<usize>>,
+}
+
+impl Sets {
+    /// Those that share a member become one.
+    fn united(sets: &[Vec<usize>]) -> Self {
+        let mut parent: BTreeMap<usize, usize> = BTreeMap::new();
+        for set in sets {
+            for &member in set {
+                parent.entry(member).or_insert(member);
+                let (a, b) = (root(&mut parent, set[0]), root(&mut parent, member));
+                parent.insert(a.max(b), a.min(b));
+            }
+        }
+        let members: Vec<usize> = parent.keys().copied().collect();
+        let mut all = Self::default();
+        for member in members {
+            let first = root(&mut parent, member);
+            let set = match all.set_of.get(&first) {
+                Some(&set) => set,
+                None => {
+                    all.sets.push(Vec::new());
+                    all.sets.len() - 1
+                }
+            };
+            all.sets[set].push(member);
+            all.set_of.insert(member, set);
+        }
+        all
     }
-    units.into_iter().map(|unit| unit.into_iter().collect()).collect()
+
+    fn with(&self, member: usize) -> Option<&[usize]> {
+        self.set_of.get(&member).map(|&set| self.sets[set].as_slice())
+    }
+}
+
+/// The least member of the set in which `of` is; halves the way there.
+fn root(parent: &mut BTreeMap<usize, usize>, mut of: usize) -> usize {
+    while let Some(&up) = parent.get(&of).filter(|&&up| up != of) {
+        let above = parent.get(&up).copied().unwrap_or(up);
+        parent.insert(of, above);
+        of = above;
+    }
+    of
 }
 
 impl Says {

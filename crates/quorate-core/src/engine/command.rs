@@ -291,7 +291,7 @@ impl Engine {
         let place = database.config().place_of(group)?;
         let mut now = standing::of(database, &[], self.cluster_ms());
         now[place] = Now { wanted: true, banned: vec![node], ..Now::default() };
-        placement::plan(database.config(), candidates, &now).node(place)
+        placement::plan(database.config(), candidates, now).node(place)
     }
 
     /// Why a group cannot go to a node.
@@ -312,7 +312,7 @@ impl Engine {
             let wanted = now[member].wanted || member == place;
             now[member] = Now { wanted, ..Now::default() };
         }
-        let placement = placement::place(database.config(), &candidates, &now, place);
+        let placement = placement::place(database.config(), &candidates, now, place);
         match placement.others.get(&target) {
             None => None,
             Some(why) if why.is_hard() => Some(*why),

@@ -73,7 +73,7 @@ impl Deciding<'_> {
             return;
         }
         let now = standing::of(database, &self.falling, self.cluster_ms);
-        let plan = placement::plan(database.config(), &self.candidates, &now);
+        let plan = placement::plan(database.config(), &self.candidates, now);
         let order = Order::new(database, &plan);
         for (place, config) in database.config().groups().iter().enumerate() {
             let Some(record) = database.group(config.id) else { continue };
@@ -177,8 +177,9 @@ impl Deciding<'_> {
     fn place_anew(&self, config: &GroupConfig, avoids: &[NodeId]) -> Option<NodeId> {
         let place = self.database.config().place_of(config.id)?;
         let mut now = standing::of(self.database, &self.falling, self.cluster_ms);
-        now[place] = placement::Now { wanted: true, avoids, ..placement::Now::default() };
-        placement::plan(self.database.config(), &self.candidates, &now).node(place)
+        now[place] =
+            placement::Now { wanted: true, avoids: avoids.to_vec(), ..placement::Now::default() };
+        placement::plan(self.database.config(), &self.candidates, now).node(place)
     }
 
     /// Whether a group that failed too often may be tried again.

@@ -8,7 +8,7 @@ use crate::time::millis;
 
 /// One entry for each group, by its place in the configuration. Nodes that fall go down by changes that are not
 /// committed yet.
-pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], cluster_ms: u64) -> Vec<Now<'a>> {
+pub(super) fn of(database: &Database, falling: &[NodeId], cluster_ms: u64) -> Vec<Now> {
     let config = database.config();
     let of_group = |group: &GroupConfig| {
         let record = database.group(group.id);
@@ -18,13 +18,13 @@ pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], cluster_ms: u64
     config.groups().iter().map(of_group).collect()
 }
 
-fn of_one<'a>(
-    database: &'a Database,
+fn of_one(
+    database: &Database,
     config: &GroupConfig,
-    record: &'a GroupRecord,
+    record: &GroupRecord,
     falling: &[NodeId],
     cluster_ms: u64,
-) -> Now<'a> {
+) -> Now {
     let due = record.failed_until.is_none_or(|until| until <= cluster_ms);
     let base = Now {
         wanted: record.is_wanted() && due,
@@ -32,9 +32,9 @@ fn of_one<'a>(
         runs: false,
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from,
-        avoids: record.failed_lately(cluster_ms, millis(config.failover_period)),
+        avoids: record.failed_lately(cluster_ms, millis(config.failover_period)).to_vec(),
         banned: record.banned_on(&config.wishes, cluster_ms),
-        load: record.load.as_ref(),
+        load: record.load.clone(),
     };
     let Ownership::Owned { node, incarnation, state, .. } = record.ownership else { return base };
     let owner = database.node(node).filter(|owner| owner.incarnation == incarnation);

@@ -77,7 +77,7 @@ impl Engine {
         now[place] =
             placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
         let candidates = self.candidates(database);
-        let placement = placement::place(database.config(), &candidates, &now, place);
+        let placement = placement::place(database.config(), &candidates, now, place);
         let others = placement.others.into_iter();
         let failed_until = record.failed_until.filter(|_| record.owner().is_none());
         let retry_in = failed_until.map(|until| until.saturating_sub(self.cluster_ms()));

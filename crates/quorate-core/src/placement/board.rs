@@ -19,6 +19,7 @@ pub(super) struct Slot {
     pub(super) open: bool,
     pub(super) up: bool,
     pub(super) heard: bool,
+    paused: bool,
     pub(super) keeps: Keeps,
     capacity: Vector,
     /// What those that are placed use of it.
@@ -36,7 +37,8 @@ pub(super) struct Board {
     balance: Balance,
     limited: bool,
     pub(super) slots: Vec<Slot>,
-    at: BTreeMap<NodeId, usize>,
+    /// By the number of the node.
+    at: Vec<Option<usize>>,
     /// The open ones by how many groups they have.
     by_groups: BTreeSet<(u64, usize)>,
 }
@@ -48,12 +50,16 @@ pub(super) struct Load {
     pub(super) load: Vector,
 }
 
+/// More than this of one kind counts as this much: sums of a whole cluster's stay exact.
+const AMOUNT_MAX: u64 = 1 << 46;
+
 /// The amounts in the order of `kinds`; nothing at all is an empty vector.
 fn vector(kinds: &[String], amounts: &Amounts) -> Vector {
     if amounts.is_empty() {
         return Vector::new();
     }
-    kinds.iter().map(|kind| amounts.get(kind).copied().unwrap_or_default()).collect()
+    let amount = |kind| amounts.get(kind).copied().unwrap_or_default().min(AMOUNT_MAX);
+    kinds.iter().map(amount).collect()
 }
 
 fn add(sum: &mut Vector, other: &Vector) {
@@ -72,10 +78,10 @@ fn of(vector: &Vector, kind: usize) -> u64 {
 }
 
 impl Load {
-    pub(super) fn of(config: &ClusterConfig, group: usize, now: &Now<'_>) -> Self {
+    pub(super) fn of(config: &ClusterConfig, group: usize, now: &Now) -> Self {
         let wishes = &config.groups()[group].wishes;
         let kinds = config.bonds().kinds();
-        let load = now.load.unwrap_or(&wishes.load);
+        let load = now.load.as_ref().unwrap_or(&wishes.load);
         Self { uses: vector(kinds, &wishes.uses), load: vector(kinds, load) }
     }
 
@@ -93,6 +99,7 @@ impl Board {
             open: candidate.is_open(),
             up: candidate.up,
             heard: candidate.heard,
+            paused: candidate.paused,
             keeps: candidate.keeps,
             capacity: config
                 .node(id)
@@ -104,17 +111,50 @@ impl Board {
         };
         let slots: Vec<Slot> = nodes.iter().map(slot).collect();
         let open = slots.iter().enumerate().filter(|(_, slot)| slot.open);
+        let most = slots.iter().map(|slot| usize::from(slot.id.0)).max();
+        let mut at = vec![None; most.map_or(0, |most| most + 1)];
+        slots.iter().enumerate().for_each(|(place, slot)| at[usize::from(slot.id.0)] = Some(place));
         Self {
             balance: config.policy().balance,
             limited: config.policy().limited,
             by_groups: open.map(|(at, _)| (0, at)).collect(),
-            at: slots.iter().enumerate().map(|(at, slot)| (slot.id, at)).collect(),
+            at,
             slots,
         }
     }
 
+    /// How a node is, as it was told.
+    pub(super) fn candidate(&self, at: usize) -> Candidate {
+        let slot = &self.slots[at];
+        Candidate { up: slot.up, heard: slot.heard, paused: slot.paused, keeps: slot.keeps }
+    }
+
+    /// A node is another way than before.
+    pub(super) fn set(&mut self, at: usize, candidate: &Candidate) {
+        let slot = &mut self.slots[at];
+        let groups = (slot.groups, at);
+        slot.open = candidate.is_open();
+        (slot.up, slot.heard) = (candidate.up, candidate.heard);
+        (slot.paused, slot.keeps) = (candidate.paused, candidate.keeps);
+        if slot.open {
+            self.by_groups.insert(groups);
+        } else {
+            self.by_groups.remove(&groups);
+        }
+    }
+
     pub(super) fn place_of(&self, node: NodeId) -> Option<usize> {
-        self.at.get(&node).copied()
+        self.at.get(usize::from(node.0)).copied().flatten()
+    }
+
+    /// Whether nodes have limits at all.
+    pub(super) fn has_limits(&self) -> bool {
+        self.limited
+    }
+
+    /// The open nodes, those with the fewest groups first.
+    pub(super) fn emptiest(&self) -> impl Iterator<Item = usize> + '_ {
+        self.by_groups.iter().map(|&(_, at)| at)
     }
 
     /// Whether the number of groups is all that loads say.
@@ -125,11 +165,6 @@ impl Board {
     /// Whether a group that uses something finds limits.
     pub(super) fn is_limited(&self, load: &Load) -> bool {
         self.limited && !load.uses.is_empty()
-    }
-
-    /// The open node with the fewest groups.
-    pub(super) fn emptiest(&self) -> Option<usize> {
-        self.by_groups.first().map(|&(_, at)| at)
     }
 
     /// A group is there, placed or not yet.

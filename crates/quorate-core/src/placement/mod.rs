@@ -17,10 +17,13 @@
 //! Source: Windows clustering, preferred and possible owners; Pacemaker, scores and colocation.
 
 mod board;
+mod field;
 mod opinion;
+mod planner;
 mod rank;
 mod reason;
 mod solver;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +31,10 @@ use std::collections::BTreeMap;
 
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
+pub use planner::Planner;
 pub use reason::NotHere;
 use solver::Solver;
+use table::Table;
 
 /// What placement needs to know of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ impl Candidate {
 
 /// How a group is, as far as it bears on where it goes. The default: it is not to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Now<'a> {
+pub struct Now {
     /// It should run.
     pub wanted: bool,
     /// The node that runs it, or has it while it runs nowhere.
@@ -76,11 +81,11 @@ pub struct Now<'a> {
     /// The node from which it was drained, and to which it returns.
     pub home: Option<NodeId>,
     /// Where it has just failed, or shall leave.
-    pub avoids: &'a [NodeId],
+    pub avoids: Vec<NodeId>,
     /// Where it may not run any more.
     pub banned: Vec<NodeId>,
     /// How much it loads its node, as measured.
-    pub load: Option<&'a Amounts>,
+    pub load: Option<Amounts>,
 }
 
 /// Where every group belongs, by its place in the configuration; none: nowhere, or it is not to run.
@@ -106,21 +111,35 @@ pub struct Placement {
 }
 
 /// Places every group. `now` has one entry for each group, by its place in the configuration.
-pub fn plan(config: &ClusterConfig, nodes: &BTreeMap<NodeId, Candidate>, now: &[Now<'_>]) -> Plan {
-    let solver = Solver::new(config, nodes, now, None);
-    Plan { nodes: solver.solve().0 }
+pub fn plan(config: &ClusterConfig, nodes: &BTreeMap<NodeId, Candidate>, now: Vec<Now>) -> Plan {
+    let mut table = Table::new(config, nodes, now);
+    solve(config, &mut table, None);
+    Plan { nodes: (0..table.now.len()).map(|group| node(&table, group)).collect() }
 }
 
 /// Where one group belongs, among all the others, and why not elsewhere.
 pub fn place(
     config: &ClusterConfig,
     nodes: &BTreeMap<NodeId, Candidate>,
-    now: &[Now<'_>],
+    now: Vec<Now>,
     group: usize,
 ) -> Placement {
-    let solver = Solver::new(config, nodes, now, Some(group));
-    let (chosen, others) = solver.solve();
-    Placement { chosen: chosen.get(group).copied().flatten(), others }
+    let mut table = Table::new(config, nodes, now);
+    let others = solve(config, &mut table, Some(group));
+    Placement { chosen: node(&table, group), others }
+}
+
+fn solve(
+    config: &ClusterConfig,
+    table: &mut Table,
+    asked: Option<usize>,
+) -> BTreeMap<NodeId, NotHere> {
+    let all: Vec<usize> = (0..table.now.len()).collect();
+    Solver::new(config, table, asked).solve(&all)
+}
+
+fn node(table: &Table, group: usize) -> Option<NodeId> {
+    table.goes_to(group).map(|at| table.board.slots[at].id)
 }
 
 /// Whether the group may ever run on the node.

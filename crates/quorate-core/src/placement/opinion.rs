@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::board::Load;
-use super::solver::{Placed, Solver};
+use super::field::Field;
+use super::solver::Solver;
+use super::table::Placed;
 use super::{NotHere, is_possible, score};
 use crate::config::{SCORE_MUST, SCORE_NEVER, Says};
 use crate::id::NodeId;
@@ -11,56 +13,79 @@ use crate::id::NodeId;
 const MUST: i64 = SCORE_MUST as i64;
 const NEVER: i64 = SCORE_NEVER as i64;
 
-/// What the rules say about each node for the groups that are being placed.
-#[derive(Debug)]
-pub(super) struct Opinion {
-    pub(super) obstacle: Vec<Option<NotHere>>,
-    pub(super) score: Vec<i64>,
-    pub(super) hinders: Vec<u32>,
-    pub(super) company: Vec<i64>,
+/// What the rules say about one node for the groups that are being placed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    pub(super) obstacle: Option<NotHere>,
+    pub(super) score: i64,
+    pub(super) hinders: u32,
+    pub(super) company: i64,
+}
+
+/// What they say about each node of a field.
+struct Opinion<'a> {
+    field: &'a Field,
+    views: Vec<View>,
+}
+
+impl Opinion<'_> {
+    /// What is said about a node, if that is looked at.
+    fn of(&mut self, at: usize) -> Option<&mut View> {
+        self.field.find(at).map(|place| &mut self.views[place])
+    }
+
+    fn forbid(&mut self, at: usize, why: NotHere) {
+        if let Some(view) = self.of(at) {
+            view.obstacle.get_or_insert(why);
+        }
+    }
+
+    fn company(&mut self, at: usize, more: i64) {
+        if let Some(view) = self.of(at) {
+            view.company += more;
+        }
+    }
 }
 
 impl Solver<'_> {
-    /// What the rules say about each node.
-    pub(super) fn opinion(&self, members: &[usize]) -> Opinion {
-        let count = self.board.slots.len();
-        let mut opinion = Opinion {
-            obstacle: vec![None; count],
-            score: vec![0; count],
-            hinders: vec![0; count],
-            company: vec![0; count],
-        };
+    /// What the rules say about each node of the field.
+    pub(super) fn opinion(&self, members: &[usize], field: &Field) -> Vec<View> {
+        let views = vec![View::default(); field.slots.len()];
+        let mut opinion = Opinion { field, views };
         for &member in members {
-            for (at, slot) in self.board.slots.iter().enumerate() {
-                let own = self.own_score(member, slot.id);
-                opinion.score[at] = opinion.score[at].saturating_add(own);
+            for (&at, view) in field.slots.iter().zip(&mut opinion.views) {
+                let own = self.own_score(member, self.table.board.slots[at].id);
+                view.score = view.score.saturating_add(own);
             }
-            for &rule in self.bonds.rules(member) {
+            let rules = self.bonds.rules(member);
+            if rules.is_empty() {
+                continue;
+            }
+            for &rule in rules {
                 self.consider(member, rule, members, &mut opinion);
             }
             let mut seen: BTreeSet<usize> = members.iter().copied().collect();
-            let mut cohort = self.loads[member].clone();
-            self.heed_dependents(member, MUST, &mut seen, &mut opinion, &mut cohort);
-            if seen.len() > members.len() && self.board.is_limited(&cohort) {
-                for at in 0..count {
-                    opinion.hinders[at] += u32::from(!self.board.has_room(at, &cohort));
+            let cohort = self.heed_dependents(member, &mut seen, &mut opinion);
+            if seen.len() > members.len() && self.table.board.is_limited(&cohort) {
+                for (&at, view) in field.slots.iter().zip(&mut opinion.views) {
+                    view.hinders += u32::from(!self.table.board.has_room(at, &cohort));
                 }
             }
         }
-        opinion.score.iter_mut().for_each(|score| *score = (*score).clamp(NEVER, MUST));
-        opinion
+        opinion.views.iter_mut().for_each(|view| view.score = view.score.clamp(NEVER, MUST));
+        opinion.views
     }
 
     /// How well a node suits a group by itself.
     fn own_score(&self, group: usize, node: NodeId) -> i64 {
-        let (config, now) = (&self.config.groups()[group], &self.now[group]);
+        let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let sticks = now.runs && now.at == Some(node);
         let stickiness = if sticks { i64::from(config.stickiness) } else { 0 };
         i64::from(score(config, node)) + stickiness
     }
 
     /// One rule that names `member`.
-    fn consider(&self, member: usize, rule: usize, members: &[usize], opinion: &mut Opinion) {
+    fn consider(&self, member: usize, rule: usize, members: &[usize], opinion: &mut Opinion<'_>) {
         let number = u32::try_from(rule).unwrap_or(u32::MAX);
         let outside = |group: &crate::id::GroupId| {
             self.config.place_of(*group).filter(|other| !members.contains(other))
@@ -68,30 +93,17 @@ impl Solver<'_> {
         match &self.config.rules()[rule].says {
             Says::Apart { groups, strict } => {
                 for other in groups.iter().filter_map(outside) {
-                    match self.placed[other] {
-                        Placed::Done(Some(at)) if *strict => {
-                            opinion.obstacle[at].get_or_insert(NotHere::Apart(number));
-                        }
-                        Placed::Done(Some(at)) => opinion.company[at] += 1,
-                        Placed::Done(None) => {}
-                        Placed::Not | Placed::Begun => {
-                            if let Some(at) = self.is_at(other) {
-                                opinion.company[at] += 1;
-                            }
-                        }
+                    match self.seat(other) {
+                        (Some(at), true) if *strict => opinion.forbid(at, NotHere::Apart(number)),
+                        (Some(at), _) => opinion.company(at, 1),
+                        (None, _) => {}
                     }
                 }
             }
             Says::Together { groups, strict: false } => {
                 for other in groups.iter().filter_map(outside) {
-                    match self.placed[other] {
-                        Placed::Done(Some(at)) => opinion.company[at] -= 1,
-                        Placed::Done(None) => {}
-                        Placed::Not | Placed::Begun => {
-                            if let Some(at) = self.is_at(other) {
-                                opinion.company[at] -= 1;
-                            }
-                        }
+                    if let (Some(at), _) = self.seat(other) {
+                        opinion.company(at, -1);
                     }
                 }
             }
@@ -102,79 +114,104 @@ impl Solver<'_> {
                         self.stay_near(with, i64::from(*score), number, opinion);
                     }
                 } else if let Some(wants) = wants.filter(|wants| !members.contains(wants))
-                    && let Placed::Done(Some(at)) = self.placed[wants]
+                    && let Some(at) = self.table.goes_to(wants)
                     && i64::from(*score) <= NEVER
                 {
-                    opinion.obstacle[at].get_or_insert(NotHere::Apart(number));
+                    opinion.forbid(at, NotHere::Apart(number));
                 }
             }
             Says::Together { .. } | Says::Order { .. } => {}
         }
     }
 
-    fn stay_near(&self, with: usize, score: i64, number: u32, opinion: &mut Opinion) {
-        let Placed::Done(at) = self.placed[with] else { return };
+    /// Where a group goes, or is while it is not placed yet; whether it is placed.
+    pub(super) fn seat(&self, group: usize) -> (Option<usize>, bool) {
+        match self.table.placed[group] {
+            Placed::Done(at) => (at, true),
+            Placed::Not | Placed::Begun => (self.table.is_at(group), false),
+        }
+    }
+
+    fn stay_near(&self, with: usize, score: i64, number: u32, opinion: &mut Opinion<'_>) {
+        let Placed::Done(at) = self.table.placed[with] else { return };
         match at {
-            Some(at) if score <= NEVER => {
-                opinion.obstacle[at].get_or_insert(NotHere::Apart(number));
-            }
+            Some(at) if score <= NEVER => opinion.forbid(at, NotHere::Apart(number)),
             _ if score >= MUST => {
-                for (other, obstacle) in opinion.obstacle.iter_mut().enumerate() {
+                for (&other, view) in opinion.field.slots.iter().zip(&mut opinion.views) {
                     if Some(other) != at {
-                        obstacle.get_or_insert(NotHere::NotNear(number));
+                        view.obstacle.get_or_insert(NotHere::NotNear(number));
                     }
                 }
             }
-            Some(at) => opinion.score[at] = opinion.score[at].saturating_add(score),
+            Some(at) => {
+                if let Some(view) = opinion.of(at) {
+                    view.score = view.score.saturating_add(score);
+                }
+            }
             None => {}
         }
     }
 
-    /// What those that want to be near it say, and those near them. `weight` is how much that counts, in parts of
-    /// [`MUST`]. `cohort` becomes all that must be with it.
+    /// Takes in what those that want to be near it say, and those near them; gives all that must be with it.
     fn heed_dependents(
         &self,
         group: usize,
-        weight: i64,
         seen: &mut BTreeSet<usize>,
-        opinion: &mut Opinion,
-        cohort: &mut Load,
-    ) {
-        for &rule in self.bonds.rules(group) {
-            let Says::Near { group: wants, with, score, influence } =
-                self.config.rules()[rule].says
-            else {
+        opinion: &mut Opinion<'_>,
+    ) -> Load {
+        let mut cohort = self.table.loads[group].clone();
+        // On whom others stand, how much these count in parts of MUST, and how many of the rules are heeded.
+        let mut path = vec![(group, MUST, 0)];
+        while let Some((ground, passed, heeded)) = path.last_mut() {
+            let (ground, passed) = (*ground, *passed);
+            let Some(&rule) = self.bonds.rules(ground).get(*heeded) else {
+                path.pop();
                 continue;
             };
-            let Some(wants) = self.config.place_of(wants) else { continue };
-            let here = self.config.place_of(with) == Some(group);
-            let open = matches!(self.placed[wants], Placed::Not | Placed::Begun);
-            if !here || !open || !self.now[wants].wanted || !seen.insert(wants) {
+            *heeded += 1;
+            let dependent = self.dependent(ground, rule);
+            let Some((wants, score, influence)) = dependent.filter(|one| seen.insert(one.0)) else {
                 continue;
-            }
-            let weight = weight * i64::from(score) / MUST;
+            };
+            let weight = passed * score / MUST;
             if weight >= MUST {
-                cohort.and(&self.loads[wants]);
+                cohort.and(&self.table.loads[wants]);
             }
             if influence && weight != 0 {
                 self.heed(wants, weight, opinion);
             }
             if weight > 0 {
-                let passes = if influence { weight } else { 0 };
-                self.heed_dependents(wants, passes, seen, opinion, cohort);
+                path.push((wants, if influence { weight } else { 0 }, 0));
             }
         }
+        cohort
+    }
+
+    /// Who wants to be near `ground` by this rule and is not placed yet, how much, and whether it has a say.
+    fn dependent(&self, ground: usize, rule: usize) -> Option<(usize, i64, bool)> {
+        let Says::Near { group, with, score, influence } = self.config.rules()[rule].says else {
+            return None;
+        };
+        let wants = self.config.place_of(group)?;
+        let open = matches!(self.table.placed[wants], Placed::Not | Placed::Begun);
+        let here = self.config.place_of(with) == Some(ground);
+        (here && open && self.table.now[wants].wanted).then_some((
+            wants,
+            i64::from(score),
+            influence,
+        ))
     }
 
     /// What one that is not placed yet would say for itself.
-    fn heed(&self, wants: usize, weight: i64, opinion: &mut Opinion) {
-        let (config, now) = (&self.config.groups()[wants], &self.now[wants]);
+    fn heed(&self, wants: usize, weight: i64, opinion: &mut Opinion<'_>) {
+        let (config, now) = (&self.config.groups()[wants], &self.table.now[wants]);
         let ground = self.grounds(wants);
-        for (at, slot) in self.board.slots.iter().enumerate() {
+        for (&at, view) in opinion.field.slots.iter().zip(&mut opinion.views) {
+            let slot = &self.table.board.slots[at];
             let banned = !is_possible(config, slot.id) || now.banned.contains(&slot.id);
             let elsewhere = ground.is_some_and(|ground| ground != at);
             if weight >= MUST && (banned || elsewhere) {
-                opinion.hinders[at] += 1;
+                view.hinders += 1;
                 continue;
             }
             let stays = now.runs && now.at == Some(slot.id);
@@ -182,7 +219,7 @@ impl Solver<'_> {
             let own = own.max(i64::from(stays && weight > 0)).clamp(NEVER, MUST);
             if weight > 0 || own > 0 {
                 let share = own * weight / MUST;
-                opinion.score[at] = opinion.score[at].saturating_add(share);
+                view.score = view.score.saturating_add(share);
             }
         }
     }
@@ -193,10 +230,7 @@ impl Solver<'_> {
             Says::Near { group, with, score, .. }
                 if self.config.place_of(group) == Some(wants) && i64::from(score) >= MUST =>
             {
-                match self.placed[self.config.place_of(with)?] {
-                    Placed::Done(at) => at,
-                    Placed::Not | Placed::Begun => None,
-                }
+                self.table.goes_to(self.config.place_of(with)?)
             }
             _ => None,
         })

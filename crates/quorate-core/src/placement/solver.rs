@@ -1,220 +1,179 @@
 //! Places groups one after the other.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::board::{Board, Load};
-use super::opinion::Opinion;
+use super::board::Load;
+use super::opinion::View;
 use super::rank::Rank;
-use super::{Candidate, Keeps, NotHere, Now, is_possible, preference};
-use crate::config::{Balance, Bonds, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, Says};
-use crate::id::NodeId;
+use super::table::{Placed, Table};
+use super::{Keeps, NotHere, is_possible, preference};
+use crate::config::{Bonds, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says};
+use crate::id::{GroupId, NodeId};
 
-/// How far a group is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placed {
-    Not,
-    /// Those on which it depends are being placed.
-    Begun,
-    /// There, by the place of the node; or nowhere.
-    Done(Option<usize>),
-}
-
-/// Who is where, and what remains to be placed.
+/// Places some groups; all others are placed.
 pub(super) struct Solver<'a> {
     pub(super) config: &'a ClusterConfig,
     pub(super) bonds: &'a Bonds,
-    pub(super) now: &'a [Now<'a>],
-    pub(super) board: Board,
-    pub(super) placed: Vec<Placed>,
-    pub(super) loads: Vec<Load>,
+    pub(super) table: &'a mut Table,
     /// Of which group it shall be told why not elsewhere.
-    asked: Option<usize>,
+    pub(super) asked: Option<usize>,
     told: BTreeMap<NodeId, NotHere>,
+}
+
+/// Groups that are being placed together, and those that come before them, the last one first.
+struct Begun {
+    members: Vec<usize>,
+    grounds: Vec<usize>,
 }
 
 impl<'a> Solver<'a> {
     pub(super) fn new(
         config: &'a ClusterConfig,
-        nodes: &BTreeMap<NodeId, Candidate>,
-        now: &'a [Now<'a>],
+        table: &'a mut Table,
         asked: Option<usize>,
     ) -> Self {
-        let loads = now.iter().enumerate().map(|(group, now)| Load::of(config, group, now));
-        let mut solver = Self {
-            config,
-            bonds: config.bonds(),
-            now,
-            board: Board::new(config, nodes),
-            placed: vec![Placed::Not; now.len()],
-            loads: loads.collect(),
-            asked,
-            told: BTreeMap::new(),
-        };
-        for group in 0..now.len() {
-            if let Some(at) = solver.is_at(group) {
-                solver.board.enter(at, &solver.loads[group]);
-            }
-        }
-        solver
+        Self { config, bonds: config.bonds(), table, asked, told: BTreeMap::new() }
     }
 
-    /// The node of each group, and why the asked one is not elsewhere.
-    pub(super) fn solve(mut self) -> (Vec<Option<NodeId>>, BTreeMap<NodeId, NotHere>) {
-        for group in 0..self.now.len() {
-            let now = &self.now[group];
+    /// Places the groups of `work`, in rising order, of which none is placed; tells why the asked one is not elsewhere.
+    pub(super) fn solve(mut self, work: &[usize]) -> BTreeMap<NodeId, NotHere> {
+        for &group in work {
+            let now = &self.table.now[group];
             if now.fixed {
-                let at = now.at.and_then(|node| self.board.place_of(node));
-                self.finish(group, at.filter(|_| now.runs || now.wanted));
+                let at = now.at.and_then(|node| self.table.board.place_of(node));
+                let at = at.filter(|_| now.runs || now.wanted);
+                self.table.finish(group, at);
                 self.tell_all(group, NotHere::Fixed);
             } else if !now.wanted {
-                self.finish(group, None);
+                self.table.finish(group, None);
             }
         }
-        let mut rest: Vec<usize> =
-            (0..self.now.len()).filter(|&group| self.placed[group] == Placed::Not).collect();
+        let open = work.iter().copied().filter(|&group| self.table.placed[group] == Placed::Not);
+        let mut rest: Vec<usize> = open.collect();
         rest.sort_by_cached_key(|&group| self.turn(group));
         for group in rest {
             self.decide(group);
         }
-        self.withdraw();
-        let node = |placed: &Placed| match placed {
-            Placed::Done(Some(at)) => Some(self.board.slots[*at].id),
-            Placed::Done(None) | Placed::Not | Placed::Begun => None,
-        };
-        (self.placed.iter().map(node).collect(), self.told)
+        self.withdraw(work);
+        self.told
     }
 
     /// Who comes first: less is earlier.
     fn turn(&self, group: usize) -> (Reverse<i32>, bool, usize, usize) {
         let config = &self.config.groups()[group];
-        let all = self.board.slots.len();
-        let free = config.possible_owners.is_empty() && config.scores.is_empty();
-        let few = || self.board.slots.iter().filter(|slot| is_possible(config, slot.id)).count();
-        let choice = if free { all } else { few() };
-        (Reverse(config.wishes.priority), !self.now[group].runs, choice, group)
+        let board = &self.table.board;
+        let never = config.scores.iter().filter(|(_, score)| **score <= SCORE_NEVER);
+        let choice = if config.possible_owners.is_empty() {
+            board.slots.len() - never.filter(|(node, _)| board.place_of(**node).is_some()).count()
+        } else {
+            let possible = config.possible_owners.iter().filter(|node| is_possible(config, **node));
+            possible.filter(|node| board.place_of(**node).is_some()).count()
+        };
+        (Reverse(config.wishes.priority), !self.table.now[group].runs, choice, group)
     }
 
-    /// The place of the node that has it now and may.
-    pub(super) fn is_at(&self, group: usize) -> Option<usize> {
-        let now = &self.now[group];
-        let at = now.at.filter(|_| now.runs)?;
-        self.board.place_of(at)
-    }
-
-    fn finish(&mut self, group: usize, at: Option<usize>) {
-        if let Some(before) = self.is_at(group) {
-            self.board.quit(before, &self.loads[group]);
-        }
-        if let Some(at) = at {
-            self.board.enter(at, &self.loads[group]);
-            self.board.settle(at, &self.loads[group]);
-        }
-        self.placed[group] = Placed::Done(at);
-    }
-
-    /// Places a group, with those that must be on one node with it.
+    /// Places a group, with those that must be on one node with it, after those near which they want to be.
     fn decide(&mut self, group: usize) {
-        if self.placed[group] != Placed::Not {
-            return;
+        if self.table.placed[group] == Placed::Not
+            && let Some(at) = self.stays(group)
+        {
+            return self.table.finish(group, Some(at));
+        }
+        let mut path: Vec<Begun> = self.begin(group).into_iter().collect();
+        while let Some(begun) = path.last_mut() {
+            match begun.grounds.pop() {
+                Some(ground) => path.extend(self.begin(ground)),
+                None => {
+                    let members = std::mem::take(&mut begun.members);
+                    path.pop();
+                    let chosen = self.choose(&members);
+                    members.into_iter().for_each(|member| self.table.finish(member, chosen));
+                }
+            }
+        }
+    }
+
+    /// None: it is placed, or being placed.
+    fn begin(&mut self, group: usize) -> Option<Begun> {
+        let open = |one: &usize| self.table.placed[*one] == Placed::Not;
+        if !open(&group) {
+            return None;
         }
         let members: Vec<usize> = match self.bonds.unit(group) {
             None => vec![group],
-            Some(unit) => {
-                unit.iter().copied().filter(|&one| self.placed[one] == Placed::Not).collect()
-            }
+            Some(unit) => unit.iter().copied().filter(open).collect(),
         };
-        members.iter().for_each(|&member| self.placed[member] = Placed::Begun);
-        for &member in &members {
-            self.decide_ground(member);
-        }
-        let chosen = match self.quick_choice(&members) {
-            Some(at) => Some(at),
-            None => self.choose(&members),
-        };
-        for member in members {
-            self.finish(member, chosen);
-        }
+        let mut grounds: Vec<usize> =
+            members.iter().flat_map(|&member| self.grounds_of(member)).collect();
+        grounds.reverse();
+        members.iter().for_each(|&member| self.table.placed[member] = Placed::Begun);
+        Some(Begun { members, grounds })
     }
 
-    /// Whoever wants to be near another waits for it.
-    fn decide_ground(&mut self, group: usize) {
-        for &rule in self.bonds.rules(group) {
-            if let Says::Near { group: wants, with, .. } = self.config.rules()[rule].says
-                && self.config.place_of(wants) == Some(group)
-                && let Some(with) = self.config.place_of(with)
-            {
-                self.decide(with);
+    /// Those near which a group wants to be.
+    fn grounds_of(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+        let rules = self.bonds.rules(group).iter();
+        rules.filter_map(move |&rule| match self.config.rules()[rule].says {
+            Says::Near { group: wants, with, .. } if self.config.place_of(wants) == Some(group) => {
+                self.config.place_of(with)
             }
-        }
+            _ => None,
+        })
     }
 
-    /// A group about which nobody says anything stays, or goes where the fewest are.
-    fn quick_choice(&self, members: &[usize]) -> Option<usize> {
-        let &[group] = members else { return None };
-        let (config, now) = (&self.config.groups()[group], &self.now[group]);
-        let plain = self.bonds.rules(group).is_empty()
-            && config.possible_owners.is_empty()
-            && config.scores.is_empty()
-            && config.preferred_owners.is_empty()
-            && now.avoids.is_empty()
-            && now.banned.is_empty()
-            && now.home.is_none()
-            && self.asked != Some(group)
-            && !self.board.is_limited(&self.loads[group]);
-        if !plain {
-            return None;
-        }
-        let at = now.at.and_then(|node| self.board.place_of(node));
-        let stays = at.filter(|&at| {
-            let slot = &self.board.slots[at];
-            slot.up && if now.runs { slot.keeps == Keeps::All } else { slot.open }
-        });
-        let anew = !now.runs && self.config.policy().balance_on_start;
-        match stays.filter(|_| !anew) {
-            Some(at) => Some(at),
-            None if self.board.counts_only() => {
-                self.board.emptiest().filter(|_| !now.runs || stays.is_none())
-            }
-            None => None,
-        }
+    /// A group that nothing draws elsewhere stays where it runs.
+    fn stays(&self, group: usize) -> Option<usize> {
+        let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
+        let drawn = config.failback
+            || now.home.is_some()
+            || !self.bonds.rules(group).is_empty()
+            || self.table.board.is_limited(&self.table.loads[group])
+            || self.asked == Some(group);
+        let at = self.table.is_at(group).filter(|_| !drawn)?;
+        let slot = &self.table.board.slots[at];
+        let may = slot.up && slot.keeps == Keeps::All && is_possible(config, slot.id);
+        (may && !now.banned.contains(&slot.id)).then_some(at)
     }
 
     fn choose(&mut self, members: &[usize]) -> Option<usize> {
-        let opinion = self.opinion(members);
+        let field = self.field(members);
+        let opinion = self.opinion(members, &field);
         let mut load = Load::default();
-        members.iter().for_each(|&member| load.and(&self.loads[member]));
+        members.iter().for_each(|&member| load.and(&self.table.loads[member]));
         let anchor = self.anchor(members);
+        let tells = self.asked.is_some_and(|asked| members.contains(&asked));
         let mut ranked: Vec<Rank> = Vec::new();
         let mut others: Vec<(usize, NotHere)> = Vec::new();
-        for at in 0..self.board.slots.len() {
-            match self.obstacle(members, &opinion, &load, at) {
-                Some(why) => others.push((at, why)),
-                None => ranked.push(self.rank(members, &opinion, &load, anchor, at)),
+        let mut best: Option<Rank> = None;
+        for (&at, view) in field.slots.iter().zip(&opinion) {
+            match self.obstacle(members, view, &load, at) {
+                Some(why) if tells => others.push((at, why)),
+                Some(_) => {}
+                None => {
+                    let rank = self.rank(members, view, &load, anchor, at);
+                    best = Some(best.map_or(rank, |best| best.min(rank)));
+                    if tells {
+                        ranked.push(rank);
+                    }
+                }
             }
         }
-        let best = ranked.iter().min().copied();
-        if self.asked.is_some_and(|asked| members.contains(&asked)) {
+        if tells {
             let behind = ranked.iter().filter(|rank| Some(**rank) != best);
             let behind = behind.filter_map(|rank| Some((rank.number, rank.why_behind(&best?))));
             others.extend(behind);
-            let named = others.into_iter().map(|(at, why)| (self.board.slots[at].id, why));
-            self.told = named.collect();
+            let slots = &self.table.board.slots;
+            self.told = others.into_iter().map(|(at, why)| (slots[at].id, why)).collect();
         }
         best.map(|rank| rank.number)
     }
 
     /// Why a node cannot be had.
-    fn obstacle(
-        &self,
-        members: &[usize],
-        opinion: &Opinion,
-        load: &Load,
-        at: usize,
-    ) -> Option<NotHere> {
-        let slot = &self.board.slots[at];
+    fn obstacle(&self, members: &[usize], view: &View, load: &Load, at: usize) -> Option<NotHere> {
+        let slot = &self.table.board.slots[at];
         let refused = |&member: &usize| {
-            let (config, now) = (&self.config.groups()[member], &self.now[member]);
+            let (config, now) = (&self.config.groups()[member], &self.table.now[member]);
             let here = now.runs && now.at == Some(slot.id);
             if !is_possible(config, slot.id) {
                 Some(NotHere::NotPossible)
@@ -234,111 +193,92 @@ impl<'a> Solver<'a> {
         match reasons.next() {
             Some(why) if members.len() == 1 || why == NotHere::NotUp => Some(why),
             Some(_) => Some(NotHere::CompanionCannot),
-            None if opinion.obstacle[at].is_some() => opinion.obstacle[at],
-            None if !self.board.has_room(at, load) => Some(NotHere::NoRoom),
+            None if view.obstacle.is_some() => view.obstacle,
+            None if !self.table.board.has_room(at, load) => Some(NotHere::NoRoom),
             None => None,
         }
     }
 
     /// Where the groups are held by more than scores: the node they return to, or are on.
     fn anchor(&self, members: &[usize]) -> Option<usize> {
+        if let &[group] = members {
+            return self.held_at(group);
+        }
         let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
         for &member in members {
-            let (config, now) = (&self.config.groups()[member], &self.now[member]);
-            let anew = !now.runs && self.config.policy().balance_on_start;
-            let stays = !config.failback || !now.runs;
-            let home = now.home.and_then(|home| self.board.place_of(home));
-            let home = home.filter(|&home| {
-                self.board.slots[home].open && is_possible(config, self.board.slots[home].id)
-            });
-            let here = now.at.and_then(|node| self.board.place_of(node));
-            let at = home.or(here.filter(|_| stays && !anew));
-            if let Some(at) = at {
-                *counts.entry(at).or_default() += 1 + usize::from(now.runs) * members.len();
+            if let Some(at) = self.held_at(member) {
+                let runs = usize::from(self.table.now[member].runs);
+                *counts.entry(at).or_default() += 1 + runs * members.len();
             }
         }
         counts.into_iter().max_by_key(|&(at, count)| (count, Reverse(at))).map(|(at, _)| at)
     }
 
+    fn held_at(&self, group: usize) -> Option<usize> {
+        let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
+        let board = &self.table.board;
+        let anew = !now.runs && self.config.policy().balance_on_start;
+        let stays = !config.failback || !now.runs;
+        let home = now.home.and_then(|home| board.place_of(home));
+        let home = home
+            .filter(|&home| board.slots[home].open && is_possible(config, board.slots[home].id));
+        home.or_else(|| now.at.filter(|_| stays && !anew).and_then(|node| board.place_of(node)))
+    }
+
     fn rank(
         &self,
         members: &[usize],
-        opinion: &Opinion,
+        view: &View,
         load: &Load,
         anchor: Option<usize>,
         at: usize,
     ) -> Rank {
-        let slot = &self.board.slots[at];
-        let on = |member: &usize| self.now[*member].at == Some(slot.id);
-        let here = members.iter().any(|member| on(member) && self.now[*member].runs);
+        let board = &self.table.board;
+        let slot = &board.slots[at];
+        let now = |member: usize| &self.table.now[member];
+        let on = |member: usize| now(member).at == Some(slot.id);
+        let here = members.iter().any(|&member| on(member) && now(member).runs);
         let sum = |of: &dyn Fn(usize) -> usize| members.iter().map(|&one| of(one)).sum();
         let places = |group: usize| preference(&self.config.groups()[group], slot.id);
         let returning = |group: usize| {
             let config = &self.config.groups()[group];
             if config.failback && config.stickiness == 0 { places(group) } else { 0 }
         };
-        let mut load_there = load.clone();
-        let own: Vec<usize> =
-            members.iter().copied().filter(|&one| self.is_at(one) == Some(at)).collect();
-        if !own.is_empty() {
-            load_there = Load::default();
-            let moved = members.iter().filter(|member| !own.contains(member));
-            moved.for_each(|&member| load_there.and(&self.loads[member]));
+        let own = members.iter().filter(|&&one| self.table.is_at(one) == Some(at)).count();
+        let mut newcomers = Load::default();
+        if own > 0 && own < members.len() {
+            let moved = members.iter().filter(|&&member| self.table.is_at(member) != Some(at));
+            moved.for_each(|&member| newcomers.and(&self.table.loads[member]));
         }
-        let counted = self.config.policy().balance == Balance::Groups;
-        let own_groups = if counted { own.len() as u64 } else { 0 };
+        let load_there = if own == 0 { load } else { &newcomers };
+        let own_groups = if board.counts_only() { own as u64 } else { 0 };
         Rank {
             emptied: here && slot.keeps == Keeps::Stranded,
-            failed: !here && members.iter().any(|&one| self.now[one].avoids.contains(&slot.id)),
-            hinders: opinion.hinders[at],
+            failed: !here && members.iter().any(|&one| now(one).avoids.contains(&slot.id)),
+            hinders: view.hinders,
             leaves: anchor.is_some_and(|anchor| anchor != at),
-            score: Reverse(opinion.score[at]),
+            score: Reverse(view.score),
             returns: sum(&returning),
-            moves: !members.iter().any(on),
+            moves: !members.iter().any(|&member| on(member)),
             preferred: sum(&places),
-            company: opinion.company[at],
-            displaces: !self.board.has_room_for_all(at, &load_there),
-            load: self.board.load(at, &load_there).saturating_sub(own_groups),
+            company: view.company,
+            displaces: !board.has_room_for_all(at, load_there),
+            load: board.load(at, load_there).saturating_sub(own_groups),
             number: at,
         }
     }
 
     /// What cannot run without another that does not run has no node after all.
-    fn withdraw(&mut self) {
+    fn withdraw(&mut self, work: &[usize]) {
+        let named = work.iter().flat_map(|&group| self.bonds.rules(group)).copied();
+        let rules: BTreeSet<usize> = named.collect();
         let mut again = true;
         while std::mem::take(&mut again) {
-            for (rule, one) in self.config.rules().iter().enumerate() {
-                let number = u32::try_from(rule).unwrap_or(u32::MAX);
-                let (then, why) = match &one.says {
-                    Says::Order {
-                        first,
-                        then,
-                        kind: OrderKind::Mandatory,
-                        first_act: OrderAct::Start,
-                        then_act: OrderAct::Start,
-                        ..
-                    } if self.is_known(first) && !first.iter().any(|&one| self.will_run(one)) => {
-                        (*then, NotHere::NothingBefore(number))
-                    }
-                    Says::Near { group, with, score, .. }
-                        if *score >= SCORE_MUST
-                            && self.is_known(&[*with])
-                            && !self.will_run(*with) =>
-                    {
-                        (*group, NotHere::NotNear(number))
-                    }
-                    Says::Near { .. }
-                    | Says::Order { .. }
-                    | Says::Together { .. }
-                    | Says::Apart { .. } => continue,
-                };
+            for &rule in &rules {
+                let Some((then, why)) = self.lacks_its_ground(rule) else { continue };
                 let Some(then) = self.config.place_of(then) else { continue };
-                if let Placed::Done(Some(at)) = self.placed[then]
-                    && !self.now[then].fixed
-                {
-                    self.board.quit(at, &self.loads[then]);
-                    self.board.unsettle(at, &self.loads[then]);
-                    self.placed[then] = Placed::Done(None);
+                if self.table.goes_to(then).is_some() && !self.table.now[then].fixed {
+                    self.table.withdraw(then);
                     self.tell_all(then, why);
                     again = true;
                 }
@@ -346,22 +286,44 @@ impl<'a> Solver<'a> {
         }
     }
 
-    fn is_known(&self, groups: &[crate::id::GroupId]) -> bool {
+    /// Who cannot run by this rule, as things stand.
+    fn lacks_its_ground(&self, rule: usize) -> Option<(GroupId, NotHere)> {
+        let number = u32::try_from(rule).unwrap_or(u32::MAX);
+        match &self.config.rules()[rule].says {
+            Says::Order {
+                first,
+                then,
+                kind: OrderKind::Mandatory,
+                first_act: OrderAct::Start,
+                then_act: OrderAct::Start,
+                ..
+            } if self.is_known(first) && !first.iter().any(|&one| self.will_run(one)) => {
+                Some((*then, NotHere::NothingBefore(number)))
+            }
+            Says::Near { group, with, score, .. }
+                if *score >= SCORE_MUST && self.is_known(&[*with]) && !self.will_run(*with) =>
+            {
+                Some((*group, NotHere::NotNear(number)))
+            }
+            Says::Near { .. } | Says::Order { .. } | Says::Together { .. } | Says::Apart { .. } => {
+                None
+            }
+        }
+    }
+
+    fn is_known(&self, groups: &[GroupId]) -> bool {
         groups.iter().any(|&group| self.config.place_of(group).is_some())
     }
 
-    fn will_run(&self, group: crate::id::GroupId) -> bool {
-        let place = self.config.place_of(group);
-        place.is_some_and(|place| matches!(self.placed[place], Placed::Done(Some(_))))
+    fn will_run(&self, group: GroupId) -> bool {
+        self.config.place_of(group).is_some_and(|place| self.table.goes_to(place).is_some())
     }
 
     fn tell_all(&mut self, group: usize, why: NotHere) {
         if self.asked == Some(group) {
-            let nodes = self.board.slots.iter().map(|slot| (slot.id, why));
-            let chosen = match self.placed[group] {
-                Placed::Done(at) => at.map(|at| self.board.slots[at].id),
-                Placed::Not | Placed::Begun => None,
-            };
+            let slots = &self.table.board.slots;
+            let chosen = self.table.goes_to(group).map(|at| slots[at].id);
+            let nodes = slots.iter().map(|slot| (slot.id, why));
             self.told = nodes.filter(|(node, _)| Some(*node) != chosen).collect();
         }
     }

@@ -1,0 +1,95 @@
+//! Which nodes are looked at for a group: those that differ from the others for it, and the best of the rest.
+
+use super::solver::Solver;
+use super::table::Placed;
+use crate::config::Says;
+use crate::id::NodeId;
+
+/// Where more differ, all are looked at.
+const FEW: usize = 16;
+
+/// Nodes, by their places on the board.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) slots: Vec<usize>,
+    all: bool,
+}
+
+impl Field {
+    /// Where in the field a node is.
+    pub(super) fn find(&self, at: usize) -> Option<usize> {
+        match self.all {
+            true => Some(at).filter(|&at| at < self.slots.len()),
+            false => self.slots.iter().position(|&slot| slot == at),
+        }
+    }
+}
+
+impl Solver<'_> {
+    /// The nodes among which the best for these groups is.
+    pub(super) fn field(&self, members: &[usize]) -> Field {
+        let few = match *members {
+            [group] if self.asked != Some(group) => self.few(group),
+            _ => None,
+        };
+        match few {
+            Some(slots) => Field { slots, all: false },
+            None => Field { slots: (0..self.table.board.slots.len()).collect(), all: true },
+        }
+    }
+
+    /// None: it is simpler to look at all. The nodes that are left out are all alike for the group, but for how many
+    /// groups they have.
+    fn few(&self, group: usize) -> Option<Vec<usize>> {
+        let board = &self.table.board;
+        if !board.counts_only() || board.is_limited(&self.table.loads[group]) {
+            return None;
+        }
+        let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
+        let own = config.preferred_owners.iter().chain(config.scores.keys());
+        let own = own.filter(|_| config.possible_owners.is_empty());
+        let named = config.possible_owners.iter().chain(own);
+        let named = named.chain(&now.at).chain(&now.home).chain(&now.avoids).chain(&now.banned);
+        let mut slots: Vec<usize> =
+            named.filter_map(|&node: &NodeId| board.place_of(node)).collect();
+        for &rule in self.bonds.rules(group) {
+            self.add_company(group, &self.config.rules()[rule].says, &mut slots)?;
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        if slots.len() > FEW {
+            return None;
+        }
+        if config.possible_owners.is_empty() {
+            let like_others = board.emptiest().find(|at| !slots.contains(at));
+            slots.extend(like_others);
+        }
+        Some(slots)
+    }
+
+    /// Adds the nodes of those about whom a rule speaks; none: it says something about every node.
+    fn add_company(&self, group: usize, says: &Says, slots: &mut Vec<usize>) -> Option<()> {
+        let seat = |other: usize| self.seat(other).0;
+        match says {
+            Says::Apart { groups, .. } | Says::Together { groups, .. } => {
+                if groups.len() > FEW {
+                    return None;
+                }
+                let others = groups.iter().filter_map(|&other| self.config.place_of(other));
+                slots.extend(others.filter_map(seat));
+            }
+            Says::Near { group: wants, with, .. } => {
+                let (wants, with) = (self.config.place_of(*wants)?, self.config.place_of(*with)?);
+                let heeds = with == group
+                    && self.table.now[wants].wanted
+                    && matches!(self.table.placed[wants], Placed::Not | Placed::Begun);
+                if heeds {
+                    return None;
+                }
+                slots.extend([wants, with].into_iter().filter_map(seat));
+            }
+            Says::Order { .. } => {}
+        }
+        Some(())
+    }
+}
