@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use quorate_benches::processor_time;
 use quorate_sim::options::{Faults, Options, TimingInputs};
 use quorate_sim::{Coverage, run};
-use rustix::time::{ClockId, clock_gettime};
 
 /// A cluster and how it is run.
 struct Case {
@@ -64,7 +64,7 @@ fn measure(case: &Case) -> bool {
         coverage += &outcome.coverage;
         broken += outcome.violations.len();
     }
-    let real = processor_time() - began;
+    let real = (processor_time() - began).as_secs_f64();
     let factor = simulated.as_secs_f64() / real;
     println!(
         "{} nodes, {} groups, {}: real_time_factor {factor:.0}, {:.0} events a simulated second, {:.2} µs an event",
@@ -81,10 +81,4 @@ fn measure(case: &Case) -> bool {
         println!("    {:>3} %  {}", one.count * 100 / events, one.name);
     }
     broken == 0 && factor >= case.floor
-}
-
-/// The time that this process has had on a processor, in seconds.
-fn processor_time() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

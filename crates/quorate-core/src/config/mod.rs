@@ -19,8 +19,9 @@ pub use amend::NewGroup;
 pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
 pub use timing::{Timing, TimingError, TimingInputs};
 
-/// At most this many nodes in one cluster.
-pub const NODES_MAX: usize = 64;
+/// At most this many nodes in one configuration: so many are placed on as a matter of course. As a running cluster, up
+/// to 64 have been tried.
+pub const NODES_MAX: usize = 10_000;
 /// At most this many voters: more cost every commit and protect no better.
 pub const VOTERS_MAX: usize = 7;
 /// At most this many groups.

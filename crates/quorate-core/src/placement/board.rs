@@ -110,14 +110,13 @@ impl Board {
             groups: 0,
         };
         let slots: Vec<Slot> = nodes.iter().map(slot).collect();
-        let open = slots.iter().enumerate().filter(|(_, slot)| slot.open);
         let most = slots.iter().map(|slot| usize::from(slot.id.0)).max();
         let mut at = vec![None; most.map_or(0, |most| most + 1)];
         slots.iter().enumerate().for_each(|(place, slot)| at[usize::from(slot.id.0)] = Some(place));
         Self {
             balance: config.policy().balance,
             limited: config.policy().limited,
-            by_groups: open.map(|(at, _)| (0, at)).collect(),
+            by_groups: BTreeSet::new(),
             at,
             slots,
         }
@@ -165,6 +164,20 @@ impl Board {
     /// Whether a group that uses something finds limits.
     pub(super) fn is_limited(&self, load: &Load) -> bool {
         self.limited && !load.uses.is_empty()
+    }
+
+    /// A group is there from the beginning, before the nodes are sorted.
+    pub(super) fn enter_first(&mut self, at: usize, load: &Load) {
+        let slot = &mut self.slots[at];
+        slot.groups += 1;
+        add(&mut slot.expected, &load.uses);
+        add(&mut slot.load, &load.load);
+    }
+
+    /// From now on the nodes are kept sorted by how many groups they have.
+    pub(super) fn sort(&mut self) {
+        let open = self.slots.iter().enumerate().filter(|(_, slot)| slot.open);
+        self.by_groups = open.map(|(at, slot)| (slot.groups, at)).collect();
     }
 
     /// A group is there, placed or not yet.

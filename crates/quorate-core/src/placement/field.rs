@@ -3,7 +3,6 @@
 use super::solver::Solver;
 use super::table::Placed;
 use crate::config::Says;
-use crate::id::NodeId;
 
 /// Where more differ, all are looked at.
 const FEW: usize = 16;
@@ -29,7 +28,7 @@ impl Solver<'_> {
     /// The nodes among which the best for these groups is.
     pub(super) fn field(&self, members: &[usize]) -> Field {
         let few = match *members {
-            [group] if self.asked != Some(group) => self.few(group),
+            [group] if self.looks_at_few(group) => self.few(group),
             _ => None,
         };
         match few {
@@ -38,20 +37,27 @@ impl Solver<'_> {
         }
     }
 
-    /// None: it is simpler to look at all. The nodes that are left out are all alike for the group, but for how many
-    /// groups they have.
-    fn few(&self, group: usize) -> Option<Vec<usize>> {
+    /// Whether nodes that are all alike for a group are told apart by nothing but how many groups they have.
+    pub(super) fn looks_at_few(&self, group: usize) -> bool {
         let board = &self.table.board;
-        if !board.counts_only() || board.is_limited(&self.table.loads[group]) {
-            return None;
-        }
+        self.asked != Some(group)
+            && board.counts_only()
+            && !board.is_limited(&self.table.loads[group])
+    }
+
+    /// The places of the nodes that the configuration or the fate of a group names.
+    pub(super) fn named(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let own = config.preferred_owners.iter().chain(config.scores.keys());
         let own = own.filter(|_| config.possible_owners.is_empty());
         let named = config.possible_owners.iter().chain(own);
         let named = named.chain(&now.at).chain(&now.home).chain(&now.avoids).chain(&now.banned);
-        let mut slots: Vec<usize> =
-            named.filter_map(|&node: &NodeId| board.place_of(node)).collect();
+        named.filter_map(|&node| self.table.board.place_of(node))
+    }
+
+    /// None: it is simpler to look at all.
+    fn few(&self, group: usize) -> Option<Vec<usize>> {
+        let mut slots: Vec<usize> = self.named(group).collect();
         for &rule in self.bonds.rules(group) {
             self.add_company(group, &self.config.rules()[rule].says, &mut slots)?;
         }
@@ -60,8 +66,8 @@ impl Solver<'_> {
         if slots.len() > FEW {
             return None;
         }
-        if config.possible_owners.is_empty() {
-            let like_others = board.emptiest().find(|at| !slots.contains(at));
+        if self.config.groups()[group].possible_owners.is_empty() {
+            let like_others = self.table.board.emptiest().find(|at| !slots.contains(at));
             slots.extend(like_others);
         }
         Some(slots)

@@ -77,7 +77,7 @@ impl Solver<'_> {
     }
 
     /// How well a node suits a group by itself.
-    fn own_score(&self, group: usize, node: NodeId) -> i64 {
+    pub(super) fn own_score(&self, group: usize, node: NodeId) -> i64 {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let sticks = now.runs && now.at == Some(node);
         let stickiness = if sticks { i64::from(config.stickiness) } else { 0 };

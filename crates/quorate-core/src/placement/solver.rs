@@ -7,8 +7,10 @@ use super::board::Load;
 use super::opinion::View;
 use super::rank::Rank;
 use super::table::{Placed, Table};
-use super::{Keeps, NotHere, is_possible, preference};
-use crate::config::{Bonds, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says};
+use super::{Keeps, NotHere, is_possible, preference, score};
+use crate::config::{
+    Bonds, ClusterConfig, GroupConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says,
+};
 use crate::id::{GroupId, NodeId};
 
 /// Places some groups; all others are placed.
@@ -47,6 +49,8 @@ impl<'a> Solver<'a> {
                 self.tell_all(group, NotHere::Fixed);
             } else if !now.wanted {
                 self.table.finish(group, None);
+            } else if let Some(at) = self.stays(group) {
+                self.table.finish(group, Some(at));
             }
         }
         let open = work.iter().copied().filter(|&group| self.table.placed[group] == Placed::Not);
@@ -75,10 +79,9 @@ impl<'a> Solver<'a> {
 
     /// Places a group, with those that must be on one node with it, after those near which they want to be.
     fn decide(&mut self, group: usize) {
-        if self.table.placed[group] == Placed::Not
-            && let Some(at) = self.stays(group)
-        {
-            return self.table.finish(group, Some(at));
+        let open = self.table.placed[group] == Placed::Not;
+        if open && self.bonds.rules(group).is_empty() && self.looks_at_few(group) {
+            return self.table.finish(group, self.choose_alone(group));
         }
         let mut path: Vec<Begun> = self.begin(group).into_iter().collect();
         while let Some(begun) = path.last_mut() {
@@ -122,18 +125,49 @@ impl<'a> Solver<'a> {
         })
     }
 
-    /// A group that nothing draws elsewhere stays where it runs.
+    /// Where a group runs that stays there, whatever becomes of all others.
     fn stays(&self, group: usize) -> Option<usize> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
-        let drawn = config.failback
-            || now.home.is_some()
-            || !self.bonds.rules(group).is_empty()
-            || self.table.board.is_limited(&self.table.loads[group])
-            || self.asked == Some(group);
-        let at = self.table.is_at(group).filter(|_| !drawn)?;
+        let at = self.table.is_at(group)?;
         let slot = &self.table.board.slots[at];
-        let may = slot.up && slot.keeps == Keeps::All && is_possible(config, slot.id);
-        (may && !now.banned.contains(&slot.id)).then_some(at)
+        let may = slot.up
+            && slot.keeps == Keeps::All
+            && is_possible(config, slot.id)
+            && now.home.is_none()
+            && !now.banned.contains(&slot.id);
+        let asked = self.asked == Some(group);
+        if !may || asked || self.table.board.is_limited(&self.table.loads[group]) {
+            return None;
+        }
+        let drawn = config.failback && self.is_drawn(config, slot.id);
+        (!drawn && self.bonds.rules(group).is_empty()).then_some(at)
+    }
+
+    /// Whether another node might suit a group better than the one that runs it.
+    fn is_drawn(&self, config: &GroupConfig, here: NodeId) -> bool {
+        let own = i64::from(score(config, here)) + i64::from(config.stickiness);
+        let higher = config.scores.values().any(|&score| i64::from(score) > own);
+        let earlier = config.stickiness == 0 && preference(config, here) > 0;
+        own < 0 || higher || earlier && !config.preferred_owners.is_empty()
+    }
+
+    /// The best node for a group of which no rule speaks.
+    fn choose_alone(&self, group: usize) -> Option<usize> {
+        let (board, load) = (&self.table.board, &self.table.loads[group]);
+        let anchor = self.held_at(group);
+        let rank = |at: usize| {
+            let score = self.own_score(group, board.slots[at].id);
+            let view = View {
+                score: score.clamp(SCORE_NEVER.into(), SCORE_MUST.into()),
+                ..View::default()
+            };
+            let refused = self.obstacle(&[group], &view, load, at).is_some();
+            (!refused).then(|| self.rank(&[group], &view, load, anchor, at))
+        };
+        let is_like_others = |at: &usize| self.named(group).all(|named| named != *at);
+        let free = self.config.groups()[group].possible_owners.is_empty();
+        let like_others = board.emptiest().filter(|_| free).find(is_like_others);
+        self.named(group).chain(like_others).filter_map(rank).min().map(|best| best.number)
     }
 
     fn choose(&mut self, members: &[usize]) -> Option<usize> {

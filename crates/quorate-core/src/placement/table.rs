@@ -42,9 +42,10 @@ impl Table {
         };
         for group in 0..table.now.len() {
             if let Some(at) = table.is_at(group) {
-                table.board.enter(at, &table.loads[group]);
+                table.board.enter_first(at, &table.loads[group]);
             }
         }
+        table.board.sort();
         table
     }
 
