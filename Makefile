@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbi
 # In the order in which they run: what fails soonest comes first.
 steps := setup fmt deny clippy docs unit planted doctests c python e2e torture
 
-.PHONY: help demo test fix bench plants demo-setup tidy $(steps)
+.PHONY: help demo test fix bench bench-placement plants demo-setup tidy $(steps)
 
 help: ## this list
 	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -33,7 +33,11 @@ fix: ## formats, mends what clippy can mend, writes generated files anew
 	UPDATE=1 cargo test --quiet -p quorate-tests --test docs
 
 bench: ## measures speed, as ratios within one run
-	cargo bench --locked -p quorate-benches
+	cargo bench --locked -p quorate-benches --bench decide --bench simulate --bench placement
+
+bench-placement: ## placement beside Pacemaker's scheduler; installs that one's command line tools
+	@tools/setup.sh bench-placement
+	cargo bench --locked -p quorate-benches --bench placement --bench pacemaker
 
 plants: ## puts every bug on purpose into the simulator: who catches it, and how soon
 	cargo run --quiet --release --locked -p quorate-sim --features plants --example plants

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Looks for what `make demo` or `make test` needs and installs what is missing.
+# Looks for what `make demo`, `make test` or `make bench-placement` needs and installs what is missing.
 #
-# usage: tools/setup.sh [demo|test]
+# usage: tools/setup.sh [demo|test|bench-placement]
 #
 # Debian packages go in through tools/apt-install.sh (as root, or by sudo); cargo's own tools go
 # into target/tools, which nothing else uses. Prints one line for each thing it does, and nothing
@@ -18,8 +18,8 @@ nextest_min=0.9.100 nextest_version=0.9.143
 
 purpose=${1:-test}
 case $purpose in
-demo | test) ;;
-*) echo "usage: tools/setup.sh [demo|test]" >&2 && exit 2 ;;
+demo | test | bench-placement) ;;
+*) echo "usage: tools/setup.sh [demo|test|bench-placement]" >&2 && exit 2 ;;
 esac
 
 say() { echo "setup: $*"; }
@@ -39,6 +39,12 @@ need() {
         missing+=("$package")
         say "$package is missing: $reason"
     fi
+}
+
+bench_packages() {
+    need "compiles and links" gcc has gcc
+    need "the scheduler beside which placement is measured" pacemaker-cli-utils has crm_simulate
+    need "tells what a process has used" time test -x /usr/bin/time
 }
 
 debian_packages() {
@@ -101,7 +107,11 @@ cargo_tool() {
 }
 
 check_rust
-debian_packages
+if [ "$purpose" = bench-placement ]; then
+    bench_packages
+else
+    debian_packages
+fi
 install_debian_packages
 if [ "$purpose" = test ]; then
     cargo_tool cargo-nextest "$nextest_min" "$nextest_version"

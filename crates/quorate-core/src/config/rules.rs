@@ -127,6 +127,11 @@ pub struct Policy {
     ///
     /// Source: Pacemaker, no-quorum-policy=freeze (default: no).
     pub keep_without_quorum: bool,
+    /// Every loss of so many nodes must leave a place for every group that is started by itself, if all nodes are open
+    /// before; a configuration of which that is not true is refused.
+    ///
+    /// Source: vSphere HA, admission control by host failures the cluster tolerates (default here: not asked for).
+    pub survives: Option<u32>,
 }
 
 /// How to choose among nodes that suit a group equally well.

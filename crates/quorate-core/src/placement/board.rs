@@ -235,6 +235,28 @@ impl Board {
             .all(|(kind, more)| of(used, kind).saturating_add(*more) <= of(capacity, kind))
     }
 
+    /// How much a group loads the cluster, where loads count.
+    pub(super) fn size(&self, load: &Load) -> u64 {
+        if self.balance != Balance::Load || load.load.is_empty() {
+            return 0;
+        }
+        let all = |kind: usize| {
+            self.slots.iter().map(|slot| of(&slot.capacity, kind)).fold(0, u64::saturating_add)
+        };
+        let kinds = load.load.iter().enumerate();
+        kinds.map(|(kind, &amount)| proportion(amount, all(kind))).fold(0, u64::saturating_add)
+    }
+
+    /// Whether all nodes that get groups have the room together.
+    pub(super) fn has_room_in_all(&self, load: &Load) -> bool {
+        let open = || self.slots.iter().filter(|slot| slot.open);
+        let left = |kind: usize| {
+            let left = |slot: &Slot| of(&slot.capacity, kind).saturating_sub(of(&slot.used, kind));
+            open().map(left).fold(0, u64::saturating_add)
+        };
+        load.uses.iter().enumerate().all(|(kind, &more)| left(kind) >= more)
+    }
+
     /// How loaded a node would be with this as well: less is better.
     pub(super) fn load(&self, at: usize, load: &Load) -> u64 {
         let slot = &self.slots[at];

@@ -15,6 +15,11 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Every node.
+    pub(super) fn all(count: usize) -> Self {
+        Self { slots: (0..count).collect(), all: true }
+    }
+
     /// Where in the field a node is.
     pub(super) fn find(&self, at: usize) -> Option<usize> {
         match self.all {
@@ -33,7 +38,7 @@ impl Solver<'_> {
         };
         match few {
             Some(slots) => Field { slots, all: false },
-            None => Field { slots: (0..self.table.board.slots.len()).collect(), all: true },
+            None => Field::all(self.table.board.slots.len()),
         }
     }
 

@@ -17,12 +17,16 @@
 //! Source: Windows clustering, preferred and possible owners; Pacemaker, scores and colocation.
 
 mod board;
+mod conflict;
 mod field;
 mod opinion;
 mod planner;
 mod rank;
 mod reason;
+mod remedy;
+mod search;
 mod solver;
+mod survival;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,9 +35,12 @@ use std::collections::BTreeMap;
 
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
+pub use conflict::{Conflict, conflict};
 pub use planner::Planner;
 pub use reason::NotHere;
+pub use remedy::{Remedy, counterfactual};
 use solver::Solver;
+pub use survival::{LOSSES_MAX, Loss, Survival, admit, survival};
 use table::Table;
 
 /// What placement needs to know of a node.

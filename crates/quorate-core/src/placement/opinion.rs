@@ -92,6 +92,15 @@ impl Solver<'_> {
         };
         match &self.config.rules()[rule].says {
             Says::Apart { groups, strict } => {
+                let inside = |id: &&crate::id::GroupId| {
+                    self.config.place_of(**id).is_some_and(|place| members.contains(&place))
+                };
+                if *strict && groups.iter().filter(inside).count() > 1 {
+                    // They must be on one node, and apart.
+                    let all = opinion.views.iter_mut();
+                    all.for_each(|view| view.obstacle = Some(NotHere::Apart(number)));
+                    return;
+                }
                 for other in groups.iter().filter_map(outside) {
                     match self.seat(other) {
                         (Some(at), true) if *strict => opinion.forbid(at, NotHere::Apart(number)),

@@ -59,12 +59,13 @@ impl<'a> Solver<'a> {
         for group in rest {
             self.decide(group);
         }
+        self.find_places(work);
         self.withdraw(work);
         self.told
     }
 
-    /// Who comes first: less is earlier.
-    fn turn(&self, group: usize) -> (Reverse<i32>, bool, usize, usize) {
+    /// Who comes first: less is earlier. Large loads come before small ones, which fill what is left.
+    pub(super) fn turn(&self, group: usize) -> (Reverse<i32>, bool, usize, Reverse<u64>, usize) {
         let config = &self.config.groups()[group];
         let board = &self.table.board;
         let never = config.scores.iter().filter(|(_, score)| **score <= SCORE_NEVER);
@@ -74,7 +75,9 @@ impl<'a> Solver<'a> {
             let possible = config.possible_owners.iter().filter(|node| is_possible(config, **node));
             possible.filter(|node| board.place_of(**node).is_some()).count()
         };
-        (Reverse(config.wishes.priority), !self.table.now[group].runs, choice, group)
+        let size = board.size(&self.table.loads[group]);
+        let waits = !self.table.now[group].runs;
+        (Reverse(config.wishes.priority), waits, choice, Reverse(size), group)
     }
 
     /// Places a group, with those that must be on one node with it, after those near which they want to be.
@@ -204,7 +207,13 @@ impl<'a> Solver<'a> {
     }
 
     /// Why a node cannot be had.
-    fn obstacle(&self, members: &[usize], view: &View, load: &Load, at: usize) -> Option<NotHere> {
+    pub(super) fn obstacle(
+        &self,
+        members: &[usize],
+        view: &View,
+        load: &Load,
+        at: usize,
+    ) -> Option<NotHere> {
         let slot = &self.table.board.slots[at];
         let refused = |&member: &usize| {
             let (config, now) = (&self.config.groups()[member], &self.table.now[member]);

@@ -1,0 +1,156 @@
+//! The fallback for what found no place: those that do not run yet are placed otherwise, so that it fits as well.
+//!
+//! Placing one group after the other misses a place where an earlier one took the room, or the only node, that a later
+//! one needs. Here the groups on one node, then those on two, then all are packed anew together with it, every way being
+//! tried within a budget. What runs is left alone, and so is whatever wants to be near another.
+
+use super::board::Load;
+use super::field::Field;
+use super::solver::Solver;
+use super::table::Placed;
+use crate::config::Says;
+
+/// So many looks at one node for one group are taken for one plan: a few milliseconds.
+const LOOKS_MAX: usize = 100_000;
+/// More than this many units are not packed anew together.
+const UNITS_MAX: usize = 16;
+
+/// Groups that go together, and the place where they were put.
+#[derive(Clone, Debug)]
+struct Unit {
+    members: Vec<usize>,
+    load: Load,
+    at: Option<usize>,
+}
+
+impl Solver<'_> {
+    /// Finds places for groups of `work` that have none, in their turn.
+    pub(super) fn find_places(&mut self, work: &[usize]) {
+        let mut looks = LOOKS_MAX;
+        let lacks = |solver: &Self, group: usize| {
+            solver.table.placed[group] == Placed::Done(None)
+                && solver.table.now[group].wanted
+                && !solver.table.now[group].fixed
+        };
+        let mut without: Vec<usize> =
+            work.iter().copied().filter(|&group| lacks(self, group)).collect();
+        if without.is_empty() {
+            return;
+        }
+        without.sort_by_cached_key(|&group| self.turn(group));
+        for group in without {
+            if lacks(self, group)
+                && let Some(unit) = self.unit_of(group)
+                && self.might_fit(&unit)
+            {
+                self.repack(unit, work, &mut looks);
+            }
+        }
+    }
+
+    /// The groups that go where this one goes; none: one of them cannot be placed by itself.
+    fn unit_of(&self, group: usize) -> Option<Unit> {
+        let alone = [group];
+        let members = self.bonds.unit(group).unwrap_or(&alone).to_vec();
+        let near = |rule: &usize| matches!(self.config.rules()[*rule].says, Says::Near { .. });
+        let bound = |&member: &usize| {
+            self.table.now[member].fixed
+                || !self.table.now[member].wanted
+                || self.bonds.rules(member).iter().any(near)
+        };
+        if members.iter().any(bound) {
+            return None;
+        }
+        let mut load = Load::default();
+        members.iter().for_each(|&member| load.and(&self.table.loads[member]));
+        Some(Unit { at: self.table.goes_to(group), members, load })
+    }
+
+    /// Whether the nodes together have the room, wherever it is.
+    fn might_fit(&self, unit: &Unit) -> bool {
+        !self.table.board.is_limited(&unit.load) || self.table.board.has_room_in_all(&unit.load)
+    }
+
+    /// Packs a unit that has no place together with more and more others.
+    fn repack(&mut self, unit: Unit, work: &[usize], looks: &mut usize) {
+        let mut movable: Vec<Unit> = Vec::new();
+        for &group in work {
+            let placed = self.table.goes_to(group).is_some() && !self.table.now[group].runs;
+            let Some(other) = Some(group).filter(|_| placed).and_then(|one| self.unit_of(one))
+            else {
+                continue;
+            };
+            let runs = other.members.iter().any(|&member| self.table.now[member].runs);
+            if other.members.first() == Some(&group) && !runs {
+                movable.push(other);
+            }
+        }
+        let mut nodes: Vec<usize> = movable.iter().filter_map(|unit| unit.at).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let singles = nodes.iter().map(|&node| vec![node]);
+        let pairs = nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(at, &one)| nodes[at + 1..].iter().map(move |&other| vec![one, other]));
+        let sets: Vec<Vec<usize>> = singles.chain(pairs).chain([nodes.clone()]).collect();
+        for set in sets {
+            let on = |unit: &&Unit| unit.at.is_some_and(|at| set.contains(&at));
+            let mut units: Vec<Unit> = movable.iter().filter(on).cloned().collect();
+            if *looks == 0 || units.len() >= UNITS_MAX {
+                continue;
+            }
+            units.push(unit.clone());
+            if self.pack(units, looks) {
+                return;
+            }
+        }
+    }
+
+    /// Places all of these; false: not within the budget, and all is as it was.
+    fn pack(&mut self, mut units: Vec<Unit>, looks: &mut usize) -> bool {
+        for unit in &units {
+            unit.members.iter().for_each(|&member| self.table.take_back(member));
+        }
+        // Who finds the fewest nodes comes first, so that what cannot be shows early.
+        units.sort_by_cached_key(|unit| (self.open_to(unit).len(), unit.members[0]));
+        if self.try_all(&units, looks) {
+            return true;
+        }
+        for unit in units {
+            unit.members.iter().for_each(|&member| self.table.finish(member, unit.at));
+        }
+        false
+    }
+
+    fn try_all(&mut self, units: &[Unit], looks: &mut usize) -> bool {
+        let Some((unit, rest)) = units.split_first() else { return true };
+        for at in self.open_to(unit) {
+            if *looks == 0 {
+                return false;
+            }
+            *looks -= 1;
+            unit.members.iter().for_each(|&member| self.table.finish(member, Some(at)));
+            // Those that come later and have nowhere to go any more show that this is no way.
+            let open = rest.iter().all(|other| !self.open_to(other).is_empty());
+            *looks = looks.saturating_sub(rest.len() * self.table.board.slots.len());
+            if open && self.try_all(rest, looks) {
+                return true;
+            }
+            unit.members.iter().for_each(|&member| self.table.take_back(member));
+        }
+        false
+    }
+
+    /// Where a unit can be, as things stand; first where it was.
+    fn open_to(&self, unit: &Unit) -> Vec<usize> {
+        let field = Field::all(self.table.board.slots.len());
+        let opinion = self.opinion(&unit.members, &field);
+        let views = field.slots.iter().zip(&opinion);
+        let open = views
+            .filter(|(at, view)| self.obstacle(&unit.members, view, &unit.load, **at).is_none());
+        let mut slots: Vec<usize> = open.map(|(&at, _)| at).collect();
+        slots.sort_by_key(|&at| (Some(at) != unit.at, at));
+        slots
+    }
+}

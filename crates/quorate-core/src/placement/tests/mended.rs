@@ -1,0 +1,154 @@
+//! A plan that is kept is the one from scratch, whatever changes.
+
+use super::*;
+use crate::config::Balance;
+
+/// What changes in a cluster, with numbers that are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Node {
+        node: usize,
+        candidate: Candidate,
+    },
+    Group {
+        group: usize,
+        now: Now,
+    },
+    /// What the plan says comes true.
+    Follow,
+}
+
+fn candidate() -> impl Strategy<Value = Candidate> {
+    let keeps =
+        prop_oneof![4 => Just(Keeps::All), 1 => Just(Keeps::Stranded), 1 => Just(Keeps::Nothing)];
+    (prop::bool::weighted(0.8), prop::bool::weighted(0.9), prop::bool::weighted(0.15), keeps)
+        .prop_map(|(up, heard, paused, keeps)| Candidate { up, heard, paused, keeps })
+}
+
+fn node_id() -> impl Strategy<Value = NodeId> {
+    (1u16..=5).prop_map(NodeId)
+}
+
+fn now() -> impl Strategy<Value = Now> {
+    let few = || prop_oneof![4 => Just(vec![]), 1 => proptest::collection::vec(node_id(), 1..3)];
+    let home = prop_oneof![5 => Just(None), 1 => node_id().prop_map(Some)];
+    let at = prop_oneof![1 => Just(None), 4 => node_id().prop_map(Some)];
+    let flag = prop::bool::weighted;
+    (flag(0.9), at, flag(0.8), flag(0.1), home, few(), few()).prop_map(
+        |(wanted, at, runs, fixed, home, avoids, banned)| {
+            let runs = runs && at.is_some();
+            Now { wanted, at, runs, fixed, home, avoids, banned, load: None }
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node =
+        (0usize..5, candidate()).prop_map(|(node, candidate)| Step::Node { node, candidate });
+    let group = (0usize..12, now()).prop_map(|(group, now)| Step::Group { group, now });
+    prop_oneof![2 => node, 4 => group, 1 => Just(Step::Follow)]
+}
+
+fn any_group(id: u32) -> impl Strategy<Value = GroupConfig> {
+    let owners = || {
+        prop_oneof![3 => Just(vec![]), 1 => proptest::collection::btree_set(node_id(), 1..4)
+        .prop_map(|nodes| nodes.into_iter().collect::<Vec<NodeId>>())]
+    };
+    let score = prop_oneof![Just(SCORE_NEVER), -5i32..20, Just(SCORE_MUST)];
+    let scores = proptest::collection::btree_map(node_id(), score, 0..3);
+    (owners(), owners(), scores, any::<bool>(), 0i32..3, 0i32..2, 0u64..5).prop_map(
+        move |(possible, preferred, scores, failback, stickiness, priority, cpu)| {
+            let may = |node: &NodeId| possible.is_empty() || possible.contains(node);
+            let wishes = Wishes {
+                priority,
+                uses: BTreeMap::from([("cpu".to_owned(), cpu)]),
+                ..Wishes::default()
+            };
+            GroupConfig {
+                preferred_owners: preferred.into_iter().filter(may).collect(),
+                possible_owners: possible,
+                scores,
+                failback,
+                stickiness,
+                wishes,
+                ..group(id)
+            }
+        },
+    )
+}
+
+fn any_rule() -> impl Strategy<Value = Says> {
+    let id = || 1u32..=12;
+    let many = || {
+        proptest::collection::btree_set((1u32..=12).prop_map(GroupId), 2..4)
+            .prop_map(|groups| groups.into_iter().collect::<Vec<GroupId>>())
+    };
+    let score = prop_oneof![Just(SCORE_NEVER), -5i32..20, Just(SCORE_MUST)];
+    prop_oneof![
+        (many(), any::<bool>()).prop_map(|(groups, strict)| Says::Apart { groups, strict }),
+        (many(), any::<bool>()).prop_map(|(groups, strict)| Says::Together { groups, strict }),
+        (id(), id(), score, any::<bool>())
+            .prop_filter("two groups", |(a, b, _, _)| a != b)
+            .prop_map(|(group, with, score, influence)| Says::Near {
+                group: GroupId(group),
+                with: GroupId(with),
+                score,
+                influence,
+            }),
+        (id(), id()).prop_filter("in a row", |(a, b)| a < b).prop_map(|(a, b)| after(a, b)),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let balance = prop_oneof![
+        3 => Just(Balance::Groups),
+        1 => Just(Balance::Load),
+        1 => Just(Balance::Room),
+        1 => Just(Balance::Few),
+    ];
+    (balance, prop::bool::weighted(0.2), prop::bool::weighted(0.2)).prop_map(
+        |(balance, limited, balance_on_start)| Policy {
+            balance,
+            limited,
+            balance_on_start,
+            ..Policy::default()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_mended_plan_is_the_one_from_scratch(
+        all in (1u32..=12).map(any_group).collect::<Vec<_>>(),
+        says in proptest::collection::vec(any_rule(), 0..5),
+        policy in any_policy(),
+        steps in proptest::collection::vec(step(), 1..30),
+    ) {
+        let config = cluster(5, all, says, policy);
+        let mut nodes = all_open(5);
+        let mut now = vec![new(); 12];
+        let mut planner = Planner::new(&config, &nodes, now.clone());
+        for step in steps {
+            match step {
+                Step::Node { node, candidate } => {
+                    let id = NodeId(node as u16 + 1);
+                    nodes.insert(id, candidate);
+                    planner.set_node(id, candidate);
+                }
+                Step::Group { group, now: one } => {
+                    now[group] = one.clone();
+                    planner.set_group(&config, group, one);
+                }
+                Step::Follow => {
+                    for (group, now) in now.iter_mut().enumerate() {
+                        let at = planner.node(group);
+                        *now = Now { at, runs: at.is_some(), ..now.clone() };
+                        planner.set_group(&config, group, now.clone());
+                    }
+                }
+            }
+            planner.mend(&config);
+            prop_assert_eq!(planner.plan(), plan(&config, &nodes, now.clone()));
+        }
+    }
+}
