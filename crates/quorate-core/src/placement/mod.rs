@@ -75,6 +75,8 @@ pub struct Now<'a> {
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.
     pub home: Option<NodeId>,
+    /// It does not fail back now.
+    pub stays: bool,
     /// Where it has just failed, or shall leave.
     pub avoids: &'a [NodeId],
     /// Where it may not run any more.
