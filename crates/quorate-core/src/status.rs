@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::group::ResourceState;
+use crate::id::{GroupId, NodeId};
 use crate::lock::LockState;
 use crate::notice::{Hold, Notice};
 use crate::placement::NotHere;
@@ -132,4 +133,74 @@ pub struct Explanation {
     pub placement: Option<String>,
     /// For each other node, why not there.
     pub not_there: Vec<(String, NotHere)>,
+}
+
+/// Why something was asked of the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The group about which it was.
+    pub group: GroupId,
+    /// When it was asked, in the cluster's time in milliseconds.
+    pub at_ms: u64,
+    /// What led to it, the nearest first. The last one came in from outside.
+    pub chain: Vec<Link>,
+}
+
+/// One link of a chain of causes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// When, in the cluster's time in milliseconds; none: it is not known.
+    pub at_ms: Option<u64>,
+    /// What.
+    pub what: Because,
+}
+
+/// What led to something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Because {
+    /// Something that was told.
+    Told(Notice),
+    /// Something that came in from outside.
+    Input(Input),
+}
+
+/// Where every chain of causes ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Somebody has commanded it.
+    Command,
+    /// The configuration wants it: an automatic start, a preferred owner, a rule.
+    Configuration,
+    /// Nobody heard a node.
+    Silence {
+        /// The node.
+        node: NodeId,
+    },
+    /// The host of a node closed its connections: its engine's process has ended.
+    Connection {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node came back.
+    Returned {
+        /// The node.
+        node: NodeId,
+    },
+    /// A driver on a node reported trouble with a resource, or did not answer.
+    Resource {
+        /// The node.
+        node: NodeId,
+    },
+    /// A LUN of a node was lost, or refused it.
+    Lun {
+        /// The node.
+        node: NodeId,
+    },
+    /// No majority of the voters acknowledged a node, so that it might not act any more.
+    Unacknowledged {
+        /// The node.
+        node: NodeId,
+    },
+    /// It began before what this node remembers.
+    Earlier,
 }

@@ -168,6 +168,7 @@ impl Engine {
             self.groups.retain(|&id, _| config.group(id).is_some());
             self.said.retain(|&id, _| config.group(id).is_some());
             self.history.retain(|&id, _| config.group(id).is_some());
+            self.noted.retain(|&id, _| config.group(id).is_some());
         }
     }
 
@@ -255,6 +256,7 @@ impl Engine {
 
     /// Puts something into the history of a group.
     pub(super) fn note(&mut self, group: GroupId, happened: Happened) {
+        *self.noted.entry(group).or_default() += 1;
         let history = self.history.entry(group).or_default();
         if history.len() == HISTORY_MAX {
             history.pop_front();

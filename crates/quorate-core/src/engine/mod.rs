@@ -20,6 +20,7 @@ mod order;
 mod probe;
 mod standing;
 mod view;
+mod why;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -165,6 +166,9 @@ pub struct Engine {
     day: Option<(u64, Instant)>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
+    /// How much has come into the history of each group so far.
+    noted: BTreeMap<GroupId, u64>,
+    acts: why::Acts,
     /// Where the configuration it was started with differs from the committed one.
     differs: Vec<String>,
     leaving: bool,
@@ -232,6 +236,8 @@ impl Engine {
             day: None,
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
+            noted: BTreeMap::new(),
+            acts: why::Acts::default(),
             differs: Vec::new(),
             leaving: false,
             leave_keeps: false,
@@ -474,6 +480,7 @@ impl Engine {
             if let Action::Persist { op, .. } = action {
                 self.persisting.insert(*op);
             }
+            self.remember_act(action);
             if let Some((op, length)) = self.patience(action) {
                 self.timers.set(Timer::Op(op), self.now + length);
             }

@@ -4,6 +4,7 @@
 mod configuring;
 mod freezing;
 mod handover;
+mod policies;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -111,6 +112,8 @@ pub(crate) struct Trio {
     answers: Vec<Result<(), Refusal>>,
     notices: Vec<(Instant, NodeId, Notice)>,
     refused_sends: u32,
+    /// Nodes whose drivers do not answer.
+    mute: BTreeSet<NodeId>,
 }
 
 impl Trio {
@@ -139,6 +142,7 @@ impl Trio {
             answers: Vec::new(),
             notices: Vec::new(),
             refused_sends: 0,
+            mute: BTreeSet::new(),
         };
         [A, B, C].into_iter().for_each(|node| trio.boot(node));
         trio
@@ -215,6 +219,7 @@ impl Trio {
                 let file = self.recordings.get_mut(&(node, boot)).expect("it has begun");
                 file.extend(recorder.take());
             }
+            actions.iter().for_each(|action| policies::assert_explained(engine, action));
             let notices = engine.notices();
             self.notices.extend(notices.into_iter().map(|notice| (self.now, node, notice)));
             actions.into_iter().for_each(|action| self.carry_out(node, action));
@@ -245,6 +250,7 @@ impl Trio {
                 let result = Ok(self.lun(node, verb));
                 self.queue.push_back((node, Event::Lun { op, lun, result }));
             }
+            Action::Resource { .. } if self.mute.contains(&node) => {}
             Action::Resource { op, resource, verb } => {
                 self.verbs.push((node, verb));
                 match verb {

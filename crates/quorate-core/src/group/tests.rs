@@ -1,5 +1,8 @@
 //! A group alone: its LUN and its resources answer when the test says so.
 
+mod failing;
+mod states;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
