@@ -132,7 +132,9 @@ impl Deciding<'_> {
                 if owner.incarnation != incarnation {
                     None
                 } else if down {
-                    let fenced_by_luns = self.database.config().is_enforced(config)
+                    // What is started by hand is first taken from its node, and then stays offline.
+                    let fenced_by_luns = !config.wishes.started_by_hand
+                        && self.database.config().is_enforced(config)
                         || plant::is(Plant::StartBeforeFence);
                     fenced_by_luns.then(|| self.assign(config, record, order, Cause::NodeDown))?
                 } else if owner.state == NodeState::Up && record.is_managed() {

@@ -347,7 +347,7 @@ impl LocalGroup {
         let lost = |lock: &Lock| matches!(lock.state(), LockState::Lost(_));
         // What could not be ended has been told so to the cluster, and only the end of it all can take that back.
         if self.locks.values().any(lost)
-            || !self.in_state(ResourceState::StopFailed).is_empty()
+            || self.resources.values().any(Resource::is_stuck)
             || self.resources.values().any(|resource| resource.is_exhausted(now))
         {
             self.failed = true;
@@ -552,7 +552,7 @@ impl LocalGroup {
         let in_state = |state| self.resources.values().any(|one| one.state == state);
         if self.resources.values().any(Resource::wants_fence) {
             Some(GroupReport::Deadlocked)
-        } else if in_state(ResourceState::StopFailed) {
+        } else if self.resources.values().any(Resource::is_stuck) {
             Some(GroupReport::StopFailed)
         } else if in_state(ResourceState::Loaded) && saved.is_some() && self.goal == Goal::Run {
             Some(GroupReport::Consumed)

@@ -79,6 +79,8 @@ pub(super) struct Resource {
     ending_since: Option<Instant>,
     /// It was told that it is deadlocked.
     deadlocked: bool,
+    /// It could not be ended, be it that this is tried again.
+    stuck: bool,
 }
 
 /// How long after it was found held it is asked again.
@@ -99,6 +101,7 @@ impl Resource {
             failed_until: None,
             ending_since: None,
             deadlocked: false,
+            stuck: false,
         }
     }
 
@@ -109,9 +112,18 @@ impl Resource {
 
     /// Nothing of it is here any more, whatever was asked of it.
     pub(super) fn leave(&mut self) {
-        (self.ending_since, self.deadlocked) = (None, false);
+        self.forget_the_end();
         (self.state, self.waiting, self.saved) = (ResourceState::Offline, None, None);
         self.sends = false;
+    }
+
+    fn forget_the_end(&mut self) {
+        (self.ending_since, self.deadlocked, self.stuck) = (None, false, false);
+    }
+
+    /// Whether it could not be ended, and something of it may still run.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
     /// Nothing of it runs here, and nothing is being done about that.
@@ -191,8 +203,9 @@ impl Resource {
         if self.state == ResourceState::Killing {
             let ended = result.is_ok() || plant::is(Plant::FailedKillCountsAsDone);
             self.state = if ended { ResourceState::Offline } else { ResourceState::StopFailed };
+            self.stuck |= !ended;
             if ended {
-                (self.ending_since, self.deadlocked) = (None, false);
+                self.forget_the_end();
             }
             return Outcome::Done;
         }

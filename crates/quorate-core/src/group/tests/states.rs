@@ -8,8 +8,8 @@ use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
 use crate::config::{
-    ClusterConfig, ClusterParts, Domain, GroupConfig, NodeConfig, Policy, RestartAction,
-    TimingInputs,
+    ClusterConfig, ClusterParts, Domain, GroupConfig, NodeConfig, Policy, ResourceConfig,
+    RestartAction, TimingInputs,
 };
 use crate::database::{Database, OwnedState, Ownership, Vacancy};
 use crate::group::{Goal, ResourceState};
@@ -218,8 +218,8 @@ impl Ledger {
             capacity: Default::default(),
             domain: Domain::default(),
         };
-        let group =
-            GroupConfig { failover_threshold: 9, ..super::config(&[], vec![resource(DISK, &[])]) };
+        let disk = ResourceConfig { name: "disk".into(), ..resource(DISK, &[]) };
+        let group = GroupConfig { failover_threshold: 9, ..super::config(&[], vec![disk]) };
         let config = ClusterConfig::new(ClusterParts {
             name: "three".into(),
             id: CLUSTER,
