@@ -3,10 +3,11 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::change::{Change, Disarm};
+use crate::change::{Change, Disarm, Failback};
 use crate::config::{Amounts, NewGroup};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
@@ -190,8 +191,8 @@ pub enum Command {
     Resume {
         /// The node's name.
         node: String,
-        /// Whether what was drained from it returns.
-        bring_back: bool,
+        /// What returns to it. The end of a quarantine, too, is a resume.
+        failback: Failback,
     },
     /// Let no group move by itself for the sake of a rule or a preference, or let them again. While moves are held, a
     /// group that starts does so on the node that has it, whatever its scores say.
@@ -210,6 +211,8 @@ pub enum Command {
     Disarm {
         /// What is said of the groups meanwhile.
         mode: Disarm,
+        /// For how long: then the cluster arms itself. Said again, it counts from then on. None: until `Arm`.
+        ttl: Option<Duration>,
     },
     /// Manage everything again, as it is found.
     Arm,

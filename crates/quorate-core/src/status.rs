@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::group::ResourceState;
+use crate::id::{GroupId, NodeId};
 use crate::lock::LockState;
-use crate::notice::Notice;
+use crate::notice::{Hold, Notice};
 use crate::placement::NotHere;
 use crate::time::Instant;
 
@@ -35,6 +36,10 @@ pub struct Status {
     pub applied: u64,
     /// The cluster's time in milliseconds.
     pub cluster_ms: u64,
+    /// Whether nothing is started, stopped or moved, and what is said of the groups meanwhile: `freeze`, `ignore`.
+    pub disarmed: Option<String>,
+    /// How long until it arms itself, in milliseconds; none: not by itself.
+    pub disarm_left_ms: Option<u64>,
     /// Where the configuration that this node was started with differs from the committed one, which stands.
     pub config_differs: Vec<String>,
     /// Every node.
@@ -62,6 +67,10 @@ pub struct NodeStatus {
     pub session: u32,
     /// Whether it votes.
     pub voter: bool,
+    /// How long it is in quarantine yet, in milliseconds; none: it is not.
+    pub quarantine_left_ms: Option<u64>,
+    /// How often it went down lately.
+    pub recent_failures: u32,
     /// For each network, whether its heartbeats arrive.
     pub paths: Vec<bool>,
 }
@@ -72,7 +81,7 @@ pub struct GroupStatus {
     /// Its name.
     pub name: String,
     /// Its committed state: `offline`, `waiting`, `kept` (for its node's return), `failed`, `starting`, `online`,
-    /// `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless).
+    /// `degraded` (online, but for a resource that is left failed), `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
     pub owner: Option<String>,
@@ -82,6 +91,10 @@ pub struct GroupStatus {
     pub online_wanted: bool,
     /// Whether it has a saved state that its next start resumes.
     pub saved: bool,
+    /// Why it waits though it could run.
+    pub held: Option<Hold>,
+    /// How long until it is tried again at the latest, in milliseconds, if it is left failed or held for a time.
+    pub retry_in_ms: Option<u64>,
     /// Its resources, where they run on this node.
     pub resources: Vec<(String, ResourceState)>,
     /// Its LUNs, where this node holds or takes them.
@@ -112,7 +125,7 @@ pub struct Happened {
 pub struct Explanation {
     /// How it is.
     pub group: GroupStatus,
-    /// Of a group that is left failed: how long until it is tried again, in milliseconds.
+    /// Of a group that is left failed or held for a time: how long until it is tried again, in milliseconds.
     pub retry_in_ms: Option<u64>,
     /// What has led to it, oldest first.
     pub history: Vec<Happened>,
@@ -120,4 +133,74 @@ pub struct Explanation {
     pub placement: Option<String>,
     /// For each other node, why not there.
     pub not_there: Vec<(String, NotHere)>,
+}
+
+/// Why something was asked of the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The group about which it was.
+    pub group: GroupId,
+    /// When it was asked, in the cluster's time in milliseconds.
+    pub at_ms: u64,
+    /// What led to it, the nearest first. The last one came in from outside.
+    pub chain: Vec<Link>,
+}
+
+/// One link of a chain of causes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// When, in the cluster's time in milliseconds; none: it is not known.
+    pub at_ms: Option<u64>,
+    /// What.
+    pub what: Because,
+}
+
+/// What led to something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Because {
+    /// Something that was told.
+    Told(Notice),
+    /// Something that came in from outside.
+    Input(Input),
+}
+
+/// Where every chain of causes ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Somebody has commanded it.
+    Command,
+    /// The configuration wants it: an automatic start, a preferred owner, a rule.
+    Configuration,
+    /// Nobody heard a node.
+    Silence {
+        /// The node.
+        node: NodeId,
+    },
+    /// The host of a node closed its connections: its engine's process has ended.
+    Connection {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node came back.
+    Returned {
+        /// The node.
+        node: NodeId,
+    },
+    /// A driver on a node reported trouble with a resource, or did not answer.
+    Resource {
+        /// The node.
+        node: NodeId,
+    },
+    /// A LUN of a node was lost, or refused it.
+    Lun {
+        /// The node.
+        node: NodeId,
+    },
+    /// No majority of the voters acknowledged a node, so that it might not act any more.
+    Unacknowledged {
+        /// The node.
+        node: NodeId,
+    },
+    /// It began before what this node remembers.
+    Earlier,
 }

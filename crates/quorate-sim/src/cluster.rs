@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
-    ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
-    VOTERS_MAX,
+    ClusterConfig, ClusterParts, GroupConfig, Limits, LunConfig, NodeConfig, Policy, Quarantine,
+    ResourceConfig, TimingInputs, VOTERS_MAX,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 use quorate_core::random::Random;
@@ -36,14 +36,31 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         luns: Vec::new(),
         groups: Vec::new(),
         rules: Vec::new(),
-        policy: quorate_core::config::Policy::default(),
+        policy: Policy::default(),
     };
+    parts.policy = policy(&parts);
     for id in 1..=groups {
         let luns = draw_luns(random, id, &mut parts.luns);
         let group = draw_group(random, GroupId(id), luns, &parts);
         parts.groups.push(group);
     }
     ClusterConfig::new(parts).expect("a drawn cluster holds together")
+}
+
+/// Mostly nothing is held back: who comes and goes is given groups all the same, so that much happens. Some clusters
+/// hold back what flaps, others do one thing after the other. By the cluster's number, so that no draw is needed.
+fn policy(parts: &ClusterParts) -> Policy {
+    let detect = parts.timing.detect;
+    let (mut quarantine, mut limits) = (None, Limits::default());
+    match parts.id.0 % 8 {
+        0 => {
+            let (period, hold, hold_max) = (detect * 60, detect * 10, detect * 40);
+            quarantine = Some(Quarantine { threshold: 2, period, hold, hold_max });
+        }
+        1 => (limits.failovers_max, limits.starts_per_node_max) = (Some(1), Some(1)),
+        _ => {}
+    }
+    Policy { limits, quarantine, ..Policy::default() }
 }
 
 /// One of the profiles that ship; now and then with clocks as bad as may be configured.
@@ -80,6 +97,7 @@ fn node(id: u16, voter: bool) -> NodeConfig {
         addresses,
         voter,
         capacity: quorate_core::config::Amounts::new(),
+        domain: quorate_core::config::Domain::default(),
     }
 }
 
@@ -161,5 +179,7 @@ fn resource(
         restart_period: timing.detect * 30,
         restart_delay: Duration::from_millis(500),
         pending_timeout: pending_timeout(timing),
+        policy: quorate_core::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     }
 }

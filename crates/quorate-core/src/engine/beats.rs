@@ -252,6 +252,9 @@ impl Engine {
         if held != self.lease_held {
             self.lease_held = held;
             self.stir = Stir::WHOLE;
+            if !held {
+                self.note_lease_lost();
+            }
             self.out.tell(if held { Notice::LeaseGained } else { Notice::LeaseLost });
         }
         let grace = self.timing().isolation_grace;

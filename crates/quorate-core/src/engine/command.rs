@@ -14,6 +14,7 @@ use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
 use crate::placement::{self, Candidate, NotHere, Now};
+use crate::time::millis;
 use crate::timer::Timer;
 
 /// An answer that the coordinator owes once the change is applied.
@@ -159,7 +160,9 @@ impl Engine {
             Command::Empty { node } => self.pause(node, true, true),
             Command::Pause { node } => self.pause(node, false, false),
             Command::Unmanage { group } => self.desire(group, Desire::Unmanaged),
-            Command::Disarm { mode } => Ok(vec![Change::Disarm { mode: *mode }]),
+            Command::Disarm { mode, ttl } => {
+                Ok(vec![Change::Disarm { mode: *mode, ttl_ms: ttl.map(millis) }])
+            }
             Command::Arm => Ok(vec![Change::Arm]),
             Command::CountFailures { group, node, count } => {
                 let (group, node) = (self.group_named(group)?, self.node_named(node)?);
@@ -168,9 +171,8 @@ impl Engine {
             Command::Load { group, load } => {
                 Ok(vec![Change::Load { group: self.group_named(group)?, load: load.clone() }])
             }
-            Command::Resume { node, bring_back } => {
-                let (node, bring_back) = (self.node_named(node)?, *bring_back);
-                Ok(vec![Change::Resume { node, bring_back }])
+            Command::Resume { node, failback } => {
+                Ok(vec![Change::Resume { node: self.node_named(node)?, failback: *failback }])
             }
             Command::LetCoordinate { node, may } => {
                 Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])
@@ -289,7 +291,7 @@ impl Engine {
         node: NodeId,
     ) -> Option<NodeId> {
         let place = database.config().place_of(group)?;
-        let mut now = standing::of(database, &[], self.cluster_ms());
+        let mut now = standing::of(database, &[], self.times());
         now[place] = Now { wanted: true, banned: vec![node], ..Now::default() };
         placement::plan(database.config(), candidates, now).node(place)
     }
@@ -303,7 +305,7 @@ impl Engine {
         target: NodeId,
     ) -> Option<NotHere> {
         let place = database.config().place_of(group)?;
-        let mut now = standing::of(database, &[], self.cluster_ms());
+        let mut now = standing::of(database, &[], self.times());
         // All others stay: whether there is room for it beside them is the question.
         now.iter_mut().for_each(|now| now.fixed = true);
         let unit = database.config().bonds().unit(place);

@@ -39,7 +39,7 @@ impl Engine {
                 self.out.tell(Notice::Lun { lun, epoch, held: true });
             }
             Some((epoch, Some(LockState::Lost(_)))) => {
-                self.out.tell(Notice::Lun { lun, epoch, held: false });
+                self.tell_lun_lost(lun, epoch);
             }
             Some(_) => {}
         }
@@ -50,7 +50,7 @@ impl Engine {
         let group = id.and_then(|id| self.groups.get_mut(&id));
         if let Some(group) = group.filter(|group| group.epoch() == epoch) {
             group.on_lun_lost(lun, LockFailure::Overtaken);
-            self.out.tell(Notice::Lun { lun, epoch, held: false });
+            self.tell_lun_lost(lun, epoch);
             self.touched.extend(id);
         }
     }
@@ -137,13 +137,13 @@ impl Engine {
                 self.tell_trouble(resource, Trouble::Reported, "no answer in time".to_owned());
             }
             Some((epoch, Overdue::Lun(lun))) => {
-                self.out.tell(Notice::Lun { lun, epoch, held: false });
+                self.tell_lun_lost(lun, epoch);
             }
             None => {}
         }
     }
 
-    fn group_of_resource(&self, resource: ResourceId) -> Option<GroupId> {
+    pub(super) fn group_of_resource(&self, resource: ResourceId) -> Option<GroupId> {
         self.config.resource(resource).map(|(group, _)| group.id)
     }
 
@@ -329,7 +329,16 @@ impl Engine {
             }
             let report = group.report(record.saved)?;
             let shown = match report {
-                GroupReport::Online => record.owned_state() != Some(OwnedState::Starting),
+                GroupReport::Online => {
+                    record.owned_state() != Some(OwnedState::Starting) && !record.degraded
+                }
+                GroupReport::Degraded => record.degraded,
+                // To no avail where nobody else takes part.
+                GroupReport::Deadlocked => {
+                    let others = |node: &NodeId| *node != self.me && database.is_up(*node);
+                    record.owned_state() == Some(OwnedState::StopFailed)
+                        && !(database.is_up(self.me) && database.nodes().keys().any(others))
+                }
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
                 GroupReport::Kept => {

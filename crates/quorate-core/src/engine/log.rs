@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::calm::Stir;
+use super::standing::Times;
 use super::{Engine, HISTORY_MAX, Handover, Standing};
 use crate::action::Action;
 use crate::change::{Change, ChangeSet};
 use crate::codec;
+use crate::config::policy::DAY;
 use crate::consensus::{Committed, Consensus, Outcome};
 use crate::database::Database;
 use crate::durable::{Durable, Record};
@@ -166,6 +168,7 @@ impl Engine {
             self.groups.retain(|&id, _| config.group(id).is_some());
             self.said.retain(|&id, _| config.group(id).is_some());
             self.history.retain(|&id, _| config.group(id).is_some());
+            self.noted.retain(|&id, _| config.group(id).is_some());
         }
     }
 
@@ -253,6 +256,7 @@ impl Engine {
 
     /// Puts something into the history of a group.
     pub(super) fn note(&mut self, group: GroupId, happened: Happened) {
+        *self.noted.entry(group).or_default() += 1;
         let history = self.history.entry(group).or_default();
         if history.len() == HISTORY_MAX {
             history.pop_front();
@@ -286,6 +290,15 @@ impl Engine {
     pub(super) fn cluster_ms(&self) -> u64 {
         let at_ms = self.database.as_ref().map_or(0, Database::at_ms);
         at_ms + crate::time::millis(self.now.since(self.applied_at))
+    }
+
+    /// Which time it is.
+    pub(super) fn times(&self) -> Times {
+        let policy = self.config.policy();
+        let ahead = i64::from(policy.utc_offset_minutes) * 60;
+        let ahead = ahead.rem_euclid(DAY.cast_signed()).unsigned_abs();
+        let of_day = self.day.map(|(then, at)| (then + self.now.since(at).as_secs() + ahead) % DAY);
+        Times { cluster_ms: self.cluster_ms(), of_day }
     }
 
     /// The epoch of consensus.

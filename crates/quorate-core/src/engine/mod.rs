@@ -13,12 +13,14 @@ mod command;
 mod coordinate;
 mod deciding;
 mod handover;
+mod holding;
 mod local;
 mod log;
 mod order;
 mod probe;
 mod standing;
 mod view;
+mod why;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -158,8 +160,15 @@ pub struct Engine {
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
+    /// Who waits though it could run, as this node decided it as the coordinator.
+    held: BTreeMap<GroupId, holding::Held>,
+    /// What time of day it was, in seconds, and when.
+    day: Option<(u64, Instant)>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
+    /// How much has come into the history of each group so far.
+    noted: BTreeMap<GroupId, u64>,
+    acts: why::Acts,
     /// Where the configuration it was started with differs from the committed one.
     differs: Vec<String>,
     leaving: bool,
@@ -223,8 +232,12 @@ impl Engine {
             leans: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
+            held: BTreeMap::new(),
+            day: None,
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
+            noted: BTreeMap::new(),
+            acts: why::Acts::default(),
             differs: Vec::new(),
             leaving: false,
             leave_keeps: false,
@@ -333,6 +346,10 @@ impl Engine {
             }
             Event::Command { request, command } => self.on_command(request, command),
             Event::Leave { keep } => self.on_leave(keep),
+            Event::TimeOfDay { seconds } => {
+                self.day = Some((u64::from(seconds), self.now));
+                self.reconsider = true;
+            }
         }
     }
 
@@ -463,6 +480,7 @@ impl Engine {
             if let Action::Persist { op, .. } = action {
                 self.persisting.insert(*op);
             }
+            self.remember_act(action);
             if let Some((op, length)) = self.patience(action) {
                 self.timers.set(Timer::Op(op), self.now + length);
             }

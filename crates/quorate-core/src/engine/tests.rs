@@ -4,6 +4,7 @@
 mod configuring;
 mod freezing;
 mod handover;
+mod policies;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::{Engine, Setup};
 use crate::action::{Action, LunVerb, ResourceVerb};
+use crate::change::Failback;
 use crate::config::{
     ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, SCORE_NEVER,
     TimingInputs,
@@ -38,6 +40,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         addresses: vec![format!("10.0.0.{id}:7000")],
         voter: true,
         capacity: crate::config::Amounts::new(),
+        domain: crate::config::Domain::default(),
     };
     let resource = ResourceConfig {
         id: ResourceId(1),
@@ -51,6 +54,8 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         restart_period: Duration::from_secs(900),
         restart_delay: Duration::from_millis(500),
         pending_timeout: Duration::from_secs(60),
+        policy: crate::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     };
     let mut group = GroupConfig {
         id: VM,
@@ -107,6 +112,8 @@ pub(crate) struct Trio {
     answers: Vec<Result<(), Refusal>>,
     notices: Vec<(Instant, NodeId, Notice)>,
     refused_sends: u32,
+    /// Nodes whose drivers do not answer.
+    mute: BTreeSet<NodeId>,
 }
 
 impl Trio {
@@ -135,6 +142,7 @@ impl Trio {
             answers: Vec::new(),
             notices: Vec::new(),
             refused_sends: 0,
+            mute: BTreeSet::new(),
         };
         [A, B, C].into_iter().for_each(|node| trio.boot(node));
         trio
@@ -211,6 +219,7 @@ impl Trio {
                 let file = self.recordings.get_mut(&(node, boot)).expect("it has begun");
                 file.extend(recorder.take());
             }
+            actions.iter().for_each(|action| policies::assert_explained(engine, action));
             let notices = engine.notices();
             self.notices.extend(notices.into_iter().map(|notice| (self.now, node, notice)));
             actions.into_iter().for_each(|action| self.carry_out(node, action));
@@ -241,6 +250,7 @@ impl Trio {
                 let result = Ok(self.lun(node, verb));
                 self.queue.push_back((node, Event::Lun { op, lun, result }));
             }
+            Action::Resource { .. } if self.mute.contains(&node) => {}
             Action::Resource { op, resource, verb } => {
                 self.verbs.push((node, verb));
                 match verb {
@@ -474,7 +484,7 @@ fn a_drained_node_is_left_by_its_groups_and_gets_none_until_it_is_resumed() {
         "{:?}",
         trio.answers
     );
-    trio.command(B, Command::Resume { node: "n1".into(), bring_back: false });
+    trio.command(B, Command::Resume { node: "n1".into(), failback: Failback::ByPolicy });
     trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 3);
 }
 
@@ -582,7 +592,7 @@ fn what_was_drained_returns_when_it_is_to_be_brought_back() {
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
     trio.command(B, Command::Move { group: "vm".into(), to: Some("n3".into()), restart: false });
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
-    trio.command(B, Command::Resume { node: "n1".into(), bring_back: true });
+    trio.command(B, Command::Resume { node: "n1".into(), failback: Failback::Now });
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(A));
     assert_eq!(trio.group(B).drained_from, None);
 }

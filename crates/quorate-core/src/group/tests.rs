@@ -1,5 +1,8 @@
 //! A group alone: its LUN and its resources answer when the test says so.
 
+mod failing;
+mod states;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,6 +39,8 @@ fn resource(id: ResourceId, depends_on: &[ResourceId]) -> ResourceConfig {
         restart_period: Duration::from_secs(900),
         restart_delay: Duration::ZERO,
         pending_timeout: Duration::from_secs(60),
+        policy: crate::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     }
 }
 

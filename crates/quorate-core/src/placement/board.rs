@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Candidate, Keeps, Now};
-use crate::config::{Amounts, Balance, ClusterConfig};
+use crate::config::{Amounts, Balance, By, ClusterConfig, Domain};
 use crate::id::NodeId;
 
 /// One part of a million, the unit of every proportion.
@@ -21,6 +21,7 @@ pub(super) struct Slot {
     pub(super) heard: bool,
     paused: bool,
     pub(super) keeps: Keeps,
+    domain: Domain,
     capacity: Vector,
     /// What those that are placed use of it.
     used: Vector,
@@ -101,6 +102,7 @@ impl Board {
             heard: candidate.heard,
             paused: candidate.paused,
             keeps: candidate.keeps,
+            domain: config.node(id).map_or_else(Domain::default, |node| node.domain.clone()),
             capacity: config
                 .node(id)
                 .map_or_else(Vector::new, |node| vector(kinds, &node.capacity)),
@@ -139,6 +141,16 @@ impl Board {
             self.by_groups.insert(groups);
         } else {
             self.by_groups.remove(&groups);
+        }
+    }
+
+    /// Whether two nodes are one place in the sense of a rule.
+    pub(super) fn are_one_place(&self, one: usize, other: usize, by: By) -> bool {
+        let (one_is, other_is) = (&self.slots[one].domain, &self.slots[other].domain);
+        match by {
+            By::Node => one == other,
+            By::Rack => one_is == other_is,
+            By::Site => one_is.site == other_is.site,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::solver::Solver;
 use super::table::Placed;
-use crate::config::Says;
+use crate::config::{By, Says};
 
 /// Where more differ, all are looked at.
 const FEW: usize = 16;
@@ -82,8 +82,8 @@ impl Solver<'_> {
     fn add_company(&self, group: usize, says: &Says, slots: &mut Vec<usize>) -> Option<()> {
         let seat = |other: usize| self.seat(other).0;
         match says {
-            Says::Apart { groups, .. } | Says::Together { groups, .. } => {
-                if groups.len() > FEW {
+            Says::Apart { groups, by, .. } | Says::Together { groups, by, .. } => {
+                if groups.len() > FEW || *by != By::Node {
                     return None;
                 }
                 let others = groups.iter().filter_map(|&other| self.config.place_of(other));

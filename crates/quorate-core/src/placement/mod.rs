@@ -87,6 +87,8 @@ pub struct Now {
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.
     pub home: Option<NodeId>,
+    /// It does not fail back now.
+    pub stays: bool,
     /// Where it has just failed, or shall leave.
     pub avoids: Vec<NodeId>,
     /// Where it may not run any more.

@@ -7,8 +7,8 @@ use super::field::Field;
 use super::solver::Solver;
 use super::table::Placed;
 use super::{NotHere, is_possible, score};
-use crate::config::{SCORE_MUST, SCORE_NEVER, Says};
-use crate::id::NodeId;
+use crate::config::{By, SCORE_MUST, SCORE_NEVER, Says};
+use crate::id::{GroupId, NodeId};
 
 const MUST: i64 = SCORE_MUST as i64;
 const NEVER: i64 = SCORE_NEVER as i64;
@@ -37,12 +37,6 @@ impl Opinion<'_> {
     fn forbid(&mut self, at: usize, why: NotHere) {
         if let Some(view) = self.of(at) {
             view.obstacle.get_or_insert(why);
-        }
-    }
-
-    fn company(&mut self, at: usize, more: i64) {
-        if let Some(view) = self.of(at) {
-            view.company += more;
         }
     }
 }
@@ -87,12 +81,11 @@ impl Solver<'_> {
     /// One rule that names `member`.
     fn consider(&self, member: usize, rule: usize, members: &[usize], opinion: &mut Opinion<'_>) {
         let number = u32::try_from(rule).unwrap_or(u32::MAX);
-        let outside = |group: &crate::id::GroupId| {
-            self.config.place_of(*group).filter(|other| !members.contains(other))
-        };
+        let outside =
+            |group: &GroupId| self.config.place_of(*group).filter(|other| !members.contains(other));
         match &self.config.rules()[rule].says {
-            Says::Apart { groups, strict } => {
-                let inside = |id: &&crate::id::GroupId| {
+            Says::Apart { groups, strict, by } => {
+                let inside = |id: &&GroupId| {
                     self.config.place_of(**id).is_some_and(|place| members.contains(&place))
                 };
                 if *strict && groups.iter().filter(inside).count() > 1 {
@@ -102,17 +95,22 @@ impl Solver<'_> {
                     return;
                 }
                 for other in groups.iter().filter_map(outside) {
-                    match self.seat(other) {
-                        (Some(at), true) if *strict => opinion.forbid(at, NotHere::Apart(number)),
-                        (Some(at), _) => opinion.company(at, 1),
-                        (None, _) => {}
-                    }
+                    let (Some(seat), placed) = self.seat(other) else { continue };
+                    self.at_place(seat, *by, opinion, |view| match *strict && placed {
+                        true => _ = view.obstacle.get_or_insert(NotHere::Apart(number)),
+                        false => view.company += 1,
+                    });
                 }
             }
-            Says::Together { groups, strict: false } => {
+            Says::Together { strict: true, by: By::Node, .. } => {}
+            Says::Together { groups, strict, by } => {
                 for other in groups.iter().filter_map(outside) {
-                    if let (Some(at), _) = self.seat(other) {
-                        opinion.company(at, -1);
+                    let (Some(seat), placed) = self.seat(other) else { continue };
+                    self.at_place(seat, *by, opinion, |view| view.company -= 1);
+                    if *strict && placed {
+                        self.elsewhere(seat, *by, opinion, |view| {
+                            view.obstacle.get_or_insert(NotHere::NotNear(number));
+                        });
                     }
                 }
             }
@@ -129,8 +127,37 @@ impl Solver<'_> {
                     opinion.forbid(at, NotHere::Apart(number));
                 }
             }
-            Says::Together { .. } | Says::Order { .. } => {}
+            Says::Order { .. } => {}
         }
+    }
+
+    /// Says something about every node that is one place with this one.
+    fn at_place(
+        &self,
+        seat: usize,
+        by: By,
+        opinion: &mut Opinion<'_>,
+        mut say: impl FnMut(&mut View),
+    ) {
+        if by == By::Node {
+            return opinion.of(seat).into_iter().for_each(say);
+        }
+        let seats = opinion.field.slots.iter().zip(&mut opinion.views);
+        let there = seats.filter(|(at, _)| self.table.board.are_one_place(**at, seat, by));
+        there.for_each(|(_, view)| say(view));
+    }
+
+    /// Says something about every node that is not one place with this one.
+    fn elsewhere(
+        &self,
+        seat: usize,
+        by: By,
+        opinion: &mut Opinion<'_>,
+        mut say: impl FnMut(&mut View),
+    ) {
+        let seats = opinion.field.slots.iter().zip(&mut opinion.views);
+        let others = seats.filter(|(at, _)| !self.table.board.are_one_place(**at, seat, by));
+        others.for_each(|(_, view)| say(view));
     }
 
     /// Where a group goes, or is while it is not placed yet; whether it is placed.

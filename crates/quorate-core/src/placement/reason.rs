@@ -45,6 +45,8 @@ pub enum NotHere {
     MoreLoaded,
     /// Equal in all, but another has the lower number.
     HigherNumber,
+    /// It is in quarantine.
+    Quarantined,
 }
 
 impl NotHere {
@@ -53,6 +55,7 @@ impl NotHere {
         match self {
             NotHere::NotUp
             | NotHere::Paused
+            | NotHere::Quarantined
             | NotHere::NotPossible
             | NotHere::Banned
             | NotHere::NoRoom
@@ -79,6 +82,7 @@ impl fmt::Display for NotHere {
         f.write_str(match self {
             NotHere::NotUp => "it does not take part",
             NotHere::Paused => "it is paused",
+            NotHere::Quarantined => "it came and went too often, and is in quarantine",
             NotHere::Emptied => "it is to be emptied, and another node can run the group",
             NotHere::NotPossible => "it is not a possible owner",
             NotHere::Banned => "the group has failed there too often",

@@ -15,7 +15,7 @@ const STEPS_MAX: usize = 32;
 pub enum Remedy {
     /// The node took part.
     NodeUp,
-    /// The node were neither paused nor being emptied.
+    /// The node were neither paused, nor in quarantine, nor being emptied.
     Resumed,
     /// The node were a possible owner, with no score of "never".
     Possible,
@@ -123,7 +123,7 @@ impl Might {
         let now = &self.now[self.group];
         Some(match why {
             NotHere::NotUp => Remedy::NodeUp,
-            NotHere::Paused | NotHere::Emptied => Remedy::Resumed,
+            NotHere::Paused | NotHere::Emptied | NotHere::Quarantined => Remedy::Resumed,
             NotHere::NotPossible => Remedy::Possible,
             NotHere::Banned | NotHere::FailedThere => Remedy::Forgiven,
             NotHere::Fixed => Remedy::Released,

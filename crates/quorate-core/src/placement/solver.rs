@@ -142,7 +142,7 @@ impl<'a> Solver<'a> {
         if !may || asked || self.table.board.is_limited(&self.table.loads[group]) {
             return None;
         }
-        let drawn = config.failback && self.is_drawn(config, slot.id);
+        let drawn = config.failback && !now.stays && self.is_drawn(config, slot.id);
         (!drawn && self.bonds.rules(group).is_empty()).then_some(at)
     }
 
@@ -261,7 +261,7 @@ impl<'a> Solver<'a> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let board = &self.table.board;
         let anew = !now.runs && self.config.policy().balance_on_start;
-        let stays = !config.failback || !now.runs;
+        let stays = !config.failback || !now.runs || now.stays;
         let home = now.home.and_then(|home| board.place_of(home));
         let home = home
             .filter(|&home| board.slots[home].open && is_possible(config, board.slots[home].id));

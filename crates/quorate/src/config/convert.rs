@@ -89,6 +89,7 @@ fn nodes(document: &Document, numbers: &Numbers<'_>) -> Vec<NodeConfig> {
         addresses: node.addresses.clone(),
         voter: node.voter,
         capacity: quorate_core::config::Amounts::new(),
+        domain: quorate_core::config::Domain::default(),
     };
     nodes.map(convert).collect()
 }
@@ -175,6 +176,8 @@ fn convert_resource(
         restart_period: Duration::from_secs(resource.restart_period_s),
         restart_delay: Duration::from_millis(resource.restart_delay_ms),
         pending_timeout: Duration::from_secs(resource.pending_timeout_s),
+        policy: quorate_core::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     })
 }
 

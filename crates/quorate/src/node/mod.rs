@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use quorate_core::change::Failback;
 use quorate_core::config::ResourceConfig;
 use quorate_core::event::Event;
 use quorate_core::id::{Epoch, RequestId};
@@ -299,7 +300,7 @@ impl Node {
     /// # Errors
     /// [`Error::Busy`].
     pub fn resume(&self, node: &str) -> Result<Ticket, Error> {
-        self.inner.command(Command::Resume { node: node.to_owned(), bring_back: false })
+        self.inner.command(Command::Resume { node: node.to_owned(), failback: Failback::ByPolicy })
     }
 
     /// A human's word, with a reason, that a node which is down runs nothing and writes nothing.

@@ -40,6 +40,8 @@ use crate::notice::{Notice, NoticeKind};
 const BATCH_MAX: usize = 256;
 /// How old the view for readers may be while nothing happens.
 const VIEW_AGE_MAX: Duration = Duration::from_millis(100);
+/// How long ago the engine may have been told the time of day: the people's clock may be set.
+const DAY_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How the engine's thread came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub(crate) struct Pump {
     pub(crate) drops: Drops,
     pub(crate) refusals: Refusals,
     pub(crate) seen_at: Instant,
+    /// When the engine was last told the time of day.
+    pub(crate) day_told: Option<Instant>,
     /// Why the engine has ended, when its log has failed.
     pub(crate) log_failed: Option<String>,
     /// See the feature `test-switches`.
@@ -118,12 +122,28 @@ impl Pump {
             if outcome.is_none() && self.is_due() {
                 outcome = self.step(Event::Tick);
             }
+            if outcome.is_none()
+                && let Some(event) = self.time_of_day()
+            {
+                outcome = self.step(event);
+            }
             if self.seen_at.elapsed() >= VIEW_AGE_MAX {
                 self.renew_view();
             }
         }
         self.renew_view();
         outcome.unwrap_or(Outcome::Killed)
+    }
+
+    /// What time of day it is, where the configuration has hours in it and it was not said lately.
+    fn time_of_day(&mut self) -> Option<Event> {
+        if self.day_told.is_some_and(|told| told.elapsed() < DAY_AGE_MAX) {
+            return None;
+        }
+        self.day_told = Some(Instant::now());
+        let mut groups = self.engine.config().groups().iter();
+        let timed = groups.any(|group| group.wishes.failback_hours.is_some());
+        timed.then(|| Event::TimeOfDay { seconds: clock::seconds_of_day() })
     }
 
     fn is_due(&self) -> bool {

@@ -111,6 +111,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         snapshot,
         drops: Drops::default(),
         refusals: Refusals::default(),
+        day_told: None,
         seen_at: Instant::now(),
         log_failed: None,
         is_cut,

@@ -1,5 +1,7 @@
 //! The engine's notices in words: names instead of numbers, one sentence each.
 
+mod policies;
+
 use quorate_core::Notice as Told;
 use quorate_core::change::{Cause, DownCause, FenceKind, GroupReport};
 use quorate_core::config::ClusterConfig;
@@ -64,6 +66,13 @@ impl Names<'_> {
             | Told::LeaseGained
             | Told::LeaseLost
             | Told::StorageFailed { .. } => self.of_cluster(told),
+            Told::Quarantined { .. }
+            | Told::QuarantineEnded { .. }
+            | Told::Held { .. }
+            | Told::LeftFailed { .. }
+            | Told::Deadlocked { .. }
+            | Told::Disarmed { .. }
+            | Told::Armed => policies::told(self, told),
             Told::Path { .. }
             | Told::Suspect { .. }
             | Told::Unsuspect { .. }
@@ -267,11 +276,15 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let fields = fields.with("saved", saved.is_some()).with("failed", *failed);
             notice(NoticeKind::Vacated, format!("{group} is {how} from {node}"), fields)
         }
+        GroupReport::Degraded => {
+            let text = format!("{group} is online on {node} but for what is left failed");
+            notice(NoticeKind::Degraded, text, fields)
+        }
         GroupReport::Consumed => {
             let text = format!("{group} resumes its saved state on {node}");
             notice(NoticeKind::Consumed, text, fields)
         }
-        GroupReport::StopFailed => {
+        GroupReport::StopFailed | GroupReport::Deadlocked => {
             let text = format!("{group} could not be stopped on {node}: it may still run there");
             notice(NoticeKind::StopFailed, text, fields)
         }

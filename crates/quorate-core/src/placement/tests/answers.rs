@@ -1,7 +1,7 @@
 //! Answers to questions about plans: what is survived, what would have to change, which rules conflict.
 
 use super::*;
-use crate::config::Balance;
+use crate::config::{Balance, By};
 
 fn limited(count: u32, cpu: u64, nodes: u16, survives: Option<u32>) -> ClusterConfig {
     let mut all = groups(count);
@@ -77,7 +77,8 @@ fn the_counterfactual_names_each_thing_in_the_way_and_nothing_else() {
 
 #[test]
 fn the_fewest_rules_in_conflict_are_named() {
-    let together = Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true };
+    let together =
+        Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true, by: By::Node };
     let says =
         vec![after(3, 1), together, apart(&[3, 2], false), apart(&[1, 2], true), near(4, 1, 10)];
     let config = cluster(3, groups(4), says, Policy::default());
@@ -104,4 +105,15 @@ fn the_largest_loads_are_placed_first() {
     let policy = Policy { balance: Balance::Load, ..Policy::default() };
     let config = cluster(2, all, vec![], policy);
     assert_eq!(placed(&config, &all_open(2), &vec![new(); 4]), [2, 2, 2, 1]);
+}
+
+#[test]
+fn apart_by_rack_takes_another_rack_and_together_by_site_the_same_site() {
+    // Nodes 1 and 3 stand in one rack, 2 and 4 in another; 1 to 3 on one site.
+    let says = Says::Apart { groups: vec![GroupId(1), GroupId(2)], strict: true, by: By::Rack };
+    let config = cluster(4, groups(2), vec![says], Policy::default());
+    assert_eq!(placed(&config, &all_open(4), &[on(1), on(3)]), [1, 2]);
+    let says = Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true, by: By::Site };
+    let config = cluster(4, groups(2), vec![says], Policy::default());
+    assert_eq!(placed(&config, &all_open(4), &[on(1), on(4)]), [1, 2]);
 }

@@ -1,7 +1,7 @@
 //! A plan that is kept is the one from scratch, whatever changes.
 
 use super::*;
-use crate::config::Balance;
+use crate::config::{Balance, By};
 
 /// What changes in a cluster, with numbers that are taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -34,10 +34,10 @@ fn now() -> impl Strategy<Value = Now> {
     let home = prop_oneof![5 => Just(None), 1 => node_id().prop_map(Some)];
     let at = prop_oneof![1 => Just(None), 4 => node_id().prop_map(Some)];
     let flag = prop::bool::weighted;
-    (flag(0.9), at, flag(0.8), flag(0.1), home, few(), few()).prop_map(
-        |(wanted, at, runs, fixed, home, avoids, banned)| {
+    (flag(0.9), at, flag(0.8), flag(0.1), home, few(), (flag(0.1), few())).prop_map(
+        |(wanted, at, runs, fixed, home, avoids, (stays, banned))| {
             let runs = runs && at.is_some();
-            Now { wanted, at, runs, fixed, home, avoids, banned, load: None }
+            Now { wanted, at, runs, fixed, home, stays, avoids, banned, load: None }
         },
     )
 }
@@ -85,8 +85,16 @@ fn any_rule() -> impl Strategy<Value = Says> {
     };
     let score = prop_oneof![Just(SCORE_NEVER), -5i32..20, Just(SCORE_MUST)];
     prop_oneof![
-        (many(), any::<bool>()).prop_map(|(groups, strict)| Says::Apart { groups, strict }),
-        (many(), any::<bool>()).prop_map(|(groups, strict)| Says::Together { groups, strict }),
+        (many(), any::<bool>(), by()).prop_map(|(groups, strict, by)| Says::Apart {
+            groups,
+            strict,
+            by
+        }),
+        (many(), any::<bool>(), by()).prop_map(|(groups, strict, by)| Says::Together {
+            groups,
+            strict,
+            by
+        }),
         (id(), id(), score, any::<bool>())
             .prop_filter("two groups", |(a, b, _, _)| a != b)
             .prop_map(|(group, with, score, influence)| Says::Near {
@@ -97,6 +105,10 @@ fn any_rule() -> impl Strategy<Value = Says> {
             }),
         (id(), id()).prop_filter("in a row", |(a, b)| a < b).prop_map(|(a, b)| after(a, b)),
     ]
+}
+
+fn by() -> impl Strategy<Value = By> {
+    prop_oneof![2 => Just(By::Node), 1 => Just(By::Rack), 1 => Just(By::Site)]
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
