@@ -174,7 +174,7 @@ fn history(versions: &Value) -> String {
 fn utc(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Civil date of a day: years begin in March, so that the leap day is the last one. Source: H. Hinnant, chrono dates.
+    // Years begin in March, so that the leap day is the last one. Source: H. Hinnant, date algorithms.
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! Commands to the cluster beside those for single groups and nodes: what is left alone, what is fenced, what is counted.
+//! Commands to the cluster beside those for single groups and nodes: what is left alone, fenced, counted.
 
 use std::path::PathBuf;
 use std::process;

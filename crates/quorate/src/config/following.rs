@@ -128,10 +128,14 @@ fn compare(
         "" => name.to_owned(),
         place => format!("{place}.{name}"),
     };
-    let pairs = match (before.and_then(parts), after.and_then(parts)) {
-        (Some(before), Some(after)) => Some((before, after)),
-        _ => None,
+    // A list that is not there is one without anything in it.
+    let is_list = |value: Option<&Value>| value.is_none_or(Value::is_array);
+    let parts_of = |value: Option<&'_ Value>| match value {
+        Some(value) => parts(value),
+        None => Some(BTreeMap::new()),
     };
+    let both = before.is_some() && after.is_some() || is_list(before) && is_list(after);
+    let pairs = parts_of(before).zip(parts_of(after)).filter(|_| both);
     let Some((before, after)) = pairs else {
         let (before, after) = (before.cloned(), after.cloned());
         return found.push(Difference { place: place.to_owned(), before, after });

@@ -104,7 +104,7 @@ impl Resources {
     /// Settings that this build does not understand; what there was goes on then.
     pub(crate) fn follow(&mut self, config: &ClusterConfig) -> Result<Vec<Worker>, ConfigError> {
         let mut unneeded = Vec::new();
-        let mut before = std::mem::replace(&mut self.entries, BTreeMap::new());
+        let mut before = std::mem::take(&mut self.entries);
         let mut next = match entries(config) {
             Ok(next) => next,
             Err(error) => {
