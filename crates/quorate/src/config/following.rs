@@ -130,10 +130,6 @@ fn compare(
     };
     // A list that is not there is one without anything in it.
     let is_list = |value: Option<&Value>| value.is_none_or(Value::is_array);
-    let parts_of = |value: Option<&'_ Value>| match value {
-        Some(value) => parts(value),
-        None => Some(BTreeMap::new()),
-    };
     let both = before.is_some() && after.is_some() || is_list(before) && is_list(after);
     let pairs = parts_of(before).zip(parts_of(after)).filter(|_| both);
     let Some((before, after)) = pairs else {
@@ -144,6 +140,11 @@ fn compare(
     for name in names {
         compare(&inside(name), before.get(name).copied(), after.get(name).copied(), found);
     }
+}
+
+/// As [`parts`]; what is not there has none.
+fn parts_of(value: Option<&Value>) -> Option<BTreeMap<String, &Value>> {
+    value.map_or_else(|| Some(BTreeMap::new()), parts)
 }
 
 /// The fields of a table, or the tables of a list by their names; none: it has no parts.
