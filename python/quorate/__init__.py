@@ -13,6 +13,15 @@ Every `timeout` is in seconds. Nothing of quorate calls into a program from a th
 
 from . import testing
 from ._quorate import KEY_VARIABLE, VERSION, ClusterKey, Config, random_id
+from .configuration import (
+    Difference,
+    Effect,
+    EffectKind,
+    InForce,
+    Plan,
+    Version,
+    diff,
+)
 from .errors import (
     AddressError,
     BusyError,
@@ -32,6 +41,7 @@ from .errors import (
     ViolationError,
     WorkDirectoryError,
 )
+from .explain import Explanation, WhyNot
 from .items import (
     Answer,
     Item,
@@ -63,11 +73,16 @@ __all__ = [
     "ClusterKeyError",
     "Config",
     "ConfigError",
+    "Difference",
+    "Effect",
+    "EffectKind",
     "EndedError",
     "Error",
+    "Explanation",
     "Fate",
     "GroupOutcome",
     "GroupStatus",
+    "InForce",
     "Item",
     "LogError",
     "LunAccess",
@@ -78,6 +93,7 @@ __all__ = [
     "Notice",
     "NoticeKind",
     "OpId",
+    "Plan",
     "PoisonedError",
     "RecordingError",
     "RefusedError",
@@ -94,8 +110,11 @@ __all__ = [
     "TimedOutError",
     "UnknownError",
     "Verb",
+    "Version",
     "ViolationError",
+    "WhyNot",
     "WorkDirectoryError",
+    "diff",
     "random_id",
     "replay",
     "testing",

@@ -32,6 +32,10 @@ mod node;
 
 mod command;
 
+mod operate;
+
+mod configuring;
+
 mod item;
 
 mod replay;
@@ -46,10 +50,12 @@ mod what_if;
 
 pub use command::*;
 pub use config::*;
+pub use configuring::*;
 pub use guard::quorate_error_copy;
 pub use item::*;
 pub use key::*;
 pub use node::*;
+pub use operate::*;
 pub use replay::quorate_replay;
 pub use status::{quorate_status, quorate_status_name};
 pub use test_cluster::*;

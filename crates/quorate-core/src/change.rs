@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Amounts, NewGroup};
+use crate::config::{Amounts, NewConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -302,6 +302,8 @@ pub enum Change {
         /// The group.
         group: GroupId,
     },
+    /// A configuration in place of the one in force.
+    Configure(Box<NewConfig>),
     /// The quarantine of a node is over.
     EndQuarantine {
         /// The node.
@@ -314,7 +316,7 @@ pub enum Change {
 impl Change {
     /// Whether it changes the configuration.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. })
+        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. } | Change::Configure(_))
     }
 
     /// Whether it changes the standing of a node.

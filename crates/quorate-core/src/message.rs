@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::{Change, Disarm, Failback};
-use crate::config::{Amounts, NewGroup};
+use crate::config::{Amounts, NewConfig, NewGroup};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -239,6 +239,8 @@ pub enum Command {
     Fence {
         /// The node's name.
         node: String,
+        /// Who wants it, and why: it stands in the recording.
+        reason: String,
     },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {
@@ -262,6 +264,8 @@ pub enum Command {
         /// The group's name.
         group: String,
     },
+    /// A whole configuration in place of the one in force. What may not change while the cluster runs is refused.
+    Configure(Box<NewConfig>),
 }
 
 /// Why a command was not carried out. The cluster is as it was, except that after

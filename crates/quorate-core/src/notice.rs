@@ -87,6 +87,11 @@ pub enum Notice {
         /// Its incarnation.
         incarnation: Incarnation,
     },
+    /// Another configuration is in force. Committed.
+    Configured {
+        /// Its number.
+        version: u64,
+    },
     /// A node is paused or resumed. Committed.
     Paused {
         /// The node.

@@ -40,6 +40,8 @@ pub struct Status {
     pub disarmed: Option<String>,
     /// How long until it arms itself, in milliseconds; none: not by itself.
     pub disarm_left_ms: Option<u64>,
+    /// The number of the configuration in force: 1 is what the cluster was founded with; 0: this node knows of none.
+    pub config_version: u64,
     /// Where the configuration that this node was started with differs from the committed one, which stands.
     pub config_differs: Vec<String>,
     /// Every node.

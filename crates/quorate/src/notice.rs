@@ -91,6 +91,8 @@ kinds! {
     Joined = "joined",
     /// A `node` was started with another configuration than the committed one, which stands; `places`.
     ConfigurationDiffers = "configuration_differs",
+    /// Another configuration is in force; its `version`. Committed.
+    Configured = "configured",
     /// This node follows the coordinator `node`, or none; `epoch`.
     Coordinator = "coordinator",
     /// This node may act.

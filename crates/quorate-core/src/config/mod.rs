@@ -7,6 +7,7 @@
 mod amend;
 pub mod policy;
 pub mod rules;
+mod successor;
 pub mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };
 pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
+pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
 
 /// At most this many nodes in one configuration: so many are placed on as a matter of course. As a running cluster, up
@@ -67,7 +69,7 @@ impl ConfigError {
 }
 
 /// The parts of a configuration before they have been checked against each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterParts {
     /// The cluster's name, for people.
     pub name: String,

@@ -105,22 +105,23 @@ impl Database {
             }
             Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
+            Change::Configure(ref new) => self.configure(index, new),
         }
     }
 
     fn add_group(&mut self, index: u64, new: &NewGroup) {
         let Ok(config) = self.config.with_group(new) else { return };
         let group = &new.group;
-        self.config = config;
-        self.configured = index;
+        self.succeed(index, config, format!("group {} added", group.name), 0);
         self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
     }
 
     fn remove_group(&mut self, index: u64, group: GroupId) {
         let Ok(config) = self.config.without_group(group) else { return };
         let Some(record) = self.groups.remove(&group) else { return };
-        self.config = config;
-        self.configured = index;
+        let name = self.config.group(group).map_or("", |group| group.name.as_str());
+        let reason = format!("group {name} removed");
+        self.succeed(index, config, reason, 0);
         self.epoch_passed = self.epoch_passed.max(record.epoch);
     }
 

@@ -8,6 +8,7 @@
 
 mod apply;
 mod flapping;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 use crate::time::millis;
 pub use flapping::Flapping;
+pub use versions::{VERSIONS_KEPT, VERSIONS_MAX, Version};
 
 /// Epochs count on from the second of the founding: if every state directory is wiped and the
 /// cluster founded again, its keys are still larger than those that stand on the LUNs. 28 bits of
@@ -274,6 +276,7 @@ pub struct Database {
     moves_held: bool,
     /// Where in the log the configuration was changed last.
     configured: u64,
+    versions: Vec<Version>,
     /// The newest epoch of any group that there is no more: what comes in its place begins after it.
     epoch_passed: Epoch,
     disarmed: Option<Disarm>,
@@ -311,6 +314,7 @@ impl Database {
             groups,
             moves_held: false,
             configured: 1,
+            versions: vec![Version::founded()],
             epoch_passed,
             disarmed: None,
             disarmed_until: None,

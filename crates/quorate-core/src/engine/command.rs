@@ -6,7 +6,8 @@ use super::standing;
 use super::{Asked, Engine};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
-use crate::config::ConfigError;
+use crate::codec;
+use crate::config::{CONFIG_BYTES_MAX, ClusterParts, ConfigError, NewConfig};
 use crate::consensus::Consensus;
 use crate::database::{Database, NodeRecord, NodeState, OwnedState, Ownership};
 use crate::group::LocalGroup;
@@ -143,6 +144,7 @@ impl Engine {
         match change {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
+            Change::Configure(new) => self.config.parts() == &new.parts,
             _ => true,
         }
     }
@@ -187,7 +189,8 @@ impl Engine {
                 let config = self.config.without_group(group);
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
             }
-            Command::Fence { node } => Ok(self.fence_changes(self.node_named(node)?)),
+            Command::Configure(new) => self.configure_changes(new),
+            Command::Fence { node, .. } => Ok(self.fence_changes(self.node_named(node)?)),
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -198,6 +201,27 @@ impl Engine {
                 })
             }
         }
+    }
+
+    /// Whatever comes in between makes it void: it was judged by what is in force.
+    fn configure_changes(&self, new: &NewConfig) -> Result<Vec<Change>, Refusal> {
+        let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
+        let next = database.successor(new).map_err(not_valid)?;
+        if next == self.config {
+            return Ok(Vec::new());
+        }
+        let only_if = Some(database.version());
+        let (parts, reason) = (ClusterParts::from(next), new.reason.clone());
+        let change =
+            Change::Configure(Box::new(NewConfig { parts, only_if, reason, ..new.clone() }));
+        let size = codec::encode(&change).len();
+        if size > CONFIG_BYTES_MAX {
+            return Err(Refusal::NotPossible(format!(
+                "the configuration has {size} bytes, more than the {CONFIG_BYTES_MAX} that pass in one piece: \
+                 add its groups one by one"
+            )));
+        }
+        Ok(vec![change])
     }
 
     fn desire(&self, group: &str, desire: Desire) -> Result<Vec<Change>, Refusal> {

@@ -62,7 +62,7 @@ impl Deciding<'_> {
                 Change::AddGroup(_) => {}
                 Change::RemoveGroup { group } => touched.push(*group),
                 // What is decided now must not be done after it.
-                Change::Disarm { .. } => return,
+                Change::Disarm { .. } | Change::Configure(_) => return,
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }

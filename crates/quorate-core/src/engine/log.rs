@@ -136,8 +136,12 @@ impl Engine {
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
         self.tell_differences(&database);
         self.adopt_config(&database);
-        if self.database.is_none() {
-            self.out.tell(Notice::Joined);
+        match &self.database {
+            None => self.out.tell(Notice::Joined),
+            Some(before) if before.version() != database.version() => {
+                self.out.tell(Notice::Configured { version: database.version() });
+            }
+            Some(_) => {}
         }
         self.database = Some(database);
         // What happened in between is not told: a history with a hole would explain wrongly.
@@ -214,6 +218,7 @@ impl Engine {
         }
         if configured && let Some(database) = self.database.take() {
             self.adopt_config(&database);
+            self.out.tell(Notice::Configured { version: database.version() });
             self.database = Some(database);
             self.touch_all();
         }

@@ -69,6 +69,7 @@ impl Engine {
             cluster_ms: self.cluster_ms(),
             disarmed: disarm.map(|mode| disarm_word(mode).to_owned()),
             disarm_left_ms: disarmed_until.map(|until| self.left_ms(until)),
+            config_version: self.database.as_ref().map_or(0, Database::version),
             config_differs: self.differs.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
             groups: groups
@@ -102,6 +103,20 @@ impl Engine {
             not_there: others
                 .map(|(node, why)| (self.node_name(node), why_not(node, why)))
                 .collect(),
+        })
+    }
+
+    /// How the cluster stands, as this node sees it; none: it has no database yet.
+    pub fn outlook(&self) -> Option<placement::Outlook> {
+        let database = self.database.as_ref()?;
+        let config = database.config();
+        let now = super::standing::of(database, &[], self.times());
+        let stances = config.groups().iter().map(|group| group.id).zip(now);
+        Some(placement::Outlook {
+            config: config.clone(),
+            version: database.version(),
+            nodes: self.candidates(database),
+            groups: stances.map(|(id, now)| (id, now.into())).collect(),
         })
     }
 

@@ -18,7 +18,6 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
-use super::explain::explain;
 use super::guard::Guard;
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
@@ -229,8 +228,8 @@ impl Pump {
             Input::Report { resource, epoch, detail } => {
                 self.on_host_report(&resource, epoch, detail)
             }
-            Input::Explain { group, reply } => {
-                let _ = reply.try_send(explain(&self.engine, &group));
+            Input::Look(look) => {
+                look.at(&self.engine);
                 None
             }
             Input::Kill => Some(Outcome::Killed),
@@ -352,7 +351,10 @@ impl Pump {
             if let Told::StorageFailed { error } = one {
                 self.log_failed.get_or_insert_with(|| error.clone());
             }
-            is_other_config |= matches!(one, Told::Joined | Told::ConfigurationDiffers { .. });
+            is_other_config |= matches!(
+                one,
+                Told::Joined | Told::ConfigurationDiffers { .. } | Told::Configured { .. }
+            );
             if let Some(notice) = Names(self.engine.config()).told(one) {
                 self.items.push(Item::Notice(notice));
             }
@@ -362,21 +364,17 @@ impl Pump {
         outcome
     }
 
-    /// The committed configuration may differ from this node's file: what runs here follows it. A
+    /// The committed configuration may differ from this node's file, and may change: what runs here follows it. A
     /// node that cannot follow must not go on: its file's numbers may mean other LUNs.
     fn adopt_configuration(&mut self) -> Option<Outcome> {
         let config = self.engine.config();
         if config.digest() == self.digest {
             return None;
         }
-        match self.desks.open(config, self.node) {
-            Ok((luns, resources)) => {
+        match self.desks.follow(config, self.node, &mut self.luns, &mut self.resources) {
+            Ok(old) => {
                 self.digest = config.digest();
                 self.snapshot.follow(config.clone());
-                let old = (
-                    std::mem::replace(&mut self.luns, luns),
-                    std::mem::replace(&mut self.resources, resources),
-                );
                 close_elsewhere(old);
                 None
             }
@@ -457,7 +455,7 @@ impl Pump {
 }
 
 /// Closes on a thread of its own what may wait for a storage that does not answer. Nothing of it
-/// runs yet. If there is no thread to be had it stays open: to wait here would end this node.
+/// runs. If there is no thread to be had it stays open: to wait here would end this node.
 fn close_elsewhere<T: Send + 'static>(old: T) {
     let old = ManuallyDrop::new(old);
     let close = move || drop(ManuallyDrop::into_inner(old));

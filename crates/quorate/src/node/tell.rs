@@ -62,6 +62,7 @@ impl Names<'_> {
             Told::FoundingWaits { .. }
             | Told::Joined
             | Told::ConfigurationDiffers { .. }
+            | Told::Configured { .. }
             | Told::Coordinator { .. }
             | Told::LeaseGained
             | Told::LeaseLost
@@ -111,13 +112,17 @@ impl Names<'_> {
             Told::ConfigurationDiffers { node, places } => {
                 let node = self.node(*node);
                 let text = format!(
-                    "the cluster.toml of {node} differs from the configuration that the cluster was founded with, \
-                     which stands; different: {}; give {node} the cluster's file back: a configuration cannot be \
-                     changed yet once the cluster is founded",
+                    "the cluster.toml of {node} differs from the configuration in force, \
+                     which stands; different: {}; give {node} the cluster's file back, or bring its own into force \
+                     with `quorate config apply`",
                     places.join(", ")
                 );
                 let fields = Fields::default().with("node", node).with("places", places.clone());
                 notice(NoticeKind::ConfigurationDiffers, text, fields)
+            }
+            Told::Configured { version } => {
+                let text = format!("version {version} of the configuration is in force");
+                notice(NoticeKind::Configured, text, Fields::default().with("version", *version))
             }
             Told::Coordinator { node, epoch } => {
                 let node = node.map(|node| self.node(node));

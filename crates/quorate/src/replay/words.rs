@@ -208,7 +208,8 @@ fn command_words(command: &Command) -> String {
                 load.iter().map(|(kind, amount)| format!("{kind} {amount}")).collect();
             format!("{group} uses {}", parts.join(", "))
         }
-        Command::Fence { node } => format!("fence {node}"),
+        Command::Configure(new) => format!("change the configuration: {}", new.reason),
+        Command::Fence { node, reason } => format!("fence {node}: {reason}"),
         Command::Drain { node } => format!("drain {node}"),
         Command::Empty { node } => format!("empty {node}"),
         Command::Pause { node } => format!("pause {node}"),

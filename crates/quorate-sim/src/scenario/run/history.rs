@@ -150,7 +150,8 @@ impl Stage<'_> {
     /// A node is to be fenced, though it is seen.
     fn fence(&mut self, node: NodeId) {
         self.unclean.insert(node);
-        self.wish(Command::Fence { node: self.name_of(node) });
+        let reason = "the story says so".to_owned();
+        self.wish(Command::Fence { node: self.name_of(node), reason });
     }
 
     /// What has failed before, and what is found failed.
