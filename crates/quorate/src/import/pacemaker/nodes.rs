@@ -1,0 +1,103 @@
+//! Nodes: who there is, what each has room for, what rules may ask about it.
+
+use quorate_core::config::Amounts;
+
+use super::Importer;
+use super::options::Options;
+use super::rule::{NodeFacts, Subject};
+use crate::config::ConfigError;
+use crate::import::draft::DraftNode;
+use crate::import::report::FindingKind;
+use crate::import::xml::Element;
+
+/// Where a node of ours listens, if nothing says otherwise.
+pub(in crate::import) const PORT: u16 = 7400;
+
+impl<'a> Importer<'a> {
+    pub(super) fn nodes(&mut self, section: Element<'a>) -> Result<(), ConfigError> {
+        for node in section.all("node") {
+            self.node(node)?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, node: Element<'a>) -> Result<(), ConfigError> {
+        let id = node.id();
+        let Some(name) = node.read("uname").filter(|name| !name.is_empty()) else {
+            return Err(node.place().wrong("it has no uname", "give the node its name"));
+        };
+        let kind = node.read("type").unwrap_or("member");
+        if kind == "ping" {
+            let text = "it is no node of the cluster";
+            node.leave_out(FindingKind::NotNeeded, text, "");
+            return Ok(());
+        }
+        let is_remote = matches!(kind, "remote" | "pending-remote");
+        let subject = Subject::default();
+        let attributes = Options::of(node, "instance_attributes", &subject).all();
+        let mut capacity = Amounts::new();
+        for (&what, pair) in &Options::of(node, "utilization", &subject).all() {
+            capacity.insert(what.to_owned(), pair.amount()?);
+        }
+        self.commands_for(node, name, &attributes)?;
+        self.facts.push(NodeFacts {
+            name,
+            id,
+            kind: if is_remote { "remote" } else { "cluster" },
+            attributes,
+        });
+        self.add_node(node, name, &format!("{name}:{PORT}"), !is_remote, capacity);
+        Ok(())
+    }
+
+    /// What is a state of a node here, and no configuration.
+    fn commands_for(
+        &self,
+        node: Element<'a>,
+        name: &str,
+        attributes: &std::collections::BTreeMap<&'a str, super::values::Pair<'a>>,
+    ) -> Result<(), ConfigError> {
+        for what in ["standby", "maintenance"] {
+            let Some(pair) = attributes.get(what) else { continue };
+            if pair.flag()? {
+                let remedy = match what {
+                    "standby" => format!("run `quorate drain {name}` once the cluster runs"),
+                    _ => format!("run `quorate pause {name}` once the cluster runs"),
+                };
+                let text = "this is a state of a node, not configuration";
+                node.note(FindingKind::Needed, &[(what, pair.value())], text, remedy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a node, unless there is one of this name.
+    pub(super) fn add_node(
+        &mut self,
+        at: Element<'a>,
+        name: &'a str,
+        address: &str,
+        voter: bool,
+        capacity: Amounts,
+    ) {
+        if self.node_names.contains_key(name) {
+            return;
+        }
+        let ours = self.names_of_nodes.take(name);
+        self.tell_renamed(at, name, &ours);
+        self.node_names.insert(name, ours.clone());
+        at.note(
+            FindingKind::Needed,
+            &[],
+            format!("where it listens is not in the file; {address} is a guess"),
+            format!("write its address on each network in nodes.{ours}.addresses"),
+        );
+        self.draft.nodes.push(DraftNode {
+            name: ours,
+            id: None,
+            addresses: vec![address.to_owned()],
+            voter,
+            capacity,
+        });
+    }
+}
