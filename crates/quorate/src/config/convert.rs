@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_core::config::{ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig};
+use quorate_core::config::{
+    ClusterParts, GroupConfig, LunConfig, NodeConfig, OrderKind, ResourceConfig, Rule, Says, Wishes,
+};
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
-use super::document::{Document, Group, Resource};
+use super::document::{Amounts, Document, Group, Resource};
 use super::drivers::{LunSettings, ResourceSettings};
-use super::{ConfigError, Settings};
+use super::relations::{Members, Near, Order, Priority};
+use super::{ConfigError, Settings, misspelt};
 
 /// Everything by name, with its number.
 struct Numbers<'a> {
@@ -31,7 +34,7 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
         name: document.cluster.name.clone(),
         id: cluster_id(&document.cluster.id)?,
         timing: document.timing.inputs(),
-        nodes: nodes(document, &numbers),
+        nodes: nodes(document, &numbers)?,
         luns: luns(document, &numbers)?,
         groups: document
             .groups
@@ -40,8 +43,8 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
                 convert_group(document, group, groups[group.name.as_str()], &numbers, &resources)
             })
             .collect::<Result<_, _>>()?,
-        rules: Vec::new(),
-        policy: quorate_core::config::Policy::default(),
+        rules: (document.rules.iter()).map(|one| rule(one, &groups)).collect::<Result<_, _>>()?,
+        policy: document.policy.clone(),
     })
 }
 
@@ -81,16 +84,31 @@ fn cluster_id(text: &str) -> Result<ClusterId, ConfigError> {
     }
 }
 
-fn nodes(document: &Document, numbers: &Numbers<'_>) -> Vec<NodeConfig> {
+fn nodes(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<NodeConfig>, ConfigError> {
     let nodes = document.nodes.iter();
-    let convert = |node: &super::Node| NodeConfig {
-        id: numbers.nodes[node.name.as_str()],
-        name: node.name.clone(),
-        addresses: node.addresses.clone(),
-        voter: node.voter,
-        capacity: quorate_core::config::Amounts::new(),
+    let convert = |node: &super::Node| {
+        Ok(NodeConfig {
+            id: numbers.nodes[node.name.as_str()],
+            name: node.name.clone(),
+            addresses: node.addresses.clone(),
+            voter: node.voter,
+            capacity: amounts(&format!("nodes.{}.capacity", node.name), &node.capacity)?,
+        })
     };
     nodes.map(convert).collect()
+}
+
+/// As they are, if they can be written down again.
+fn amounts(place: &str, amounts: &Amounts) -> Result<Amounts, ConfigError> {
+    const MOST: u64 = i64::MAX as u64;
+    match amounts.iter().find(|&(_, &amount)| amount > MOST) {
+        None => Ok(amounts.clone()),
+        Some((kind, amount)) => Err(ConfigError::new(
+            format!("{place}.{kind}"),
+            format!("{amount} is more than {MOST}"),
+            "choose a larger unit",
+        )),
+    }
 }
 
 fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, ConfigError> {
@@ -122,22 +140,38 @@ fn convert_group(
     let owners = |key: &str, names: &[String]| {
         lookup(&format!("{place}.{key}"), "node", "[[nodes]]", names, &numbers.nodes)
     };
+    let place_of = |key: &str| format!("{place}.{key}");
+    let scores = group.scores.iter().map(|(name, score)| {
+        let place = format!("{place}.scores.{name}");
+        Ok((find(&place, "node", "[[nodes]]", name, &numbers.nodes)?, score.points()))
+    });
+    let initial_owner = group
+        .initial_owner
+        .as_ref()
+        .map(|name| find(&place_of("initial_owner"), "node", "[[nodes]]", name, &numbers.nodes));
     let others = u32::try_from(document.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let convert = |resource| convert_resource(&place, group, resource, resources);
     Ok(GroupConfig {
         id,
         name: group.name.clone(),
-        auto_start: group.auto_start,
+        auto_start: group.auto_start && group.priority != Priority::NoAutoStart,
         possible_owners: owners("possible_owners", &group.possible_owners)?,
         preferred_owners: owners("preferred_owners", &group.preferred_owners)?,
-        scores: BTreeMap::new(),
-        initial_owner: None,
+        scores: scores.collect::<Result<_, ConfigError>>()?,
+        initial_owner: initial_owner.transpose()?,
         failback: group.failback,
-        stickiness: 0,
+        stickiness: group.stickiness,
         failover_threshold: group.failover_threshold.unwrap_or(others.max(1)),
         failover_period: Duration::from_secs(group.failover_period_s),
         retry_period: Duration::from_secs(group.retry_period_s),
-        wishes: quorate_core::config::Wishes::default(),
+        wishes: Wishes {
+            priority: group.priority.points(),
+            uses: amounts(&place_of("uses"), &group.uses)?,
+            load: amounts(&place_of("load"), &group.load)?,
+            node_failures_max: group.node_failures_max,
+            failures_expire: group.failures_expire_s.map(Duration::from_secs),
+            awaits_fences: group.awaits_fences,
+        },
         luns: lookup(&format!("{place}.luns"), "lun", "[[luns]]", &group.luns, &numbers.luns)?,
         resources: group.resources.iter().map(convert).collect::<Result<_, _>>()?,
     })
@@ -169,7 +203,7 @@ fn convert_resource(
             &resource.depends_on,
             &siblings,
         )?,
-        live_on_move: false,
+        live_on_move: resource.live_on_move,
         save_on_move: resource.save_on_move.unwrap_or(is_guest_alone),
         restart_threshold: resource.restart_threshold,
         restart_period: Duration::from_secs(resource.restart_period_s),
@@ -185,18 +219,104 @@ fn lookup<N: Copy>(
     names: &[String],
     known: &BTreeMap<&str, N>,
 ) -> Result<Vec<N>, ConfigError> {
-    let find = |name: &String| {
-        known.get(name.as_str()).copied().ok_or_else(|| {
-            let known: Vec<&str> = known.keys().copied().collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            ConfigError::new(
-                place,
-                format!("{kind} {name:?} is not known; known: {known}"),
-                format!("add it under {home}, or take it out here"),
-            )
-        })
+    names.iter().map(|name| find(place, kind, home, name, known)).collect()
+}
+
+fn find<N: Copy>(
+    place: &str,
+    kind: &str,
+    home: &str,
+    name: &str,
+    known: &BTreeMap<&str, N>,
+) -> Result<N, ConfigError> {
+    known.get(name).copied().ok_or_else(|| {
+        let otherwise = format!("add it under {home}, or take it out here");
+        let listed = misspelt::list(known.keys().copied());
+        ConfigError::new(
+            place,
+            format!("{kind} {name:?} is not known; known: {listed}"),
+            misspelt::remedy(name, known.keys().copied(), &otherwise),
+        )
+    })
+}
+
+fn rule(rule: &super::Rule, groups: &BTreeMap<&str, GroupId>) -> Result<Rule, ConfigError> {
+    let place = format!("rules.{}", rule.name);
+    let mut said = Vec::new();
+    if let Some(members) = &rule.together {
+        let groups = members_of(&format!("{place}.together"), members, groups)?;
+        said.push(Says::Together { groups, strict: members.strict });
+    }
+    if let Some(members) = &rule.apart {
+        let groups = members_of(&format!("{place}.apart"), members, groups)?;
+        said.push(Says::Apart { groups, strict: members.strict });
+    }
+    if let Some(near) = &rule.near {
+        said.push(near_says(&format!("{place}.near"), near, groups)?);
+    }
+    if let Some(order) = &rule.order {
+        said.push(order_says(&format!("{place}.order"), order, groups)?);
+    }
+    let count = said.len();
+    match said.pop() {
+        Some(says) if count == 1 => Ok(Rule { name: rule.name.clone(), says }),
+        _ => Err(ConfigError::new(
+            place,
+            format!("it says {count} things"),
+            "give it one of together, apart, near and order; make a rule of its own of each",
+        )),
+    }
+}
+
+fn members_of(
+    place: &str,
+    members: &Members,
+    known: &BTreeMap<&str, GroupId>,
+) -> Result<Vec<GroupId>, ConfigError> {
+    let place = format!("{place}.groups");
+    if members.groups.len() < 2 {
+        let problem = format!("it names {} groups", members.groups.len());
+        return Err(ConfigError::new(place, problem, "name at least two"));
+    }
+    lookup(&place, "group", "[[groups]]", &members.groups, known)
+}
+
+fn near_says(
+    place: &str,
+    near: &Near,
+    known: &BTreeMap<&str, GroupId>,
+) -> Result<Says, ConfigError> {
+    let group =
+        |key: &str, name: &str| find(&format!("{place}.{key}"), "group", "[[groups]]", name, known);
+    Ok(Says::Near {
+        group: group("group", &near.group)?,
+        with: group("with", &near.with)?,
+        score: near.score.points(),
+        influence: near.influence,
+    })
+}
+
+fn order_says(
+    place: &str,
+    order: &Order,
+    known: &BTreeMap<&str, GroupId>,
+) -> Result<Says, ConfigError> {
+    let (key, first) = match &order.first {
+        Some(first) if order.first_any.is_empty() => ("first", std::slice::from_ref(first)),
+        None if !order.first_any.is_empty() => ("first_any", order.first_any.as_slice()),
+        _ => {
+            let remedy = "give it either first or first_any";
+            return Err(ConfigError::new(place, "it is not clear what comes first", remedy));
+        }
     };
-    names.iter().map(find).collect()
+    Ok(Says::Order {
+        first: lookup(&format!("{place}.{key}"), "group", "[[groups]]", first, known)?,
+        then: find(&format!("{place}.then"), "group", "[[groups]]", &order.then, known)?,
+        kind: order.kind,
+        symmetrical: order.symmetrical.unwrap_or(order.kind != OrderKind::Serialize),
+        first_act: order.first_act,
+        then_act: order.then_act,
+    })
 }
 
 /// The settings as the engine keeps them: one text for equal settings, whatever their order was.
@@ -215,5 +335,7 @@ fn json(place: &str, settings: &Settings) -> Result<serde_json::Value, ConfigErr
 fn refused(place: &str, settings: &Settings, driver: &str, reason: String) -> ConfigError {
     let named = reason.split(['`', '"', ' ', ':', ',']).find(|word| settings.contains_key(*word));
     let place = named.map_or_else(|| place.to_owned(), |key| format!("{place}.{key}"));
-    ConfigError::new(place, reason, format!("correct the settings of the {driver} driver"))
+    let otherwise = format!("correct the settings of the {driver} driver");
+    let remedy = misspelt::remedy_of(&reason, &otherwise);
+    ConfigError::new(place, reason, remedy)
 }

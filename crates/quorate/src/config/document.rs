@@ -8,6 +8,8 @@ use quorate_core::config::TimingInputs;
 use quorate_core::config::timing::DetectionMode;
 use serde::{Deserialize, Serialize};
 
+use super::relations::{Policy, PolicyWords, Priority, Rule, Score};
+
 /// Settings of a driver, by key; the driver checks them.
 pub type Settings = BTreeMap<String, toml::Value>;
 
@@ -32,7 +34,17 @@ pub struct Document {
     /// `[[groups]]`.
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// `[[rules]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// `[policy]`.
+    #[serde(default, with = "PolicyWords", skip_serializing_if = "PolicyWords::is_default")]
+    pub policy: Policy,
 }
+
+/// How much of each thing, by its name: what a node has room for, what a group takes of it. Any unit, the same
+/// everywhere.
+pub type Amounts = BTreeMap<String, u64>;
 
 /// `[cluster]`.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -130,13 +142,16 @@ pub struct Node {
     /// Whether it votes.
     #[serde(default = "yes")]
     pub voter: bool,
+    /// What it has room for.
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    pub capacity: Amounts,
 }
 
 impl Node {
     /// A voter with one address on each network.
     pub fn new(name: impl Into<String>, addresses: &[&str]) -> Self {
         let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
-        Self { name: name.into(), id: None, addresses, voter: true }
+        Self { name: name.into(), id: None, addresses, voter: true, capacity: Amounts::new() }
     }
 }
 
@@ -189,9 +204,36 @@ pub struct Group {
     /// Names of the nodes where it should run, best first.
     #[serde(default)]
     pub preferred_owners: Vec<String>,
+    /// How well each node suits it, by the node's name; 0 if it is not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, Score>,
+    /// Name of the node that has it before it has ever run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_owner: Option<String>,
     /// Whether it returns by itself to a more preferred owner.
     #[serde(default)]
     pub failback: bool,
+    /// With `failback`: by how much another node's score must be higher before it moves there by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stickiness: i32,
+    /// Who goes first, and wins when not all can run.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub priority: Priority,
+    /// What it takes of a node's room.
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    pub uses: Amounts,
+    /// What it loads a node with, until that is measured.
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    pub load: Amounts,
+    /// After so many failures on a node it does not run there again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_failures_max: Option<u32>,
+    /// When those failures are forgotten; if left out, when somebody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_expire_s: Option<u64>,
+    /// Whether its start waits for every fence that is due.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub awaits_fences: bool,
     /// Whether it is started when the cluster forms.
     #[serde(default = "yes")]
     pub auto_start: bool,
@@ -218,7 +260,16 @@ impl Group {
             luns: luns.iter().map(|&lun| lun.to_owned()).collect(),
             possible_owners: Vec::new(),
             preferred_owners: Vec::new(),
+            scores: BTreeMap::new(),
+            initial_owner: None,
             failback: false,
+            stickiness: 0,
+            priority: Priority::default(),
+            uses: Amounts::new(),
+            load: Amounts::new(),
+            node_failures_max: None,
+            failures_expire_s: None,
+            awaits_fences: false,
             auto_start: true,
             failover_threshold: None,
             failover_period_s: six_hours(),
@@ -244,6 +295,9 @@ pub struct Resource {
     /// Whether a move saves and resumes it; if left out, yes for a `qemu` guest alone in its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub save_on_move: Option<bool>,
+    /// Whether a move hands it over as it runs, where its driver can.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub live_on_move: bool,
     /// How often it is restarted in place within `restart_period_s` before the group fails over.
     #[serde(default = "restarts")]
     pub restart_threshold: u32,
@@ -270,6 +324,7 @@ impl Resource {
             driver: driver.into(),
             depends_on: Vec::new(),
             save_on_move: None,
+            live_on_move: false,
             restart_threshold: restarts(),
             restart_period_s: fifteen_minutes(),
             restart_delay_ms: half_a_second(),
@@ -307,6 +362,20 @@ impl Timing {
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_off(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+fn is_unset(priority: &Priority) -> bool {
+    *priority == Priority::default()
 }
 
 fn restarts() -> u32 {

@@ -1,4 +1,4 @@
-//! The configuration: cluster.toml, checked whole before anything starts.
+//! The configuration: cluster.toml, or the same as JSON, checked whole before anything starts.
 //!
 //! [`Config`] is always valid: its [`ClusterConfig`] was built by the engine's own checks, and
 //! every driver has read its settings. Errors name the file, the line, the place and the remedy.
@@ -7,8 +7,11 @@ mod address;
 mod convert;
 mod document;
 mod drivers;
+mod misspelt;
 mod place;
+mod relations;
 mod template;
+mod words;
 
 use std::fmt;
 use std::path::Path;
@@ -18,9 +21,13 @@ use quorate_core::config::ClusterConfig;
 use crate::node::RecordOptions;
 
 pub use document::{
-    Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings, Timing,
+    Amounts, Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings,
+    Timing,
 };
 pub(crate) use drivers::{LunSettings, ResourceSettings};
+pub use relations::{
+    Balance, Members, Near, Order, OrderAct, OrderKind, Policy, Priority, Rule, Score,
+};
 pub use template::{random_id, template};
 
 /// A configuration that holds together, with the text it was made from.
@@ -31,7 +38,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a cluster.toml.
+    /// Reads and checks a cluster.toml; or, where the file's name ends in `.json`, the same as JSON.
     ///
     /// # Errors
     /// What is wrong, where, and the remedy.
@@ -44,6 +51,9 @@ impl Config {
             problem: format!("cannot be read: {error}"),
             remedy: "name a file that `quorate init` wrote".to_owned(),
         })?;
+        if path.extension().is_some_and(|end| end == "json") {
+            return Config::from_json_str(&text, &name);
+        }
         Config::from_toml_str(&text, &name)
     }
 
@@ -54,13 +64,7 @@ impl Config {
     pub fn from_toml_str(text: &str, file: &str) -> Result<Config, ConfigError> {
         let document: Document = toml::from_str(text).map_err(|error| {
             let at = error.span().map(|span| place::position_of(text, span.start));
-            ConfigError {
-                file: Some(file.to_owned()),
-                position: at.map(|at| (at.line, at.column)),
-                place: String::new(),
-                problem: error.message().trim().replace('\n', ", "),
-                remedy: "correct it, or take it out".to_owned(),
-            }
+            unread(file, at.map(|at| (at.line, at.column)), error.message())
         })?;
         Config::new(document).map_err(|mut error| {
             error.file = Some(file.to_owned());
@@ -68,6 +72,30 @@ impl Config {
                 place::find(text, &error.place).map(|position| (position.line, position.column));
             error
         })
+    }
+
+    /// Reads and checks a configuration as JSON, with the words of a cluster.toml; `file` names it in errors.
+    ///
+    /// # Errors
+    /// What is wrong, where, and the remedy.
+    pub fn from_json_str(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let document: Document = serde_json::from_str(text).map_err(|error| {
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(&*message, |(front, _)| front);
+            unread(file, Some((error.line(), error.column())), message)
+        })?;
+        Config::new(document).map_err(|mut error| {
+            error.file = Some(file.to_owned());
+            error
+        })
+    }
+
+    /// The configuration that the engine holds, in words. Nothing is recorded but by default.
+    ///
+    /// # Errors
+    /// A driver does not know its settings.
+    pub fn from_cluster(cluster: &ClusterConfig) -> Result<Config, ConfigError> {
+        Config::new(words::document(cluster)?)
     }
 
     /// Checks a configuration given as data.
@@ -88,6 +116,11 @@ impl Config {
     /// The configuration as a cluster.toml, without comments.
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.document).expect("what was read from TOML can be written as TOML")
+    }
+
+    /// The configuration as JSON, with the words of a cluster.toml.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(&self.document).expect("what is valid can be written as JSON")
     }
 
     /// The configuration as the engine sees it.
@@ -140,6 +173,13 @@ impl Config {
     pub fn timing_derivation(&self) -> String {
         self.cluster.timing().derivation()
     }
+}
+
+/// A text that could not be read.
+fn unread(file: &str, position: Option<(usize, usize)>, message: &str) -> ConfigError {
+    let problem = message.trim().replace('\n', ", ");
+    let remedy = misspelt::remedy_of(&problem, "correct it, or take it out");
+    ConfigError { file: Some(file.to_owned()), position, place: String::new(), problem, remedy }
 }
 
 fn check_recording(recording: &Recording) -> Result<(), ConfigError> {

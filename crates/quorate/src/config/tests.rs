@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod whole;
+
 const GOOD: &str = r#"
 [cluster]
 name = "demo"
@@ -232,4 +234,78 @@ fn what_is_recorded_can_be_set_and_is_checked() {
         let error = read(&text(wrong)).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");
     }
+}
+
+#[test]
+fn what_is_misspelt_gets_a_suggestion() {
+    for (from, to, meant) in [
+        ("profile = \"fast\"", "profil = \"fast\"", "did you mean profile?"),
+        ("[\"database\"]", "[\"databse\"]", "did you mean database?"),
+        ("possible_owners", "posible_owners", "did you mean possible_owners?"),
+        ("command =", "comand =", "did you mean command?"),
+        ("profile = \"fast\"", "profile = \"fats\"", "did you mean fast?"),
+        ("luns = [\"disk1\"]", "luns = [\"dsik1\"]", "did you mean disk1?"),
+    ] {
+        let text = error(from, to);
+        assert!(text.contains(meant), "{to}: {text}");
+    }
+}
+
+#[test]
+fn scores_priorities_and_rules_that_make_no_sense_are_refused_at_their_place() {
+    let more = |words: &str| format!("{words}\nluns = [\"disk1\"]");
+    let rules = |words: &str| format!("[[rules]]\nname = \"r\"\n{words}\n[[groups]]\n");
+    for (from, to, parts) in [
+        (
+            "luns = [\"disk1\"]",
+            more("scores = { n1 = \"mus\" }"),
+            ["cluster.toml:28:", "\"must\" or"],
+        ),
+        ("luns = [\"disk1\"]", more("scores = { n1 = 2000000 }"), ["2000000", "1000000"]),
+        ("luns = [\"disk1\"]", more("scores = { n7 = 1 }"), ["groups.web.scores.n7", "n1, n2"]),
+        ("luns = [\"disk1\"]", more("priority = \"hihg\""), ["cluster.toml:28:", "no-auto-start"]),
+        ("luns = [\"disk1\"]", more("uses = { memory = -1 }"), ["cluster.toml:28:", "-1"]),
+        ("[[groups]]\n", rules(""), ["rules.r: it says 0 things", "together, apart"]),
+        (
+            "[[groups]]\n",
+            rules("apart = { groups = [\"web\", \"wbe\"] }"),
+            ["cluster.toml:28:", "rules.r.apart.groups"],
+        ),
+        (
+            "[[groups]]\n",
+            rules("apart = { groups = [\"web\"] }"),
+            ["rules.r.apart", "at least two"],
+        ),
+        ("[[groups]]\n", rules("order = { then = \"web\" }"), ["rules.r.order", "first_any"]),
+        ("[[groups]]\n", rules("near = { group = \"web\" }"), ["cluster.toml:28:", "`with`"]),
+    ] {
+        let text = error(from, &to);
+        for part in parts {
+            assert!(text.contains(part), "{to}: {text} lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn the_words_of_windows_for_priorities_are_numbers() {
+    let with = |word: &str| {
+        let text =
+            GOOD.replace("luns = [\"disk1\"]", &format!("luns = [\"disk1\"]\npriority = {word}"));
+        let config = read(&text).unwrap();
+        let group = config.cluster().group_named("web").unwrap();
+        (group.wishes.priority, group.auto_start)
+    };
+    assert_eq!(with("\"high\""), (3000, true));
+    assert_eq!(with("\"medium\""), with("2000"));
+    assert_eq!(with("\"no-auto-start\""), (0, false));
+}
+
+#[test]
+fn an_error_in_json_has_a_line_and_a_remedy() {
+    let json = read(GOOD).unwrap().to_json();
+    assert_eq!(Config::from_json_str(&json, "c.json").unwrap(), read(GOOD).unwrap());
+    let wrong = json.replacen("\"voter\"", "\"votre\"", 1);
+    let text = Config::from_json_str(&wrong, "c.json").unwrap_err().to_string();
+    assert!(text.starts_with("c.json:") && text.contains("did you mean voter?"), "{text}");
+    assert!(!text.contains(" line "), "{text}");
 }
