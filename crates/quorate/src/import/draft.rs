@@ -2,80 +2,112 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::config::{Amounts, NAME_MAX, Policy, Rule, Says, VOTERS_MAX, Wishes};
+use quorate_core::config::rules::RULES_MAX;
+use quorate_core::config::{NAME_MAX, OrderKind, Policy, Says, VOTERS_MAX};
 use quorate_core::id::GroupId;
+use sha2::{Digest as _, Sha256};
 
-use crate::config::Resource;
+use crate::config::{
+    Cluster, Document, Group, Members, Near, Node, Order, Rule, Score,
+};
 
 /// What a cluster is to be.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) name: String,
+    /// Drawn from the source: the same for the same source.
     pub(super) id: u64,
-    pub(super) nodes: Vec<DraftNode>,
-    pub(super) groups: Vec<DraftGroup>,
-    /// What they say is about groups by their place in `groups`, from 1.
-    pub(super) rules: Vec<Rule>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) groups: Vec<Group>,
+    rules: Vec<Rule>,
     pub(super) policy: Policy,
     rule_names: Names,
 }
 
-/// A node.
-#[derive(Clone, Debug)]
-pub(super) struct DraftNode {
-    pub(super) name: String,
-    pub(super) id: Option<u16>,
-    pub(super) addresses: Vec<String>,
-    pub(super) voter: bool,
-    pub(super) capacity: Amounts,
-}
-
-/// A group.
-#[derive(Clone, Debug)]
-pub(super) struct DraftGroup {
-    pub(super) name: String,
-    pub(super) auto_start: bool,
-    /// By the node's name.
-    pub(super) scores: BTreeMap<String, i32>,
-    pub(super) failback: bool,
-    pub(super) stickiness: i32,
-    pub(super) failover_threshold: Option<u32>,
-    pub(super) initial_owner: Option<String>,
-    pub(super) wishes: Wishes,
-    pub(super) resources: Vec<DraftResource>,
-}
-
-/// A resource.
-#[derive(Clone, Debug)]
-pub(super) struct DraftResource {
-    pub(super) words: Resource,
-    pub(super) live_on_move: bool,
-}
-
 impl Draft {
+    /// Nothing yet, with an identity drawn from the source.
+    pub(super) fn of_source(texts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        texts.iter().for_each(|text| hash.update(text.as_bytes()));
+        let bytes: [u8; 32] = hash.finalize().into();
+        let id = bytes.iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte));
+        Self { id: id.max(1), ..Self::default() }
+    }
+
     /// The number of the group that is added next.
     pub(super) fn next_group(&self) -> GroupId {
         GroupId(u32::try_from(self.groups.len()).unwrap_or(u32::MAX).saturating_add(1))
     }
 
-    pub(super) fn group_mut(&mut self, id: GroupId) -> Option<&mut DraftGroup> {
+    pub(super) fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
         self.groups.get_mut((id.0 as usize).checked_sub(1)?)
     }
 
-    /// Adds a rule under a name like this one that no other has.
-    pub(super) fn add_rule(&mut self, name: &str, says: Says) {
+    fn name_of(&self, id: GroupId) -> String {
+        let group = (id.0 as usize).checked_sub(1).and_then(|at| self.groups.get(at));
+        group.map(|group| group.name.clone()).unwrap_or_default()
+    }
+
+    /// Adds a rule under a name like this one that no other has. False: there are too many already.
+    pub(super) fn add_rule(&mut self, name: &str, says: Says) -> bool {
         let name = self.rule_names.take(name);
-        self.rules.push(Rule { name, says });
+        let named = |groups: Vec<GroupId>| groups.into_iter().map(|id| self.name_of(id)).collect();
+        let mut rule = Rule { name, ..Rule::default() };
+        match says {
+            Says::Together { groups, strict } => {
+                rule.together = Some(Members { groups: named(groups), strict });
+            }
+            Says::Apart { groups, strict } => {
+                rule.apart = Some(Members { groups: named(groups), strict });
+            }
+            Says::Near { group, with, score, influence } => {
+                let (group, with) = (self.name_of(group), self.name_of(with));
+                rule.near = Some(Near { group, with, score: points(score), influence });
+            }
+            Says::Order { first, then, kind, symmetrical, first_act, then_act } => {
+                let mut first: Vec<String> = named(first);
+                let alone = if first.len() == 1 { first.pop() } else { None };
+                let usual = kind != OrderKind::Serialize;
+                rule.order = Some(Order {
+                    first: alone,
+                    first_any: first,
+                    then: self.name_of(then),
+                    kind,
+                    symmetrical: (symmetrical != usual).then_some(symmetrical),
+                    first_act,
+                    then_act,
+                });
+            }
+        }
+        self.rules.push(rule);
+        self.rules.len() <= RULES_MAX
     }
 
     /// At most as many voters as there may be: the first ones. How many have lost their vote.
     pub(super) fn limit_voters(&mut self) -> usize {
         let voters = self.nodes.iter_mut().filter(|node| node.voter);
-        let beyond: Vec<&mut DraftNode> = voters.skip(VOTERS_MAX).collect();
+        let beyond: Vec<&mut Node> = voters.skip(VOTERS_MAX).collect();
         let count = beyond.len();
         beyond.into_iter().for_each(|node| node.voter = false);
         count
     }
+
+    pub(super) fn into_document(self) -> Document {
+        let name = if self.name.is_empty() { "imported" } else { &self.name };
+        Document {
+            cluster: Cluster { name: plain_name(name), id: format!("{:016x}", self.id) },
+            nodes: self.nodes,
+            groups: self.groups,
+            rules: self.rules,
+            policy: self.policy,
+            ..Document::default()
+        }
+    }
+}
+
+/// A score in the words of cluster.toml.
+pub(super) fn points(score: i32) -> Score {
+    Score::new(score).unwrap_or(if score > 0 { Score::MUST } else { Score::NEVER })
 }
 
 /// The names of one kind of things: ours for theirs.

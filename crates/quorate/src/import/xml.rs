@@ -22,8 +22,8 @@ pub(super) struct Xml<'t> {
     ids: BTreeMap<String, NodeId>,
     /// Where each line begins.
     lines: Vec<usize>,
-    read: RefCell<BTreeSet<(NodeId, usize)>>,
-    left_out: RefCell<BTreeSet<NodeId>>,
+    read: RefCell<BTreeSet<(u32, usize)>>,
+    left_out: RefCell<BTreeSet<u32>>,
     pub(super) ledger: Ledger,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Element<'a> {
     pub(super) fn read(self, name: &str) -> Option<&'a str> {
         let (at, attribute) =
             self.node.attributes().enumerate().find(|(_, attribute)| attribute.name() == name)?;
-        self.xml.read.borrow_mut().insert((self.node.id(), at));
+        self.xml.read.borrow_mut().insert((self.node.id().get(), at));
         Some(attribute.value())
     }
 
@@ -172,6 +172,19 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// Adds a finding about it, in the name of what it belongs to.
+    pub(super) fn note_as(
+        self,
+        owner: Element<'a>,
+        kind: FindingKind,
+        settings: &[(&str, &str)],
+        text: &str,
+        remedy: &str,
+    ) {
+        let place = Place { item: owner.place().item, ..self.place() };
+        self.xml.ledger.note(kind, place, settings, text, remedy);
+    }
+
     /// Adds one finding about it and everything in it, which counts as read. Once.
     pub(super) fn leave_out(
         self,
@@ -179,7 +192,7 @@ impl<'a> Element<'a> {
         text: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        if !self.xml.left_out.borrow_mut().insert(self.node.id()) {
+        if !self.xml.left_out.borrow_mut().insert(self.node.id().get()) {
             return;
         }
         self.pass_over();
@@ -205,7 +218,7 @@ impl<'a> Element<'a> {
     fn rest(self) -> Vec<(&'a str, &'a str)> {
         let read = self.xml.read.borrow();
         let unread = self.node.attributes().enumerate();
-        let unread = unread.filter(|(at, _)| !read.contains(&(self.node.id(), *at)));
+        let unread = unread.filter(|(at, _)| !read.contains(&(self.node.id().get(), *at)));
         unread.map(|(_, attribute)| (attribute.name(), attribute.value())).collect()
     }
 }

@@ -9,7 +9,8 @@ use regex_lite::Regex;
 use super::Importer;
 use super::rule::Subject;
 use super::values;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Score};
+use crate::import::draft::points;
 use crate::import::report::FindingKind::{NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
 
@@ -66,8 +67,8 @@ impl<'a> Importer<'a> {
                 self.exclusive.entry(group).or_default().insert(node.clone());
             }
             if let Some(group) = self.draft.group_mut(group) {
-                let sum = group.scores.entry(node).or_default();
-                *sum = values::sum(*sum, score);
+                let sum = group.scores.get(&node).map_or(0, |sum| sum.points());
+                group.scores.insert(node, points(values::sum(sum, score)));
             }
         }
         Ok(())
@@ -88,7 +89,9 @@ impl<'a> Importer<'a> {
             if !is_plain_role(set, "role") {
                 continue;
             }
-            ["sequential", "require-all"].map(|name| set.read(name));
+            for name in ["sequential", "require-all"] {
+                set.read(name);
+            }
             for one in set.all("resource_ref") {
                 let meant = self.meaning(one, one.id());
                 targets.extend(meant.map(|meant| (meant.parts, Vec::new())));
@@ -167,12 +170,12 @@ impl<'a> Importer<'a> {
             let id = GroupId(u32::try_from(at + 1).unwrap_or(u32::MAX));
             if self.switches.opt_in {
                 for node in &nodes {
-                    group.scores.entry(node.clone()).or_insert(SCORE_NEVER);
+                    group.scores.entry(node.clone()).or_insert(Score::NEVER);
                 }
             }
             if let Some(only) = self.exclusive.get(&id) {
                 for node in nodes.iter().filter(|node| !only.contains(*node)) {
-                    group.scores.insert(node.clone(), SCORE_NEVER);
+                    group.scores.insert(node.clone(), Score::NEVER);
                 }
             }
         }

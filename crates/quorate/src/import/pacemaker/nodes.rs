@@ -1,12 +1,12 @@
 //! Nodes: who there is, what each has room for, what rules may ask about it.
 
-use quorate_core::config::Amounts;
+use std::collections::BTreeMap;
 
 use super::Importer;
 use super::options::Options;
 use super::rule::{NodeFacts, Subject};
-use crate::config::ConfigError;
-use crate::import::draft::DraftNode;
+use super::values::Pair;
+use crate::config::{Amounts, ConfigError, Node};
 use crate::import::report::FindingKind;
 use crate::import::xml::Element;
 
@@ -55,7 +55,7 @@ impl<'a> Importer<'a> {
         &self,
         node: Element<'a>,
         name: &str,
-        attributes: &std::collections::BTreeMap<&'a str, super::values::Pair<'a>>,
+        attributes: &BTreeMap<&'a str, Pair<'a>>,
     ) -> Result<(), ConfigError> {
         for what in ["standby", "maintenance"] {
             let Some(pair) = attributes.get(what) else { continue };
@@ -92,12 +92,6 @@ impl<'a> Importer<'a> {
             format!("where it listens is not in the file; {address} is a guess"),
             format!("write its address on each network in nodes.{ours}.addresses"),
         );
-        self.draft.nodes.push(DraftNode {
-            name: ours,
-            id: None,
-            addresses: vec![address.to_owned()],
-            voter,
-            capacity,
-        });
+        self.draft.nodes.push(Node { voter, capacity, ..Node::new(ours, &[address]) });
     }
 }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_core::config::{Amounts, SCORE_MUST};
+use quorate_core::config::SCORE_MUST;
 use toml::{Table, Value};
 
 use super::Importer;
 use super::options::Options;
 use super::rule::Subject;
 use super::values;
-use crate::config::{ConfigError, Resource, Settings};
-use crate::import::draft::DraftResource;
+use crate::config::{Amounts, ConfigError, Resource, Settings};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
 
@@ -25,7 +24,7 @@ const FOREVER_S: u64 = 86_400;
 /// A primitive, ready to be put into a group.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub(super) resource: DraftResource,
+    pub(super) resource: Resource,
     pub(super) priority: i32,
     pub(super) stickiness: i32,
     pub(super) failures_max: Option<u32>,
@@ -143,11 +142,11 @@ impl<'a> Importer<'a> {
         };
         let role = meta.find("target-role").map(|pair| pair.value()).unwrap_or("Started");
         if let Some(pair) = meta.find("multiple-active") {
-            let text = "a group never runs twice here";
-            tell(pair, NotNeeded, text);
+            pair.note(NotNeeded, "a group never runs twice here", "");
         }
+        words.live_on_move = flag("allow-migrate", false)?;
         Ok(Member {
-            resource: DraftResource { words, live_on_move: flag("allow-migrate", false)? },
+            resource: words,
             priority: score("priority")?,
             stickiness: score("resource-stickiness")?,
             failures_max,
@@ -280,11 +279,6 @@ fn on_fail_ends(op: Element<'_>, name: &str, on_fail: &str) -> bool {
     false
 }
 
-fn tell(pair: values::Pair<'_>, kind: crate::import::FindingKind, text: &str) {
-    let owner = pair.at.parent().and_then(Element::parent).unwrap_or(pair.at);
-    owner.note(kind, &[(pair.name, pair.value())], text, "");
-}
-
-fn whole_seconds(length: Duration) -> u64 {
+pub(super) fn whole_seconds(length: Duration) -> u64 {
     (length.as_secs() + u64::from(length.subsec_nanos() > 0)).max(1)
 }

@@ -32,22 +32,22 @@ impl<'a> Importer<'a> {
                     self.switches.stop_all = pair.flag()?;
                     if self.switches.stop_all {
                         let text = "no group is started by itself";
-                        tell(pair, Approximated, text, "bring each online when it is time");
+                        pair.note(Approximated, text, "bring each online when it is time");
                     }
                 }
                 "maintenance-mode" if pair.flag()? => {
                     let text = "leaving everything alone is a command here, not configuration";
-                    tell(pair, Needed, text, "do not found the cluster before the maintenance ends");
+                    pair.note(Needed, text, "do not found the cluster before the maintenance ends");
                 }
                 "stonith-enabled" | "fencing-enabled" if !pair.flag()? => {
                     let text = "nothing starts elsewhere here before it is proven that the old owner \
                                 cannot run or write it; that cannot be switched off";
-                    tell(pair, NotNeeded, text, "");
+                    pair.note(NotNeeded, text, "");
                 }
                 "start-failure-is-fatal" if pair.flag()? => {
                     let text = "a failed start is tried again as often as restart_threshold says, \
                                 then on another node";
-                    tell(pair, Approximated, text, "set restart_threshold = 0 to try another node at once");
+                    pair.note(Approximated, text, "set restart_threshold = 0 to try another node at once");
                 }
                 "maintenance-mode" | "stonith-enabled" | "fencing-enabled"
                 | "start-failure-is-fatal" => {}
@@ -69,7 +69,7 @@ impl<'a> Importer<'a> {
             "fence" | "suicide" => "a node without a quorum stops its groups; it is not switched off",
             _ => "this policy is not known",
         };
-        tell(pair, NoCounterpart, text, "the default stands: what runs without a quorum is stopped");
+        pair.note(NoCounterpart, text, "the default stands: what runs without a quorum is stopped");
     }
 
     fn strategy(&mut self, pair: Pair<'a>) -> Result<(), ConfigError> {
@@ -87,9 +87,4 @@ impl<'a> Importer<'a> {
         (self.draft.policy.balance, self.draft.policy.limited) = (balance, limited);
         Ok(())
     }
-}
-
-fn tell(pair: Pair<'_>, kind: crate::import::FindingKind, text: &str, remedy: &str) {
-    let at = pair.at.parent().unwrap_or(pair.at);
-    at.note(kind, &[(pair.name, pair.value())], text, remedy);
 }

@@ -1,7 +1,7 @@
 //! Resources: primitives, groups and clones, each as groups of ours.
 
 use quorate_core::config::{
-    NODES_MAX, OrderAct, OrderKind, RESOURCES_PER_GROUP_MAX, SCORE_MUST, Says, Wishes,
+    NODES_MAX, OrderAct, OrderKind, RESOURCES_PER_GROUP_MAX, SCORE_MUST, Says,
 };
 use quorate_core::id::GroupId;
 
@@ -9,8 +9,7 @@ use super::Importer;
 use super::options::Options;
 use super::primitive::{self, Member};
 use super::rule::Subject;
-use crate::config::ConfigError;
-use crate::import::draft::DraftGroup;
+use crate::config::{ConfigError, Group, Priority};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart};
 use crate::import::xml::Element;
 
@@ -136,7 +135,7 @@ impl<'a> Importer<'a> {
         }
         let mut parts = Vec::new();
         for (child, member) in members {
-            let name = member.resource.words.name.clone();
+            let name = member.resource.name.clone();
             let part = self.add_group(child, name, vec![member], false);
             if instance.is_none() {
                 self.meant.insert(child.id(), plain(part, critical));
@@ -240,43 +239,33 @@ impl<'a> Importer<'a> {
         self.tell_state(element, &members);
         let count = members.len();
         let gives_up = members.iter().any(|member| member.gives_up);
-        let mut wishes = Wishes {
-            priority: members.iter().map(|member| member.priority).max().unwrap_or_default(),
-            node_failures_max: members.iter().filter_map(|member| member.failures_max).min(),
-            failures_expire: members.iter().filter_map(|member| member.failures_expire).max(),
-            awaits_fences: members.iter().any(|member| member.awaits_fences),
-            ..Wishes::default()
-        };
+        let mut group = Group::new(name, &[], Vec::new());
+        let priority = members.iter().map(|member| member.priority).max().unwrap_or_default();
+        group.priority = Priority::Points(priority);
+        group.node_failures_max = members.iter().filter_map(|member| member.failures_max).min();
+        let expire = members.iter().filter_map(|member| member.failures_expire).max();
+        group.failures_expire_s = expire.map(primitive::whole_seconds);
+        group.awaits_fences = members.iter().any(|member| member.awaits_fences);
         for (what, amount) in members.iter().flat_map(|member| &member.uses) {
-            let sum = wishes.uses.entry(what.clone()).or_default();
-            *sum = sum.saturating_add(*amount);
+            let sum = group.uses.entry(what.clone()).or_default();
+            *sum = sum.saturating_add(*amount).min(i64::MAX as u64);
         }
         let stays = members.iter().map(|member| member.stickiness);
         let stickiness = stays.fold(0, super::values::sum);
         let is_off = |member: &Member| member.stopped || member.unmanaged;
-        let auto_start = !members.iter().any(is_off) && !self.switches.stop_all;
-        let mut resources = Vec::new();
-        let mut before: Option<String> = None;
+        group.auto_start = !members.iter().any(is_off) && !self.switches.stop_all;
+        group.failback = stickiness != SCORE_MUST;
+        group.stickiness = stickiness.max(0);
+        group.failover_threshold = gives_up.then_some(0);
         for member in members {
             let mut resource = member.resource;
             if chained {
-                resource.words.depends_on.extend(before);
+                resource.depends_on.extend(group.resources.last().map(|one| one.name.clone()));
             }
-            before = Some(resource.words.name.clone());
             resource.live_on_move &= count == 1;
-            resources.push(resource);
+            group.resources.push(resource);
         }
-        self.draft.groups.push(DraftGroup {
-            name,
-            auto_start,
-            scores: Default::default(),
-            failback: stickiness != SCORE_MUST,
-            stickiness: stickiness.max(0),
-            failover_threshold: gives_up.then_some(0),
-            initial_owner: None,
-            wishes,
-            resources,
-        });
+        self.draft.groups.push(group);
         id
     }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 use quorate_core::config::{SCORE_MUST, SCORE_NEVER};
 
 use crate::config::ConfigError;
+use crate::import::report::FindingKind;
 use crate::import::xml::Element;
+
+/// Longer than this is as long: a hundred years.
+const LENGTH_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A name with a value, as an `nvpair` says it.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,21 @@ impl<'a> Pair<'a> {
     /// Its value, which counts as read from here on.
     pub(super) fn value(self) -> &'a str {
         self.at.read("value").unwrap_or_default()
+    }
+
+    /// Whose it is: what its set belongs to.
+    pub(super) fn owner(self) -> Element<'a> {
+        let set = self.at.parent().unwrap_or(self.at);
+        match set.tag() {
+            "cluster_property_set" => set,
+            _ => set.parent().unwrap_or(set),
+        }
+    }
+
+    /// Adds a finding about it.
+    pub(super) fn note(self, kind: FindingKind, text: &str, remedy: &str) {
+        let settings = [(self.name, self.value())];
+        self.at.note_as(self.owner(), kind, &settings, text, remedy);
     }
 
     fn refused(self, what: &str) -> ConfigError {
@@ -109,9 +128,14 @@ pub(super) fn flag(text: &str) -> Option<bool> {
 /// `30`, `30s`, `500ms`, `2min`, `1h`, or an ISO 8601 length as `PT1M30S`.
 pub(super) fn length(text: &str) -> Option<Duration> {
     let text = text.trim();
-    if let Some(iso) = text.strip_prefix('P') {
-        return iso_length(iso);
-    }
+    let length = match text.strip_prefix('P') {
+        Some(iso) => iso_length(iso),
+        None => plain_length(text),
+    };
+    length.map(|length| length.min(LENGTH_MAX))
+}
+
+fn plain_length(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().ok()?;
