@@ -9,6 +9,7 @@ pub mod control;
 mod counter;
 pub mod demo;
 pub mod failure;
+mod import;
 mod init;
 pub mod lab;
 mod outcome;
@@ -35,6 +36,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     let said = match arguments.command {
         Command::Init(init) => init::init(&init)?,
         Command::Check(check) => init::check(&check)?,
+        Command::Import(import) => return import::import(&import),
         Command::Run(run) => {
             log_to_stderr();
             return run::run(&run);

@@ -7,9 +7,7 @@ use quorate_core::config::{NAME_MAX, OrderKind, Policy, Says, VOTERS_MAX};
 use quorate_core::id::GroupId;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{
-    Cluster, Document, Group, Members, Near, Node, Order, Rule, Score,
-};
+use crate::config::{Cluster, Document, Group, Members, Near, Node, Order, Rule, Score};
 
 /// What a cluster is to be.
 #[derive(Debug, Default)]

@@ -67,8 +67,14 @@ impl Imported {
         if !told {
             text = String::from("# Imported.\n");
         }
-        let body = toml::to_string(&self.document).expect("what was imported can be written as TOML");
+        let body =
+            toml::to_string(&self.document).expect("what was imported can be written as TOML");
         text + "\n" + &body
+    }
+
+    /// The document as JSON, with the words of a cluster.toml.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(&self.document).expect("what was imported has text keys only")
     }
 
     /// Puts the parts together: what the whole still lacks is told, too.

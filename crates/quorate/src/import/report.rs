@@ -85,6 +85,7 @@ impl Report {
 
     pub(super) fn sort(&mut self) {
         self.findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        self.findings.dedup();
     }
 }
 

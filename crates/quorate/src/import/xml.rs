@@ -13,6 +13,8 @@ use crate::config::ConfigError;
 pub(super) const XML_MAX: usize = 64 << 20;
 /// The most elements and texts in it.
 const NODES_MAX: u32 = 4_000_000;
+/// How deep elements may stand in each other.
+const DEPTH_MAX: usize = 64;
 
 /// A parsed file. It has no document type, so no entities of its own: nothing in it can grow or name other files.
 #[derive(Debug)]
@@ -48,7 +50,17 @@ impl<'t> Xml<'t> {
             wrong(position, format!("not well-formed: {error}"), "give a complete XML file")
         })?;
         let mut ids = BTreeMap::new();
+        let mut open: Vec<NodeId> = Vec::new();
         for node in tree.descendants().filter(Node::is_element) {
+            let parent = node.parent().map(|parent| parent.id());
+            while open.last().copied() != parent && open.pop().is_some() {}
+            open.push(node.id());
+            if open.len() > DEPTH_MAX {
+                let at = tree.text_pos_at(node.range().start);
+                let position = Some((at.row as usize, at.col as usize));
+                let problem = format!("elements stand more than {DEPTH_MAX} deep in each other");
+                return Err(wrong(position, problem, "see that it is the file you mean"));
+            }
             if let Some(id) = node.attribute("id") {
                 ids.entry(id.to_owned()).or_insert(node.id());
             }
@@ -143,7 +155,7 @@ impl<'a> Element<'a> {
     pub(super) fn place(self) -> Place {
         let start = self.node.range().start;
         let line = self.xml.lines.partition_point(|&line| line <= start);
-        let named = ["id", "uname", "name"].iter().find_map(|name| self.node.attribute(*name));
+        let named = ["uname", "id", "name"].iter().find_map(|name| self.node.attribute(*name));
         let item = match named {
             Some(name) => format!("{} {name}", self.tag()),
             None => self.tag().to_owned(),
@@ -202,7 +214,8 @@ impl<'a> Element<'a> {
             let name_of_pair = element.look("name").filter(|_| element.look("value").is_some());
             for attribute in node.attributes() {
                 let name = match (attribute.name(), name_of_pair) {
-                    ("id", _) | ("name", Some(_)) => continue,
+                    ("id", _) if element.tag() != "primitive" || node == self.node => continue,
+                    ("name", Some(_)) => continue,
                     ("value", Some(name)) => name.to_owned(),
                     (name, _) if node == self.node => name.to_owned(),
                     (name, _) => format!("{}.{name}", element.tag()),

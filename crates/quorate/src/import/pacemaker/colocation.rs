@@ -65,12 +65,15 @@ impl<'a> Importer<'a> {
                 self.within(element, id, &members, tie);
             }
             if let Some((earlier, was_sequential)) = &before {
-                let wants = if *was_sequential { &earlier[..earlier.len().min(1)] } else { earlier };
+                let wants =
+                    if *was_sequential { &earlier[..earlier.len().min(1)] } else { earlier };
                 let grounds = match sequential {
                     true => &members[members.len().saturating_sub(1)..],
                     false => &members[..],
                 };
-                for (group, with) in wants.iter().flat_map(|one| grounds.iter().map(move |g| (one, g))) {
+                for (group, with) in
+                    wants.iter().flat_map(|one| grounds.iter().map(move |g| (one, g)))
+                {
                     if !self.near(element, id, group, with, tie) {
                         return Ok(());
                     }

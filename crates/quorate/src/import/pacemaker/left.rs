@@ -62,8 +62,7 @@ pub(super) fn tell(xml: &Xml<'_>) {
 }
 
 fn is_own(element: Element<'_>, name: &str) -> bool {
-    matches!(name, "id" | "description")
-        || (element.tag() == "cib" && has_word(BOOKKEEPING, name))
+    matches!(name, "id" | "description") || (element.tag() == "cib" && has_word(BOOKKEEPING, name))
 }
 
 fn has_word(words: &str, word: &str) -> bool {

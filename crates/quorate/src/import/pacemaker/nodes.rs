@@ -26,13 +26,15 @@ impl<'a> Importer<'a> {
         let Some(name) = node.read("uname").filter(|name| !name.is_empty()) else {
             return Err(node.place().wrong("it has no uname", "give the node its name"));
         };
-        let kind = node.read("type").unwrap_or("member");
-        if kind == "ping" {
-            let text = "it is no node of the cluster";
-            node.leave_out(FindingKind::NotNeeded, text, "");
-            return Ok(());
-        }
-        let is_remote = matches!(kind, "remote" | "pending-remote");
+        let is_remote = match node.read("type").unwrap_or("member") {
+            "member" | "normal" => false,
+            "remote" => true,
+            _ => {
+                let text = "it is no node that could run anything";
+                node.leave_out(FindingKind::NoCounterpart, text, "");
+                return Ok(());
+            }
+        };
         let subject = Subject::default();
         let attributes = Options::of(node, "instance_attributes", &subject).all();
         let mut capacity = Amounts::new();

@@ -27,8 +27,7 @@ impl<'a> Options<'a> {
         for set in element.all(tag).map(Element::resolved) {
             set.id();
             if applies(set, subject) {
-                let score = set.read("score").and_then(values::score).unwrap_or_default();
-                sets.push((score, set));
+                sets.push((rank(set), set));
             }
         }
         sets.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
@@ -56,6 +55,16 @@ impl<'a> Options<'a> {
         }
         all
     }
+}
+
+/// Which of several sets stands.
+fn rank(set: Element<'_>) -> i32 {
+    let Some(score) = set.read("score") else { return 0 };
+    values::score(score).unwrap_or_else(|| {
+        let text = "it is no score, and counts as 0";
+        set.note(FindingKind::Approximated, &[("score", score)], text, "");
+        0
+    })
 }
 
 /// Whether a set counts: it has no rule, or one that is known to hold.

@@ -48,7 +48,12 @@ impl<'a> Importer<'a> {
         self.ordered_sets(element, id, tie)
     }
 
-    fn ordered_sets(&mut self, element: Element<'a>, id: &str, tie: Tie) -> Result<(), ConfigError> {
+    fn ordered_sets(
+        &mut self,
+        element: Element<'a>,
+        id: &str,
+        tie: Tie,
+    ) -> Result<(), ConfigError> {
         let mut before: Option<Set> = None;
         for at in element.all("resource_set").map(Element::resolved) {
             at.id();
@@ -59,7 +64,10 @@ impl<'a> Importer<'a> {
             let own_kind = at.look("kind").map(|_| kind(at)).transpose()?.unwrap_or(tie.kind);
             let tie = Tie { kind: own_kind, first: act, then: act, ..tie };
             let set = Set {
-                members: at.all("resource_ref").filter_map(|one| self.meaning(one, one.id())).collect(),
+                members: at
+                    .all("resource_ref")
+                    .filter_map(|one| self.meaning(one, one.id()))
+                    .collect(),
                 sequential: values::flag_of(at, "sequential")?.unwrap_or(true),
                 require_all: values::flag_of(at, "require-all")?.unwrap_or(true),
                 act,
@@ -79,7 +87,11 @@ impl<'a> Importer<'a> {
     }
 
     fn between(&mut self, element: Element<'a>, id: &str, earlier: &Set, later: &Set, tie: Tie) {
-        let thens = if later.sequential { &later.members[..later.members.len().min(1)] } else { &later.members };
+        let thens = if later.sequential {
+            &later.members[..later.members.len().min(1)]
+        } else {
+            &later.members
+        };
         let firsts = match earlier.sequential {
             true => &earlier.members[earlier.members.len().saturating_sub(1)..],
             false => &earlier.members[..],

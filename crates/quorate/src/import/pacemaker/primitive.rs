@@ -123,7 +123,8 @@ impl<'a> Importer<'a> {
         gives_up: bool,
     ) -> Result<Member, ConfigError> {
         let score = |name: &str| meta.find(name).map_or(Ok(0), |pair| pair.score());
-        let flag = |name: &str, otherwise| meta.find(name).map_or(Ok(otherwise), |pair| pair.flag());
+        let flag =
+            |name: &str, otherwise| meta.find(name).map_or(Ok(otherwise), |pair| pair.flag());
         let most = meta.find("migration-threshold").map_or(Ok(SCORE_MUST), |pair| pair.score())?;
         let failures_max = u32::try_from(most).ok().filter(|&most| most > 0 && most < 1_000_000);
         let expire = meta.find("failure-timeout").map(|pair| pair.length()).transpose()?;
@@ -176,8 +177,11 @@ impl<'a> Importer<'a> {
         home.map(Element::id);
         for name in ["start", "stop"] {
             if !timeouts.contains_key(name) {
-                let subject =
-                    Subject { agent: Some(agent), operation: Some([name, "0"]), ..Subject::default() };
+                let subject = Subject {
+                    agent: Some(agent),
+                    operation: Some([name, "0"]),
+                    ..Subject::default()
+                };
                 let mut defaults = Options::default();
                 if let Some(section) = self.op_defaults {
                     defaults.add(section, "meta_attributes", &subject);
@@ -219,10 +223,19 @@ impl<'a> Importer<'a> {
             options.add(section, "meta_attributes", &subject);
         }
         table.extend(options.all().iter().map(|(&name, pair)| (name, pair.value())));
-        for known in
-            ["name", "interval", "timeout", "on-fail", "enabled", "role", "start-delay", "record-pending",
-             "interval-origin", "description", "requires"]
-        {
+        for known in [
+            "name",
+            "interval",
+            "timeout",
+            "on-fail",
+            "enabled",
+            "role",
+            "start-delay",
+            "record-pending",
+            "interval-origin",
+            "description",
+            "requires",
+        ] {
             table.extend(op.read(known).map(|value| (known, value)));
         }
         if let Some(timeout) = table.get("timeout")
@@ -246,16 +259,16 @@ impl<'a> Importer<'a> {
         let shown = spelt(agent);
         let remedy = match agent[2] {
             "VirtualDomain" | "Xen" | "KVM" => {
-                "write driver = \"qemu\" with its memory and its LUN, or serve it from your program"
+                "serve it there, or write driver = \"qemu\" with its memory and its LUN"
             }
-            "Filesystem" | "LVM" | "LVM-activate" | "iscsi" | "iSCSILogicalUnit" | "drbd" | "ZFS" => {
-                "if it stands for a disk that passes with the group, name that under [[luns]] and take \
-                 the resource out; else serve it from your program"
+            "Filesystem" | "LVM" | "LVM-activate" | "iscsi" | "iSCSILogicalUnit" | "drbd"
+            | "ZFS" => {
+                "name its disk under [[luns]] if that passes with the group, and take the resource out"
             }
-            _ => "write driver = \"process\" with the command, or serve it from your program",
+            _ => "serve it there, or write driver = \"process\" with its command",
         };
-        let text = "quorate does not run agents itself: driver = \"host\" leaves it to the program that \
-                    embeds it, with agent, parameters and operations as its settings";
+        let text = "driver = \"host\" hands agent, parameters and operations to your program: quorate does \
+                    not run agents";
         element.note(Needed, &[("agent", &shown)], text, remedy);
     }
 }
@@ -270,7 +283,9 @@ fn on_fail_ends(op: Element<'_>, name: &str, on_fail: &str) -> bool {
             op.note(Approximated, &[("on-fail", on_fail)], text, "");
             return true;
         }
-        ("fence" | "standby", _) => (NoCounterpart, "a failed resource costs its node nothing here"),
+        ("fence" | "standby", _) => {
+            (NoCounterpart, "a failed resource costs its node nothing here")
+        }
         ("block", _) => (NoCounterpart, "a failed resource is started again, here or elsewhere"),
         ("ignore", _) => (NoCounterpart, "a failure counts if the driver reports it"),
         _ => (NoCounterpart, "there is no such answer to a failure"),

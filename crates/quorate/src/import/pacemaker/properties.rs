@@ -47,9 +47,15 @@ impl<'a> Importer<'a> {
                 "start-failure-is-fatal" if pair.flag()? => {
                     let text = "a failed start is tried again as often as restart_threshold says, \
                                 then on another node";
-                    pair.note(Approximated, text, "set restart_threshold = 0 to try another node at once");
+                    pair.note(
+                        Approximated,
+                        text,
+                        "set restart_threshold = 0 to try another node at once",
+                    );
                 }
-                "maintenance-mode" | "stonith-enabled" | "fencing-enabled"
+                "maintenance-mode"
+                | "stonith-enabled"
+                | "fencing-enabled"
                 | "start-failure-is-fatal" => {}
                 _ => continue,
             }
@@ -66,7 +72,9 @@ impl<'a> Importer<'a> {
             }
             "ignore" => "a side without a quorum never decides here",
             "demote" => "there are no roles to be demoted to",
-            "fence" | "suicide" => "a node without a quorum stops its groups; it is not switched off",
+            "fence" | "suicide" => {
+                "a node without a quorum stops its groups; it is not switched off"
+            }
             _ => "this policy is not known",
         };
         pair.note(NoCounterpart, text, "the default stands: what runs without a quorum is stopped");

@@ -112,8 +112,7 @@ impl<'a> Importer<'a> {
         let meta = Options::of(element, "meta_attributes", &subject);
         let flag = |name: &str| meta.find(name).map_or(Ok(true), |pair| pair.flag());
         let (ordered, collocated) = (flag("ordered")?, flag("collocated")?);
-        let homes: Vec<Element<'a>> =
-            [element].into_iter().chain(outer.iter().copied()).collect();
+        let homes: Vec<Element<'a>> = [element].into_iter().chain(outer.iter().copied()).collect();
         let mut members = Vec::new();
         for child in element.all("primitive") {
             let name = self.name_of(child, instance);
@@ -155,14 +154,17 @@ impl<'a> Importer<'a> {
                 self.draft.add_rule(name, Says::Near { group, with, score, influence: true });
             }
             if ordered {
-                self.draft.add_rule(name, Says::Order {
-                    first: vec![pair[0]],
-                    then: pair[1],
-                    kind: OrderKind::Mandatory,
-                    symmetrical: true,
-                    first_act: OrderAct::Start,
-                    then_act: OrderAct::Start,
-                });
+                self.draft.add_rule(
+                    name,
+                    Says::Order {
+                        first: vec![pair[0]],
+                        then: pair[1],
+                        kind: OrderKind::Mandatory,
+                        symmetrical: true,
+                        first_act: OrderAct::Start,
+                        then_act: OrderAct::Start,
+                    },
+                );
             }
         }
     }
@@ -274,15 +276,22 @@ impl<'a> Importer<'a> {
         let number = |is: fn(&Member) -> bool| members.iter().filter(|one| is(one)).count();
         let stopped = number(|member| member.stopped);
         if stopped > 0 && stopped < count {
-            let text = "one resource of it is to be stopped: the whole group is not started by itself";
+            let text =
+                "one resource of it is to be stopped: the whole group is not started by itself";
             element.note(Approximated, &[("target-role", "Stopped")], text, "");
         }
         if number(|member| member.unmanaged) > 0 {
             let text = "leaving a group alone is a command here, not configuration; it is not started \
                         by itself";
-            element.note(Needed, &[("is-managed", "false")], text, "stop it, and bring it online here");
+            element.note(
+                Needed,
+                &[("is-managed", "false")],
+                text,
+                "stop it, and bring it online here",
+            );
         }
-        let differs = |of: fn(&Member) -> String| members.windows(2).any(|two| of(&two[0]) != of(&two[1]));
+        let differs =
+            |of: fn(&Member) -> String| members.windows(2).any(|two| of(&two[0]) != of(&two[1]));
         let mut differing = Vec::new();
         let checks: [(&str, fn(&Member) -> String); 4] = [
             ("priority", |member| member.priority.to_string()),

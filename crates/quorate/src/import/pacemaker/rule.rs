@@ -36,7 +36,11 @@ impl<'a> Subject<'a, '_> {
     pub(super) fn satisfies(&self, rule: Element<'a>) -> Option<bool> {
         let rule = rule.resolved();
         rule.id();
-        let is_or = rule.read("boolean-op").is_some_and(|op| op.eq_ignore_ascii_case("or"));
+        let is_or = match rule.read("boolean-op").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("and") => false,
+            Some("or") => true,
+            Some(_) => return None,
+        };
         let mut unknown = false;
         let mut any = false;
         let mut decided = None;
@@ -64,12 +68,22 @@ impl<'a> Subject<'a, '_> {
             "rsc_expression" => {
                 let given = self.agent?;
                 let asked = ["class", "provider", "type"].map(|name| condition.read(name));
-                Some(asked.iter().zip(given).all(|(asked, given)| asked.is_none_or(|one| one == given)))
+                Some(
+                    asked
+                        .iter()
+                        .zip(given)
+                        .all(|(asked, given)| asked.is_none_or(|one| one == given)),
+                )
             }
             "op_expression" => {
                 let given = self.operation?;
                 let asked = ["name", "interval"].map(|name| condition.read(name));
-                Some(asked.iter().zip(given).all(|(asked, given)| asked.is_none_or(|one| one == given)))
+                Some(
+                    asked
+                        .iter()
+                        .zip(given)
+                        .all(|(asked, given)| asked.is_none_or(|one| one == given)),
+                )
             }
             _ => None,
         }
@@ -82,15 +96,16 @@ impl<'a> Subject<'a, '_> {
         if expression.read("value-source").is_some_and(|source| source != "literal") {
             return None;
         }
+        let kind = expression.read("type");
+        if !matches!(kind, None | Some("string" | "integer" | "number" | "version")) {
+            return None;
+        }
         let given = self.attribute(&attribute)?;
-        let compared = || {
-            let kind = expression.read("type");
-            match (given, asked) {
-                (Some(given), Some(asked)) => compare(kind, operation, given, asked),
-                (Some(_), None) => Ordering::Greater,
-                (None, Some(_)) => Ordering::Less,
-                (None, None) => Ordering::Equal,
-            }
+        let compared = || match (given, asked) {
+            (Some(given), Some(asked)) => compare(kind, operation, given, asked),
+            (Some(_), None) => Ordering::Greater,
+            (None, Some(_)) => Ordering::Less,
+            (None, None) => Ordering::Equal,
         };
         match operation {
             "defined" => Some(given.is_some()),

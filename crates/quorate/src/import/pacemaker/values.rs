@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(seconds("2min"), Some(120.0));
         assert_eq!(seconds("1h"), Some(3600.0));
         assert_eq!(seconds("P1DT1M30S"), Some(86_490.0));
-        for wrong in ["", "s", "1 fortnight", "-1s", "99999999999999999999s", "P", "PT", "P1", "P1S"]
+        for wrong in
+            ["", "s", "1 fortnight", "-1s", "99999999999999999999s", "P", "PT", "P1", "P1S"]
         {
             assert_eq!(length(wrong), None, "{wrong}");
         }

@@ -89,12 +89,21 @@ impl Importer {
         for entry in &block.entries {
             let (kind, text) = match (path, entry.key) {
                 ("totem", "cluster_name") => continue,
-                ("totem", "token" | "token_coefficient" | "consensus" | "token_retransmits_before_loss_const") => {
-                    (Approximated, "silence is judged by [timing], which derives every timeout")
-                }
-                ("quorum", "two_node" | "auto_tie_breaker" | "last_man_standing" | "wait_for_all" | "expected_votes") => {
-                    (NoCounterpart, "a side decides with more than half of the votes, and never otherwise")
-                }
+                (
+                    "totem",
+                    "token"
+                    | "token_coefficient"
+                    | "consensus"
+                    | "token_retransmits_before_loss_const",
+                ) => (Approximated, "silence is judged by [timing], which derives every timeout"),
+                (
+                    "quorum",
+                    "two_node" | "auto_tie_breaker" | "last_man_standing" | "wait_for_all"
+                    | "expected_votes",
+                ) => (
+                    NoCounterpart,
+                    "a side decides with more than half of the votes, and never otherwise",
+                ),
                 (path, _) if path.starts_with("quorum.device") => {
                     (NoCounterpart, "no voter stands outside the nodes; use an odd number of them")
                 }
@@ -141,7 +150,10 @@ fn parse<'a>(file: &str, text: &'a str) -> Result<Block<'a>, ConfigError> {
         }
         if let Some(name) = bare.strip_suffix('{') {
             if open.len() > DEPTH_MAX {
-                return wrong("blocks stand too deep in each other", "see that it is corosync.conf");
+                return wrong(
+                    "blocks stand too deep in each other",
+                    "see that it is corosync.conf",
+                );
             }
             open.push(Block { name: name.trim(), line: line_number, ..Block::default() });
         } else if bare == "}" {

@@ -25,7 +25,9 @@ impl Importer {
                     let text = "how guests are moved is up to their driver";
                     property.note(&self.ledger, NoCounterpart, text, "");
                 }
-                _ => property.note(&self.ledger, NotNeeded, "it is not about high availability", ""),
+                _ => {
+                    property.note(&self.ledger, NotNeeded, "it is not about high availability", "")
+                }
             }
         }
         Ok(())

@@ -17,9 +17,12 @@ impl Importer {
     /// Reads `n1:2,n2`.
     pub(super) fn nodes_of(&mut self, list: &Property<'_>) -> Result<Nodes, ConfigError> {
         let mut nodes = Nodes::new();
-        for item in list.value.split([',', ' ', ';']).map(str::trim).filter(|item| !item.is_empty()) {
+        for item in list.value.split([',', ' ', ';']).map(str::trim).filter(|item| !item.is_empty())
+        {
             let (name, priority) = item.split_once(':').unwrap_or((item, "0"));
-            let priority = priority.parse::<u16>().map_err(|_| list.wrong("has a priority that is no number"))?;
+            let priority = priority
+                .parse::<u16>()
+                .map_err(|_| list.wrong("has a priority that is no number"))?;
             let ours = self.node(&list.place, name);
             nodes.insert(ours, i32::from(priority));
         }

@@ -116,19 +116,24 @@ impl Importer {
         Ok(())
     }
 
-    fn guest(&self, section: &Section<'_>, sid: &str, name: String) -> Result<Resource, ConfigError> {
+    fn guest(
+        &self,
+        section: &Section<'_>,
+        sid: &str,
+        name: String,
+    ) -> Result<Resource, ConfigError> {
         let inner = Table::from_iter([("sid".to_owned(), Value::String(sid.to_owned()))]);
         let settings = Settings::from([("settings".to_owned(), Value::Table(inner))]);
-        let mut resource = Resource::new(name, "host", settings);
-        resource.restart_threshold = section.count("max_restart", 1)?;
-        resource.restart_period_s = FOREVER_S;
-        let text = "what the guest is, is not in these files: driver = \"host\" leaves it to the program that \
-                    embeds quorate";
+        let mut words = Resource::new(name, "host", settings);
+        words.restart_threshold = section.count("max_restart", 1)?;
+        words.restart_period_s = FOREVER_S;
+        let text = "driver = \"host\" hands it to your program: what it is, is not in these files";
         let remedy = match section.kind {
-            "vm" => "write driver = \"qemu\" with its memory and its LUN, or serve it from your program",
-            _ => "write driver = \"process\" with the command, or serve it from your program",
+            "vm" => "serve it there, or write driver = \"qemu\" with its memory and its LUN",
+            _ => "serve it there, or write driver = \"process\" with its command",
         };
-        self.ledger.note(Needed, section.place.clone(), &[], text, remedy);
-        Ok(resource)
+        let settings = [("group", words.name.as_str())];
+        self.ledger.note(Needed, section.place.clone(), &settings, text, remedy);
+        Ok(words)
     }
 }

@@ -106,14 +106,17 @@ impl<'a> Section<'a> {
 pub(super) fn sections<'a>(file: &str, text: &'a str) -> Result<Vec<Section<'a>>, ConfigError> {
     let mut sections: Vec<Section<'a>> = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let place = |item: &str| Place { file: file.to_owned(), line: at + 1, item: item.to_owned() };
+        let place =
+            |item: &str| Place { file: file.to_owned(), line: at + 1, item: item.to_owned() };
         let bare = line.trim();
         if bare.is_empty() || bare.starts_with('#') {
             continue;
         }
         if line.starts_with([' ', '\t']) {
             let Some(section) = sections.last_mut() else {
-                return Err(place("").wrong("a setting before any section", "begin with `type: id`"));
+                return Err(
+                    place("").wrong("a setting before any section", "begin with `type: id`")
+                );
             };
             let (key, value) = bare.split_once([' ', '\t']).unwrap_or((bare, ""));
             let place = Place { line: at + 1, ..section.place.clone() };

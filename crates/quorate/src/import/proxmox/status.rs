@@ -28,7 +28,9 @@ impl Importer {
             place.wrong(error.to_string(), "give the file as it is, or take it away")
         })?;
         let Value::Object(parts) = value else {
-            return Err(whole.wrong("it is no JSON object", "give the file as it is, or take it away"));
+            return Err(
+                whole.wrong("it is no JSON object", "give the file as it is, or take it away")
+            );
         };
         for (key, part) in &parts {
             match (key.as_str(), part) {

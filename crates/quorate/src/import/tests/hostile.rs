@@ -24,7 +24,10 @@ fn what_is_no_cib_is_refused_with_its_line() {
 #[test]
 fn values_that_cannot_be_are_refused_with_their_line() {
     let rich = |from: &str, to: &str| RICH.replacen(from, to, 1);
-    is_refused(&rich("score=\"100\"", "score=\"1e9\""), &["cib.xml:181", "score = \"1e9\"", "crane-likes-hall1"]);
+    is_refused(
+        &rich("score=\"100\"", "score=\"1e9\""),
+        &["cib.xml:171", "score = \"1e9\"", "crane-likes-hall1"],
+    );
     is_refused(&rich("value=\"10min\"", "value=\"soon\""), &["failure-timeout", "soon"]);
     is_refused(&rich("rsc-pattern=\"^loose-(.)$\"", "rsc-pattern=\"(\""), &["rsc-pattern"]);
     is_refused(&rich("kind=\"Serialize\"", "kind=\"Sometimes\""), &["sometimes", "Mandatory"]);
@@ -41,15 +44,18 @@ fn entities_do_not_grow_and_name_no_file() {
 }
 
 #[test]
-fn depth_is_refused_or_read_but_never_runs_out_of_stack() {
-    for depth in [100, 100_000] {
+fn what_stands_too_deep_is_refused() {
+    for (depth, is_fine) in [(50, true), (100, false), (100_000, false)] {
         let rules = "<rule id='r' score='1'>".repeat(depth) + &"</rule>".repeat(depth);
         let text = format!(
             "<cib><configuration><nodes><node id='1' uname='a'/></nodes><resources><primitive id='p' \
              class='systemd' type='p'/></resources><constraints><rsc_location id='l' rsc='p'>{rules}\
              </rsc_location></constraints></configuration></cib>"
         );
-        let _ = import_pacemaker(&text, "cib.xml");
+        match is_fine {
+            true => assert!(import_pacemaker(&text, "cib.xml").is_ok()),
+            false => is_refused(&text, &["cib.xml:1:", "64 deep"]),
+        }
     }
 }
 

@@ -59,14 +59,19 @@ fn every_setting_is_used_or_told_of() {
         let text = pick(&mut files()).1.clone();
         for (at, line) in text.lines().enumerate() {
             let Some((front, value)) = line.trim_end().rsplit_once([' ', '=']) else { continue };
-            if value.is_empty() || value == "{" || line.starts_with('#') {
+            let is_name_only = line.starts_with("node-affinity:");
+            if value.is_empty() || value == "{" || line.starts_with('#') || is_name_only {
                 continue;
             }
             let end = &line[front.len()..=front.len()];
             let changed: Vec<String> = text
                 .lines()
                 .enumerate()
-                .map(|(other, line)| if other == at { format!("{front}{end}other") } else { line.to_owned() })
+                .map(
+                    |(other, line)| {
+                        if other == at { format!("{front}{end}other") } else { line.to_owned() }
+                    },
+                )
                 .collect();
             let mut files = files();
             pick(&mut files).1 = changed.join("\n");
@@ -126,12 +131,15 @@ fn guests_become_groups_with_their_policies() {
 fn rules_of_affinity_are_rules_and_scores() {
     let imported = imported();
     let never = -1_000_000;
+    assert_eq!(scores(&imported, "vm-101"), named(&[("pve1", 2), ("pve2", 1), ("pve3", never)]));
     assert_eq!(
-        scores(&imported, "vm-101"),
-        named(&[("pve1", 2), ("pve2", 1), ("pve3", never)])
+        scores(&imported, "vm-105"),
+        named(&[("pve1", 1), ("pve3", 1)]),
+        "anywhere but there"
     );
-    assert_eq!(scores(&imported, "vm-105"), named(&[("pve1", 1), ("pve3", 1)]), "anywhere but there");
-    let [pair, apart] = &imported.document.rules[..] else { panic!("{:?}", imported.document.rules) };
+    let [pair, apart] = &imported.document.rules[..] else {
+        panic!("{:?}", imported.document.rules)
+    };
     assert_eq!(pair.together.as_ref().unwrap().groups, ["vm-100", "vm-104"]);
     assert_eq!(apart.apart.as_ref().unwrap().groups, ["vm-101", "ct-102", "vm-105"]);
     is_told(&imported, NoCounterpart, &["node-affinity:door", "vm:103 was not imported"]);
