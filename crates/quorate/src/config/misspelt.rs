@@ -50,9 +50,8 @@ fn distance(one: &str, other: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, &b) in other.iter().enumerate() {
             let replaced = rows[2][j] + usize::from(a != b);
-            let swapped = (i > 0 && j > 0 && a == other[j - 1] && one[i - 1] == b)
-                .then(|| rows[1][j - 1] + 1)
-                .unwrap_or(usize::MAX);
+            let turned = i > 0 && j > 0 && a == other[j - 1] && one[i - 1] == b;
+            let swapped = if turned { rows[1][j - 1] + 1 } else { usize::MAX };
             row.push(replaced.min(rows[2][j + 1] + 1).min(row[j] + 1).min(swapped));
         }
         rows.rotate_left(1);

@@ -199,10 +199,10 @@ pub(crate) fn document(addresses: &[String], shared: &Path, groups: Vec<Group>) 
             stop_time_ms: Some(300),
             ..Timing::default()
         },
-        recording: Default::default(),
         nodes: named.map(|(n, address)| NodeText::new(format!("n{n}"), &[address])).collect(),
         luns: vec![Lun::file("disk1", shared.to_str().unwrap())],
         groups,
+        ..Document::default()
     }
 }
 
