@@ -32,6 +32,7 @@ from .errors import (
     ViolationError,
     WorkDirectoryError,
 )
+from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
 from .items import (
     Answer,
     Item,
@@ -66,8 +67,11 @@ __all__ = [
     "EndedError",
     "Error",
     "Fate",
+    "Finding",
+    "FindingKind",
     "GroupOutcome",
     "GroupStatus",
+    "Imported",
     "Item",
     "LogError",
     "LunAccess",
@@ -96,6 +100,8 @@ __all__ = [
     "Verb",
     "ViolationError",
     "WorkDirectoryError",
+    "import_pacemaker",
+    "import_proxmox",
     "random_id",
     "replay",
     "testing",

@@ -21,6 +21,8 @@ __all__ = [
     "TestCluster",
     "VERSION",
     "Work",
+    "import_pacemaker",
+    "import_proxmox",
     "random_id",
     "replay",
     "what_if",
@@ -29,6 +31,12 @@ __all__ = [
 VERSION: Final[str]
 KEY_VARIABLE: Final[str]
 NOTICE_KINDS: Final[tuple[str, ...]]
+
+def import_pacemaker(text: str, file: str) -> tuple[str, list[dict[str, Any]]]:
+    """What `quorate.import_pacemaker` stands on."""
+
+def import_proxmox(dir: Union[str, os.PathLike[str]]) -> tuple[str, list[dict[str, Any]]]:
+    """What `quorate.import_proxmox` stands on."""
 
 def random_id() -> int:
     """A cluster identity drawn at random; never 0."""

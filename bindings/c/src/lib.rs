@@ -32,6 +32,8 @@ mod node;
 
 mod command;
 
+mod import;
+
 mod item;
 
 mod replay;
@@ -47,6 +49,7 @@ mod what_if;
 pub use command::*;
 pub use config::*;
 pub use guard::quorate_error_copy;
+pub use import::*;
 pub use item::*;
 pub use key::*;
 pub use node::*;

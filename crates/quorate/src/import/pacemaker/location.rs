@@ -16,6 +16,10 @@ use crate::import::xml::Element;
 
 /// Groups, with what a pattern has matched of their names.
 type Targets = Vec<(Vec<GroupId>, Vec<String>)>;
+/// How well a node suits a group.
+type Suits = (GroupId, String, i32);
+/// Groups, with a score of their own.
+type Scored = Vec<(Vec<GroupId>, Option<i32>)>;
 
 impl<'a> Importer<'a> {
     pub(super) fn location(&mut self, element: Element<'a>) -> Result<(), ConfigError> {
@@ -37,7 +41,7 @@ impl<'a> Importer<'a> {
                 false
             }
         };
-        let mut given: Vec<(GroupId, String, i32)> = Vec::new();
+        let mut given: Vec<Suits> = Vec::new();
         if let Some(node) = element.read("node") {
             let Some(ours) = self.node_names.get(node).cloned() else {
                 let text = format!("there is no node {node:?}");
@@ -130,7 +134,7 @@ impl<'a> Importer<'a> {
         &self,
         rule: Element<'a>,
         targets: &Targets,
-    ) -> Result<Option<Vec<(GroupId, String, i32)>>, ConfigError> {
+    ) -> Result<Option<Vec<Suits>>, ConfigError> {
         if rule.read("role").is_some_and(|role| !is_started(role)) {
             return Ok(None);
         }
@@ -200,7 +204,7 @@ fn targets_with_scores<'a>(
     element: Element<'a>,
     targets: &Targets,
     importer: &Importer<'a>,
-) -> Result<Vec<(Vec<GroupId>, Option<i32>)>, ConfigError> {
+) -> Result<Scored, ConfigError> {
     let mut scores: BTreeMap<GroupId, i32> = BTreeMap::new();
     for set in element.all("resource_set").map(Element::resolved) {
         let Some(score) = values::score_of(set, "score")? else { continue };

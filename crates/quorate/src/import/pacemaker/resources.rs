@@ -13,6 +13,9 @@ use crate::config::{ConfigError, Group, Priority};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart};
 use crate::import::xml::Element;
 
+/// How one thing of a member reads.
+type Shown = fn(&Member) -> String;
+
 /// What the name of a resource stands for in a constraint.
 #[derive(Clone, Debug)]
 pub(super) struct Meant {
@@ -293,7 +296,7 @@ impl<'a> Importer<'a> {
         let differs =
             |of: fn(&Member) -> String| members.windows(2).any(|two| of(&two[0]) != of(&two[1]));
         let mut differing = Vec::new();
-        let checks: [(&str, fn(&Member) -> String); 4] = [
+        let checks: [(&str, Shown); 4] = [
             ("priority", |member| member.priority.to_string()),
             ("migration-threshold", |member| format!("{:?}", member.failures_max)),
             ("failure-timeout", |member| format!("{:?}", member.failures_expire)),

@@ -83,8 +83,8 @@ fn large_numbers_stay_within_bounds() {
 #[test]
 fn broken_files_of_proxmox_are_refused_with_their_line() {
     let with = |pick: fn(&mut ProxmoxFiles, (String, String)), text: &str| {
-        let mut files = ProxmoxFiles::default();
-        files.resources = Some(("resources.cfg".into(), "vm: 1\n".into()));
+        let resources = Some(("resources.cfg".into(), "vm: 1\n".into()));
+        let mut files = ProxmoxFiles { resources, ..ProxmoxFiles::default() };
         pick(&mut files, ("it.cfg".into(), text.into()));
         files.import().unwrap_err().to_string()
     };
