@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::config::rules::RULES_MAX;
-use quorate_core::config::{NAME_MAX, OrderKind, Policy, Says, VOTERS_MAX};
+use quorate_core::config::{NAME_MAX, OrderAct, OrderKind, Policy, VOTERS_MAX};
 use quorate_core::id::GroupId;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Cluster, Document, Group, Members, Near, Node, Order, Rule, Score};
+use crate::config::{Cluster, Document, Group, Node, Rule, Score};
 
 /// What a cluster is to be.
 #[derive(Debug, Default)]
@@ -20,6 +20,34 @@ pub(super) struct Draft {
     rules: Vec<Rule>,
     pub(super) policy: Policy,
     rule_names: Names,
+}
+
+/// What one group means for where another goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NearTie {
+    pub(super) group: GroupId,
+    pub(super) with: GroupId,
+    pub(super) score: i32,
+    pub(super) influence: bool,
+}
+
+/// How one group comes after another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OrderTie {
+    pub(super) kind: OrderKind,
+    pub(super) symmetrical: bool,
+    pub(super) first_act: OrderAct,
+    pub(super) then_act: OrderAct,
+}
+
+impl OrderTie {
+    /// One starts only while the other runs, and stops before it.
+    pub(super) const PLAIN: OrderTie = OrderTie {
+        kind: OrderKind::Mandatory,
+        symmetrical: true,
+        first_act: OrderAct::Start,
+        then_act: OrderAct::Start,
+    };
 }
 
 impl Draft {
@@ -46,37 +74,49 @@ impl Draft {
         group.map(|group| group.name.clone()).unwrap_or_default()
     }
 
-    /// Adds a rule under a name like this one that no other has. False: there are too many already.
-    pub(super) fn add_rule(&mut self, name: &str, says: Says) -> bool {
+    /// Adds a rule that these groups run on one node, or no two of them; under a name like this one that no other has.
+    pub(super) fn add_affinity(&mut self, name: &str, together: bool, groups: &[GroupId]) {
         let name = self.rule_names.take(name);
-        let named = |groups: Vec<GroupId>| groups.into_iter().map(|id| self.name_of(id)).collect();
-        let mut rule = Rule { name, ..Rule::default() };
-        match says {
-            Says::Together { groups, strict } => {
-                rule.together = Some(Members { groups: named(groups), strict });
-            }
-            Says::Apart { groups, strict } => {
-                rule.apart = Some(Members { groups: named(groups), strict });
-            }
-            Says::Near { group, with, score, influence } => {
-                let (group, with) = (self.name_of(group), self.name_of(with));
-                rule.near = Some(Near { group, with, score: points(score), influence });
-            }
-            Says::Order { first, then, kind, symmetrical, first_act, then_act } => {
-                let mut first: Vec<String> = named(first);
-                let alone = if first.len() == 1 { first.pop() } else { None };
-                let usual = kind != OrderKind::Serialize;
-                rule.order = Some(Order {
-                    first: alone,
-                    first_any: first,
-                    then: self.name_of(then),
-                    kind,
-                    symmetrical: (symmetrical != usual).then_some(symmetrical),
-                    first_act,
-                    then_act,
-                });
-            }
+        let names: Vec<String> = groups.iter().map(|&id| self.name_of(id)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let make = if together { Rule::together } else { Rule::apart };
+        self.rules.push(make(name, &names));
+    }
+
+    /// Adds a rule, as `add_affinity` does. False: there are too many already.
+    pub(super) fn add_near(&mut self, name: &str, tie: NearTie) -> bool {
+        let name = self.rule_names.take(name);
+        let (group, with) = (self.name_of(tie.group), self.name_of(tie.with));
+        let mut rule = Rule::near(name, &group, &with, points(tie.score));
+        if let Some(near) = &mut rule.near {
+            near.influence = tie.influence;
         }
+        self.add(rule)
+    }
+
+    /// Adds a rule, as `add_affinity` does: any of `first` comes before `then`. False: there are too many already.
+    pub(super) fn add_order(
+        &mut self,
+        name: &str,
+        first: &[GroupId],
+        then: GroupId,
+        tie: OrderTie,
+    ) -> bool {
+        let name = self.rule_names.take(name);
+        let mut rule = Rule::order(name, "", &self.name_of(then));
+        let mut first: Vec<String> = first.iter().map(|&id| self.name_of(id)).collect();
+        if let Some(order) = &mut rule.order {
+            order.first = if first.len() == 1 { first.pop() } else { None };
+            order.first_any = first;
+            order.kind = tie.kind;
+            let usual = tie.kind != OrderKind::Serialize;
+            order.symmetrical = (tie.symmetrical != usual).then_some(tie.symmetrical);
+            (order.first_act, order.then_act) = (tie.first_act, tie.then_act);
+        }
+        self.add(rule)
+    }
+
+    fn add(&mut self, rule: Rule) -> bool {
         self.rules.push(rule);
         self.rules.len() <= RULES_MAX
     }

@@ -1,6 +1,6 @@
 //! Colocation constraints: where one is, another wants to be, or must not be.
 
-use quorate_core::config::{SCORE_MUST, Says};
+use quorate_core::config::SCORE_MUST;
 use quorate_core::id::GroupId;
 
 use super::Importer;
@@ -8,6 +8,7 @@ use super::location::is_plain_role;
 use super::resources::Meant;
 use super::values;
 use crate::config::ConfigError;
+use crate::import::draft::NearTie;
 use crate::import::report::FindingKind::{Approximated, NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
 
@@ -130,7 +131,7 @@ impl<'a> Importer<'a> {
             if group == with {
                 let text = "both are in one group, which is on one node";
                 element.note(NotNeeded, &[], text, "");
-            } else if !self.draft.add_rule(id, Says::Near { group, with, score, influence }) {
+            } else if !self.draft.add_near(id, NearTie { group, with, score, influence }) {
                 return false;
             }
         }

@@ -1,23 +1,15 @@
 //! Order constraints: one after the other.
 
-use quorate_core::config::{OrderAct, OrderKind, Says};
+use quorate_core::config::{OrderAct, OrderKind};
 use quorate_core::id::GroupId;
 
 use super::Importer;
 use super::resources::Meant;
 use super::values;
 use crate::config::ConfigError;
+use crate::import::draft::OrderTie;
 use crate::import::report::FindingKind::{Approximated, NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
-
-/// How an order ties.
-#[derive(Clone, Copy, Debug)]
-struct Tie {
-    kind: OrderKind,
-    symmetrical: bool,
-    first: OrderAct,
-    then: OrderAct,
-}
 
 /// A set of an order.
 #[derive(Debug)]
@@ -37,7 +29,7 @@ impl<'a> Importer<'a> {
         let first_act = act(element, "first-action", OrderAct::Start);
         let then_act = first_act.and_then(|first| act(element, "then-action", first));
         let (Some(first_act), Some(then_act)) = (first_act, then_act) else { return Ok(()) };
-        let tie = Tie { kind, symmetrical, first: first_act, then: then_act };
+        let tie = OrderTie { kind, symmetrical, first_act, then_act };
         if let (Some(first), Some(then)) = (element.read("first"), element.read("then")) {
             let require_all = values::flag_of(element, "require-all")?.unwrap_or(true);
             let Some(first) = self.meaning(element, first) else { return Ok(()) };
@@ -52,17 +44,17 @@ impl<'a> Importer<'a> {
         &mut self,
         element: Element<'a>,
         id: &str,
-        tie: Tie,
+        tie: OrderTie,
     ) -> Result<(), ConfigError> {
         let mut before: Option<Set> = None;
         for at in element.all("resource_set").map(Element::resolved) {
             at.id();
-            let Some(act) = act(at, "action", tie.first) else {
+            let Some(act) = act(at, "action", tie.first_act) else {
                 before = None;
                 continue;
             };
             let own_kind = at.look("kind").map(|_| kind(at)).transpose()?.unwrap_or(tie.kind);
-            let tie = Tie { kind: own_kind, first: act, then: act, ..tie };
+            let tie = OrderTie { kind: own_kind, first_act: act, then_act: act, ..tie };
             let set = Set {
                 members: at
                     .all("resource_ref")
@@ -78,7 +70,7 @@ impl<'a> Importer<'a> {
                 }
             }
             if let Some(earlier) = &before {
-                let tie = Tie { first: earlier.act, ..tie };
+                let tie = OrderTie { first_act: earlier.act, ..tie };
                 self.between(element, id, earlier, &set, tie);
             }
             before = Some(set);
@@ -86,7 +78,14 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn between(&mut self, element: Element<'a>, id: &str, earlier: &Set, later: &Set, tie: Tie) {
+    fn between(
+        &mut self,
+        element: Element<'a>,
+        id: &str,
+        earlier: &Set,
+        later: &Set,
+        tie: OrderTie,
+    ) {
         let thens = if later.sequential {
             &later.members[..later.members.len().min(1)]
         } else {
@@ -117,13 +116,13 @@ impl<'a> Importer<'a> {
         id: &str,
         firsts: &[Meant],
         then: &Meant,
-        (tie, require_all): (Tie, bool),
+        (tie, require_all): (OrderTie, bool),
     ) -> bool {
         if firsts.iter().chain([then]).any(|meant| meant.is_member) {
             let text = "it names one resource of a group; the whole group is meant here";
             element.note(Approximated, &[], text, "");
         }
-        let whole = |meant: &Meant| match (meant.ordered, tie.first) {
+        let whole = |meant: &Meant| match (meant.ordered, tie.first_act) {
             (true, OrderAct::Start) => meant.last(),
             (true, OrderAct::Stop) => meant.first(),
             (false, _) => meant.parts.clone(),
@@ -136,7 +135,7 @@ impl<'a> Importer<'a> {
         let named: Vec<GroupId> = firsts.iter().flat_map(whole).collect();
         let sets: Vec<Vec<GroupId>> =
             if is_any { vec![named] } else { named.into_iter().map(|one| vec![one]).collect() };
-        let thens = match (then.ordered, tie.then) {
+        let thens = match (then.ordered, tie.then_act) {
             (true, OrderAct::Start) => then.first(),
             (true, OrderAct::Stop) => then.last(),
             (false, _) => then.parts.clone(),
@@ -149,15 +148,7 @@ impl<'a> Importer<'a> {
                     element.note(NotNeeded, &[], text, "see depends_on of its resources");
                     continue;
                 }
-                let says = Says::Order {
-                    first,
-                    then,
-                    kind: tie.kind,
-                    symmetrical: tie.symmetrical,
-                    first_act: tie.first,
-                    then_act: tie.then,
-                };
-                if !self.draft.add_rule(id, says) {
+                if !self.draft.add_order(id, &first, then, tie) {
                     return false;
                 }
             }

@@ -1,8 +1,6 @@
 //! Resources: primitives, groups and clones, each as groups of ours.
 
-use quorate_core::config::{
-    NODES_MAX, OrderAct, OrderKind, RESOURCES_PER_GROUP_MAX, SCORE_MUST, Says,
-};
+use quorate_core::config::{NODES_MAX, RESOURCES_PER_GROUP_MAX, SCORE_MUST};
 use quorate_core::id::GroupId;
 
 use super::Importer;
@@ -10,6 +8,7 @@ use super::options::Options;
 use super::primitive::{self, Member};
 use super::rule::Subject;
 use crate::config::{ConfigError, Group, Priority};
+use crate::import::draft::{NearTie, OrderTie};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart};
 use crate::import::xml::Element;
 
@@ -153,21 +152,11 @@ impl<'a> Importer<'a> {
     fn bind(&mut self, name: &str, parts: &[GroupId], ordered: bool, collocated: bool) {
         for pair in parts.windows(2) {
             if collocated {
-                let (group, with, score) = (pair[1], pair[0], SCORE_MUST);
-                self.draft.add_rule(name, Says::Near { group, with, score, influence: true });
+                let (group, with, score, influence) = (pair[1], pair[0], SCORE_MUST, true);
+                self.draft.add_near(name, NearTie { group, with, score, influence });
             }
             if ordered {
-                self.draft.add_rule(
-                    name,
-                    Says::Order {
-                        first: vec![pair[0]],
-                        then: pair[1],
-                        kind: OrderKind::Mandatory,
-                        symmetrical: true,
-                        first_act: OrderAct::Start,
-                        then_act: OrderAct::Start,
-                    },
-                );
+                self.draft.add_order(name, &pair[..1], pair[1], OrderTie::PLAIN);
             }
         }
     }
@@ -200,7 +189,7 @@ impl<'a> Importer<'a> {
             }
         }
         if count > 1 && parts.len() == count {
-            self.draft.add_rule(id, Says::Apart { groups: parts.clone(), strict: true });
+            self.draft.add_affinity(id, false, &parts);
         }
         let text = format!("{count} groups, one an instance, each on a node of its own");
         let count = count.to_string();

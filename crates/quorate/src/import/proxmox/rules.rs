@@ -1,6 +1,5 @@
 //! `rules.cfg`: node affinity and resource affinity.
 
-use quorate_core::config::Says;
 use quorate_core::id::GroupId;
 
 use super::Importer;
@@ -56,11 +55,7 @@ impl Importer {
             section.leave_out(&self.ledger, NotNeeded, text, "");
             return Ok(());
         }
-        let says = match is_positive {
-            true => Says::Together { groups, strict: true },
-            false => Says::Apart { groups, strict: true },
-        };
-        self.draft.add_rule(section.id, says);
+        self.draft.add_affinity(section.id, is_positive, &groups);
         Ok(())
     }
 
