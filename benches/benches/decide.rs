@@ -158,6 +158,7 @@ fn config(groups: u32) -> ClusterConfig {
         addresses: vec![format!("10.0.0.{id}:7000")],
         voter: true,
         capacity: quorate_core::config::Amounts::new(),
+        domain: quorate_core::config::Domain::default(),
     };
     let lun = |id: u32| LunConfig {
         id: LunId(id),
@@ -178,6 +179,8 @@ fn config(groups: u32) -> ClusterConfig {
         restart_period: Duration::from_secs(900),
         restart_delay: Duration::from_millis(500),
         pending_timeout: Duration::from_secs(180),
+        policy: quorate_core::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     };
     let group = |id: u32| GroupConfig {
         id: GroupId(id),

@@ -52,7 +52,7 @@ fn a_drained_node_gives_its_guest_away() {
         let is_it = |it: &&serde_json::Value| it["name"] == node.as_str();
         let found = status["nodes"].as_array().and_then(|nodes| nodes.iter().find(is_it)).cloned();
         assert_eq!(found.expect("it is in its own view")["draining"], true);
-        stage.story.lab().ask(drained, &Request::Resume { node })?;
+        stage.story.lab().ask(drained, &Request::Resume { node, failback: Default::default() })?;
         stage.story.settle()?;
         assert_eq!(stage.boots().len(), 1, "it was resumed, not booted");
         stage.is_clean()

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate::what_if::Lose;
 
+use crate::configure::Configure;
 use crate::failure::EXIT_CODES;
+use crate::operate::{Operation, Return};
 use crate::replay::StopAt;
 use crate::torture::Torture;
 
@@ -87,10 +89,13 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
-    /// End a drain or a pause
+    /// End a drain, a pause or a quarantine
     Resume {
         /// The node
         node: String,
+        /// What returns to it
+        #[arg(long, default_value = "policy", value_name = "WHAT")]
+        failback: Return,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -106,10 +111,16 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Say why a group is where it is
+    /// Say why a group is where it is, and why it is not elsewhere
     Explain {
         /// The group
         group: String,
+        /// Only why it is not on this node
+        #[arg(long, value_name = "NODE")]
+        not_on: Option<String>,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
         /// Which node to ask
         #[command(flatten)]
         ask: Ask,
@@ -126,6 +137,12 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Commands beside
+    #[command(flatten)]
+    Operate(Operation),
+    /// The configuration of the running cluster: show, diff, plan, apply, rollback, history
+    #[command(subcommand)]
+    Config(Configure),
     /// Say what the loss of nodes, networks or LUNs would come to: the engine itself tries it out
     WhatIf(WhatIf),
     /// Live a node's recording again: what it decided, and why

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::arguments::{Ask, Status};
 use crate::control::{Client, ControlError, Request, SOCKET};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::init::beside;
-use crate::outcome;
 use crate::run::default_state;
+use crate::{operate, outcome};
 
 /// Between two looks of `status --watch`.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -54,9 +54,11 @@ pub(crate) fn command(
             format!("{node} is drained: everything moves away{warning}")
         }
         Request::Pause { node } => format!("{node} is paused: nothing new starts there"),
-        Request::Resume { node } => format!("{node} may run groups again"),
+        Request::Resume { node, .. } => format!("{node} may run groups again"),
         Request::ConfirmFenced { node, .. } => format!("{node} counts as fenced, on your word"),
-        Request::Status | Request::Explain { .. } | Request::Events { .. } => String::new(),
+        Request::Apply { .. } => "the configuration is in force".to_owned(),
+        Request::RollBack { .. } => "the earlier configuration is in force again".to_owned(),
+        other => operate::said(other),
     })
 }
 
@@ -70,11 +72,35 @@ fn has_room_beside(status: &Value, node: &str) -> bool {
 /// Asks why a group is where it is.
 ///
 /// # Errors
-/// As [`command`].
-pub(crate) fn explain(ask: &Ask, group: &str) -> Result<String, Failure> {
+/// As [`command`]; or that there is no such node.
+pub(crate) fn explain(
+    ask: &Ask,
+    group: &str,
+    not_on: Option<&str>,
+    as_json: bool,
+) -> Result<String, Failure> {
     let answer = connect(ask)?.ask(&Request::Explain { group: group.to_owned() })?;
-    let lines = answer.as_array().cloned().unwrap_or_default();
+    if let Some(node) = not_on {
+        return why_not(&answer, node, as_json);
+    }
+    if as_json {
+        return Ok(answer.to_string());
+    }
+    let lines = answer["sentences"].as_array().cloned().unwrap_or_default();
     Ok(lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"))
+}
+
+/// Why a group is not on a node.
+fn why_not(explanation: &Value, node: &str, as_json: bool) -> Result<String, Failure> {
+    let why = rows(explanation, "not_there").iter().find(|why| why["node"] == node).cloned();
+    let is_it = ["owner", "placement"].iter().any(|key| explanation[key] == node);
+    match why {
+        Some(why) if as_json => Ok(why.to_string()),
+        None if as_json && is_it => Ok(Value::Null.to_string()),
+        Some(why) => Ok(format!("not {node}: {}", why["text"].as_str().unwrap_or("?"))),
+        None if is_it => Ok(format!("it is on {node}, or would be placed there")),
+        None => Err(Failure::new(Exit::Failed, format!("node {node} is not known"))),
+    }
 }
 
 /// Prints what a node has told.

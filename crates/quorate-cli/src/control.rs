@@ -10,13 +10,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quorate::config::Amounts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::operate::{Mode, Return};
 
 /// The socket's name in a node's state directory.
 pub const SOCKET: &str = "control.sock";
 /// The longest request, in bytes.
-pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+///
+/// A configuration of 100,000 groups passes.
+pub const REQUEST_BYTES_MAX: u64 = 128 << 20;
 /// How long a node may take over a command before it is given up.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,11 +61,108 @@ pub enum Request {
         /// The node.
         node: String,
     },
-    /// End a drain or a pause.
+    /// End a drain, a pause or a quarantine.
     Resume {
         /// The node.
         node: String,
+        /// What returns to it.
+        #[serde(default)]
+        failback: Return,
     },
+    /// Move everything off a node, and stop there what nowhere else can run.
+    Empty {
+        /// The node.
+        node: String,
+    },
+    /// Fence a node, though it is heard.
+    Fence {
+        /// The node.
+        node: String,
+        /// Who wants it, and why.
+        reason: String,
+    },
+    /// Take a group offline and leave it with its node.
+    Disable {
+        /// The group.
+        group: String,
+    },
+    /// Leave a group alone.
+    Unmanage {
+        /// The group.
+        group: String,
+    },
+    /// Look after a group again.
+    Manage {
+        /// The group.
+        group: String,
+    },
+    /// Start, stop and move nothing.
+    Disarm {
+        /// What is said of the groups meanwhile.
+        mode: Mode,
+        /// For how many seconds; none: until `Arm`.
+        ttl_s: Option<u64>,
+    },
+    /// Manage everything again.
+    Arm,
+    /// Let no group move by itself, or let them again.
+    HoldMoves {
+        /// Whether they are held.
+        held: bool,
+    },
+    /// How often a group has failed on a node.
+    CountFailures {
+        /// The group.
+        group: String,
+        /// The node.
+        node: String,
+        /// How often.
+        count: u32,
+    },
+    /// How much a group loads its node.
+    Load {
+        /// The group.
+        group: String,
+        /// How much of each thing.
+        load: Amounts,
+    },
+    /// Take a group in.
+    AddGroup {
+        /// Its words, as in a cluster.toml.
+        text: String,
+        /// The file's name, for errors.
+        file: String,
+    },
+    /// Take a group out.
+    RemoveGroup {
+        /// The group.
+        group: String,
+    },
+    /// The configuration in force.
+    Config,
+    /// What another configuration would do.
+    Plan {
+        /// It, as JSON.
+        config: String,
+    },
+    /// Bring another configuration into force.
+    Apply {
+        /// It, as JSON.
+        config: String,
+        /// Why.
+        reason: String,
+        /// Only in place of this version.
+        only_if: Option<u64>,
+    },
+    /// Bring an earlier configuration back.
+    RollBack {
+        /// Which version; none: the one before.
+        to: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// The versions of the configuration.
+    History,
     /// A human's word that a node that is down runs nothing.
     ConfirmFenced {
         /// The node.

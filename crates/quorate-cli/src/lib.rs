@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod ask;
+mod configure;
 pub mod control;
 mod counter;
 pub mod demo;
@@ -12,6 +13,7 @@ pub mod failure;
 mod import;
 mod init;
 pub mod lab;
+mod operate;
 mod outcome;
 mod replay;
 mod run;
@@ -42,7 +44,11 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             return run::run(&run);
         }
         Command::Status(status) => return ask::status(&status),
-        Command::Explain { group, ask } => ask::explain(&ask, &group)?,
+        Command::Explain { group, not_on, json, ask } => {
+            ask::explain(&ask, &group, not_on.as_deref(), json)?
+        }
+        Command::Operate(operation) => operate::operate(operation)?,
+        Command::Config(command) => configure::configure(&command)?,
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Replay(recording) => return replay::replay(&recording),
@@ -72,7 +78,7 @@ fn request(command: Command) -> (Ask, Request) {
         Command::Offline { group, ask, .. } => (ask, Request::Offline { group }),
         Command::Drain { node, ask, .. } => (ask, Request::Drain { node }),
         Command::Pause { node, ask } => (ask, Request::Pause { node }),
-        Command::Resume { node, ask } => (ask, Request::Resume { node }),
+        Command::Resume { node, failback, ask } => (ask, Request::Resume { node, failback }),
         Command::ConfirmFenced { node, reason, ask } => {
             (ask, Request::ConfirmFenced { node, reason })
         }

@@ -18,6 +18,7 @@ use crate::control::{
     COMMAND_TIMEOUT, REQUEST_BYTES_MAX, Request, SOCKET, error_line, notice_line, ok_line,
 };
 use crate::failure::{Exit, Failure};
+use crate::{configure, operate};
 
 /// How many notices are remembered.
 const JOURNAL_MAX: usize = 4096;
@@ -232,20 +233,30 @@ fn read_request(stream: &UnixStream) -> Result<Request, String> {
 
 fn carry_out(desk: &Desk, request: Request) -> Result<Value, Error> {
     let node = &desk.node;
+    if let Some(answer) = configure::answer(node, &request) {
+        return answer;
+    }
+    let special = operate::carry_out(node, &request);
+    if let Some(ticket) = special.or_else(|| configure::carry_out(node, &request)) {
+        return desk.answers.wait(ticket?).map(|()| Value::Null);
+    }
     let ticket = match request {
         Request::Status => {
             let status = node.status()?;
             return Ok(serde_json::to_value(status).expect("a status is plain data"));
         }
-        Request::Explain { group } => return Ok(node.explain(&group)?.into()),
+        Request::Explain { group } => {
+            let explanation = node.explanation(&group)?;
+            return Ok(serde_json::to_value(explanation).expect("it is plain data"));
+        }
         Request::Move { group, to } => node.move_group(&group, to.as_deref()),
         Request::Online { group } => node.online(&group),
         Request::Offline { group } => node.offline(&group),
         Request::Drain { node: name } => node.drain(&name),
         Request::Pause { node: name } => node.pause(&name),
-        Request::Resume { node: name } => node.resume(&name),
+        Request::Resume { node: name, failback } => node.resume_with(&name, failback.into()),
         Request::ConfirmFenced { node: name, reason } => node.confirm_fenced(&name, &reason),
-        Request::Events { .. } => return Ok(Value::Null),
+        _ => return Ok(Value::Null),
     };
     desk.answers.wait(ticket?).map(|()| Value::Null)
 }

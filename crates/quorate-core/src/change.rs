@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Amounts, NewGroup};
+use crate::config::{Amounts, NewConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -84,6 +84,19 @@ pub enum Desire {
     Unmanaged,
 }
 
+/// What returns to a node that may run groups again.
+///
+/// Source: Windows clustering, Resume-ClusterNode -Failback (Immediate, Policy, NoFailback).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Failback {
+    /// At once, whatever was drained from it.
+    Now,
+    /// What fails back by its own policy.
+    ByPolicy,
+    /// Nothing: even what fails back by its policy stays where it is, until it changes its node for another reason.
+    Never,
+}
+
 /// What is said of the groups of a cluster that is disarmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Disarm {
@@ -117,6 +130,10 @@ pub enum GroupReport {
         /// Where it runs.
         to: NodeId,
     },
+    /// A resource is left failed, as its policy wants it; what does not need it is online.
+    Degraded,
+    /// A resource cannot be ended at all, and by its policy the node is to be fenced for it.
+    Deadlocked,
 }
 
 /// One change.
@@ -168,8 +185,8 @@ pub enum Change {
     Resume {
         /// The node.
         node: NodeId,
-        /// Whether what was drained from it returns.
-        bring_back: bool,
+        /// What returns to it.
+        failback: Failback,
     },
     /// The node is about to leave: what it runs moves away. Its next admission ends that.
     Leave {
@@ -242,6 +259,9 @@ pub enum Change {
     Disarm {
         /// What is said of the groups meanwhile.
         mode: Disarm,
+        /// For how long, in milliseconds: the cluster arms itself then. Said again, it counts from then on; none: as
+        /// long as was said before, or until `Arm`.
+        ttl_ms: Option<u64>,
     },
     /// Everything is managed again, as it is found.
     Arm,
@@ -282,12 +302,21 @@ pub enum Change {
         /// The group.
         group: GroupId,
     },
+    /// A configuration in place of the one in force.
+    Configure(Box<NewConfig>),
+    /// The quarantine of a node is over.
+    EndQuarantine {
+        /// The node.
+        node: NodeId,
+    },
+    /// The whole cluster starts: no node takes part any more as it did.
+    Starts,
 }
 
 impl Change {
     /// Whether it changes the configuration.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. })
+        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. } | Change::Configure(_))
     }
 
     /// Whether it changes the standing of a node.

@@ -132,6 +132,12 @@ pub enum Event {
         /// It comes back soon: what runs here is stopped and kept for it, in place of going elsewhere.
         keep: bool,
     },
+    /// What time of day it is, in UTC. Counted on from there until it is said again, as it should be every hour: only
+    /// windows of hours hang on it.
+    TimeOfDay {
+        /// Since midnight, in seconds.
+        seconds: u32,
+    },
 }
 
 /// How a stream ended.

@@ -3,11 +3,12 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::change::{Change, Disarm};
-use crate::config::{Amounts, NewGroup};
+use crate::change::{Change, Disarm, Failback};
+use crate::config::{Amounts, NewConfig, NewGroup};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -190,8 +191,8 @@ pub enum Command {
     Resume {
         /// The node's name.
         node: String,
-        /// Whether what was drained from it returns.
-        bring_back: bool,
+        /// What returns to it. The end of a quarantine, too, is a resume.
+        failback: Failback,
     },
     /// Let no group move by itself for the sake of a rule or a preference, or let them again. While moves are held, a
     /// group that starts does so on the node that has it, whatever its scores say.
@@ -210,6 +211,8 @@ pub enum Command {
     Disarm {
         /// What is said of the groups meanwhile.
         mode: Disarm,
+        /// For how long: then the cluster arms itself. Said again, it counts from then on. None: until `Arm`.
+        ttl: Option<Duration>,
     },
     /// Manage everything again, as it is found.
     Arm,
@@ -236,6 +239,8 @@ pub enum Command {
     Fence {
         /// The node's name.
         node: String,
+        /// Who wants it, and why: it stands in the recording.
+        reason: String,
     },
     /// A human's word that a node which is down runs nothing and writes nothing.
     ConfirmFenced {
@@ -259,6 +264,8 @@ pub enum Command {
         /// The group's name.
         group: String,
     },
+    /// A whole configuration in place of the one in force. What may not change while the cluster runs is refused.
+    Configure(Box<NewConfig>),
 }
 
 /// Why a command was not carried out. The cluster is as it was, except that after

@@ -1,8 +1,10 @@
 //! What the host may like to know. Nothing depends on a notice being read.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::change::{Cause, DownCause, FenceKind, GroupReport};
+use crate::change::{Cause, Disarm, DownCause, FenceKind, GroupReport};
 use crate::event::Trouble;
 use crate::id::{Epoch, GroupId, Incarnation, LunId, NodeId, PathId, ResourceId};
 
@@ -85,6 +87,11 @@ pub enum Notice {
         /// Its incarnation.
         incarnation: Incarnation,
     },
+    /// Another configuration is in force. Committed.
+    Configured {
+        /// Its number.
+        version: u64,
+    },
     /// A node is paused or resumed. Committed.
     Paused {
         /// The node.
@@ -163,6 +170,52 @@ pub enum Notice {
         /// Why, for people.
         error: String,
     },
+    /// A group could run and waits, for the sake of the whole. Told by the coordinator, when that begins.
+    Held {
+        /// The group.
+        group: GroupId,
+        /// For what.
+        why: Hold,
+        /// How long it waits at most, in milliseconds.
+        retry_in_ms: u64,
+    },
+    /// A resource on this node is left failed, as its policy wants it.
+    LeftFailed {
+        /// The resource.
+        resource: ResourceId,
+        /// How long until it is started again, in milliseconds; none: when its group is moved or stopped.
+        retry_in_ms: Option<u64>,
+    },
+    /// A resource on this node can be ended by nobody.
+    Deadlocked {
+        /// The resource.
+        resource: ResourceId,
+        /// Whether this node is to be fenced for it; else its end is tried again and again.
+        fences: bool,
+    },
+    /// A node comes and goes too often: it is given nothing for a while. Committed.
+    Quarantined {
+        /// The node.
+        node: NodeId,
+        /// How often it went down lately.
+        failures: u32,
+        /// For how long, in milliseconds.
+        hold_ms: u64,
+    },
+    /// A node may be given groups again. Committed.
+    QuarantineEnded {
+        /// The node.
+        node: NodeId,
+    },
+    /// Nothing is started, stopped or moved. Committed.
+    Disarmed {
+        /// What is said of the groups meanwhile.
+        mode: Disarm,
+        /// How long until the cluster arms itself, in milliseconds; none: until it is armed by command.
+        ttl_ms: Option<u64>,
+    },
+    /// Everything is managed again. Committed.
+    Armed,
     /// What was committed while this node did not take part, and is learned of now.
     Past {
         /// When it was committed, in the cluster's time in milliseconds.
@@ -178,6 +231,62 @@ impl Notice {
         match self {
             Self::Past { told, .. } => *told,
             now => now,
+        }
+    }
+}
+
+/// For what a group waits that could run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Its turn: as many groups fail over as may at once.
+    Failovers {
+        /// How many may.
+        max: u32,
+    },
+    /// Its turn: its next node starts as many groups as it may at once.
+    Starts {
+        /// The node.
+        node: NodeId,
+        /// How many it may.
+        max: u32,
+    },
+    /// So many nodes were lost lately that this looks like something greater.
+    Losses {
+        /// How many nodes were.
+        nodes: u32,
+    },
+    /// So many groups with a driver of this kind failed at once that the fault is not theirs.
+    Alike {
+        /// The driver.
+        driver: String,
+        /// How many groups did.
+        groups: u32,
+    },
+    /// It has failed on every node where it may run.
+    Everywhere,
+}
+
+impl Hold {
+    /// Whether it only waits for others that go before it.
+    pub fn is_turn(&self) -> bool {
+        matches!(self, Hold::Failovers { .. } | Hold::Starts { .. })
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hold::Failovers { max } => write!(f, "{max} groups fail over, as many as may at once"),
+            Hold::Starts { node, max } => {
+                write!(f, "{node} starts {max} groups, as many as it may at once")
+            }
+            Hold::Losses { nodes } => {
+                write!(f, "{nodes} nodes were lost lately, more than may be recovered from")
+            }
+            Hold::Alike { driver, groups } => {
+                write!(f, "{groups} groups with driver {driver} have failed at once")
+            }
+            Hold::Everywhere => f.write_str("it has failed on every node where it may run"),
         }
     }
 }

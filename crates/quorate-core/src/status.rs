@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::ResourceState;
 use crate::lock::LockState;
-use crate::notice::Notice;
+use crate::notice::{Hold, Notice};
 use crate::placement::NotHere;
 use crate::time::Instant;
 
@@ -35,6 +35,12 @@ pub struct Status {
     pub applied: u64,
     /// The cluster's time in milliseconds.
     pub cluster_ms: u64,
+    /// Whether nothing is started, stopped or moved, and what is said of the groups meanwhile: `freeze`, `ignore`.
+    pub disarmed: Option<String>,
+    /// How long until it arms itself, in milliseconds; none: not by itself.
+    pub disarm_left_ms: Option<u64>,
+    /// The number of the configuration in force: 1 is what the cluster was founded with; 0: this node knows of none.
+    pub config_version: u64,
     /// Where the configuration that this node was started with differs from the committed one, which stands.
     pub config_differs: Vec<String>,
     /// Every node.
@@ -62,6 +68,10 @@ pub struct NodeStatus {
     pub session: u32,
     /// Whether it votes.
     pub voter: bool,
+    /// How long it is in quarantine yet, in milliseconds; none: it is not.
+    pub quarantine_left_ms: Option<u64>,
+    /// How often it went down lately.
+    pub recent_failures: u32,
     /// For each network, whether its heartbeats arrive.
     pub paths: Vec<bool>,
 }
@@ -72,7 +82,7 @@ pub struct GroupStatus {
     /// Its name.
     pub name: String,
     /// Its committed state: `offline`, `waiting`, `kept` (for its node's return), `failed`, `starting`, `online`,
-    /// `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless).
+    /// `degraded` (online, but for a resource that is left failed), `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
     pub owner: Option<String>,
@@ -82,6 +92,10 @@ pub struct GroupStatus {
     pub online_wanted: bool,
     /// Whether it has a saved state that its next start resumes.
     pub saved: bool,
+    /// Why it waits though it could run.
+    pub held: Option<Hold>,
+    /// How long until it is tried again at the latest, in milliseconds, if it is left failed or held for a time.
+    pub retry_in_ms: Option<u64>,
     /// Its resources, where they run on this node.
     pub resources: Vec<(String, ResourceState)>,
     /// Its LUNs, where this node holds or takes them.
@@ -112,7 +126,7 @@ pub struct Happened {
 pub struct Explanation {
     /// How it is.
     pub group: GroupStatus,
-    /// Of a group that is left failed: how long until it is tried again, in milliseconds.
+    /// Of a group that is left failed or held for a time: how long until it is tried again, in milliseconds.
     pub retry_in_ms: Option<u64>,
     /// What has led to it, oldest first.
     pub history: Vec<Happened>,

@@ -80,6 +80,7 @@ fn node(id: u16, voter: bool) -> NodeConfig {
         addresses,
         voter,
         capacity: quorate_core::config::Amounts::new(),
+        domain: quorate_core::config::Domain::default(),
     }
 }
 
@@ -161,5 +162,7 @@ fn resource(
         restart_period: timing.detect * 30,
         restart_delay: Duration::from_millis(500),
         pending_timeout: pending_timeout(timing),
+        policy: quorate_core::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     }
 }

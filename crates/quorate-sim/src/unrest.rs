@@ -215,6 +215,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::LetCoordinate { .. }
             | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
+            | Command::Configure(_)
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
     }

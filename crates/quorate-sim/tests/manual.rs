@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::action::ResourceVerb;
+use quorate_core::change::Failback;
 use quorate_core::config::TimingInputs;
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 use quorate_core::message::Command;
@@ -165,7 +166,7 @@ fn a_command_is_answered() {
     assert_eq!(world.answer(request), Some(&Ok(())));
     moves_from(&mut world, first);
     world.crash(first);
-    let unheard = Command::Resume { node: "n1".into(), bring_back: false };
+    let unheard = Command::Resume { node: "n1".into(), failback: Failback::ByPolicy };
     assert_eq!(world.give_command(first, unheard), None);
 }
 

@@ -30,3 +30,8 @@ pub(crate) fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// Seconds since midnight, UTC.
+pub(crate) fn seconds_of_day() -> u32 {
+    u32::try_from(unix_us() / 1_000_000 % 86_400).unwrap_or_default()
+}

@@ -63,9 +63,11 @@ mod error;
 mod item;
 mod node;
 mod notice;
+mod plan;
 mod replay;
 mod resource;
 mod status;
+mod why;
 
 pub use config::{Config, ConfigError};
 pub use error::Error;
@@ -73,8 +75,13 @@ pub use item::{Answer, Item, LunAccess, OpId, Refusal, Request, Ticket, Verb};
 pub use key::{ClusterKey, KeyError};
 pub use log::LogError;
 pub use net::NetError;
-pub use node::{LunWrite, Node, NodeOptions, RecordOptions, WriteHook};
+pub use node::{
+    Disarm, Explanation, Failback, InForce, LunWrite, Maintenance, Node, NodeOptions,
+    RecordOptions, Version, WriteHook,
+};
 pub use notice::{Notice, NoticeKind, Stamp};
+pub use plan::{Effect, Plan};
 pub use replay::{Between, Progress, ReplayOptions, ReplayReport, ReplayStep, replay, replay_with};
 pub use resource::Resource;
 pub use status::{GroupStatus, NodeStatus, Status};
+pub use why::WhyNot;

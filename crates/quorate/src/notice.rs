@@ -91,6 +91,8 @@ kinds! {
     Joined = "joined",
     /// A `node` was started with another configuration than the committed one, which stands; `places`.
     ConfigurationDiffers = "configuration_differs",
+    /// Another configuration is in force; its `version`. Committed.
+    Configured = "configured",
     /// This node follows the coordinator `node`, or none; `epoch`.
     Coordinator = "coordinator",
     /// This node may act.
@@ -119,6 +121,8 @@ kinds! {
     Releasing = "releasing",
     /// A `group` is online on `node` in `epoch`. Committed.
     Online = "online",
+    /// A `group` is online on `node` but for a resource that is left failed. Committed.
+    Degraded = "degraded",
     /// Nothing of a `group` runs on `node`; `saved`, `failed`. Committed.
     Vacated = "vacated",
     /// The saved state of a `group` is about to be resumed on `node`. Committed.
@@ -129,6 +133,20 @@ kinds! {
     Unplaced = "unplaced",
     /// A `group` failed too often and is left failed.
     GroupFailed = "group_failed",
+    /// A `group` could run and waits for the sake of the whole: `detail`; `retry_in_ms`.
+    Held = "held",
+    /// A `resource` on this node is left failed; `retry_in_ms`.
+    LeftFailed = "left_failed",
+    /// A `resource` on this node can be ended by nobody; whether that `fences` the node.
+    Deadlocked = "deadlocked",
+    /// A `node` comes and goes too often and is given nothing for `hold_ms`; `failures`. Committed.
+    Quarantined = "quarantined",
+    /// A `node` is given groups again. Committed.
+    QuarantineEnded = "quarantine_ended",
+    /// Nothing is started, stopped or moved, for `ttl_ms`. Committed.
+    Disarmed = "disarmed",
+    /// Everything is managed again. Committed.
+    Armed = "armed",
     /// A `resource` on this node is in `trouble`; `detail`.
     ResourceTrouble = "resource_trouble",
     /// A request for a `resource` has gone to its driver: `verb`, `group`, `epoch`.

@@ -37,6 +37,12 @@ pub struct Status {
     pub applied: u64,
     /// The cluster's time in milliseconds.
     pub cluster_ms: u64,
+    /// Whether nothing is started, stopped or moved: `freeze` or `ignore`; none: the cluster is armed.
+    pub disarmed: Option<String>,
+    /// How long until it arms itself, in milliseconds; none: not by itself.
+    pub disarm_left_ms: Option<u64>,
+    /// The number of the configuration in force: 1 is what the cluster was founded with; 0: none is known.
+    pub config_version: u64,
     /// Where the configuration that this node was started with differs from the committed one, which stands.
     pub config_differs: Vec<String>,
     /// The nodes, by number.

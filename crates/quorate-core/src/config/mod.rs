@@ -5,7 +5,9 @@
 //! it.
 
 mod amend;
+pub mod policy;
 pub mod rules;
+mod successor;
 pub mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +18,11 @@ use thiserror::Error;
 
 use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 pub use amend::NewGroup;
+pub use policy::{
+    By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
+};
 pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
+pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
 
 /// At most this many nodes in one cluster.
@@ -62,7 +68,7 @@ impl ConfigError {
 }
 
 /// The parts of a configuration before they have been checked against each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterParts {
     /// The cluster's name, for people.
     pub name: String,
@@ -95,6 +101,8 @@ pub struct NodeConfig {
     pub voter: bool,
     /// What it has room for.
     pub capacity: Amounts,
+    /// Where it stands.
+    pub domain: Domain,
 }
 
 /// One LUN, which one group owns as a whole.
@@ -172,6 +180,11 @@ pub struct ResourceConfig {
     pub settings: String,
     /// What must be online in this group before it starts, and stops after it.
     pub depends_on: Vec<ResourceId>,
+    /// Of each of these sets one at least must be online before it starts, and all stop after it. Any expression of
+    /// "and" and "or" can be written so.
+    ///
+    /// Source: Windows clustering, dependency expressions.
+    pub depends_on_any: Vec<Vec<ResourceId>>,
     /// Whether a planned move saves and resumes it, instead of stopping and starting it.
     pub save_on_move: bool,
     /// Whether a planned move hands it over as it runs: its state goes straight to the driver on the other node. Comes
@@ -193,6 +206,8 @@ pub struct ResourceConfig {
     ///
     /// Source: Windows clustering, PendingTimeout 180000 ms.
     pub pending_timeout: Duration,
+    /// What is done about its failures beside.
+    pub policy: ResourcePolicy,
 }
 
 /// A configuration that holds together.
@@ -251,6 +266,7 @@ impl ClusterConfig {
         check_nodes(&parts.nodes)?;
         check_luns(&parts.luns)?;
         check_groups(&parts)?;
+        policy::check_policies(&parts)?;
         rules::check_rules(&parts)?;
         parts.nodes.sort_by_key(|node| node.id);
         let places = Places::of(&parts);
@@ -619,13 +635,13 @@ fn check_resource(
     Ok(())
 }
 
-/// Refuses dependencies that lead back to their start: nothing in such a circle could ever start.
+/// Refuses dependencies that lead back to their start, be it by one of several ways: nothing in such a circle could
+/// ever stop in order.
 fn check_order(group: &GroupConfig, place: &str) -> Result<(), ConfigError> {
     let mut started: BTreeSet<ResourceId> = BTreeSet::new();
     loop {
         let ready = |resource: &&ResourceConfig| {
-            !started.contains(&resource.id)
-                && resource.depends_on.iter().all(|id| started.contains(id))
+            !started.contains(&resource.id) && resource.grounds().all(|id| started.contains(&id))
         };
         match group.resources.iter().find(ready) {
             Some(next) => started.insert(next.id),

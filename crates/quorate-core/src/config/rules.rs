@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{By, Hours, Limits, Quarantine};
 use super::{ClusterParts, ConfigError, SCORE_MUST, SCORE_NEVER, check_name, check_unique};
 use crate::id::GroupId;
 
@@ -44,6 +45,8 @@ pub enum Says {
         groups: Vec<GroupId>,
         /// Where they cannot, they do not run; else they run apart.
         strict: bool,
+        /// What is one place.
+        by: By,
     },
     /// No two of these groups run on one node.
     ///
@@ -53,6 +56,8 @@ pub enum Says {
         groups: Vec<GroupId>,
         /// Where they cannot, they do not run; else they share a node.
         strict: bool,
+        /// What is one place.
+        by: By,
     },
     /// Where `with` is, `group` wants to be (a score above 0), or not to be. [`SCORE_MUST`]: it runs nowhere else;
     /// [`SCORE_NEVER`]: never there. Not the other way round.
@@ -108,7 +113,7 @@ pub enum OrderAct {
 }
 
 /// Policies of the whole cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// How to choose among nodes that suit a group equally well.
     pub balance: Balance,
@@ -127,6 +132,27 @@ pub struct Policy {
     ///
     /// Source: Pacemaker, no-quorum-policy=freeze (default: no).
     pub keep_without_quorum: bool,
+    /// How much may happen at once.
+    pub limits: Limits,
+    /// When a node that comes and goes is given nothing for a while; none: never.
+    pub quarantine: Option<Quarantine>,
+    /// How far ahead of UTC the hours of the configuration are, in minutes.
+    pub utc_offset_minutes: i16,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            limited: false,
+            balance_on_start: false,
+            rebalance: false,
+            keep_without_quorum: false,
+            limits: Limits::default(),
+            quarantine: Some(Quarantine::default()),
+            utc_offset_minutes: 0,
+        }
+    }
 }
 
 /// How to choose among nodes that suit a group equally well.
@@ -166,6 +192,18 @@ pub struct Wishes {
     ///
     /// Source: Pacemaker, requires=fencing.
     pub awaits_fences: bool,
+    /// In which hours it may fail back by itself; none: at any.
+    ///
+    /// Source: Windows clustering, FailbackWindowStart and FailbackWindowEnd.
+    pub failback_hours: Option<Hours>,
+    /// When the whole cluster starts, it starts on the node to which it was last moved by command.
+    ///
+    /// Source: Windows clustering, persistent mode.
+    pub persistent: bool,
+    /// When its node is lost, it is kept offline until it is commanded to be online.
+    ///
+    /// Source: Windows clustering, priority "no auto start".
+    pub started_by_hand: bool,
 }
 
 /// What rules say, for each group at hand. By the place of the group in the configuration.
@@ -190,7 +228,7 @@ impl Bonds {
             for &group in &named {
                 bonds.of.entry(group).or_default().push(index);
             }
-            if matches!(rule.says, Says::Together { strict: true, .. }) {
+            if matches!(rule.says, Says::Together { strict: true, by: By::Node, .. }) {
                 together.push(named.into_iter().collect());
             }
         }

@@ -4,7 +4,8 @@ use super::{
     Database, GroupRecord, LOADS_MAX, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::change::{
-    Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
+    Cause, Change, ChangeSet, Desire, Disarm, DownCause, Failback, FenceKind, GroupReport,
+    ReleaseKind,
 };
 use crate::config::{GroupConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
@@ -42,11 +43,10 @@ impl Database {
             Change::Pause { node, drain, empty } => {
                 self.pause(node, true, (drain, empty), notices);
             }
-            Change::Resume { node, bring_back } => {
+            Change::Resume { node, failback } => {
+                self.end_quarantine(node, notices);
                 self.pause(node, false, (false, false), notices);
-                if !bring_back {
-                    self.forget_drain(node);
-                }
+                self.return_to(node, failback);
             }
             Change::Leave { node, incarnation, keep } => {
                 self.leave(node, incarnation, keep, notices);
@@ -60,13 +60,26 @@ impl Database {
             }
             Change::Report { group, epoch, node, incarnation, report } => {
                 self.report(group, epoch, (node, incarnation), report, notices);
+                if report == GroupReport::Deadlocked {
+                    self.fence_deadlocked(index, group, (node, incarnation), notices);
+                }
             }
             Change::Desire { group, desire } => self.desire(group, desire),
             Change::HoldMoves { held } => self.moves_held = held,
-            Change::Disarm { mode } => {
-                self.disarmed.get_or_insert(mode);
+            Change::Disarm { mode, ttl_ms } => self.disarm(mode, ttl_ms, notices),
+            Change::Arm => {
+                self.disarmed_until = None;
+                if self.disarmed.take().is_some() {
+                    notices.push(Notice::Armed);
+                }
             }
-            Change::Arm => self.disarmed = None,
+            Change::EndQuarantine { node } => {
+                let over = self.quarantined_until(node).is_some_and(|until| until <= self.at_ms);
+                if over {
+                    self.end_quarantine(node, notices);
+                }
+            }
+            Change::Starts => self.seat_the_persistent(),
             Change::CountFailures { group, node, count } => {
                 let at = self.at_ms;
                 if let Some(record) = self.groups.get_mut(&group) {
@@ -82,6 +95,7 @@ impl Database {
                 let vacant = |record: &&mut GroupRecord| record.owner().is_none();
                 if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
                     record.seat = Some(node);
+                    record.chosen = Some(node);
                 }
             }
             Change::LetCoordinate { node, may } => {
@@ -91,22 +105,23 @@ impl Database {
             }
             Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
+            Change::Configure(ref new) => self.configure(index, new),
         }
     }
 
     fn add_group(&mut self, index: u64, new: &NewGroup) {
         let Ok(config) = self.config.with_group(new) else { return };
         let group = &new.group;
-        self.config = config;
-        self.configured = index;
+        self.succeed(index, config, format!("group {} added", group.name), 0);
         self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
     }
 
     fn remove_group(&mut self, index: u64, group: GroupId) {
         let Ok(config) = self.config.without_group(group) else { return };
         let Some(record) = self.groups.remove(&group) else { return };
-        self.config = config;
-        self.configured = index;
+        let name = self.config.group(group).map_or("", |group| group.name.as_str());
+        let reason = format!("group {name} removed");
+        self.succeed(index, config, reason, 0);
         self.epoch_passed = self.epoch_passed.max(record.epoch);
     }
 
@@ -162,6 +177,9 @@ impl Database {
         record.state = NodeState::Down(cause);
         record.since = index;
         notices.push(Notice::Down { node, incarnation, cause });
+        if cause != DownCause::Ordered {
+            self.note_down(node, notices);
+        }
     }
 
     fn fenced(
@@ -225,13 +243,17 @@ impl Database {
     /// A lease that is over proves nothing about a group that its owner could not stop: it may run
     /// on.
     fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
-        for record in self.groups.values_mut() {
+        for (&id, record) in &mut self.groups {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
             if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
                 record.cause = Cause::NodeDown;
+                let by_hand = |group: &GroupConfig| group.wishes.started_by_hand;
+                if record.is_wanted() && self.config.group(id).is_some_and(by_hand) {
+                    record.desire = Desire::Offline;
+                }
             }
         }
     }
@@ -252,10 +274,57 @@ impl Database {
         notices.push(Notice::Paused { node, paused });
     }
 
-    /// What was drained from the node stays where it is.
-    fn forget_drain(&mut self, node: NodeId) {
+    /// What was drained from the node returns, or stays where it is.
+    fn return_to(&mut self, node: NodeId, failback: Failback) {
+        if failback == Failback::Now {
+            return;
+        }
         for record in self.groups.values_mut() {
             record.drained_from = record.drained_from.filter(|&from| from != node);
+            let elsewhere = record.owner().is_some_and(|(owner, _)| owner != node);
+            record.stays |= failback == Failback::Never && elsewhere;
+        }
+    }
+
+    fn disarm(&mut self, mode: Disarm, ttl_ms: Option<u64>, notices: &mut Vec<Notice>) {
+        let again = self.disarmed.is_some();
+        let mode = *self.disarmed.get_or_insert(mode);
+        if let Some(ttl) = ttl_ms {
+            self.disarmed_until = Some(self.at_ms.saturating_add(ttl));
+        }
+        if !again || ttl_ms.is_some() {
+            notices.push(Notice::Disarmed { mode, ttl_ms });
+        }
+    }
+
+    /// The cluster starts: what is to start where it was last moved by command belongs there.
+    fn seat_the_persistent(&mut self) {
+        for (&id, record) in &mut self.groups {
+            let persistent = self.config.group(id).is_some_and(|group| group.wishes.persistent);
+            if let Some(chosen) = record.chosen.filter(|_| persistent) {
+                record.seat = Some(chosen);
+            }
+        }
+    }
+
+    /// A node that cannot end what it runs is down by its own word, if anybody is left.
+    fn fence_deadlocked(
+        &mut self,
+        index: u64,
+        group: GroupId,
+        (node, incarnation): (NodeId, Incarnation),
+        notices: &mut Vec<Notice>,
+    ) {
+        let record = self.groups.get(&group);
+        let is_so = record.is_some_and(|record| {
+            record.owner() == Some((node, incarnation))
+                && record.owned_state() == Some(OwnedState::StopFailed)
+        });
+        let other = |(&other, record): (&NodeId, &NodeRecord)| {
+            other != node && record.state == NodeState::Up
+        };
+        if is_so && self.nodes.iter().any(other) {
+            self.down(index, node, incarnation, DownCause::Ordered, notices);
         }
     }
 
@@ -303,6 +372,10 @@ impl Database {
         record.drained_from = record.drained_from.filter(|&from| from != owner);
         record.failed_until = None;
         record.kept_until = None;
+        (record.degraded, record.stays) = (false, false);
+        if cause == Cause::Move {
+            record.chosen = Some(owner);
+        }
         if record.held_by.is_some_and(|holder| holder != (owner, incarnation)) {
             record.saved = None;
             record.held_by = None;
@@ -362,12 +435,17 @@ impl Database {
         }
         let Ownership::Owned { state, .. } = &mut record.ownership else { return };
         match report {
-            GroupReport::Online => match state {
-                OwnedState::Starting => *state = OwnedState::Online,
-                OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
-                    return;
+            GroupReport::Online | GroupReport::Degraded => {
+                let degraded = report == GroupReport::Degraded;
+                match state {
+                    OwnedState::Starting => *state = OwnedState::Online,
+                    OwnedState::Online if record.degraded != degraded => {}
+                    OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
+                        return;
+                    }
                 }
-            },
+                record.degraded = degraded;
+            }
             GroupReport::Consumed => {
                 if record.saved.take().is_none() {
                     return;
@@ -377,7 +455,7 @@ impl Database {
             GroupReport::StopFailed if plant::is(Plant::StuckCountsAsFenced) => {
                 return self.free_stuck(group, owner, notices);
             }
-            GroupReport::StopFailed => *state = OwnedState::StopFailed,
+            GroupReport::StopFailed | GroupReport::Deadlocked => *state = OwnedState::StopFailed,
             GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
@@ -464,7 +542,8 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some((to, cause)) = next else { return };
-        let Some(target) = self.nodes.get(&to).filter(|record| record.is_open()).copied() else {
+        let open = |_: &&NodeRecord| self.is_open(to);
+        let Some(target) = self.nodes.get(&to).filter(open).copied() else {
             return;
         };
         let Some(record) = self.groups.get(&group) else { return };

@@ -7,6 +7,8 @@
 //! *Architecture Invariant*: nothing here looks at the time of this node, its network or its LUNs.
 
 mod apply;
+mod flapping;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use crate::change::{Cause, Desire, Disarm, DownCause, FenceKind, ReleaseKind};
 use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 use crate::time::millis;
+pub use flapping::Flapping;
+pub use versions::{VERSIONS_KEPT, VERSIONS_MAX, Version};
 
 /// Epochs count on from the second of the founding: if every state directory is wiped and the
 /// cluster founded again, its keys are still larger than those that stand on the LUNs. 28 bits of
@@ -182,6 +186,12 @@ pub struct GroupRecord {
     pub kept_until: Option<u64>,
     /// Left failed, until this moment of the cluster's time.
     pub failed_until: Option<u64>,
+    /// It is online but for a resource that is left failed.
+    pub degraded: bool,
+    /// Where it was last moved by command.
+    pub chosen: Option<NodeId>,
+    /// It does not fail back, until it changes its node for another reason.
+    pub stays: bool,
     /// Why its ownership changed last, and so why it gets its next owner.
     pub cause: Cause,
 }
@@ -204,6 +214,9 @@ impl GroupRecord {
             failures_on: BTreeMap::new(),
             load: None,
             failed_until: None,
+            degraded: false,
+            chosen: None,
+            stays: false,
             cause: Cause::Start,
         }
     }
@@ -263,9 +276,13 @@ pub struct Database {
     moves_held: bool,
     /// Where in the log the configuration was changed last.
     configured: u64,
+    versions: Vec<Version>,
     /// The newest epoch of any group that there is no more: what comes in its place begins after it.
     epoch_passed: Epoch,
     disarmed: Option<Disarm>,
+    /// When the cluster arms itself.
+    disarmed_until: Option<u64>,
+    flapping: BTreeMap<NodeId, Flapping>,
     at_ms: u64,
     applied: u64,
 }
@@ -297,8 +314,11 @@ impl Database {
             groups,
             moves_held: false,
             configured: 1,
+            versions: vec![Version::founded()],
             epoch_passed,
             disarmed: None,
+            disarmed_until: None,
+            flapping: BTreeMap::new(),
             at_ms: 0,
             applied: 1,
         }
@@ -352,6 +372,11 @@ impl Database {
     /// Whether nothing is started, stopped or moved, and what is said of the groups meanwhile.
     pub fn disarmed(&self) -> Option<Disarm> {
         self.disarmed
+    }
+
+    /// When the cluster arms itself, in its own time in milliseconds; none: not by itself.
+    pub fn disarmed_until(&self) -> Option<u64> {
+        self.disarmed_until
     }
 
     /// The cluster's time in milliseconds: that of the newest change.

@@ -6,7 +6,8 @@ use super::standing;
 use super::{Asked, Engine};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
-use crate::config::ConfigError;
+use crate::codec;
+use crate::config::{CONFIG_BYTES_MAX, ClusterParts, ConfigError, NewConfig};
 use crate::consensus::Consensus;
 use crate::database::{Database, NodeRecord, NodeState, OwnedState, Ownership};
 use crate::group::LocalGroup;
@@ -14,6 +15,7 @@ use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
 use crate::placement::{self, Candidate, NotHere, Now};
+use crate::time::millis;
 use crate::timer::Timer;
 
 /// An answer that the coordinator owes once the change is applied.
@@ -142,6 +144,7 @@ impl Engine {
         match change {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
+            Change::Configure(new) => self.config.parts() == &new.parts,
             _ => true,
         }
     }
@@ -159,7 +162,9 @@ impl Engine {
             Command::Empty { node } => self.pause(node, true, true),
             Command::Pause { node } => self.pause(node, false, false),
             Command::Unmanage { group } => self.desire(group, Desire::Unmanaged),
-            Command::Disarm { mode } => Ok(vec![Change::Disarm { mode: *mode }]),
+            Command::Disarm { mode, ttl } => {
+                Ok(vec![Change::Disarm { mode: *mode, ttl_ms: ttl.map(millis) }])
+            }
             Command::Arm => Ok(vec![Change::Arm]),
             Command::CountFailures { group, node, count } => {
                 let (group, node) = (self.group_named(group)?, self.node_named(node)?);
@@ -168,9 +173,8 @@ impl Engine {
             Command::Load { group, load } => {
                 Ok(vec![Change::Load { group: self.group_named(group)?, load: load.clone() }])
             }
-            Command::Resume { node, bring_back } => {
-                let (node, bring_back) = (self.node_named(node)?, *bring_back);
-                Ok(vec![Change::Resume { node, bring_back }])
+            Command::Resume { node, failback } => {
+                Ok(vec![Change::Resume { node: self.node_named(node)?, failback: *failback }])
             }
             Command::LetCoordinate { node, may } => {
                 Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])
@@ -185,7 +189,8 @@ impl Engine {
                 let config = self.config.without_group(group);
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
             }
-            Command::Fence { node } => Ok(self.fence_changes(self.node_named(node)?)),
+            Command::Configure(new) => self.configure_changes(new),
+            Command::Fence { node, .. } => Ok(self.fence_changes(self.node_named(node)?)),
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
@@ -196,6 +201,27 @@ impl Engine {
                 })
             }
         }
+    }
+
+    /// Whatever comes in between makes it void: it was judged by what is in force.
+    fn configure_changes(&self, new: &NewConfig) -> Result<Vec<Change>, Refusal> {
+        let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
+        let next = database.successor(new).map_err(not_valid)?;
+        if next == self.config {
+            return Ok(Vec::new());
+        }
+        let only_if = Some(database.version());
+        let (parts, reason) = (ClusterParts::from(next), new.reason.clone());
+        let change =
+            Change::Configure(Box::new(NewConfig { parts, only_if, reason, ..new.clone() }));
+        let size = codec::encode(&change).len();
+        if size > CONFIG_BYTES_MAX {
+            return Err(Refusal::NotPossible(format!(
+                "the configuration has {size} bytes, more than the {CONFIG_BYTES_MAX} that pass in one piece: \
+                 add its groups one by one"
+            )));
+        }
+        Ok(vec![change])
     }
 
     fn desire(&self, group: &str, desire: Desire) -> Result<Vec<Change>, Refusal> {
@@ -289,7 +315,7 @@ impl Engine {
         node: NodeId,
     ) -> Option<NodeId> {
         let place = database.config().place_of(group)?;
-        let mut now = standing::of(database, &[], self.cluster_ms());
+        let mut now = standing::of(database, &[], self.times());
         now[place] = Now { wanted: true, banned: vec![node], ..Now::default() };
         placement::plan(database.config(), candidates, &now).node(place)
     }
@@ -303,7 +329,7 @@ impl Engine {
         target: NodeId,
     ) -> Option<NotHere> {
         let place = database.config().place_of(group)?;
-        let mut now = standing::of(database, &[], self.cluster_ms());
+        let mut now = standing::of(database, &[], self.times());
         // All others stay: whether there is room for it beside them is the question.
         now.iter_mut().for_each(|now| now.fixed = true);
         let unit = database.config().bonds().unit(place);

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::Engine;
 use super::deciding::Deciding;
+use super::holding::{Held, Traffic};
 use crate::change::{Change, ChangeSet, DownCause};
 use crate::codec;
 use crate::consensus::Consensus;
 use crate::database::{Database, NodeRecord, NodeState};
 use crate::fence::{self, FenceProof, Withheld};
 use crate::heartbeat::Liveness;
-use crate::id::{NodeId, VoterId};
+use crate::id::{GroupId, NodeId, VoterId};
 use crate::message::EntryBody;
 use crate::notice::Notice;
 use crate::placement::{Candidate, Keeps};
@@ -35,7 +36,9 @@ impl Engine {
         let mut changes = std::mem::take(&mut self.proposed);
         self.yield_without_lease();
         self.yield_if_reluctant();
+        self.end_what_is_over(&mut changes);
         let newcomer = self.admissions(&mut changes);
+        self.notice_the_start(&mut changes);
         self.detect(&mut changes);
         self.fence(&mut changes);
         if std::mem::take(&mut self.reconsider) || !changes.is_empty() {
@@ -228,32 +231,84 @@ impl Engine {
                 record if record.draining => Keeps::Stranded,
                 _ => Keeps::All,
             };
-            (node, Candidate { up, heard, paused: !record.is_open(), keeps })
+            (node, Candidate { up, heard, paused: !database.is_open(node), keeps })
         };
         database.nodes().iter().map(candidate).collect()
     }
 
-    fn place_groups(&mut self, changes: &mut Vec<Change>) {
-        let Some(database) = &self.database else { return };
+    /// A round of decisions, as this node sees the others.
+    pub(super) fn deciding<'a>(&self, database: &'a Database) -> Deciding<'a> {
         let forming_until = self.coordinating_since.map(|since| since + self.timing().detect);
-        let mut deciding = Deciding {
+        Deciding {
             database,
             candidates: self.candidates(database),
-            cluster_ms: self.cluster_ms(),
+            times: self.times(),
             forming: forming_until.filter(|&until| self.now < until),
             falling: Vec::new(),
             unplaced: Vec::new(),
+            traffic: Traffic::of(database, self.cluster_ms()),
+            held: BTreeMap::new(),
             review: None,
             now: self.now,
-        };
+        }
+    }
+
+    fn place_groups(&mut self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        let mut deciding = self.deciding(database);
         deciding.decide_all(changes);
-        let (unplaced, review) = (deciding.unplaced, deciding.review);
+        let (unplaced, held, review) = (deciding.unplaced, deciding.held, deciding.review);
         for &group in unplaced.iter().filter(|group| !self.unplaced.contains(group)) {
             self.out.tell(Notice::Unplaced { group });
         }
         self.unplaced = unplaced.into_iter().collect();
+        self.tell_held(held);
         if let Some(at) = review {
             self.timers.set_sooner(Timer::Review, at);
+        }
+    }
+
+    /// Tells who waits from now on for more than its turn.
+    fn tell_held(&mut self, held: BTreeMap<GroupId, Held>) {
+        for (&group, (why, until)) in &held {
+            let until = until.filter(|_| self.held.get(&group).is_none_or(|old| old.0 != *why));
+            if let Some(until) = until {
+                let retry_in_ms = until.saturating_sub(self.cluster_ms());
+                self.out.tell(Notice::Held { group, why: why.clone(), retry_in_ms });
+            }
+        }
+        self.held = held;
+    }
+
+    /// What was to last for a time and has: a disarm, a quarantine.
+    fn end_what_is_over(&mut self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        let now_ms = self.cluster_ms();
+        let disarm = database.disarmed_until().map(|until| (until, Change::Arm));
+        let quarantines = database.quarantines();
+        let quarantines = quarantines.map(|(node, until)| (until, Change::EndQuarantine { node }));
+        for (until, change) in disarm.into_iter().chain(quarantines) {
+            if until <= now_ms {
+                changes.push(change);
+            } else {
+                let left = Duration::from_millis(until - now_ms);
+                self.timers.set_sooner(Timer::Review, self.now + left);
+            }
+        }
+    }
+
+    /// The whole cluster starts: nobody takes part any more as it did. Those are admitted now that come first.
+    fn notice_the_start(&self, changes: &mut Vec<Change>) {
+        let Some(database) = &self.database else { return };
+        let persistent = database.config().groups().iter().any(|group| group.wishes.persistent);
+        let admits = |change: &Change| matches!(change, Change::Admit { .. });
+        let takes_part = |(&node, record): (&NodeId, &NodeRecord)| {
+            let heard = self.peers.get(&node).and_then(|peer| peer.incarnation());
+            let known = if node == self.me { Some(self.incarnation) } else { heard };
+            known.is_some_and(|known| record.is_up_as(known))
+        };
+        if persistent && changes.iter().any(admits) && !database.nodes().iter().any(takes_part) {
+            changes.insert(0, Change::Starts);
         }
     }
 

@@ -1,10 +1,12 @@
 //! What is next for each group: where placement wants it, from the database and the nodes that are alive, nothing else.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::holding::{self, Held, Traffic};
 use super::order::Order;
-use super::standing;
+use super::standing::{self, Times};
 use crate::change::{Cause, Change, Desire, ReleaseKind};
 use crate::config::GroupConfig;
 use crate::database::{
@@ -19,13 +21,17 @@ use crate::time::{Instant, millis};
 pub(super) struct Deciding<'a> {
     pub(super) database: &'a Database,
     pub(super) candidates: BTreeMap<NodeId, Candidate>,
-    pub(super) cluster_ms: u64,
+    pub(super) times: Times,
     /// Until when a cluster that has just formed waits for its other nodes.
     pub(super) forming: Option<Instant>,
     /// Nodes that go down by the very changes which come before.
     pub(super) falling: Vec<NodeId>,
     /// Groups that nowhere can run.
     pub(super) unplaced: Vec<GroupId>,
+    /// What is under way.
+    pub(super) traffic: Traffic,
+    /// Groups that could run and wait, for the sake of the whole.
+    pub(super) held: BTreeMap<GroupId, Held>,
     /// When to look again, though nothing happens.
     pub(super) review: Option<Instant>,
     pub(super) now: Instant,
@@ -56,13 +62,15 @@ impl Deciding<'_> {
                 Change::AddGroup(_) => {}
                 Change::RemoveGroup { group } => touched.push(*group),
                 // What is decided now must not be done after it.
-                Change::Disarm { .. } => return,
+                Change::Disarm { .. } | Change::Configure(_) => return,
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
                 | Change::Resume { .. }
                 | Change::HoldMoves { .. }
                 | Change::LetCoordinate { .. }
+                | Change::EndQuarantine { .. }
+                | Change::Starts
                 | Change::Arm
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}
@@ -72,16 +80,38 @@ impl Deciding<'_> {
         if database.disarmed().is_some() {
             return;
         }
-        let now = standing::of(database, &self.falling, self.cluster_ms);
+        let now = standing::of(database, &self.falling, self.times);
         let plan = placement::plan(database.config(), &self.candidates, &now);
         let order = Order::new(database, &plan);
-        for (place, config) in database.config().groups().iter().enumerate() {
+        self.look_at_windows();
+        for place in self.turns() {
+            let config = &database.config().groups()[place];
             let Some(record) = database.group(config.id) else { continue };
             let ruled = !database.config().bonds().rules(place).is_empty();
             if touched.contains(&config.id) || moves && ruled {
                 continue;
             }
             changes.extend(self.decide(config, record, &order));
+        }
+    }
+
+    /// Who is decided about first: by priority, where not all can go at once.
+    fn turns(&self) -> Vec<usize> {
+        let config = self.database.config();
+        let mut places: Vec<usize> = (0..config.groups().len()).collect();
+        if holding::is_limited(&config.policy().limits) {
+            places.sort_by_key(|&place| Reverse(config.groups()[place].wishes.priority));
+        }
+        places
+    }
+
+    /// Looks again when the next window opens in which a group may fail back.
+    fn look_at_windows(&mut self) {
+        let groups = self.database.config().groups().iter();
+        let timed = groups.filter(|group| group.failback && group.wishes.failback_hours.is_some());
+        let opens = timed.filter_map(|group| standing::opens_in(group, self.times));
+        if let Some(left) = opens.filter(|&left| left > 0).min() {
+            self.look_again(self.now + Duration::from_secs(left));
         }
     }
 
@@ -122,7 +152,7 @@ impl Deciding<'_> {
         order: &Order<'_>,
         cause: Cause,
     ) -> Option<Change> {
-        if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
+        if !record.is_wanted() || !self.is_due(record) || self.is_forming(config, record) {
             return None;
         }
         if self.database.is_kept(record) {
@@ -139,6 +169,10 @@ impl Deciding<'_> {
         if waits && !self.database.are_moves_held() {
             return None;
         }
+        if let Some(held) = self.hold(config, record, owner, cause) {
+            return self.wait(config.id, held);
+        }
+        self.traffic.count(owner, cause);
         Some(Change::Assign {
             group: config.id,
             epoch: Epoch(record.epoch.0 + u64::from(!plant::is(Plant::EpochNotRaised))),
@@ -146,6 +180,16 @@ impl Deciding<'_> {
             incarnation: self.database.node(owner)?.incarnation,
             cause,
         })
+    }
+
+    /// A group waits, and is looked at again when that may be over.
+    fn wait(&mut self, group: GroupId, held: Held) -> Option<Change> {
+        if let Some(until) = held.1 {
+            let left = until.saturating_sub(self.times.cluster_ms);
+            self.look_again(self.now + Duration::from_millis(left));
+        }
+        self.held.insert(group, held);
+        None
     }
 
     /// Whether a fence is due, somewhere, for which the start of this group waits.
@@ -158,9 +202,9 @@ impl Deciding<'_> {
     fn look_when_forgiven(&mut self, config: &GroupConfig, record: &GroupRecord) {
         let Some(length) = config.wishes.failures_expire.map(millis) else { return };
         let ends = record.failures_on.values().map(|&(_, last)| last + length);
-        let next = ends.filter(|&ends| ends > self.cluster_ms).min();
+        let next = ends.filter(|&ends| ends > self.times.cluster_ms).min();
         if let Some(ends) = next {
-            self.look_again(self.now + Duration::from_millis(ends - self.cluster_ms));
+            self.look_again(self.now + Duration::from_millis(ends - self.times.cluster_ms));
         }
     }
 
@@ -176,26 +220,31 @@ impl Deciding<'_> {
     /// Where a group would go if it had no node, and should run.
     fn place_anew(&self, config: &GroupConfig, avoids: &[NodeId]) -> Option<NodeId> {
         let place = self.database.config().place_of(config.id)?;
-        let mut now = standing::of(self.database, &self.falling, self.cluster_ms);
+        let mut now = standing::of(self.database, &self.falling, self.times);
         now[place] = placement::Now { wanted: true, avoids, ..placement::Now::default() };
         placement::plan(self.database.config(), &self.candidates, &now).node(place)
     }
 
     /// Whether a group that failed too often may be tried again.
     fn is_due(&mut self, record: &GroupRecord) -> bool {
-        let left = record.failed_until.map_or(0, |until| until.saturating_sub(self.cluster_ms));
+        let left =
+            record.failed_until.map_or(0, |until| until.saturating_sub(self.times.cluster_ms));
         if left > 0 {
             self.look_again(self.now + Duration::from_millis(left));
         }
         left == 0
     }
 
-    /// What never ran waits until the nodes of a young cluster are all there, or long enough.
-    fn is_forming(&mut self, record: &GroupRecord) -> bool {
+    /// What never ran waits until the nodes of a young cluster are all there, or long enough; what belongs to a node
+    /// when the cluster starts waits as long for that.
+    fn is_forming(&mut self, config: &GroupConfig, record: &GroupRecord) -> bool {
+        let able = |node| self.candidates.get(&node).is_some_and(Candidate::is_open);
+        let missed = record.chosen.filter(|&node| record.seat == Some(node) && !able(node));
+        let missed = missed.is_some() && config.wishes.persistent;
         let never = record.ownership == Ownership::Vacant(Vacancy::NeverOwned);
         let absent = |node: &NodeRecord| node.state == NodeState::Absent;
         match self.forming {
-            Some(until) if never && self.database.nodes().values().any(absent) => {
+            Some(until) if missed || never && self.database.nodes().values().any(absent) => {
                 self.look_again(until);
                 true
             }
@@ -234,7 +283,14 @@ impl Deciding<'_> {
         if waits && config.moves_live() {
             return None;
         }
-        Some(Change::Release { group, epoch, to: to.filter(|_| !waits), kind, cause })
+        let to = to.filter(|_| !waits);
+        if let Some(to) = to {
+            if let Some(held) = self.hold_of_starts(to) {
+                return self.wait(group, held);
+            }
+            self.traffic.count(to, cause);
+        }
+        Some(Change::Release { group, epoch, to, kind, cause })
     }
 
     /// How a group leaves its node, if it has to.
@@ -252,8 +308,8 @@ impl Deciding<'_> {
             return leave(None, ReleaseKind::Stop, Cause::Offline);
         }
         let kept = record.kept_until.unwrap_or_default();
-        if kept > self.cluster_ms {
-            self.look_again(self.now + Duration::from_millis(kept - self.cluster_ms));
+        if kept > self.times.cluster_ms {
+            self.look_again(self.now + Duration::from_millis(kept - self.times.cluster_ms));
             return None;
         }
         if owner.leaving && owner.keeps {

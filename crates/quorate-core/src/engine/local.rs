@@ -329,7 +329,16 @@ impl Engine {
             }
             let report = group.report(record.saved)?;
             let shown = match report {
-                GroupReport::Online => record.owned_state() != Some(OwnedState::Starting),
+                GroupReport::Online => {
+                    record.owned_state() != Some(OwnedState::Starting) && !record.degraded
+                }
+                GroupReport::Degraded => record.degraded,
+                // To no avail where nobody else takes part.
+                GroupReport::Deadlocked => {
+                    let others = |node: &NodeId| *node != self.me && database.is_up(*node);
+                    record.owned_state() == Some(OwnedState::StopFailed)
+                        && !(database.is_up(self.me) && database.nodes().keys().any(others))
+                }
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
                 GroupReport::Kept => {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::calm::Stir;
+use super::standing::Times;
 use super::{Engine, HISTORY_MAX, Handover, Standing};
 use crate::action::Action;
 use crate::change::{Change, ChangeSet};
 use crate::codec;
+use crate::config::policy::DAY;
 use crate::consensus::{Committed, Consensus, Outcome};
 use crate::database::Database;
 use crate::durable::{Durable, Record};
@@ -134,8 +136,12 @@ impl Engine {
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
         self.tell_differences(&database);
         self.adopt_config(&database);
-        if self.database.is_none() {
-            self.out.tell(Notice::Joined);
+        match &self.database {
+            None => self.out.tell(Notice::Joined),
+            Some(before) if before.version() != database.version() => {
+                self.out.tell(Notice::Configured { version: database.version() });
+            }
+            Some(_) => {}
         }
         self.database = Some(database);
         // What happened in between is not told: a history with a hole would explain wrongly.
@@ -211,6 +217,7 @@ impl Engine {
         }
         if configured && let Some(database) = self.database.take() {
             self.adopt_config(&database);
+            self.out.tell(Notice::Configured { version: database.version() });
             self.database = Some(database);
             self.touch_all();
         }
@@ -286,6 +293,15 @@ impl Engine {
     pub(super) fn cluster_ms(&self) -> u64 {
         let at_ms = self.database.as_ref().map_or(0, Database::at_ms);
         at_ms + crate::time::millis(self.now.since(self.applied_at))
+    }
+
+    /// Which time it is.
+    pub(super) fn times(&self) -> Times {
+        let policy = self.config.policy();
+        let ahead = i64::from(policy.utc_offset_minutes) * 60;
+        let ahead = ahead.rem_euclid(DAY.cast_signed()).unsigned_abs();
+        let of_day = self.day.map(|(then, at)| (then + self.now.since(at).as_secs() + ahead) % DAY);
+        Times { cluster_ms: self.cluster_ms(), of_day }
     }
 
     /// The epoch of consensus.

@@ -13,6 +13,7 @@ mod command;
 mod coordinate;
 mod deciding;
 mod handover;
+mod holding;
 mod local;
 mod log;
 mod order;
@@ -158,6 +159,10 @@ pub struct Engine {
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
+    /// Who waits though it could run, as this node decided it as the coordinator.
+    held: BTreeMap<GroupId, holding::Held>,
+    /// What time of day it was, in seconds, and when.
+    day: Option<(u64, Instant)>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
     /// Where the configuration it was started with differs from the committed one.
@@ -223,6 +228,8 @@ impl Engine {
             leans: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
+            held: BTreeMap::new(),
+            day: None,
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
             differs: Vec::new(),
@@ -333,6 +340,10 @@ impl Engine {
             }
             Event::Command { request, command } => self.on_command(request, command),
             Event::Leave { keep } => self.on_leave(keep),
+            Event::TimeOfDay { seconds } => {
+                self.day = Some((u64::from(seconds), self.now));
+                self.reconsider = true;
+            }
         }
     }
 

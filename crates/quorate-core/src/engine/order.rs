@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{ClusterConfig, OrderAct, OrderKind, SCORE_NEVER, Says};
+use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_NEVER, Says};
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
 use crate::placement::Plan;
@@ -201,7 +201,7 @@ impl<'a> Order<'a> {
                 && self.doing(*other) != Doing::Nothing
         };
         self.rules(group).any(|says| match says {
-            Says::Apart { groups, strict: true } => groups.iter().any(there),
+            Says::Apart { groups, strict: true, by: By::Node } => groups.iter().any(there),
             Says::Near { group: wants, with, score, .. } if *score <= SCORE_NEVER => {
                 there(wants) || there(with)
             }

@@ -6,16 +6,33 @@ use crate::id::NodeId;
 use crate::placement::Now;
 use crate::time::millis;
 
+/// Which time it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The cluster's time in milliseconds.
+    pub(super) cluster_ms: u64,
+    /// The time of day in seconds, as the configuration counts it; none: it is not known.
+    pub(super) of_day: Option<u64>,
+}
+
 /// One entry for each group, by its place in the configuration. Nodes that fall go down by changes that are not
 /// committed yet.
-pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], cluster_ms: u64) -> Vec<Now<'a>> {
+pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], times: Times) -> Vec<Now<'a>> {
     let config = database.config();
     let of_group = |group: &GroupConfig| {
         let record = database.group(group.id);
-        let now = record.map(|record| of_one(database, group, record, falling, cluster_ms));
+        let now = record.map(|record| of_one(database, group, record, falling, times));
         now.unwrap_or_default()
     };
     config.groups().iter().map(of_group).collect()
+}
+
+/// How long until a group may fail back, in seconds, as far as hours are set; none: the time of day is not known.
+pub(super) fn opens_in(config: &GroupConfig, times: Times) -> Option<u64> {
+    match config.wishes.failback_hours {
+        None => Some(0),
+        Some(hours) => Some(hours.opens_in(times.of_day?)),
+    }
 }
 
 fn of_one<'a>(
@@ -23,8 +40,9 @@ fn of_one<'a>(
     config: &GroupConfig,
     record: &'a GroupRecord,
     falling: &[NodeId],
-    cluster_ms: u64,
+    times: Times,
 ) -> Now<'a> {
+    let cluster_ms = times.cluster_ms;
     let due = record.failed_until.is_none_or(|until| until <= cluster_ms);
     let base = Now {
         wanted: record.is_wanted() && due,
@@ -32,6 +50,7 @@ fn of_one<'a>(
         runs: false,
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from,
+        stays: record.stays || opens_in(config, times).is_none_or(|left| left > 0),
         avoids: record.failed_lately(cluster_ms, millis(config.failover_period)),
         banned: record.banned_on(&config.wishes, cluster_ms),
         load: record.load.as_ref(),
@@ -42,7 +61,7 @@ fn of_one<'a>(
         || owner
             .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
     if down {
-        return Now { at: None, ..base };
+        return Now { at: record.seat.filter(|&seat| seat != node), ..base };
     }
     let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
     match state {

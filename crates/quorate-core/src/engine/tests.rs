@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{Engine, Setup};
 use crate::action::{Action, LunVerb, ResourceVerb};
+use crate::change::Failback;
 use crate::config::{
     ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, SCORE_NEVER,
     TimingInputs,
@@ -38,6 +39,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         addresses: vec![format!("10.0.0.{id}:7000")],
         voter: true,
         capacity: crate::config::Amounts::new(),
+        domain: crate::config::Domain::default(),
     };
     let resource = ResourceConfig {
         id: ResourceId(1),
@@ -51,6 +53,8 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         restart_period: Duration::from_secs(900),
         restart_delay: Duration::from_millis(500),
         pending_timeout: Duration::from_secs(60),
+        policy: crate::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     };
     let mut group = GroupConfig {
         id: VM,
@@ -474,7 +478,7 @@ fn a_drained_node_is_left_by_its_groups_and_gets_none_until_it_is_resumed() {
         "{:?}",
         trio.answers
     );
-    trio.command(B, Command::Resume { node: "n1".into(), bring_back: false });
+    trio.command(B, Command::Resume { node: "n1".into(), failback: Failback::ByPolicy });
     trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 3);
 }
 
@@ -582,7 +586,7 @@ fn what_was_drained_returns_when_it_is_to_be_brought_back() {
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(B));
     trio.command(B, Command::Move { group: "vm".into(), to: Some("n3".into()), restart: false });
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(C));
-    trio.command(B, Command::Resume { node: "n1".into(), bring_back: true });
+    trio.command(B, Command::Resume { node: "n1".into(), failback: Failback::Now });
     trio.run_until(Duration::from_secs(2), |trio| trio.is_online_on(A));
     assert_eq!(trio.group(B).drained_from, None);
 }

@@ -1,13 +1,16 @@
 //! What the engine lets be seen.
 
+use std::collections::BTreeMap;
+
+use super::holding::{Held, is_limited};
 use super::{Engine, Standing};
-use crate::change::FenceKind;
+use crate::change::{Disarm, FenceKind};
 use crate::config::NodeConfig;
 use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
-use crate::placement;
+use crate::placement::{self, NotHere};
 use crate::status::{Explanation, GroupStatus, NodeStatus, Status};
 use crate::time::{Instant, millis};
 
@@ -48,6 +51,9 @@ impl Engine {
         let coordinator = self.coordinator().0;
         let left = self.lease_until().filter(|&until| now < until);
         let groups = self.database.iter().flat_map(|database| database.groups());
+        let disarm = self.database.as_ref().and_then(Database::disarmed);
+        let disarmed_until = self.database.as_ref().and_then(Database::disarmed_until);
+        let held = self.held_now();
         Status {
             cluster: self.config.name().to_owned(),
             node: self.node_name(self.me),
@@ -61,9 +67,14 @@ impl Engine {
             lease_left_ms: left.map(|until| millis(until.since(now))),
             applied: self.database.as_ref().map_or(0, Database::applied),
             cluster_ms: self.cluster_ms(),
+            disarmed: disarm.map(|mode| disarm_word(mode).to_owned()),
+            disarm_left_ms: disarmed_until.map(|until| self.left_ms(until)),
+            config_version: self.database.as_ref().map_or(0, Database::version),
             config_differs: self.differs.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
-            groups: groups.map(|(&id, record)| self.group_status(id, record)).collect(),
+            groups: groups
+                .map(|(&id, record)| self.group_status(id, record, held.get(&id)))
+                .collect(),
         }
     }
 
@@ -72,22 +83,58 @@ impl Engine {
         let database = self.database.as_ref()?;
         let record = database.group(group)?;
         let place = database.config().place_of(group)?;
-        let mut now = super::standing::of(database, &[], self.cluster_ms());
+        let mut now = super::standing::of(database, &[], self.times());
         // Where it runs now counts for nothing: the question is where it would start.
         now[place] =
             placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
         let candidates = self.candidates(database);
         let placement = placement::place(database.config(), &candidates, &now, place);
         let others = placement.others.into_iter();
-        let failed_until = record.failed_until.filter(|_| record.owner().is_none());
-        let retry_in = failed_until.map(|until| until.saturating_sub(self.cluster_ms()));
+        let why_not = |node: NodeId, why: NotHere| match why {
+            NotHere::Paused if database.quarantined_until(node).is_some() => NotHere::Quarantined,
+            other => other,
+        };
+        let group_status = self.group_status(group, record, self.held_now().get(&group));
         Some(Explanation {
-            group: self.group_status(group, record),
-            retry_in_ms: retry_in.filter(|&left| left > 0),
+            retry_in_ms: group_status.retry_in_ms,
+            group: group_status,
             history: self.history.get(&group).into_iter().flatten().cloned().collect(),
             placement: placement.chosen.map(|node| self.node_name(node)),
-            not_there: others.map(|(node, why)| (self.node_name(node), why)).collect(),
+            not_there: others
+                .map(|(node, why)| (self.node_name(node), why_not(node, why)))
+                .collect(),
         })
+    }
+
+    /// How the cluster stands, as this node sees it; none: it has no database yet.
+    pub fn outlook(&self) -> Option<placement::Outlook> {
+        let database = self.database.as_ref()?;
+        let config = database.config();
+        let now = super::standing::of(database, &[], self.times());
+        let stances = config.groups().iter().map(|group| group.id).zip(now);
+        Some(placement::Outlook {
+            config: config.clone(),
+            version: database.version(),
+            nodes: self.candidates(database),
+            groups: stances.map(|(id, now)| (id, now.into())).collect(),
+        })
+    }
+
+    /// Who waits though it could run: as it was decided, or would be decided here.
+    fn held_now(&self) -> BTreeMap<GroupId, Held> {
+        let limited = is_limited(&self.config.policy().limits);
+        match &self.database {
+            Some(database) if limited && !self.is_coordinator() => {
+                let mut deciding = self.deciding(database);
+                deciding.decide_all(&mut Vec::new());
+                deciding.held
+            }
+            _ => self.held.clone(),
+        }
+    }
+
+    fn left_ms(&self, until: u64) -> u64 {
+        until.saturating_sub(self.cluster_ms())
     }
 
     fn node_name(&self, id: NodeId) -> String {
@@ -123,6 +170,9 @@ impl Engine {
             Some(Liveness::Suspect) => "suspect",
             Some(Liveness::Silent(_)) => "silent",
         };
+        let flapping = self.database.as_ref().and_then(|database| database.flapping(node.id));
+        let quarantine = flapping.and_then(|one| one.until);
+        let downs = flapping.map(|one| one.downs.len());
         let paths = (0..node.addresses.len()).filter_map(|path| u8::try_from(path).ok());
         NodeStatus {
             name: node.name.clone(),
@@ -133,13 +183,18 @@ impl Engine {
             boot: record.map_or(0, |record| record.incarnation.boot),
             session: record.map_or(0, |record| record.incarnation.session),
             voter: node.voter,
+            quarantine_left_ms: quarantine.map(|until| self.left_ms(until)),
+            recent_failures: u32::try_from(downs.unwrap_or_default()).unwrap_or(u32::MAX),
             paths: paths
                 .map(|path| peer.is_none_or(|peer| peer.is_path_up(PathId(path))))
                 .collect(),
         }
     }
 
-    fn group_status(&self, id: GroupId, record: &GroupRecord) -> GroupStatus {
+    fn group_status(&self, id: GroupId, record: &GroupRecord, held: Option<&Held>) -> GroupStatus {
+        let failed_until = record.failed_until.filter(|_| record.owner().is_none());
+        let retry_at = failed_until.into_iter().chain(held.and_then(|(_, until)| *until)).max();
+        let retry_in = retry_at.map(|until| self.left_ms(until));
         let local = self.groups.get(&id);
         let resources = local.into_iter().flat_map(|group| group.resources());
         let luns = local.into_iter().flat_map(|group| group.locks());
@@ -150,6 +205,8 @@ impl Engine {
             epoch: record.epoch.0,
             online_wanted: record.is_wanted(),
             saved: record.saved.is_some(),
+            held: held.map(|(why, _)| why.clone()),
+            retry_in_ms: retry_in.filter(|&left| left > 0),
             resources: resources.map(|(id, state)| (self.resource_name(id), state)).collect(),
             luns: luns.map(|(id, state)| (self.lun_name(id), state)).collect(),
         }
@@ -174,11 +231,19 @@ impl Engine {
                 match state {
                     _ if !up => "lost",
                     OwnedState::Starting => "starting",
+                    OwnedState::Online if record.degraded => "degraded",
                     OwnedState::Online => "online",
                     OwnedState::Releasing { .. } => "moving",
                     OwnedState::StopFailed => "stop-failed",
                 }
             }
         }
+    }
+}
+
+fn disarm_word(mode: Disarm) -> &'static str {
+    match mode {
+        Disarm::Freeze => "freeze",
+        Disarm::Ignore => "ignore",
     }
 }

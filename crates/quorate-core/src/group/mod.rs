@@ -27,9 +27,10 @@ use crate::id::{
     ClusterId, Epoch, GroupId, Incarnation, LunId, NodeId, OpId, ResourceId, SaveToken,
 };
 use crate::lock::{Lock, LockFailure, LockProof, LockState};
+use crate::notice::Notice;
 use crate::output::Output;
 use crate::plant::{self, Plant};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 pub use resource::ResourceState;
 use resource::{Outcome, Resource};
 
@@ -292,7 +293,10 @@ impl LocalGroup {
     pub fn on_trouble(&mut self, id: ResourceId, now: Instant, out: &mut Output) {
         let Some(resource) = self.resources.get_mut(&id) else { return };
         match resource.state {
-            ResourceState::Offline | ResourceState::Killing | ResourceState::StopFailed => {}
+            ResourceState::Offline
+            | ResourceState::Killing
+            | ResourceState::StopFailed
+            | ResourceState::Failed => {}
             ResourceState::Starting
             | ResourceState::Loading
             | ResourceState::Loaded
@@ -327,6 +331,11 @@ impl LocalGroup {
 
     /// Asks for whatever is next.
     pub fn advance(&mut self, leave: Leave, now: Instant, out: &mut Output) {
+        for (&resource, one) in &mut self.resources {
+            if one.find_deadlock(now) {
+                out.tell(Notice::Deadlocked { resource, fences: one.wants_fence() });
+            }
+        }
         match self.goal {
             Goal::Run => self.run(leave, now, out),
             Goal::GiveUp => self.wind_down(leave, now, out),
@@ -353,10 +362,11 @@ impl LocalGroup {
         if self.permit().is_none() || !leave.may_act && retakes {
             return;
         }
+        self.rest(now, out);
         self.stop_what_lost_its_ground(out);
         let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
         for resource in self.resources.values_mut() {
-            let ready = resource.config.depends_on.iter().all(|id| online.contains(id))
+            let ready = resource.config.is_grounded(|id| online.contains(id))
                 && resource.rests_until(now).is_none();
             match (resource.state, leave.saved) {
                 (ResourceState::Offline, None) if ready => resource.start(out),
@@ -376,6 +386,16 @@ impl LocalGroup {
         }
     }
 
+    /// What is left failed rests, and what has rested is tried again.
+    fn rest(&mut self, now: Instant, out: &mut Output) {
+        for (&resource, one) in &mut self.resources {
+            if let Some(length) = one.rest(now) {
+                let retry_in_ms = length.map(millis);
+                out.tell(Notice::LeftFailed { resource, retry_in_ms });
+            }
+        }
+    }
+
     fn permit(&self) -> Option<StartPermit> {
         if plant::is(Plant::LocksNotAwaited) {
             return Some(StartPermit { _private: () });
@@ -391,7 +411,7 @@ impl LocalGroup {
     fn stop_what_lost_its_ground(&mut self, out: &mut Output) {
         let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
         for resource in self.resources.values_mut() {
-            let grounded = resource.config.depends_on.iter().all(|id| online.contains(id));
+            let grounded = resource.config.is_grounded(|id| online.contains(id));
             if resource.state == ResourceState::Online && !grounded {
                 resource.stop(out);
             }
@@ -403,8 +423,8 @@ impl LocalGroup {
         let active: Vec<ResourceId> = self
             .resources
             .values()
-            .filter(|resource| resource.state != ResourceState::Offline)
-            .flat_map(|resource| resource.config.depends_on.clone())
+            .filter(|resource| !resource.is_down())
+            .flat_map(|resource| resource.config.grounds())
             .collect();
         for (id, resource) in &mut self.resources {
             if active.contains(id) {
@@ -433,7 +453,8 @@ impl LocalGroup {
                 | ResourceState::Saving
                 | ResourceState::Stopping
                 | ResourceState::Killing
-                | ResourceState::StopFailed => {}
+                | ResourceState::StopFailed
+                | ResourceState::Failed => {}
             }
         }
         self.release_when_stopped(out);
@@ -461,7 +482,8 @@ impl LocalGroup {
             Goal::GiveUp => resource.is_held_until(now),
             Goal::Abandon => None,
         };
-        self.resources.values().filter_map(rests).min()
+        let deadlocks = self.resources.values().filter_map(Resource::deadlock_at);
+        self.resources.values().filter_map(rests).chain(deadlocks).min()
     }
 
     fn in_state(&self, state: ResourceState) -> Vec<ResourceId> {
@@ -473,6 +495,19 @@ impl LocalGroup {
     pub fn is_online(&self) -> bool {
         self.goal == Goal::Run
             && self.resources.values().all(|resource| resource.state == ResourceState::Online)
+    }
+
+    /// A resource is left failed, and everything that does not need it is online.
+    pub fn is_degraded(&self) -> bool {
+        let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
+        let settled = |one: &Resource| {
+            matches!(one.state, ResourceState::Online | ResourceState::Failed)
+                || one.state == ResourceState::Offline
+                    && !one.config.is_grounded(|id| online.contains(id))
+        };
+        self.goal == Goal::Run
+            && !self.in_state(ResourceState::Failed).is_empty()
+            && self.resources.values().all(settled)
     }
 
     /// It is online without LUNs, and nothing was asked that has not been answered: it can do without its engine.
@@ -488,7 +523,7 @@ impl LocalGroup {
     /// Nothing of it runs here.
     pub fn is_stopped(&self) -> bool {
         let stopped = |state| {
-            state == ResourceState::Offline
+            matches!(state, ResourceState::Offline | ResourceState::Failed)
                 || state == ResourceState::Killing && plant::is(Plant::StoppingCountsAsStopped)
         };
         self.resources.values().all(|resource| stopped(resource.state))
@@ -515,12 +550,16 @@ impl LocalGroup {
             return Some(GroupReport::Kept);
         }
         let in_state = |state| self.resources.values().any(|one| one.state == state);
-        if in_state(ResourceState::StopFailed) {
+        if self.resources.values().any(Resource::wants_fence) {
+            Some(GroupReport::Deadlocked)
+        } else if in_state(ResourceState::StopFailed) {
             Some(GroupReport::StopFailed)
         } else if in_state(ResourceState::Loaded) && saved.is_some() && self.goal == Goal::Run {
             Some(GroupReport::Consumed)
         } else if self.is_online() {
             Some(GroupReport::Online)
+        } else if self.is_degraded() {
+            Some(GroupReport::Degraded)
         } else {
             None
         }

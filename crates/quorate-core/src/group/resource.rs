@@ -6,12 +6,13 @@
 //!                                            Online <- Saving, if it could not be handed over
 //! any but Offline -> Killing -> Offline
 //! Starting, Loading -> Offline, and Stopping, Saving -> Online, while somebody outside holds it
+//! Offline -> Failed -> Offline: it is left failed, and rests until it is tried again
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ResourceVerb};
-use crate::config::ResourceConfig;
+use crate::config::{OnDeadlock, ResourceConfig, RestartAction};
 use crate::id::{Epoch, NodeId, OpId, SaveToken};
 use crate::output::Output;
 use crate::plant::{self, Plant};
@@ -41,6 +42,8 @@ pub enum ResourceState {
     Killing,
     /// It could not be ended: something of it may still run.
     StopFailed,
+    /// Nothing of it runs here, and it is left failed.
+    Failed,
 }
 
 /// What came of an answer.
@@ -70,6 +73,12 @@ pub(super) struct Resource {
     failures: Vec<Instant>,
     /// Somebody outside held it: it is asked again from then on.
     held_until: Option<Instant>,
+    /// Left failed, until then; none: until its group goes.
+    failed_until: Option<Instant>,
+    /// Since when it is being ended.
+    ending_since: Option<Instant>,
+    /// It was told that it is deadlocked.
+    deadlocked: bool,
 }
 
 /// How long after it was found held it is asked again.
@@ -87,6 +96,9 @@ impl Resource {
             sends: false,
             failures: Vec::new(),
             held_until: None,
+            failed_until: None,
+            ending_since: None,
+            deadlocked: false,
         }
     }
 
@@ -97,8 +109,14 @@ impl Resource {
 
     /// Nothing of it is here any more, whatever was asked of it.
     pub(super) fn leave(&mut self) {
+        (self.ending_since, self.deadlocked) = (None, false);
         (self.state, self.waiting, self.saved) = (ResourceState::Offline, None, None);
         self.sends = false;
+    }
+
+    /// Nothing of it runs here, and nothing is being done about that.
+    pub(super) fn is_down(&self) -> bool {
+        matches!(self.state, ResourceState::Offline | ResourceState::Failed)
     }
 
     pub(super) fn waits_for(&self) -> Option<OpId> {
@@ -138,7 +156,7 @@ impl Resource {
     /// Ends it, whatever is under way; nothing if nothing of it runs.
     pub(super) fn kill(&mut self, out: &mut Output) {
         match self.state {
-            ResourceState::Offline | ResourceState::Killing => {}
+            ResourceState::Offline | ResourceState::Killing | ResourceState::Failed => {}
             ResourceState::Starting
             | ResourceState::Loading
             | ResourceState::Loaded
@@ -173,6 +191,9 @@ impl Resource {
         if self.state == ResourceState::Killing {
             let ended = result.is_ok() || plant::is(Plant::FailedKillCountsAsDone);
             self.state = if ended { ResourceState::Offline } else { ResourceState::StopFailed };
+            if ended {
+                (self.ending_since, self.deadlocked) = (None, false);
+            }
             return Outcome::Done;
         }
         let sends = std::mem::take(&mut self.sends);
@@ -193,7 +214,8 @@ impl Resource {
             | ResourceState::Loaded
             | ResourceState::Online
             | ResourceState::Killing
-            | ResourceState::StopFailed => self.state,
+            | ResourceState::StopFailed
+            | ResourceState::Failed => self.state,
         };
         Outcome::Done
     }
@@ -211,7 +233,8 @@ impl Resource {
             | ResourceState::Running
             | ResourceState::Online
             | ResourceState::Killing
-            | ResourceState::StopFailed => {
+            | ResourceState::StopFailed
+            | ResourceState::Failed => {
                 return self.on_answer(op, &Err("it is held outside".to_owned()), now, out);
             }
         };
@@ -243,15 +266,69 @@ impl Resource {
         self.kill(out);
     }
 
-    /// Whether it has failed more often within its period than it may.
+    /// Whether it has failed more often within its period than it may, and takes its group with it.
     pub(super) fn is_exhausted(&self, now: Instant) -> bool {
+        self.config.policy.restart_action == RestartAction::RestartThenFailOver
+            && self.has_failed_too_often(now)
+    }
+
+    fn has_failed_too_often(&self, now: Instant) -> bool {
         let period = nanos(self.config.restart_period);
         let recent = self.failures.iter().filter(|at| nanos(now.since(**at)) < period).count();
         recent > usize::try_from(self.config.restart_threshold).unwrap_or(usize::MAX)
     }
 
-    /// When it may be started again after its last failure; none: at once.
+    /// Leaves it failed if that is its policy, or ends its rest. What is to be told: it is left failed for so long;
+    /// none: until its group goes.
+    pub(super) fn rest(&mut self, now: Instant) -> Option<Option<Duration>> {
+        let over = self.failed_until.is_some_and(|until| until <= now);
+        if self.state == ResourceState::Failed && over {
+            self.state = ResourceState::Offline;
+            self.failed_until = None;
+            self.failures.clear();
+        }
+        let gives_up = match self.config.policy.restart_action {
+            RestartAction::DoNotRestart => !self.failures.is_empty(),
+            RestartAction::Restart => self.has_failed_too_often(now),
+            RestartAction::RestartThenFailOver => false,
+        };
+        if self.state != ResourceState::Offline || !gives_up {
+            return None;
+        }
+        self.state = ResourceState::Failed;
+        let length = self.config.policy.retry_period;
+        self.failed_until = length.map(|length| now + length);
+        Some(length)
+    }
+
+    /// Whether nobody can end it. True once, when that is found.
+    pub(super) fn find_deadlock(&mut self, now: Instant) -> bool {
+        if !matches!(self.state, ResourceState::Killing | ResourceState::StopFailed) {
+            return false;
+        }
+        let since = *self.ending_since.get_or_insert(now);
+        let found = !self.deadlocked && now >= since + self.config.policy.deadlock_timeout;
+        self.deadlocked |= found;
+        found
+    }
+
+    /// Whether its node is to be fenced because nobody can end it.
+    pub(super) fn wants_fence(&self) -> bool {
+        self.deadlocked && self.config.policy.on_deadlock == OnDeadlock::FenceNode
+    }
+
+    /// When it counts as deadlocked, if it does not end before.
+    pub(super) fn deadlock_at(&self) -> Option<Instant> {
+        let ends = matches!(self.state, ResourceState::Killing | ResourceState::StopFailed);
+        let since = self.ending_since.filter(|_| ends && !self.deadlocked);
+        since.map(|since| since + self.config.policy.deadlock_timeout)
+    }
+
+    /// When it may be started again after its last failure; none: at once, or not at all.
     pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        if self.state == ResourceState::Failed {
+            return self.failed_until.filter(|&until| until > now);
+        }
         let until = self.failures.last().map(|&at| at + self.config.restart_delay);
         let until = until.max(self.held_until);
         until.filter(|&until| self.state == ResourceState::Offline && until > now)

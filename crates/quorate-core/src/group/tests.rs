@@ -36,6 +36,8 @@ fn resource(id: ResourceId, depends_on: &[ResourceId]) -> ResourceConfig {
         restart_period: Duration::from_secs(900),
         restart_delay: Duration::ZERO,
         pending_timeout: Duration::from_secs(60),
+        policy: crate::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod board;
 mod opinion;
+mod outlook;
 mod rank;
 mod reason;
 mod solver;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
+pub use outlook::{Effect, Outlook, Stance};
 pub use reason::NotHere;
 use solver::Solver;
 
@@ -75,6 +77,8 @@ pub struct Now<'a> {
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.
     pub home: Option<NodeId>,
+    /// It does not fail back now.
+    pub stays: bool,
     /// Where it has just failed, or shall leave.
     pub avoids: &'a [NodeId],
     /// Where it may not run any more.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::board::Load;
 use super::solver::{Placed, Solver};
 use super::{NotHere, is_possible, score};
-use crate::config::{SCORE_MUST, SCORE_NEVER, Says};
+use crate::config::{By, SCORE_MUST, SCORE_NEVER, Says};
 use crate::id::NodeId;
 
 const MUST: i64 = SCORE_MUST as i64;
@@ -66,7 +66,7 @@ impl Solver<'_> {
             self.config.place_of(*group).filter(|other| !members.contains(other))
         };
         match &self.config.rules()[rule].says {
-            Says::Apart { groups, strict } => {
+            Says::Apart { groups, strict, by: By::Node } => {
                 for other in groups.iter().filter_map(outside) {
                     match self.placed[other] {
                         Placed::Done(Some(at)) if *strict => {
@@ -82,7 +82,7 @@ impl Solver<'_> {
                     }
                 }
             }
-            Says::Together { groups, strict: false } => {
+            Says::Together { groups, strict: false, by: By::Node } => {
                 for other in groups.iter().filter_map(outside) {
                     match self.placed[other] {
                         Placed::Done(Some(at)) => opinion.company[at] -= 1,
@@ -108,7 +108,7 @@ impl Solver<'_> {
                     opinion.obstacle[at].get_or_insert(NotHere::Apart(number));
                 }
             }
-            Says::Together { .. } | Says::Order { .. } => {}
+            Says::Together { .. } | Says::Apart { .. } | Says::Order { .. } => {}
         }
     }
 

@@ -45,14 +45,69 @@ pub enum NotHere {
     MoreLoaded,
     /// Equal in all, but another has the lower number.
     HigherNumber,
+    /// It is in quarantine.
+    Quarantined,
 }
 
 impl NotHere {
+    /// One word for programs, the same in all languages.
+    pub fn code(self) -> &'static str {
+        match self {
+            NotHere::NotUp => "not_up",
+            NotHere::Paused => "paused",
+            NotHere::Quarantined => "quarantined",
+            NotHere::Emptied => "emptied",
+            NotHere::NotPossible => "not_possible",
+            NotHere::Banned => "banned",
+            NotHere::NoRoom => "no_room",
+            NotHere::Apart(_) => "apart",
+            NotHere::NotNear(_) => "not_near",
+            NotHere::CompanionCannot => "companion_cannot",
+            NotHere::Fixed => "fixed",
+            NotHere::NothingBefore(_) => "nothing_before",
+            NotHere::FailedThere => "failed_there",
+            NotHere::HindersOthers => "hinders_others",
+            NotHere::HasItNot => "has_it_not",
+            NotHere::LowerScore => "lower_score",
+            NotHere::LessPreferred => "less_preferred",
+            NotHere::WorseCompany => "worse_company",
+            NotHere::MoreLoaded => "more_loaded",
+            NotHere::HigherNumber => "higher_number",
+        }
+    }
+
+    /// The rule that says so, by its place in the configuration; none: no rule does.
+    pub fn rule(self) -> Option<usize> {
+        match self {
+            NotHere::Apart(rule) | NotHere::NotNear(rule) | NotHere::NothingBefore(rule) => {
+                usize::try_from(rule).ok()
+            }
+            NotHere::NotUp
+            | NotHere::Paused
+            | NotHere::Quarantined
+            | NotHere::Emptied
+            | NotHere::NotPossible
+            | NotHere::Banned
+            | NotHere::NoRoom
+            | NotHere::CompanionCannot
+            | NotHere::Fixed
+            | NotHere::FailedThere
+            | NotHere::HindersOthers
+            | NotHere::HasItNot
+            | NotHere::LowerScore
+            | NotHere::LessPreferred
+            | NotHere::WorseCompany
+            | NotHere::MoreLoaded
+            | NotHere::HigherNumber => None,
+        }
+    }
+
     /// Whether the group cannot run there, in place of being better off elsewhere.
     pub fn is_hard(self) -> bool {
         match self {
             NotHere::NotUp
             | NotHere::Paused
+            | NotHere::Quarantined
             | NotHere::NotPossible
             | NotHere::Banned
             | NotHere::NoRoom
@@ -79,6 +134,7 @@ impl fmt::Display for NotHere {
         f.write_str(match self {
             NotHere::NotUp => "it does not take part",
             NotHere::Paused => "it is paused",
+            NotHere::Quarantined => "it came and went too often, and is in quarantine",
             NotHere::Emptied => "it is to be emptied, and another node can run the group",
             NotHere::NotPossible => "it is not a possible owner",
             NotHere::Banned => "the group has failed there too often",

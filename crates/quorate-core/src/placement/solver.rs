@@ -246,7 +246,7 @@ impl<'a> Solver<'a> {
         for &member in members {
             let (config, now) = (&self.config.groups()[member], &self.now[member]);
             let anew = !now.runs && self.config.policy().balance_on_start;
-            let stays = !config.failback || !now.runs;
+            let stays = !config.failback || !now.runs || now.stays;
             let home = now.home.and_then(|home| self.board.place_of(home));
             let home = home.filter(|&home| {
                 self.board.slots[home].open && is_possible(config, self.board.slots[home].id)

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    ClusterParts, NodeConfig, OrderAct, OrderKind, Policy, ResourceConfig, Rule, SCORE_MUST, Says,
-    TimingInputs, Wishes,
+    By, ClusterParts, NodeConfig, OrderAct, OrderKind, Policy, ResourceConfig, Rule, SCORE_MUST,
+    Says, TimingInputs, Wishes,
 };
 use crate::id::{ClusterId, GroupId, ResourceId};
 
@@ -25,6 +25,8 @@ fn group(id: u32) -> GroupConfig {
         restart_period: Duration::from_secs(1),
         restart_delay: Duration::from_secs(1),
         pending_timeout: Duration::from_secs(1),
+        policy: crate::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     };
     GroupConfig {
         id: GroupId(id),
@@ -52,6 +54,7 @@ fn cluster(nodes: u16, groups: Vec<GroupConfig>, says: Vec<Says>, policy: Policy
         addresses: vec![format!("10.0.0.{id}:1")],
         voter: id <= 7,
         capacity: BTreeMap::from([("cpu".to_owned(), 10)]),
+        domain: crate::config::Domain::default(),
     };
     let rule = |(at, says): (usize, Says)| Rule { name: format!("rule-{at}"), says };
     ClusterConfig::new(ClusterParts {
@@ -99,7 +102,8 @@ fn near(group: u32, with: u32, score: i32) -> Says {
 }
 
 fn apart(groups: &[u32], strict: bool) -> Says {
-    Says::Apart { groups: groups.iter().map(|&id| GroupId(id)).collect(), strict }
+    let groups = groups.iter().map(|&id| GroupId(id)).collect();
+    Says::Apart { groups, strict, by: By::Node }
 }
 
 fn after(first: u32, then: u32) -> Says {
@@ -183,7 +187,8 @@ fn a_node_gets_no_more_than_it_has_room_for_and_priority_decides() {
 
 #[test]
 fn strict_companions_move_together_to_where_most_of_them_are() {
-    let says = Says::Together { groups: vec![GroupId(1), GroupId(2), GroupId(3)], strict: true };
+    let all = vec![GroupId(1), GroupId(2), GroupId(3)];
+    let says = Says::Together { groups: all, strict: true, by: By::Node };
     let config = cluster(3, groups(3), vec![says], Policy::default());
     assert_eq!(placed(&config, &all_open(3), &[on(1), on(2), on(2)]), [2, 2, 2]);
 }

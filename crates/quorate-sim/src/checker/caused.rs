@@ -90,6 +90,7 @@ impl Caused {
             | Command::LetCoordinate { .. }
             | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
+            | Command::Configure(_)
             | Command::Disarm { .. }
             | Command::Arm
             | Command::CountFailures { .. }

@@ -1,5 +1,6 @@
 //! One fault of each kind, drawn.
 
+use quorate_core::change::Failback;
 use quorate_core::config::{ClusterConfig, GroupConfig};
 use quorate_core::id::{LunId, NodeId, PathId};
 use quorate_core::message::Command;
@@ -188,7 +189,7 @@ fn command(random: &mut Random, config: &ClusterConfig) -> Command {
         6 => Command::Online { group },
         7 => Command::Drain { node: name },
         8 => Command::Pause { node: name },
-        9 | 10 => Command::Resume { node: name, bring_back: false },
+        9 | 10 => Command::Resume { node: name, failback: Failback::ByPolicy },
         _ => Command::ConfirmFenced { node: name, reason },
     }
 }

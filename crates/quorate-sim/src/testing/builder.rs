@@ -104,6 +104,7 @@ impl Builder {
             addresses: addresses.collect(),
             voter: usize::from(id) <= quorate_core::config::VOTERS_MAX,
             capacity: quorate_core::config::Amounts::new(),
+            domain: quorate_core::config::Domain::default(),
         }
     }
 
@@ -135,6 +136,8 @@ impl Builder {
                 restart_period: Duration::from_secs(900),
                 restart_delay: Duration::from_millis(500),
                 pending_timeout: Duration::from_secs(180),
+                policy: quorate_core::config::ResourcePolicy::default(),
+                depends_on_any: Vec::new(),
             }],
         }
     }

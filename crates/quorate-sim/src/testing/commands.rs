@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_core::change::Failback;
 use quorate_core::id::NodeId;
 
 use super::{Cluster, Command, Error};
@@ -82,7 +83,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::command`].
     pub fn resume_node(&mut self, node: &str) -> Result<(), Error> {
-        self.command(Command::Resume { node: node.to_owned(), bring_back: false })
+        self.command(Command::Resume { node: node.to_owned(), failback: Failback::ByPolicy })
     }
 
     /// A human's word that a node which is down runs nothing and writes nothing. It must be true: a word that is not

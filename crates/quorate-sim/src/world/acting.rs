@@ -219,7 +219,8 @@ impl World {
             | Event::ResourceBusy { .. }
             | Event::ResourceMoved { .. }
             | Event::Command { .. }
-            | Event::Leave { .. } => self.tell(|| format!("{node} <- {}", words(event))),
+            | Event::Leave { .. }
+            | Event::TimeOfDay { .. } => self.tell(|| format!("{node} <- {}", words(event))),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! After the faults: everything is mended, and the world looks whether all that should run runs.
 
+use quorate_core::change::Failback;
 use quorate_core::id::{NodeId, RequestId};
 use quorate_core::message::{Command, Refusal};
+use quorate_core::status::NodeStatus;
 
 use super::World;
 use crate::checker::Fact;
@@ -36,7 +38,8 @@ impl World {
     fn wishes(&self) -> Vec<Wish> {
         let Some(status) = self.newest_status() else { return Vec::new() };
         let closed = self.closed_nodes().into_iter();
-        let resumes = closed.map(|node| Wish(Command::Resume { node, bring_back: false }));
+        let resumes =
+            closed.map(|node| Wish(Command::Resume { node, failback: Failback::ByPolicy }));
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         resumes.chain(onlines).collect()
@@ -73,7 +76,8 @@ impl World {
             return Some(format!("{} does not run", host.id));
         }
         let Some(status) = self.newest_status() else { return Some("nobody is a member".into()) };
-        if let Some(node) = status.nodes.iter().find(|node| node.state != "up" || node.paused) {
+        let closed = |node: &&NodeStatus| node.paused || node.quarantine_left_ms.is_some();
+        if let Some(node) = status.nodes.iter().find(|one| one.state != "up" || closed(one)) {
             return Some(format!("{} is {}, paused: {}", node.name, node.state, node.paused));
         }
         if let Some(group) = status.groups.iter().find(|group| group.state != "online") {

@@ -76,7 +76,8 @@ impl World {
     pub(super) fn closed_nodes(&self) -> Vec<String> {
         let Some((_, database)) = self.newest() else { return Vec::new() };
         let is_closed = |node: &&NodeConfig| {
-            database.node(node.id).is_some_and(|record| !record.is_open() || record.draining)
+            let drains = database.node(node.id).is_some_and(|record| record.draining);
+            drains || !database.is_open(node.id)
         };
         let closed = self.config.nodes().iter().filter(is_closed);
         closed.map(|node| node.name.clone()).collect()

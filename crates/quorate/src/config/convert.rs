@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
-    ClusterParts, GroupConfig, LunConfig, NodeConfig, OrderKind, ResourceConfig, Rule, Says, Wishes,
+    ClusterParts, Domain, GroupConfig, LunConfig, NodeConfig, OrderKind, ResourceConfig,
+    ResourcePolicy, Rule, Says, Wishes,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
@@ -93,6 +94,7 @@ fn nodes(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<NodeConfig>, 
             addresses: node.addresses.clone(),
             voter: node.voter,
             capacity: amounts(&format!("nodes.{}.capacity", node.name), &node.capacity)?,
+            domain: Domain { site: node.site.clone(), rack: node.rack.clone() },
         })
     };
     nodes.map(convert).collect()
@@ -171,6 +173,9 @@ fn convert_group(
             node_failures_max: group.node_failures_max,
             failures_expire: group.failures_expire_s.map(Duration::from_secs),
             awaits_fences: group.awaits_fences,
+            failback_hours: group.failback_hours.map(Into::into),
+            persistent: group.persistent,
+            started_by_hand: group.started_by_hand || group.priority == Priority::NoAutoStart,
         },
         luns: lookup(&format!("{place}.luns"), "lun", "[[luns]]", &group.luns, &numbers.luns)?,
         resources: group.resources.iter().map(convert).collect::<Result<_, _>>()?,
@@ -190,25 +195,32 @@ fn convert_resource(
     let siblings: BTreeMap<&str, ResourceId> = (group.resources.iter())
         .map(|sibling| (sibling.name.as_str(), numbers[sibling.name.as_str()]))
         .collect();
+    let depends_on = |key: &str, names: &[String]| {
+        let home = "[[groups.resources]] of this group";
+        lookup(&format!("{place}.{key}"), "resource", home, names, &siblings)
+    };
     let is_guest_alone = resource.driver == "qemu" && group.resources.len() == 1;
     Ok(ResourceConfig {
         id: numbers[resource.name.as_str()],
         name: resource.name.clone(),
         driver: resource.driver.clone(),
         settings: settings.to_string(),
-        depends_on: lookup(
-            &format!("{place}.depends_on"),
-            "resource",
-            "[[groups.resources]] of this group",
-            &resource.depends_on,
-            &siblings,
-        )?,
+        depends_on: depends_on("depends_on", &resource.depends_on)?,
         live_on_move: resource.live_on_move,
         save_on_move: resource.save_on_move.unwrap_or(is_guest_alone),
         restart_threshold: resource.restart_threshold,
         restart_period: Duration::from_secs(resource.restart_period_s),
         restart_delay: Duration::from_millis(resource.restart_delay_ms),
         pending_timeout: Duration::from_secs(resource.pending_timeout_s),
+        policy: ResourcePolicy {
+            restart_action: resource.restart_action,
+            retry_period: resource.retry_period_s.length(),
+            deadlock_timeout: Duration::from_secs(resource.deadlock_timeout_s),
+            on_deadlock: resource.on_deadlock,
+        },
+        depends_on_any: (resource.depends_on_any.iter())
+            .map(|any| depends_on("depends_on_any", any))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -245,11 +257,11 @@ fn rule(rule: &super::Rule, groups: &BTreeMap<&str, GroupId>) -> Result<Rule, Co
     let mut said = Vec::new();
     if let Some(members) = &rule.together {
         let groups = members_of(&format!("{place}.together"), members, groups)?;
-        said.push(Says::Together { groups, strict: members.strict });
+        said.push(Says::Together { groups, strict: members.strict, by: members.by });
     }
     if let Some(members) = &rule.apart {
         let groups = members_of(&format!("{place}.apart"), members, groups)?;
-        said.push(Says::Apart { groups, strict: members.strict });
+        said.push(Says::Apart { groups, strict: members.strict, by: members.by });
     }
     if let Some(near) = &rule.near {
         said.push(near_says(&format!("{place}.near"), near, groups)?);

@@ -8,7 +8,11 @@ use quorate_core::config::TimingInputs;
 use quorate_core::config::timing::DetectionMode;
 use serde::{Deserialize, Serialize};
 
-use super::relations::{Policy, PolicyWords, Priority, Rule, Score};
+use super::policies::{
+    Hours, OnDeadlock, OnDeadlockWords, Policy, PolicyWords, RestartAction, RestartActionWords,
+    Seconds,
+};
+use super::relations::{Priority, Rule, Score};
 
 /// Settings of a driver, by key; the driver checks them.
 pub type Settings = BTreeMap<String, toml::Value>;
@@ -145,13 +149,27 @@ pub struct Node {
     /// What it has room for.
     #[serde(default, skip_serializing_if = "Amounts::is_empty")]
     pub capacity: Amounts,
+    /// On which site it stands.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub site: String,
+    /// In which rack of that site it stands.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rack: String,
 }
 
 impl Node {
     /// A voter with one address on each network.
     pub fn new(name: impl Into<String>, addresses: &[&str]) -> Self {
         let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
-        Self { name: name.into(), id: None, addresses, voter: true, capacity: Amounts::new() }
+        Self {
+            name: name.into(),
+            id: None,
+            addresses,
+            voter: true,
+            capacity: Amounts::new(),
+            site: String::new(),
+            rack: String::new(),
+        }
     }
 }
 
@@ -213,6 +231,9 @@ pub struct Group {
     /// Whether it returns by itself to a more preferred owner.
     #[serde(default)]
     pub failback: bool,
+    /// In which hours of the day it may do so; at any, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failback_hours: Option<Hours>,
     /// With `failback`: by how much another node's score must be higher before it moves there by itself.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stickiness: i32,
@@ -234,6 +255,12 @@ pub struct Group {
     /// Whether its start waits for every fence that is due.
     #[serde(default, skip_serializing_if = "is_off")]
     pub awaits_fences: bool,
+    /// Whether it starts, when the whole cluster does, on the node to which it was last moved by command.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub persistent: bool,
+    /// Whether it is kept offline, when its node is lost, until it is commanded to be online.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub started_by_hand: bool,
     /// Whether it is started when the cluster forms.
     #[serde(default = "yes")]
     pub auto_start: bool,
@@ -263,6 +290,7 @@ impl Group {
             scores: BTreeMap::new(),
             initial_owner: None,
             failback: false,
+            failback_hours: None,
             stickiness: 0,
             priority: Priority::default(),
             uses: Amounts::new(),
@@ -270,6 +298,8 @@ impl Group {
             node_failures_max: None,
             failures_expire_s: None,
             awaits_fences: false,
+            persistent: false,
+            started_by_hand: false,
             auto_start: true,
             failover_threshold: None,
             failover_period_s: six_hours(),
@@ -292,6 +322,9 @@ pub struct Resource {
     /// Names of the resources of this group that must be online before it.
     #[serde(default)]
     pub depends_on: Vec<String>,
+    /// Of each of these sets one at least must be online before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on_any: Vec<Vec<String>>,
     /// Whether a move saves and resumes it; if left out, yes for a `qemu` guest alone in its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub save_on_move: Option<bool>,
@@ -310,6 +343,18 @@ pub struct Resource {
     /// How long a start, a save or a stop may take.
     #[serde(default = "three_minutes")]
     pub pending_timeout_s: u64,
+    /// What is done about it when it has failed.
+    #[serde(default, with = "RestartActionWords")]
+    pub restart_action: RestartAction,
+    /// How long it rests that is left failed, until it is started again.
+    #[serde(default = "hourly")]
+    pub retry_period_s: Seconds,
+    /// How long it may take to end before it counts as deadlocked.
+    #[serde(default = "five_minutes")]
+    pub deadlock_timeout_s: u64,
+    /// What is done about it then.
+    #[serde(default, with = "OnDeadlockWords")]
+    pub on_deadlock: OnDeadlock,
     /// The driver's settings, inline.
     #[serde(flatten)]
     pub settings: Settings,
@@ -323,12 +368,17 @@ impl Resource {
             id: None,
             driver: driver.into(),
             depends_on: Vec::new(),
+            depends_on_any: Vec::new(),
             save_on_move: None,
             live_on_move: false,
             restart_threshold: restarts(),
             restart_period_s: fifteen_minutes(),
             restart_delay_ms: half_a_second(),
             pending_timeout_s: three_minutes(),
+            restart_action: RestartAction::default(),
+            retry_period_s: hourly(),
+            deadlock_timeout_s: five_minutes(),
+            on_deadlock: OnDeadlock::default(),
             settings,
         }
     }
@@ -400,4 +450,12 @@ fn half_a_second() -> u64 {
 
 fn three_minutes() -> u64 {
     180
+}
+
+fn hourly() -> Seconds {
+    Seconds::Of(3600)
+}
+
+fn five_minutes() -> u64 {
+    300
 }

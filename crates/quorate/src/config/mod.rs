@@ -7,8 +7,11 @@ mod address;
 mod convert;
 mod document;
 mod drivers;
+mod following;
 mod misspelt;
+mod new_group;
 mod place;
+mod policies;
 mod relations;
 mod template;
 mod words;
@@ -25,9 +28,12 @@ pub use document::{
     Timing,
 };
 pub(crate) use drivers::{LunSettings, ResourceSettings};
-pub use relations::{
-    Balance, Members, Near, Order, OrderAct, OrderKind, Policy, Priority, Rule, Score,
+pub use following::{Difference, diff};
+pub use new_group::NewGroup;
+pub use policies::{
+    Balance, Hours, Limits, OnDeadlock, Policy, Quarantine, RestartAction, Seconds,
 };
+pub use relations::{By, Members, Near, Order, OrderAct, OrderKind, Priority, Rule, Score};
 pub use template::{random_id, template};
 
 /// A configuration that holds together, with the text it was made from.

@@ -1,8 +1,9 @@
-//! The words of cluster.toml for what groups are to each other, and for the whole cluster: `[[rules]]` and `[policy]`.
+//! The words of cluster.toml for what groups are to each other, `[[rules]]`,
+//! and how much a group wants something.
 
 use std::fmt;
 
-pub use quorate_core::config::{Balance, OrderAct, OrderKind, Policy};
+pub use quorate_core::config::{By, OrderAct, OrderKind};
 use quorate_core::config::{SCORE_MUST, SCORE_NEVER};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -69,11 +70,15 @@ pub struct Members {
     /// Whether they rather do not run at all than otherwise.
     #[serde(default = "yes")]
     pub strict: bool,
+    /// What is one place.
+    #[serde(default, with = "ByWords", skip_serializing_if = "is_node")]
+    pub by: By,
 }
 
 impl Members {
     fn new(groups: &[&str]) -> Self {
-        Self { groups: groups.iter().map(|&group| group.to_owned()).collect(), strict: true }
+        let groups = groups.iter().map(|&group| group.to_owned()).collect();
+        Self { groups, strict: true, by: By::Node }
     }
 }
 
@@ -223,10 +228,10 @@ impl<'de> Deserialize<'de> for Priority {
 }
 
 /// Reads what is either one of a few words or a number.
-struct WordOrNumber<T> {
-    expected: &'static str,
-    word: fn(&str) -> Option<T>,
-    number: fn(i64) -> Option<T>,
+pub(super) struct WordOrNumber<T> {
+    pub(super) expected: &'static str,
+    pub(super) word: fn(&str) -> Option<T>,
+    pub(super) number: fn(i64) -> Option<T>,
 }
 
 impl<T> Visitor<'_> for WordOrNumber<T> {
@@ -266,34 +271,16 @@ enum OrderActWords {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Balance", rename_all = "lowercase")]
-enum BalanceWords {
-    Groups,
-    Load,
-    Room,
-    Few,
+#[serde(remote = "By", rename_all = "lowercase")]
+enum ByWords {
+    Node,
+    Rack,
+    Site,
 }
 
-/// The words of `[policy]`.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Policy", deny_unknown_fields)]
-pub(super) struct PolicyWords {
-    #[serde(default, with = "BalanceWords")]
-    balance: Balance,
-    #[serde(default)]
-    limited: bool,
-    #[serde(default)]
-    balance_on_start: bool,
-    #[serde(default)]
-    rebalance: bool,
-    #[serde(default)]
-    keep_without_quorum: bool,
-}
-
-impl PolicyWords {
-    pub(super) fn is_default(policy: &Policy) -> bool {
-        *policy == Policy::default()
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_node(by: &By) -> bool {
+    *by == By::Node
 }
 
 fn yes() -> bool {

@@ -309,3 +309,41 @@ fn an_error_in_json_has_a_line_and_a_remedy() {
     assert!(text.starts_with("c.json:") && text.contains("did you mean voter?"), "{text}");
     assert!(!text.contains(" line "), "{text}");
 }
+
+#[test]
+fn a_quarantine_is_on_until_it_is_turned_off() {
+    let policy = |words: &str| {
+        let text = GOOD.replace("[timing]", &format!("[policy.quarantine]\n{words}\n[timing]"));
+        read(&text).map(|config| config.cluster().policy().quarantine)
+    };
+    assert_eq!(policy(""), Ok(Some(Quarantine::default())));
+    assert_eq!(policy("enabled = false"), Ok(None));
+    let set = policy("threshold = 5").unwrap().unwrap();
+    assert_eq!((set.threshold, set.hold), (5, Quarantine::default().hold));
+    assert!(policy("treshold = 5").is_err());
+}
+
+#[test]
+fn every_key_stands_on_the_page_about_the_configuration() {
+    let page = include_str!("../../../../docs/CONFIGURATION.md");
+    let words = include_str!("document.rs").lines().chain(include_str!("relations.rs").lines());
+    let words = words.chain(include_str!("policies.rs").lines());
+    let keys = words.filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+    let keys: Vec<&str> = keys.map(|(key, _)| key).filter(|key| !key.contains(' ')).collect();
+    assert!(keys.len() > 60, "{keys:?}");
+    let inline = [
+        "settings",
+        "cluster",
+        "timing",
+        "recording",
+        "nodes",
+        "luns",
+        "groups",
+        "rules",
+        "policy",
+    ];
+    let inline = [&inline[..], &["resources", "from", "to", "enabled", "max_mib", "dir"]].concat();
+    for key in keys.into_iter().filter(|key| !inline.contains(key)) {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not on docs/CONFIGURATION.md");
+    }
+}

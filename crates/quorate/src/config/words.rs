@@ -73,6 +73,8 @@ fn node(node: &NodeConfig) -> Node {
         addresses: node.addresses.clone(),
         voter: node.voter,
         capacity: node.capacity.clone(),
+        site: node.domain.site.clone(),
+        rack: node.domain.rack.clone(),
     }
 }
 
@@ -102,6 +104,7 @@ fn group(group: &GroupConfig, names: &Names<'_>) -> Result<Group, ConfigError> {
             .collect(),
         initial_owner: group.initial_owner.and_then(|node| name(node, &names.nodes)),
         failback: group.failback,
+        failback_hours: wishes.failback_hours.map(Into::into),
         stickiness: group.stickiness,
         priority: Priority::Points(wishes.priority),
         uses: wishes.uses.clone(),
@@ -109,6 +112,8 @@ fn group(group: &GroupConfig, names: &Names<'_>) -> Result<Group, ConfigError> {
         node_failures_max: wishes.node_failures_max,
         failures_expire_s: wishes.failures_expire.map(|length| length.as_secs()),
         awaits_fences: wishes.awaits_fences,
+        persistent: wishes.persistent,
+        started_by_hand: wishes.started_by_hand,
         auto_start: group.auto_start,
         failover_threshold: Some(group.failover_threshold),
         failover_period_s: group.failover_period.as_secs(),
@@ -127,12 +132,17 @@ fn resource(
         id: Some(resource.id.0),
         driver: resource.driver.clone(),
         depends_on: named(&resource.depends_on, siblings),
+        depends_on_any: (resource.depends_on_any.iter()).map(|any| named(any, siblings)).collect(),
         save_on_move: Some(resource.save_on_move),
         live_on_move: resource.live_on_move,
         restart_threshold: resource.restart_threshold,
         restart_period_s: resource.restart_period.as_secs(),
         restart_delay_ms: millis(resource.restart_delay),
         pending_timeout_s: resource.pending_timeout.as_secs(),
+        restart_action: resource.policy.restart_action,
+        retry_period_s: resource.policy.retry_period.into(),
+        deadlock_timeout_s: resource.policy.deadlock_timeout.as_secs(),
+        on_deadlock: resource.policy.on_deadlock,
         settings: settings(&format!("{place}.{}", resource.name), &resource.settings)?,
     })
 }
@@ -141,15 +151,17 @@ fn resource(
 fn rule(rule: &quorate_core::config::Rule, names: &Names<'_>) -> Option<Rule> {
     let group = |id: GroupId| name(id, &names.groups);
     let said = Rule { name: rule.name.clone(), ..Rule::default() };
-    let members = |groups: &[GroupId], strict| {
+    let members = |groups: &[GroupId], strict, by| {
         let groups = named(groups, &names.groups);
-        (groups.len() > 1).then_some(Members { groups, strict })
+        (groups.len() > 1).then_some(Members { groups, strict, by })
     };
     Some(match &rule.says {
-        Says::Together { groups, strict } => {
-            Rule { together: Some(members(groups, *strict)?), ..said }
+        Says::Together { groups, strict, by } => {
+            Rule { together: Some(members(groups, *strict, *by)?), ..said }
         }
-        Says::Apart { groups, strict } => Rule { apart: Some(members(groups, *strict)?), ..said },
+        Says::Apart { groups, strict, by } => {
+            Rule { apart: Some(members(groups, *strict, *by)?), ..said }
+        }
         Says::Near { group: who, with, score, influence } => {
             let (who, with) = (group(*who)?, group(*with)?);
             let near = Near { group: who, with, score: clamped(*score), influence: *influence };

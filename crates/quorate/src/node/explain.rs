@@ -1,17 +1,43 @@
-//! Why a group is where it is, in sentences: how it is, what has led to it, why it is not elsewhere.
+//! Why a group is where it is, as data and in sentences: how it is, what has led to it, why it is not elsewhere.
 
 use quorate_core::Notice as Told;
+use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Engine;
-use quorate_core::status::{Explanation, Happened, Status};
+use quorate_core::status::{Explanation as Whole, Happened, Status};
 use quorate_core::time::Instant;
+use serde::Serialize;
 
 use super::tell::Names;
 use crate::Error;
 use crate::clock;
 use crate::item::Refusal;
 use crate::notice::{Stamp, time_of_day};
+use crate::why::WhyNot;
 
-pub(super) fn explain(engine: &Engine, group: &str) -> Result<Vec<String>, Error> {
+/// Why a group is where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The group.
+    pub group: String,
+    /// How it is, as in a status.
+    pub state: String,
+    /// The node that owns it.
+    pub owner: Option<String>,
+    /// Whether it should be online.
+    pub online_wanted: bool,
+    /// Why it waits though it could run.
+    pub held: Option<String>,
+    /// How long until it is tried again, in milliseconds, if it is left failed or held for a time.
+    pub retry_in_ms: Option<u64>,
+    /// Where it would be placed now if it ran nowhere.
+    pub placement: Option<String>,
+    /// For each other node, why not there.
+    pub not_there: Vec<WhyNot>,
+    /// All of that, and what has led to it, oldest first, for people.
+    pub sentences: Vec<String>,
+}
+
+pub(super) fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
     let config = engine.config();
     let id = config.group_named(group).map(|group| group.id).ok_or_else(|| {
         let known: Vec<&str> = config.groups().iter().map(|group| group.name.as_str()).collect();
@@ -23,13 +49,33 @@ pub(super) fn explain(engine: &Engine, group: &str) -> Result<Vec<String>, Error
         ))
     })?;
     let (now, at) = (clock::now(), clock::stamp());
-    Ok(sentences(&explanation, &engine.status(now), &Names(config), (now, at)))
+    let not_there = not_there(config, &explanation);
+    let sentences =
+        sentences(&explanation, &engine.status(now), &not_there, &Names(config), (now, at));
+    let Whole { group, retry_in_ms, placement, .. } = explanation;
+    Ok(Explanation {
+        group: group.name,
+        state: group.state,
+        owner: group.owner,
+        online_wanted: group.online_wanted,
+        held: group.held.map(|hold| hold.to_string()),
+        retry_in_ms,
+        placement,
+        not_there,
+        sentences,
+    })
+}
+
+fn not_there(config: &ClusterConfig, explanation: &Whole) -> Vec<WhyNot> {
+    let others = explanation.not_there.iter();
+    others.map(|(node, why)| WhyNot::new(config, node.clone(), *why)).collect()
 }
 
 /// `now` is the present, on both clocks.
 fn sentences(
-    explanation: &Explanation,
+    explanation: &Whole,
     status: &Status,
+    not_there: &[WhyNot],
     names: &Names<'_>,
     now: (Instant, Stamp),
 ) -> Vec<String> {
@@ -49,13 +95,12 @@ fn sentences(
         Some(node) => format!("if {group} ran nowhere, it would be placed on {node}"),
         None => format!("if {group} ran nowhere, no node could run it"),
     });
-    let others = explanation.not_there.iter();
-    lines.extend(others.map(|(node, why)| format!("not {node}: {why}")));
+    lines.extend(not_there.iter().map(ToString::to_string));
     lines
 }
 
 /// How the group is, as the end of a sentence.
-fn state(explanation: &Explanation) -> String {
+fn state(explanation: &Whole) -> String {
     let group = &explanation.group;
     let owner = group.owner.as_deref().unwrap_or("no node");
     match group.state.as_str() {
@@ -74,7 +119,7 @@ fn state(explanation: &Explanation) -> String {
     }
 }
 
-fn failed(explanation: &Explanation) -> String {
+fn failed(explanation: &Whole) -> String {
     let trouble = explanation.history.iter().rev().find_map(|one| match &one.told {
         Told::ResourceTrouble { detail, .. } => {
             Some(format!("here the last trouble was: {detail}"))

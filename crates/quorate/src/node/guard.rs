@@ -76,6 +76,11 @@ impl Guard {
         self.running.lock().remove(&resource);
     }
 
+    /// Whether anything of a resource may run.
+    pub(crate) fn is_running(&self, resource: ResourceId) -> bool {
+        self.running.lock().contains_key(&resource)
+    }
+
     /// The engine's thread got through a step of the time `at`, and what followed from it; its
     /// lease ends at `until`.
     pub(crate) fn on_turn(&self, until: Option<u64>, at: u64) {

@@ -1,11 +1,13 @@
 //! What reaches the engine's thread, and how much of it may wait.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, unbounded};
 use quorate_core::Event;
+use quorate_core::engine::Engine;
 use quorate_core::id::{Epoch, OpId};
 
 use crate::Error;
@@ -29,8 +31,8 @@ pub(crate) enum Input {
     /// The host says that a resource of its own has failed. By name: the numbers are those of the
     /// configuration that the engine follows, which may change on the way.
     Report { resource: String, epoch: Epoch, detail: String },
-    /// The host wants to know why; by name too.
-    Explain { group: String, reply: Sender<Result<Vec<String>, Error>> },
+    /// The host wants to know something that only the engine knows.
+    Look(Look),
     /// End at once.
     Kill,
     /// Panic on the engine's thread.
@@ -39,6 +41,25 @@ pub(crate) enum Input {
     /// Do nothing on the engine's thread for this long.
     #[cfg(feature = "test-switches")]
     Hang(Duration),
+}
+
+/// A look at the engine, on its thread; it must be quick.
+pub(crate) struct Look(Box<dyn FnOnce(&Engine) + Send>);
+
+impl Look {
+    pub(crate) fn new(look: impl FnOnce(&Engine) + Send + 'static) -> Self {
+        Self(Box::new(look))
+    }
+
+    pub(crate) fn at(self, engine: &Engine) {
+        (self.0)(engine);
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 /// How often each queue of a node was full.

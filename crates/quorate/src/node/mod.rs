@@ -1,5 +1,7 @@
 //! A running node: the engine with its threads, and what a host can do with it.
 
+mod commands;
+mod configuring;
 mod explain;
 mod guard;
 mod host;
@@ -30,6 +32,10 @@ use quorate_core::event::Event;
 use quorate_core::id::{Epoch, RequestId};
 use quorate_core::message::Command;
 
+pub use self::commands::{Disarm, Failback, Maintenance};
+pub use self::configuring::{InForce, Version};
+pub use self::explain::Explanation;
+use self::explain::explain;
 use self::guard::Guard;
 use self::host::Host;
 use self::input::{Inbox, Input};
@@ -44,14 +50,13 @@ use crate::key::ClusterKey;
 use crate::notice::NoticeKind;
 use crate::resource::Resource;
 use crate::status::Status;
+use crate::why::WhyNot;
 
 /// How long a killed node may take to end before its guests are killed behind its back.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a killed node is waited for in all: a storage that does not answer must not hold up the
 /// host.
 const KILL_WAIT: Duration = Duration::from_secs(10);
-/// How long an explanation may take.
-const EXPLAIN_WAIT: Duration = Duration::from_secs(2);
 /// How long a reader of the status sleeps at most before it looks again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -299,7 +304,7 @@ impl Node {
     /// # Errors
     /// [`Error::Busy`].
     pub fn resume(&self, node: &str) -> Result<Ticket, Error> {
-        self.inner.command(Command::Resume { node: node.to_owned(), bring_back: false })
+        self.inner.command(Command::Resume { node: node.to_owned(), failback: Failback::ByPolicy })
     }
 
     /// A human's word, with a reason, that a node which is down runs nothing and writes nothing.
@@ -357,16 +362,29 @@ impl Node {
     /// Why a group is where it is, in sentences, and why it is not elsewhere.
     ///
     /// # Errors
+    /// As [`Node::explanation`].
+    pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.explanation(group).map(|explanation| explanation.sentences)
+    }
+
+    /// Why a group is where it is, and why it is not elsewhere, as data.
+    ///
+    /// # Errors
     /// [`Error::Unknown`], [`Error::Busy`], [`Error::TimedOut`], or [`Error::Refused`] before this node belongs to a
     /// cluster.
-    pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
-        self.inner.items.check()?;
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.inner.inbox.offer(Input::Explain { group: group.to_owned(), reply })?;
-        answer.recv_timeout(EXPLAIN_WAIT).map_err(|_| Error::TimedOut {
-            what: "the explanation".to_owned(),
-            after: EXPLAIN_WAIT,
-        })?
+    pub fn explanation(&self, group: &str) -> Result<Explanation, Error> {
+        let group = group.to_owned();
+        self.inner.look("the explanation", move |engine| Some(explain(engine, &group)))?
+    }
+
+    /// Why a group is not on a node; none: it is, or would be placed there.
+    ///
+    /// # Errors
+    /// As [`Node::explanation`].
+    pub fn why_not(&self, group: &str, node: &str) -> Result<Option<WhyNot>, Error> {
+        start::find_node(&self.inner.snapshot.config(), node)?;
+        let not_there = self.explanation(group)?.not_there;
+        Ok(not_there.into_iter().find(|why| why.node == node))
     }
 
     /// Leaves in good order: the groups here move away, then the node ends.
@@ -374,8 +392,21 @@ impl Node {
     /// # Errors
     /// [`Error::TimedOut`]: it is still leaving; [`Node::kill`] ends it at once.
     pub fn leave(&self, timeout: Duration) -> Result<(), Error> {
+        self.leave_as(false, timeout)
+    }
+
+    /// Leaves in good order for a short while: the groups here are stopped and kept for its return, given to nobody
+    /// else.
+    ///
+    /// # Errors
+    /// As [`Node::leave`].
+    pub fn leave_and_keep(&self, timeout: Duration) -> Result<(), Error> {
+        self.leave_as(true, timeout)
+    }
+
+    fn leave_as(&self, keep: bool, timeout: Duration) -> Result<(), Error> {
         self.inner.items.check()?;
-        self.inner.inbox.offer(Input::Event(Event::Leave { keep: false }))?;
+        self.inner.inbox.offer(Input::Event(Event::Leave { keep }))?;
         match self.inner.items.wait_end(timeout) {
             Some(End::Ended) => {
                 self.join();

@@ -18,7 +18,6 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
-use super::explain::explain;
 use super::guard::Guard;
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
@@ -40,6 +39,8 @@ use crate::notice::{Notice, NoticeKind};
 const BATCH_MAX: usize = 256;
 /// How old the view for readers may be while nothing happens.
 const VIEW_AGE_MAX: Duration = Duration::from_millis(100);
+/// How long ago the engine may have been told the time of day: the people's clock may be set.
+const DAY_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How the engine's thread came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(crate) struct Pump {
     pub(crate) drops: Drops,
     pub(crate) refusals: Refusals,
     pub(crate) seen_at: Instant,
+    /// When the engine was last told the time of day.
+    pub(crate) day_told: Option<Instant>,
     /// Why the engine has ended, when its log has failed.
     pub(crate) log_failed: Option<String>,
     /// See the feature `test-switches`.
@@ -118,12 +121,28 @@ impl Pump {
             if outcome.is_none() && self.is_due() {
                 outcome = self.step(Event::Tick);
             }
+            if outcome.is_none()
+                && let Some(event) = self.time_of_day()
+            {
+                outcome = self.step(event);
+            }
             if self.seen_at.elapsed() >= VIEW_AGE_MAX {
                 self.renew_view();
             }
         }
         self.renew_view();
         outcome.unwrap_or(Outcome::Killed)
+    }
+
+    /// What time of day it is, where the configuration has hours in it and it was not said lately.
+    fn time_of_day(&mut self) -> Option<Event> {
+        if self.day_told.is_some_and(|told| told.elapsed() < DAY_AGE_MAX) {
+            return None;
+        }
+        self.day_told = Some(Instant::now());
+        let mut groups = self.engine.config().groups().iter();
+        let timed = groups.any(|group| group.wishes.failback_hours.is_some());
+        timed.then(|| Event::TimeOfDay { seconds: clock::seconds_of_day() })
     }
 
     fn is_due(&self) -> bool {
@@ -209,8 +228,8 @@ impl Pump {
             Input::Report { resource, epoch, detail } => {
                 self.on_host_report(&resource, epoch, detail)
             }
-            Input::Explain { group, reply } => {
-                let _ = reply.try_send(explain(&self.engine, &group));
+            Input::Look(look) => {
+                look.at(&self.engine);
                 None
             }
             Input::Kill => Some(Outcome::Killed),
@@ -332,7 +351,10 @@ impl Pump {
             if let Told::StorageFailed { error } = one {
                 self.log_failed.get_or_insert_with(|| error.clone());
             }
-            is_other_config |= matches!(one, Told::Joined | Told::ConfigurationDiffers { .. });
+            is_other_config |= matches!(
+                one,
+                Told::Joined | Told::ConfigurationDiffers { .. } | Told::Configured { .. }
+            );
             if let Some(notice) = Names(self.engine.config()).told(one) {
                 self.items.push(Item::Notice(notice));
             }
@@ -342,21 +364,17 @@ impl Pump {
         outcome
     }
 
-    /// The committed configuration may differ from this node's file: what runs here follows it. A
+    /// The committed configuration may differ from this node's file, and may change: what runs here follows it. A
     /// node that cannot follow must not go on: its file's numbers may mean other LUNs.
     fn adopt_configuration(&mut self) -> Option<Outcome> {
         let config = self.engine.config();
         if config.digest() == self.digest {
             return None;
         }
-        match self.desks.open(config, self.node) {
-            Ok((luns, resources)) => {
+        match self.desks.follow(config, self.node, &mut self.luns, &mut self.resources) {
+            Ok(old) => {
                 self.digest = config.digest();
                 self.snapshot.follow(config.clone());
-                let old = (
-                    std::mem::replace(&mut self.luns, luns),
-                    std::mem::replace(&mut self.resources, resources),
-                );
                 close_elsewhere(old);
                 None
             }
@@ -437,7 +455,7 @@ impl Pump {
 }
 
 /// Closes on a thread of its own what may wait for a storage that does not answer. Nothing of it
-/// runs yet. If there is no thread to be had it stays open: to wait here would end this node.
+/// runs. If there is no thread to be had it stays open: to wait here would end this node.
 fn close_elsewhere<T: Send + 'static>(old: T) {
     let old = ManuallyDrop::new(old);
     let close = move || drop(ManuallyDrop::into_inner(old));

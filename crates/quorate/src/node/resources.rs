@@ -92,32 +92,47 @@ impl Resources {
         places: Places,
         ways: Ways,
     ) -> Result<Self, ConfigError> {
-        let mut entries = BTreeMap::new();
-        for group in config.groups() {
-            for resource in &group.resources {
-                let settings = serde_json::from_str(&resource.settings)
-                    .map_err(|error| error.to_string())
-                    .and_then(|json| ResourceSettings::read(&resource.driver, &json))
-                    .map_err(|reason| {
-                        let place = format!("groups.{}.{}", group.name, resource.name);
-                        ConfigError::new(place, reason, "correct the settings of the driver")
-                    })?;
-                let entry = Entry {
-                    group: group.name.clone(),
-                    name: resource.name.clone(),
-                    luns: group.luns.clone(),
-                    enforced: config.is_enforced(group),
-                    pending_timeout: resource.pending_timeout,
-                    settings,
-                    epoch: Epoch(0),
-                    worker: None,
-                    retired: None,
-                };
-                entries.insert(resource.id, entry);
+        let Ways { answers, reports, guard, host, facts } = ways;
+        let entries = entries(config)?;
+        Ok(Self { node, places, entries, answers, reports, guard, host, facts })
+    }
+
+    /// Goes on with another configuration. What is in use stays as it is: the engine sees to it that nothing else is
+    /// meant by it. Gives the workers that nobody needs.
+    ///
+    /// # Errors
+    /// Settings that this build does not understand; what there was goes on then.
+    pub(crate) fn follow(&mut self, config: &ClusterConfig) -> Result<Vec<Worker>, ConfigError> {
+        let mut unneeded = Vec::new();
+        let mut before = std::mem::replace(&mut self.entries, BTreeMap::new());
+        let mut next = match entries(config) {
+            Ok(next) => next,
+            Err(error) => {
+                self.entries = before;
+                return Err(error);
+            }
+        };
+        for (id, entry) in &mut next {
+            let Some(old) = before.remove(id) else { continue };
+            (entry.epoch, entry.retired) = (old.epoch, old.retired);
+            let same = (&old.name, &old.settings) == (&entry.name, &entry.settings);
+            match old.worker {
+                Some(worker) if same || self.guard.is_running(*id) => entry.worker = Some(worker),
+                Some((worker, _)) => unneeded.push(worker),
+                None => {}
             }
         }
-        let Ways { answers, reports, guard, host, facts } = ways;
-        Ok(Self { node, places, entries, answers, reports, guard, host, facts })
+        for (id, old) in before {
+            let is_used = self.guard.is_running(id) || old.retired.is_some();
+            match old.worker {
+                Some((worker, _)) if !is_used => unneeded.push(worker),
+                worker => {
+                    next.insert(id, Entry { worker, ..old });
+                }
+            }
+        }
+        self.entries = next;
+        Ok(unneeded)
     }
 
     /// Hands a verb on. Never waits; what cannot be handed on is answered at once.
@@ -336,6 +351,35 @@ impl Entry {
         }
         !retired.is_over
     }
+}
+
+/// One entry for each resource, that nobody has asked for yet.
+fn entries(config: &ClusterConfig) -> Result<BTreeMap<ResourceId, Entry>, ConfigError> {
+    let mut entries = BTreeMap::new();
+    for group in config.groups() {
+        for resource in &group.resources {
+            let settings = serde_json::from_str(&resource.settings)
+                .map_err(|error| error.to_string())
+                .and_then(|json| ResourceSettings::read(&resource.driver, &json))
+                .map_err(|reason| {
+                    let place = format!("groups.{}.{}", group.name, resource.name);
+                    ConfigError::new(place, reason, "correct the settings of the driver")
+                })?;
+            let entry = Entry {
+                group: group.name.clone(),
+                name: resource.name.clone(),
+                luns: group.luns.clone(),
+                enforced: config.is_enforced(group),
+                pending_timeout: resource.pending_timeout,
+                settings,
+                epoch: Epoch(0),
+                worker: None,
+                retired: None,
+            };
+            entries.insert(resource.id, entry);
+        }
+    }
+    Ok(entries)
 }
 
 /// The built-in resources that may run on `node`, for a look at what they need there.

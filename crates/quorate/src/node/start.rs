@@ -33,7 +33,7 @@ use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
 use crate::config::LunSettings;
-use crate::drivers::{self, Answer, DriverReport, LeftoverError, Reporter};
+use crate::drivers::{self, Answer, DriverReport, LeftoverError, Reporter, Worker};
 use crate::item::Item;
 use crate::log::{Cut, Log};
 use crate::net::{Net, NetConfig, NetEvent, PathAddress, PeerConfig};
@@ -111,6 +111,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         snapshot,
         drops: Drops::default(),
         refusals: Refusals::default(),
+        day_told: None,
         seen_at: Instant::now(),
         log_failed: None,
         is_cut,
@@ -370,6 +371,28 @@ impl Desks {
         config: &ClusterConfig,
         node: NodeId,
     ) -> Result<(Luns, Resources), Error> {
+        let specs = self.specs(config, node)?;
+        let places = Places { work_dir: self.work_dir.clone(), records: self.records.clone() };
+        let name = Names(config).node(node);
+        let resources = Resources::new(config, name, places, self.ways.clone())?;
+        Ok((Luns::start(specs, &self.inbox, &self.pulse)?, resources))
+    }
+
+    /// Lets the desks follow another configuration: what is the same in both, and what is in use, stays as it is.
+    /// Gives what is to be closed.
+    pub(crate) fn follow(
+        &self,
+        config: &ClusterConfig,
+        node: NodeId,
+        luns: &mut Luns,
+        resources: &mut Resources,
+    ) -> Result<(Luns, Vec<Worker>), Error> {
+        let specs = self.specs(config, node)?;
+        let workers = resources.follow(config)?;
+        Ok((luns.follow(specs, &self.inbox, &self.pulse)?, workers))
+    }
+
+    fn specs(&self, config: &ClusterConfig, node: NodeId) -> Result<Vec<LunSpec>, Error> {
         let name = Names(config).node(node);
         let specs = config.luns().iter().map(|lun| {
             let settings = serde_json::from_str(&lun.settings).unwrap_or_default();
@@ -395,10 +418,7 @@ impl Desks {
                 ignore_reservations: ignores_reservations(),
             })
         });
-        let specs = specs.collect::<Result<Vec<LunSpec>, Error>>()?;
-        let places = Places { work_dir: self.work_dir.clone(), records: self.records.clone() };
-        let resources = Resources::new(config, name, places, self.ways.clone())?;
-        Ok((Luns::start(specs, &self.inbox, &self.pulse)?, resources))
+        specs.collect()
     }
 }
 
@@ -409,7 +429,10 @@ fn ignores_reservations() -> bool {
         && std::env::var_os("QUORATE_TEST_IGNORE_RESERVATIONS").is_some_and(|value| value == "1")
 }
 
-fn find_node<'a>(config: &'a ClusterConfig, name: &str) -> Result<&'a NodeConfig, Error> {
+pub(super) fn find_node<'a>(
+    config: &'a ClusterConfig,
+    name: &str,
+) -> Result<&'a NodeConfig, Error> {
     config.node_named(name).ok_or_else(|| {
         let known: Vec<&str> = config.nodes().iter().map(|node| node.name.as_str()).collect();
         Error::Unknown { kind: "node", name: name.to_owned(), known: known.join(", ") }

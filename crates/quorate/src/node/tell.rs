@@ -1,5 +1,7 @@
 //! The engine's notices in words: names instead of numbers, one sentence each.
 
+mod policies;
+
 use quorate_core::Notice as Told;
 use quorate_core::change::{Cause, DownCause, FenceKind, GroupReport};
 use quorate_core::config::ClusterConfig;
@@ -60,10 +62,18 @@ impl Names<'_> {
             Told::FoundingWaits { .. }
             | Told::Joined
             | Told::ConfigurationDiffers { .. }
+            | Told::Configured { .. }
             | Told::Coordinator { .. }
             | Told::LeaseGained
             | Told::LeaseLost
             | Told::StorageFailed { .. } => self.of_cluster(told),
+            Told::Quarantined { .. }
+            | Told::QuarantineEnded { .. }
+            | Told::Held { .. }
+            | Told::LeftFailed { .. }
+            | Told::Deadlocked { .. }
+            | Told::Disarmed { .. }
+            | Told::Armed => policies::told(self, told),
             Told::Path { .. }
             | Told::Suspect { .. }
             | Told::Unsuspect { .. }
@@ -102,13 +112,17 @@ impl Names<'_> {
             Told::ConfigurationDiffers { node, places } => {
                 let node = self.node(*node);
                 let text = format!(
-                    "the cluster.toml of {node} differs from the configuration that the cluster was founded with, \
-                     which stands; different: {}; give {node} the cluster's file back: a configuration cannot be \
-                     changed yet once the cluster is founded",
+                    "the cluster.toml of {node} differs from the configuration in force, \
+                     which stands; different: {}; give {node} the cluster's file back, or bring its own into force \
+                     with `quorate config apply`",
                     places.join(", ")
                 );
                 let fields = Fields::default().with("node", node).with("places", places.clone());
                 notice(NoticeKind::ConfigurationDiffers, text, fields)
+            }
+            Told::Configured { version } => {
+                let text = format!("version {version} of the configuration is in force");
+                notice(NoticeKind::Configured, text, Fields::default().with("version", *version))
             }
             Told::Coordinator { node, epoch } => {
                 let node = node.map(|node| self.node(node));
@@ -267,11 +281,15 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let fields = fields.with("saved", saved.is_some()).with("failed", *failed);
             notice(NoticeKind::Vacated, format!("{group} is {how} from {node}"), fields)
         }
+        GroupReport::Degraded => {
+            let text = format!("{group} is online on {node} but for what is left failed");
+            notice(NoticeKind::Degraded, text, fields)
+        }
         GroupReport::Consumed => {
             let text = format!("{group} resumes its saved state on {node}");
             notice(NoticeKind::Consumed, text, fields)
         }
-        GroupReport::StopFailed => {
+        GroupReport::StopFailed | GroupReport::Deadlocked => {
             let text = format!("{group} could not be stopped on {node}: it may still run there");
             notice(NoticeKind::StopFailed, text, fields)
         }

@@ -1,7 +1,7 @@
 //! Events and actions in words.
 
 use quorate_core::action::{LunVerb, ResourceVerb};
-use quorate_core::change::Disarm;
+use quorate_core::change::{Disarm, Failback};
 use quorate_core::event::{LunFailure, LunReply, StreamEnd};
 use quorate_core::message::{Command, Message};
 use quorate_core::{Action, Event};
@@ -24,7 +24,8 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::ResourceBusy { .. }
         | Event::ResourceMoved { .. }
         | Event::Command { .. }
-        | Event::Leave { .. } => true,
+        | Event::Leave { .. }
+        | Event::TimeOfDay { .. } => true,
     }
 }
 
@@ -81,6 +82,10 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         }
         Event::Command { command, .. } => {
             ("command", format!("the host commands: {}", command_words(command)))
+        }
+        Event::TimeOfDay { seconds } => {
+            let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
+            ("time_of_day", format!("it is {hour:02}:{minute:02} UTC"))
         }
         Event::Leave { keep: false } => ("leave", "the host commands: leave".to_owned()),
         Event::Leave { keep: true } => ("leave", "the host commands: leave for a while".to_owned()),
@@ -189,8 +194,11 @@ fn command_words(command: &Command) -> String {
         Command::Offline { group } => format!("take {group} offline"),
         Command::Disable { group } => format!("disable {group}"),
         Command::Unmanage { group } => format!("leave {group} alone"),
-        Command::Disarm { mode: Disarm::Freeze } => "disarm the cluster: freeze".to_owned(),
-        Command::Disarm { mode: Disarm::Ignore } => "disarm the cluster: ignore".to_owned(),
+        Command::Disarm { mode, ttl } => {
+            let mode = if *mode == Disarm::Freeze { "freeze" } else { "ignore" };
+            let ttl = ttl.map_or_else(String::new, |ttl| format!(" for {} s", ttl.as_secs()));
+            format!("disarm the cluster{ttl}: {mode}")
+        }
         Command::Arm => "arm the cluster".to_owned(),
         Command::CountFailures { group, node, count } => {
             format!("{group} has failed {count} times on {node}")
@@ -200,13 +208,17 @@ fn command_words(command: &Command) -> String {
                 load.iter().map(|(kind, amount)| format!("{kind} {amount}")).collect();
             format!("{group} uses {}", parts.join(", "))
         }
-        Command::Fence { node } => format!("fence {node}"),
+        Command::Configure(new) => format!("change the configuration: {}", new.reason),
+        Command::Fence { node, reason } => format!("fence {node}: {reason}"),
         Command::Drain { node } => format!("drain {node}"),
         Command::Empty { node } => format!("empty {node}"),
         Command::Pause { node } => format!("pause {node}"),
-        Command::Resume { node, bring_back: false } => format!("resume {node}"),
-        Command::Resume { node, bring_back: true } => {
+        Command::Resume { node, failback: Failback::ByPolicy } => format!("resume {node}"),
+        Command::Resume { node, failback: Failback::Now } => {
             format!("resume {node} and bring back what was drained")
+        }
+        Command::Resume { node, failback: Failback::Never } => {
+            format!("resume {node} and let nothing return")
         }
         Command::HoldMoves { held: true } => "hold every move".to_owned(),
         Command::HoldMoves { held: false } => "let groups move again".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{A, B, C, Trio, VM};
 use crate::action::ResourceVerb;
-use crate::config::{GroupConfig, NewGroup};
+use crate::config::{ClusterParts, GroupConfig, NewConfig, NewGroup};
 use crate::id::{GroupId, ResourceId};
 use crate::message::{Command, Refusal};
 
@@ -95,4 +95,110 @@ fn a_group_that_does_not_fit_is_refused_with_the_reason() {
 
 fn request(number: u64, command: Command) -> crate::event::Event {
     crate::event::Event::Command { request: crate::id::RequestId(number), command }
+}
+
+/// The configuration in force with a change to it.
+fn changed(trio: &Trio, change: impl FnOnce(&mut ClusterParts)) -> NewConfig {
+    let mut parts = trio.engines[&A].config().parts().clone();
+    change(&mut parts);
+    NewConfig { parts, only_if: None, reason: "a test wants it".into(), unix_ms: 7 }
+}
+
+fn configure(new: NewConfig) -> Command {
+    Command::Configure(Box::new(new))
+}
+
+impl Trio {
+    fn versions(&self) -> [u64; 3] {
+        [A, B, C].map(|node| self.engines[&node].database().map_or(0, |one| one.version()))
+    }
+}
+
+#[test]
+fn a_whole_configuration_takes_the_place_of_another_and_what_runs_follows_it() {
+    let mut trio = Trio::online();
+    let before = trio.engines[&A].config().parts().clone();
+    let other = second(&trio);
+    let new = changed(&trio, |parts| {
+        parts.groups[0].possible_owners = vec![B, C];
+        parts.groups[0].preferred_owners.clear();
+        parts.groups.push(other);
+        parts.policy.limited = true;
+    });
+    let wanted = new.parts.clone();
+    let outlook = trio.engines[&A].outlook().unwrap();
+    let effects = outlook.effects(&crate::config::ClusterConfig::new(wanted.clone()).unwrap());
+    trio.verbs.clear();
+    trio.command(C, configure(new));
+    trio.run_until(Duration::from_secs(5), |trio| {
+        let ran = trio.verbs.iter().any(|(node, verb)| {
+            *node == B && matches!(verb, ResourceVerb::Start { .. } | ResourceVerb::Load { .. })
+        });
+        ran && trio.versions() == [2; 3]
+    });
+    assert_eq!(trio.answers, [Ok(())]);
+    assert_eq!(trio.engines[&B].config().parts(), &wanted);
+    assert!(trio.knows(GroupId(2)) == [true; 3]);
+    // What was to become of it was said before.
+    assert_eq!(effects.len(), 1, "{effects:?}");
+    assert_eq!((effects[0].group, effects[0].from, effects[0].to), (VM, Some(A), Some(B)));
+    assert_eq!(effects[0].others[&A], crate::placement::NotHere::NotPossible);
+    // What was before is kept, and comes back as a version of its own.
+    let versions = trio.engines[&C].database().unwrap().versions();
+    assert_eq!(versions[0].parts.as_ref(), Some(&before));
+    assert_eq!((versions[1].reason.as_str(), versions[1].unix_ms), ("a test wants it", 7));
+    let back = NewConfig { parts: before.clone(), only_if: Some(2), ..changed(&trio, |_| ()) };
+    trio.command(A, configure(back));
+    trio.run_until(Duration::from_secs(5), |trio| trio.versions() == [3; 3]);
+    assert_eq!(trio.engines[&C].config().parts(), &before);
+    assert!(trio.knows(GroupId(2)) == [false; 3]);
+}
+
+#[test]
+fn what_cannot_change_while_the_cluster_runs_is_refused_with_the_remedy() {
+    let trio = Trio::online();
+    let database = trio.engines[&A].database().unwrap();
+    let cases: [(&str, fn(&mut ClusterParts)); 7] = [
+        ("cluster.id: ", |parts| parts.id.0 += 1),
+        ("timing: ", |parts| parts.timing.detect *= 2),
+        ("nodes.n2: a node cannot be taken out", |parts| {
+            parts.nodes.remove(1);
+        }),
+        ("nodes.n2: name, addresses and vote", |parts| parts.nodes[1].voter = false),
+        ("groups.vm: vm runs on n1", |parts| parts.groups.clear()),
+        ("groups.vm.luns: vm runs on n1", |parts| parts.groups[0].luns.clear()),
+        ("groups.vm.resources: vm runs on n1", |parts| {
+            parts.groups[0].resources[0].settings = "{\"a\":1}".into();
+        }),
+    ];
+    for (start, change) in cases {
+        let error = database.successor(&changed(&trio, change)).unwrap_err();
+        assert!(error.to_string().starts_with(start), "{error}");
+        assert!(!error.remedy.is_empty());
+    }
+    let late = NewConfig { only_if: Some(9), ..changed(&trio, |_| ()) };
+    let error = database.successor(&late).unwrap_err().to_string();
+    assert!(error.contains("1 is in force by now, not 9"), "{error}");
+    // What says nothing about how it runs may change under it.
+    let mild = changed(&trio, |parts| {
+        parts.groups[0].failback = true;
+        parts.groups[0].resources[0].restart_threshold = 9;
+        parts.nodes[0].capacity.insert("memory".into(), 1);
+    });
+    assert!(database.successor(&mild).is_ok());
+}
+
+#[test]
+fn of_two_configurations_at_once_one_is_told_that_it_came_too_late() {
+    let mut trio = Trio::online();
+    let one = changed(&trio, |parts| parts.policy.limited = true);
+    let other = changed(&trio, |parts| parts.policy.rebalance = true);
+    trio.queue.push_back((A, request(1, configure(one))));
+    trio.queue.push_back((B, request(2, configure(other))));
+    trio.drain();
+    trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 2);
+    let refused =
+        trio.answers.iter().filter(|answer| matches!(answer, Err(Refusal::NotPossible(_))));
+    assert_eq!(refused.count(), 1, "{:?}", trio.answers);
+    assert_eq!(trio.versions(), [2; 3]);
 }

@@ -24,6 +24,8 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             balance_on_start: cluster.rebalance_on_start,
             rebalance: cluster.auto_rebalance,
             keep_without_quorum: false,
+            quarantine: None,
+            ..Policy::default()
         },
         Story::Snapshot { .. } => Policy {
             balance: match cluster.placement_strategy {
@@ -35,6 +37,8 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             balance_on_start: false,
             rebalance: false,
             keep_without_quorum: loses_quorum(scenario) && cluster.on_loss == OnLoss::Freeze,
+            quarantine: None,
+            ..Policy::default()
         },
     }
 }

@@ -152,6 +152,7 @@ impl Maker<'_> {
                 node_failures_max: if fatal { Some(1) } else { most },
                 failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
                 awaits_fences: member.requires == Requires::Fencing,
+                ..Wishes::default()
             },
         };
         self.add(wants);
@@ -285,5 +286,7 @@ fn resource_config(id: ResourceId, name: String, live: bool, restarts: u32) -> R
         restart_period: Duration::from_secs(86_400),
         restart_delay: Duration::from_millis(500),
         pending_timeout: PENDING_TIMEOUT,
+        policy: quorate_core::config::ResourcePolicy::default(),
+        depends_on_any: Vec::new(),
     }
 }

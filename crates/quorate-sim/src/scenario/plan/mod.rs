@@ -173,7 +173,9 @@ fn nodes(scenario: &Scenario, hidden: usize, names: &mut Names) -> Vec<NodeConfi
 
 fn node_config(id: NodeId, name: String, voter: bool) -> NodeConfig {
     let addresses = vec![format!("10.0.0.{}:7400", id.0)];
-    NodeConfig { id, name, addresses, voter, capacity: quorate_core::config::Amounts::new() }
+    let capacity = quorate_core::config::Amounts::new();
+    let domain = quorate_core::config::Domain::default();
+    NodeConfig { id, name, addresses, voter, capacity, domain }
 }
 
 fn number(at: usize) -> NodeId {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::config::{OrderAct, OrderKind, Rule as CoreRule, SCORE_MUST, Says};
+use quorate_core::config::{By, OrderAct, OrderKind, Rule as CoreRule, SCORE_MUST, Says};
 use quorate_core::id::GroupId;
 
 use super::super::model::{self, Collection, OrderAction, Rule, Scenario, Score, Story};
@@ -119,8 +119,8 @@ impl Maker<'_> {
                 let set: BTreeSet<GroupId> = meant.flat_map(of).collect();
                 let (groups, strict) = (set.into_iter().collect(), *strict);
                 self.add(match together {
-                    true => Says::Together { groups, strict },
-                    false => Says::Apart { groups, strict },
+                    true => Says::Together { groups, strict, by: By::Node },
+                    false => Says::Apart { groups, strict, by: By::Node },
                 });
             }
             Rule::Colocation { group, with, score, influence } => {

@@ -1,6 +1,6 @@
 //! What is done in a step: to the world at once, to the cluster through commands.
 
-use quorate_core::change::Disarm;
+use quorate_core::change::{Disarm, Failback};
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
@@ -31,7 +31,7 @@ impl Stage<'_> {
                     model::Disarm::Freeze => Disarm::Freeze,
                     model::Disarm::Ignore => Disarm::Ignore,
                 };
-                self.wish(Command::Disarm { mode });
+                self.wish(Command::Disarm { mode, ttl: None });
             }
             Act::Arm => self.wish(Command::Arm),
         }
@@ -61,7 +61,7 @@ impl Stage<'_> {
             }
             NodeAct::MaintenanceOff if self.maintained.remove(&node) => {
                 self.draining.remove(&node);
-                self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
+                self.wish(Command::Resume { node: self.name_of(node), failback: Failback::Now });
             }
             NodeAct::AgentRestart if runs => self.world.replace_engine(node),
             NodeAct::ManagerStop | NodeAct::ManagerStart => {

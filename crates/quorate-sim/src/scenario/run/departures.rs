@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_core::change::Failback;
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
@@ -118,7 +119,7 @@ impl Stage<'_> {
     pub(super) fn switch_on(&mut self, node: NodeId) {
         self.world.switch_on(node);
         if self.returning.remove(&node) && !self.maintained.contains(&node) {
-            self.wish(Command::Resume { node: self.name_of(node), bring_back: true });
+            self.wish(Command::Resume { node: self.name_of(node), failback: Failback::Now });
         }
     }
 }

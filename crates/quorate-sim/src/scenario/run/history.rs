@@ -40,7 +40,7 @@ impl Stage<'_> {
             .iter()
             .map(|node| (self.plan.names.id_of(&node.name), is_up(&node.name)))
             .collect();
-        self.wish(Command::Disarm { mode: Disarm::Ignore });
+        self.wish(Command::Disarm { mode: Disarm::Ignore, ttl: None });
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         for &(node, _) in all.iter().filter(|(_, up)| !up) {
             if !record.is_some_and(|record| self.is_recorded_there(record, node)) {
@@ -78,7 +78,7 @@ impl Stage<'_> {
             self.world.power_off(node);
         }
         self.start_what_ran();
-        self.wish(Command::Disarm { mode: Disarm::Ignore });
+        self.wish(Command::Disarm { mode: Disarm::Ignore, ttl: None });
         self.wish(Command::HoldMoves { held: false });
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         for node in in_state(GivenState::Lost) {
@@ -150,7 +150,8 @@ impl Stage<'_> {
     /// A node is to be fenced, though it is seen.
     fn fence(&mut self, node: NodeId) {
         self.unclean.insert(node);
-        self.wish(Command::Fence { node: self.name_of(node) });
+        let reason = "the story says so".to_owned();
+        self.wish(Command::Fence { node: self.name_of(node), reason });
     }
 
     /// What has failed before, and what is found failed.

@@ -1,6 +1,7 @@
 //! Any configuration reads and writes as TOML, as JSON, and out of what the engine holds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -26,8 +27,10 @@ fn priority() -> impl Strategy<Value = Priority> {
 }
 
 fn node(at: usize) -> impl Strategy<Value = Node> {
-    (amounts(), any::<bool>()).prop_map(move |(capacity, voter)| Node {
+    (amounts(), any::<bool>(), "[ab]").prop_map(move |(capacity, voter, site)| Node {
         capacity,
+        rack: format!("{site}1"),
+        site,
         voter: voter || at == 0,
         ..Node::new(format!("n{at}"), &[&format!("127.0.0.1:{}", 7000 + at)])
     })
@@ -40,13 +43,20 @@ fn resource(name: String) -> impl Strategy<Value = Resource> {
         "[ -~äß\"\\\\\n]{0,8}".prop_map(toml::Value::String),
     ];
     let settings = btree_map("[a-zA-Z0-9 ä.]{1,6}", setting, 0..4);
-    (settings, any::<(bool, u32, u64)>()).prop_map(move |(settings, (live, restarts, length))| {
+    let actions = [RestartAction::DoNotRestart, RestartAction::RestartThenFailOver];
+    let policy = (prop::sample::select(actions.to_vec()), any::<bool>());
+    (settings, any::<(bool, u32, u16)>(), policy).prop_map(move |(settings, numbers, policy)| {
+        let (live, restarts, length) = numbers;
+        let (restart_action, patient) = policy;
         let table = toml::Value::Table(settings.into_iter().collect());
         let settings = Settings::from([("settings".to_owned(), table)]);
         Resource {
             live_on_move: live,
             restart_threshold: restarts,
-            restart_period_s: length % 1_000_000,
+            restart_period_s: u64::from(length) % 3_000,
+            restart_action,
+            retry_period_s: if patient { Seconds::Never } else { Seconds::Of(4_000) },
+            on_deadlock: if patient { OnDeadlock::FenceNode } else { OnDeadlock::TellPeople },
             ..Resource::new(name.clone(), "host", settings)
         }
     })
@@ -54,7 +64,7 @@ fn resource(name: String) -> impl Strategy<Value = Resource> {
 
 fn group(at: usize) -> impl Strategy<Value = Group> {
     let scores = btree_map((0..NODES).prop_map(|node| format!("n{node}")), score(), 0..NODES);
-    let room = (amounts(), amounts(), any::<i32>(), any::<[bool; 3]>());
+    let room = (amounts(), amounts(), any::<i32>(), any::<[bool; 4]>());
     let failures = (any::<Option<u32>>(), prop::option::of(0..1_000_000_u64), 0..=NODES);
     (scores, priority(), room, failures, resource(format!("r{at}"))).prop_map(
         move |(scores, priority, (uses, load, stickiness, flags), failures, resource)| {
@@ -68,6 +78,8 @@ fn group(at: usize) -> impl Strategy<Value = Group> {
                 failback: flags[0],
                 awaits_fences: flags[1],
                 auto_start: flags[2],
+                persistent: flags[3],
+                failback_hours: flags[3].then_some(Hours { from: 22, to: 4 }),
                 node_failures_max,
                 failures_expire_s,
                 initial_owner: (owner < NODES).then(|| format!("n{owner}")),
@@ -81,10 +93,11 @@ fn rule(at: usize) -> impl Strategy<Value = Rule> {
     let name = format!("r{at}");
     let groups = prop::sample::subsequence((0..GROUPS).collect::<Vec<_>>(), 2..=GROUPS);
     let kind = prop_oneof![Just(OrderKind::Optional), Just(OrderKind::Serialize)];
-    (groups, any::<[bool; 3]>(), score(), kind, 0..4).prop_map(
-        move |(groups, [strict, stop, symmetrical], score, kind, what)| {
+    let by = prop::sample::select(vec![By::Node, By::Rack, By::Site]);
+    (groups, any::<[bool; 3]>(), score(), kind, (0..4, by)).prop_map(
+        move |(groups, [strict, stop, symmetrical], score, kind, (what, by))| {
             let groups: Vec<String> = groups.into_iter().map(|group| format!("g{group}")).collect();
-            let members = Some(Members { groups: groups.clone(), strict });
+            let members = Some(Members { groups: groups.clone(), strict, by });
             let said = Rule { name: name.clone(), ..Rule::default() };
             match what {
                 0 => Rule { together: members, ..said },
@@ -119,10 +132,27 @@ fn near(groups: &[String], score: Score) -> Near {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let balances = [Balance::Groups, Balance::Load, Balance::Room, Balance::Few];
-    (prop::sample::select(balances.to_vec()), any::<[bool; 4]>()).prop_map(|(balance, flags)| {
-        let [limited, balance_on_start, rebalance, keep_without_quorum] = flags;
-        Policy { balance, limited, balance_on_start, rebalance, keep_without_quorum }
-    })
+    let most = prop::option::of(1..9_u32);
+    let quarantine = prop_oneof![
+        Just(None),
+        (1..9_u32).prop_map(|threshold| Some(Quarantine { threshold, ..Quarantine::default() })),
+    ];
+    (prop::sample::select(balances.to_vec()), any::<[bool; 4]>(), most, quarantine).prop_map(
+        |(balance, flags, most, quarantine)| {
+            let [limited, balance_on_start, rebalance, keep_without_quorum] = flags;
+            let everywhere_pause = most.map(|most| Duration::from_secs(u64::from(most)));
+            Policy {
+                balance,
+                limited,
+                balance_on_start,
+                rebalance,
+                keep_without_quorum,
+                limits: Limits { losses_max: most, everywhere_pause, ..Limits::default() },
+                quarantine,
+                utc_offset_minutes: 60,
+            }
+        },
+    )
 }
 
 fn document() -> impl Strategy<Value = Document> {

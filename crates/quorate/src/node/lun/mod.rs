@@ -56,6 +56,15 @@ pub(crate) struct LunSpec {
     pub(crate) ignore_reservations: bool,
 }
 
+impl LunSpec {
+    /// Whether the same LUN is reached in the same way.
+    fn is_as(&self, other: &Self) -> bool {
+        let key =
+            |spec: &Self| (spec.id, spec.name.clone(), spec.settings.clone(), spec.nexus.clone());
+        key(self) == key(other)
+    }
+}
+
 /// What the threads of one LUN share.
 pub(crate) struct Shared {
     pub(crate) spec: LunSpec,
@@ -129,6 +138,35 @@ impl Luns {
             luns.insert(id, Entry::start(spec, inbox.clone(), pulse.clone())?);
         }
         Ok(Self { luns })
+    }
+
+    /// Goes on with these: one that is as it was, and one that is attached, stays open. Gives what is to be closed.
+    ///
+    /// # Errors
+    /// The operating system gives no thread; what there was goes on then.
+    pub(crate) fn follow(
+        &mut self,
+        specs: Vec<LunSpec>,
+        inbox: &Inbox,
+        pulse: &Pulse,
+    ) -> Result<Self, Error> {
+        let stays = |entry: &Entry, spec: Option<&LunSpec>| {
+            let same = spec.is_some_and(|spec| spec.is_as(&entry.shared.spec));
+            same || entry.shared.attached_epoch() > 0
+        };
+        let mut fresh = BTreeMap::new();
+        for spec in &specs {
+            if !self.luns.get(&spec.id).is_some_and(|entry| stays(entry, Some(spec))) {
+                fresh.insert(spec.id, Entry::start(spec.clone(), inbox.clone(), pulse.clone())?);
+            }
+        }
+        let of = |id: &LunId| specs.iter().find(|spec| spec.id == *id);
+        let (kept, closed) = std::mem::take(&mut self.luns)
+            .into_iter()
+            .partition(|(id, entry)| stays(entry, of(id)));
+        self.luns = kept;
+        self.luns.extend(fresh);
+        Ok(Self { luns: closed })
     }
 
     /// Hands a verb to its LUN. Never waits; what cannot be handed on is answered as unreachable.

@@ -1,0 +1,255 @@
+//! What a change of the configuration would do, before it is made: computed by the engine's own placement.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use quorate_core::config::ClusterConfig;
+use quorate_core::id::{GroupId, NodeId};
+use quorate_core::placement::{self, Candidate, Keeps, Outlook, Stance};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, ConfigError, Difference, diff};
+use crate::why::{WhyNot, node_name};
+
+/// What a change of the configuration would do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The version that it was made against; apply it to that one alone. 0: it is not known.
+    pub version: u64,
+    /// What is different.
+    pub differences: Vec<Difference>,
+    /// What becomes of groups, in the order of the configuration. Those that are not named stay as they are.
+    pub effects: Vec<Effect>,
+    /// Why it would be refused as things are; none: it would not.
+    pub refusal: Option<String>,
+}
+
+/// What becomes of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// It moves.
+    Moves {
+        /// The group.
+        group: String,
+        /// From where.
+        from: String,
+        /// Where to.
+        to: String,
+        /// Why it does not stay; none: of so many moves not every reason is looked for.
+        why: Option<WhyNot>,
+    },
+    /// It starts.
+    Starts {
+        /// The group.
+        group: String,
+        /// Where.
+        on: String,
+    },
+    /// It stops, since no node may run it any more.
+    Stops {
+        /// The group.
+        group: String,
+        /// Where it runs.
+        from: String,
+        /// Why not, for each node.
+        why: Vec<WhyNot>,
+    },
+    /// It does not run, and no node could run it.
+    Unplaced {
+        /// The group.
+        group: String,
+        /// Why not, for each node.
+        why: Vec<WhyNot>,
+    },
+}
+
+impl Plan {
+    /// What would become of the cluster that a saved status tells of: the JSON of `quorate status --json`, or of a
+    /// node's status. `current` is the configuration that it had then.
+    ///
+    /// # Errors
+    /// The status is none, or belongs to another configuration.
+    pub fn of_status(current: &Config, status: &str, next: &Config) -> Result<Plan, ConfigError> {
+        let saved: Saved = serde_json::from_str(status).map_err(|error| {
+            let remedy = "give what `quorate status --json` wrote";
+            ConfigError::new("status", error.to_string(), remedy)
+        })?;
+        let next = next.following(current)?;
+        let outlook = saved.outlook(current.cluster())?;
+        let in_use = |group: GroupId| {
+            let stance = outlook.groups.get(&group).filter(|stance| stance.runs)?;
+            Some(format!("runs on {}", node_name(current.cluster(), stance.at?)))
+        };
+        let refusal = current.cluster().check_successor(next.cluster(), in_use).err();
+        Plan::new(&outlook, current, &next, refusal.map(|error| error.to_string()))
+    }
+
+    pub(crate) fn new(
+        outlook: &Outlook,
+        current: &Config,
+        next: &Config,
+        refusal: Option<String>,
+    ) -> Result<Plan, ConfigError> {
+        let effects = outlook.effects(next.cluster());
+        let effects = effects.into_iter().map(|one| Effect::new(one, outlook, next.cluster()));
+        Ok(Plan {
+            version: outlook.version,
+            differences: diff(current, next)?,
+            effects: effects.collect(),
+            refusal,
+        })
+    }
+
+    /// In one sentence.
+    pub fn summary(&self) -> String {
+        if self.differences.is_empty() {
+            return "nothing is different".to_owned();
+        }
+        let count =
+            |is_it: fn(&Effect) -> bool| self.effects.iter().filter(|&one| is_it(one)).count();
+        let parts = [
+            ("moves", count(|one| matches!(one, Effect::Moves { .. }))),
+            ("starts", count(|one| matches!(one, Effect::Starts { .. }))),
+            ("stops", count(|one| matches!(one, Effect::Stops { .. }))),
+            ("cannot place", count(|one| matches!(one, Effect::Unplaced { .. }))),
+        ];
+        let parts: Vec<String> = (parts.into_iter().filter(|(_, count)| *count > 0))
+            .map(|(verb, count)| {
+                format!("{verb} {count} group{}", if count == 1 { "" } else { "s" })
+            })
+            .collect();
+        match parts.is_empty() {
+            true => "this change moves nothing".to_owned(),
+            false => format!("this change {}", parts.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.summary())?;
+        self.effects.iter().try_for_each(|effect| write!(f, "\n{effect}"))?;
+        match &self.refusal {
+            Some(why) => write!(f, "\nit would be refused: {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Effect {
+    fn new(effect: placement::Effect, outlook: &Outlook, next: &ClusterConfig) -> Self {
+        let name = |node: NodeId| node_name(next, node);
+        let group = next.group(effect.group).map_or_else(String::new, |group| group.name.clone());
+        let why = |(&node, &why)| WhyNot::of_node(next, node, why);
+        let owner = outlook.groups.get(&effect.group).and_then(|stance| stance.at);
+        let from = owner.filter(|_| effect.runs);
+        match (from, effect.to) {
+            (Some(from), Some(to)) => {
+                let why = effect.others.get_key_value(&from).map(why);
+                Effect::Moves { group, from: name(from), to: name(to), why }
+            }
+            (Some(from), None) => {
+                let why = effect.others.iter().map(why).collect();
+                Effect::Stops { group, from: name(from), why }
+            }
+            (None, Some(on)) => Effect::Starts { group, on: name(on) },
+            (None, None) => {
+                Effect::Unplaced { group, why: effect.others.iter().map(why).collect() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |why: &[WhyNot]| {
+            let reasons: Vec<String> = why.iter().map(ToString::to_string).collect();
+            if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
+        };
+        match self {
+            Effect::Moves { group, from, to, why } => {
+                let why = why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                write!(f, "{group} moves from {from} to {to}{why}")
+            }
+            Effect::Starts { group, on } => write!(f, "{group} starts on {on}"),
+            Effect::Stops { group, from, why } => {
+                write!(f, "{group} stops on {from}: no node may run it{}", list(why))
+            }
+            Effect::Unplaced { group, why } => {
+                write!(f, "{group} cannot be placed{}", list(why))
+            }
+        }
+    }
+}
+
+/// What counts of a status.
+#[derive(Deserialize)]
+struct Saved {
+    #[serde(default)]
+    config_version: u64,
+    nodes: Vec<SavedNode>,
+    groups: Vec<SavedGroup>,
+}
+
+#[derive(Deserialize)]
+struct SavedNode {
+    name: String,
+    state: String,
+    #[serde(default)]
+    heard: String,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    draining: bool,
+}
+
+#[derive(Deserialize)]
+struct SavedGroup {
+    name: String,
+    state: String,
+    owner: Option<String>,
+    online_wanted: bool,
+}
+
+impl Saved {
+    fn outlook(&self, config: &ClusterConfig) -> Result<Outlook, ConfigError> {
+        let node = |name: &str| {
+            config.node_named(name).map(|node| node.id).ok_or_else(|| {
+                let problem = format!("node {name} is not in the configuration");
+                ConfigError::new("status.nodes", problem, "give the two that belong together")
+            })
+        };
+        let mut nodes = BTreeMap::new();
+        for one in &self.nodes {
+            let candidate = Candidate {
+                up: one.state == "up",
+                heard: matches!(&*one.heard, "" | "self" | "alive"),
+                paused: one.paused,
+                keeps: if one.draining { Keeps::Stranded } else { Keeps::All },
+            };
+            nodes.insert(node(&one.name)?, candidate);
+        }
+        let mut groups = BTreeMap::new();
+        for one in &self.groups {
+            let Some(group) = config.group_named(&one.name) else {
+                let problem = format!("group {} is not in the configuration", one.name);
+                let remedy = "give the two that belong together";
+                return Err(ConfigError::new("status.groups", problem, remedy));
+            };
+            let at = one.owner.as_deref().map(node).transpose()?;
+            let is_up = at.is_some_and(|at| nodes.get(&at).is_some_and(|node| node.up));
+            groups.insert(
+                group.id,
+                Stance {
+                    wanted: one.online_wanted && one.state != "failed",
+                    at: at.filter(|_| is_up),
+                    runs: is_up && one.online_wanted,
+                    fixed: one.state == "stop-failed",
+                    ..Stance::default()
+                },
+            );
+        }
+        Ok(Outlook { config: config.clone(), version: self.config_version, nodes, groups })
+    }
+}
