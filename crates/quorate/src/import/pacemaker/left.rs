@@ -27,8 +27,8 @@ const OPTIONS: [(&str, &str); 9] = [
     ("fence-reaction", "a node that may not act stops its groups"),
     ("startup-fencing", "a node that was never seen owns nothing here"),
     ("node-health-", "there is no health of nodes; drain a node that is not well"),
-    ("shutdown-lock", "what a leaving node ran is moved away"),
-    ("batch-limit", "the engine has no such limit"),
+    ("shutdown-lock", "a leaving node keeps its groups only where its program says so"),
+    ("batch-limit", "what may happen at once is limited by [policy.limits], in other words"),
 ];
 
 /// Meta attributes with no counterpart, and why.

@@ -64,7 +64,9 @@ impl<'a> Importer<'a> {
             if pair.flag()? {
                 let remedy = match what {
                     "standby" => format!("run `quorate drain {name}` once the cluster runs"),
-                    _ => format!("run `quorate pause {name}` once the cluster runs"),
+                    _ => format!(
+                        "run `quorate pause {name}` once the cluster runs, and unmanage what is there"
+                    ),
                 };
                 let text = "this is a state of a node, not configuration";
                 node.note(FindingKind::Needed, &[(what, pair.value())], text, remedy);

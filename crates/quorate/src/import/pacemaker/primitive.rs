@@ -10,7 +10,7 @@ use super::Importer;
 use super::options::Options;
 use super::rule::Subject;
 use super::values;
-use crate::config::{Amounts, ConfigError, Resource, Settings};
+use crate::config::{Amounts, ConfigError, OnDeadlock, Resource, RestartAction, Seconds, Settings};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
 
@@ -33,8 +33,6 @@ pub(super) struct Member {
     pub(super) unmanaged: bool,
     pub(super) critical: bool,
     pub(super) awaits_fences: bool,
-    /// A failure ends it, in place of starting it again.
-    pub(super) gives_up: bool,
     pub(super) uses: Amounts,
 }
 
@@ -43,7 +41,10 @@ pub(super) struct Member {
 struct Operations {
     tables: Vec<Value>,
     pending: Duration,
+    /// A failure ends it, in place of starting it again.
     gives_up: bool,
+    /// What cannot be stopped costs its node.
+    fences: bool,
 }
 
 /// Class, provider and type.
@@ -102,7 +103,14 @@ impl<'a> Importer<'a> {
         for (&what, pair) in &options("utilization").all() {
             uses.insert(what.to_owned(), pair.amount()?);
         }
-        self.with_meta(words, &meta, uses, operations.gives_up)
+        if operations.gives_up {
+            words.restart_action = RestartAction::DoNotRestart;
+            words.retry_period_s = Seconds::Never;
+        }
+        if operations.fences {
+            words.on_deadlock = OnDeadlock::FenceNode;
+        }
+        self.with_meta(words, &meta, uses)
     }
 
     fn template_of(&self, element: Element<'a>) -> Option<Element<'a>> {
@@ -120,7 +128,6 @@ impl<'a> Importer<'a> {
         mut words: Resource,
         meta: &Options<'a>,
         uses: Amounts,
-        gives_up: bool,
     ) -> Result<Member, ConfigError> {
         let score = |name: &str| meta.find(name).map_or(Ok(0), |pair| pair.score());
         let flag =
@@ -130,7 +137,6 @@ impl<'a> Importer<'a> {
         let expire = meta.find("failure-timeout").map(|pair| pair.length()).transpose()?;
         let failures_expire = expire.filter(|length| !length.is_zero());
         match failures_max {
-            _ if gives_up => words.restart_threshold = 0,
             Some(most) => {
                 words.restart_threshold = most - 1;
                 words.restart_period_s = failures_expire.map_or(FOREVER_S, whole_seconds);
@@ -156,7 +162,6 @@ impl<'a> Importer<'a> {
             unmanaged: !flag("is-managed", true)? || flag("maintenance", false)?,
             critical: flag("critical", true)?,
             awaits_fences,
-            gives_up,
             uses,
         })
     }
@@ -248,7 +253,7 @@ impl<'a> Importer<'a> {
             timeouts.insert(name, length);
         }
         if let Some(&on_fail) = table.get("on-fail") {
-            found.gives_up |= on_fail_ends(op, name, on_fail);
+            on_failure(op, name, on_fail, found);
         }
         let text = |(name, value): (&str, &str)| (name.to_owned(), Value::String(value.to_owned()));
         found.tables.push(Value::Table(table.into_iter().map(text).collect()));
@@ -273,15 +278,21 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Whether a failure of this operation ends the resource; what else it should lead to is told.
-fn on_fail_ends(op: Element<'_>, name: &str, on_fail: &str) -> bool {
+/// What a failure of this operation leads to; what it should lead to and does not is told.
+fn on_failure(op: Element<'_>, name: &str, on_fail: &str, found: &mut Operations) {
     let (kind, text) = match (on_fail, name) {
-        ("restart", _) => return false,
+        ("restart", _) => return,
         ("block", "stop") => (NotNeeded, "what cannot be stopped is left as it is here, too"),
+        ("fence", "stop") => {
+            found.fences = true;
+            (Approximated, "its node is fenced when it has not ended within deadlock_timeout_s")
+        }
         ("stop", _) => {
-            let text = "it is left failed at once, but tried again after retry_period_s";
-            op.note(Approximated, &[("on-fail", on_fail)], text, "");
-            return true;
+            found.gives_up = true;
+            (
+                Approximated,
+                "any failure leaves it failed on its node: restart_action = \"do-not-restart\"",
+            )
         }
         ("fence" | "standby", _) => {
             (NoCounterpart, "a failed resource costs its node nothing here")
@@ -291,7 +302,6 @@ fn on_fail_ends(op: Element<'_>, name: &str, on_fail: &str) -> bool {
         _ => (NoCounterpart, "there is no such answer to a failure"),
     };
     op.note(kind, &[("on-fail", on_fail)], text, "");
-    false
 }
 
 pub(super) fn whole_seconds(length: Duration) -> u64 {

@@ -37,7 +37,7 @@ impl<'a> Importer<'a> {
                 }
                 "maintenance-mode" if pair.flag()? => {
                     let text = "leaving everything alone is a command here, not configuration";
-                    pair.note(Needed, text, "do not found the cluster before the maintenance ends");
+                    pair.note(Needed, text, "run `quorate disarm` once the cluster runs");
                 }
                 "stonith-enabled" | "fencing-enabled" if !pair.flag()? => {
                     let text = "nothing starts elsewhere here before it is proven that the old owner \

@@ -232,7 +232,6 @@ impl<'a> Importer<'a> {
         let id = self.draft.next_group();
         self.tell_state(element, &members);
         let count = members.len();
-        let gives_up = members.iter().any(|member| member.gives_up);
         let mut group = Group::new(name, &[], Vec::new());
         let priority = members.iter().map(|member| member.priority).max().unwrap_or_default();
         group.priority = Priority::Points(priority);
@@ -250,7 +249,6 @@ impl<'a> Importer<'a> {
         group.auto_start = !members.iter().any(is_off) && !self.switches.stop_all;
         group.failback = stickiness != SCORE_MUST;
         group.stickiness = stickiness.max(0);
-        group.failover_threshold = gives_up.then_some(0);
         for member in members {
             let mut resource = member.resource;
             if chained {
@@ -273,14 +271,10 @@ impl<'a> Importer<'a> {
             element.note(Approximated, &[("target-role", "Stopped")], text, "");
         }
         if number(|member| member.unmanaged) > 0 {
-            let text = "leaving a group alone is a command here, not configuration; it is not started \
-                        by itself";
-            element.note(
-                Needed,
-                &[("is-managed", "false")],
-                text,
-                "stop it, and bring it online here",
-            );
+            let text = "leaving a group alone is a command here, not configuration: it is not started by \
+                        itself";
+            let remedy = "run `quorate unmanage` for it once the cluster runs";
+            element.note(Needed, &[("is-managed", "false")], text, remedy);
         }
         let differs =
             |of: fn(&Member) -> String| members.windows(2).any(|two| of(&two[0]) != of(&two[1]));

@@ -76,8 +76,9 @@ impl Importer {
                 "started" | "enabled" => true,
                 "stopped" => false,
                 "disabled" => {
-                    let text = "it is kept offline; should its node be lost, another one has it";
-                    state.note(&self.ledger, Approximated, text, "");
+                    let text = "it is kept offline, and has another node should its own be lost";
+                    let remedy = "run `quorate disable` for it once the cluster runs";
+                    state.note(&self.ledger, Approximated, text, remedy);
                     false
                 }
                 "ignored" => {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::{Balance, Config, Group, OrderAct, OrderKind, Priority, Rule, Score};
+use crate::config::{
+    Balance, Config, Group, OnDeadlock, OrderAct, OrderKind, Priority, RestartAction, Rule, Score,
+    Seconds,
+};
 use crate::import::FindingKind::*;
 
 fn group(imported: &Imported, name: &str) -> Group {
@@ -135,6 +138,7 @@ fn what_a_resource_says_is_found_in_its_group() {
     assert!(crane.awaits_fences && crane.auto_start);
     let resource = &crane.resources[0];
     assert!(resource.live_on_move, "the template says so");
+    assert_eq!(resource.on_deadlock, OnDeadlock::FenceNode, "its stop says so");
     assert_eq!((resource.restart_threshold, resource.restart_period_s), (2, 600));
     assert_eq!(resource.pending_timeout_s, 180, "the longer of start and stop");
     let settings = resource.settings["settings"].as_table().unwrap();
@@ -144,7 +148,8 @@ fn what_a_resource_says_is_found_in_its_group() {
 
     assert!(!group(&imported, "ferry").auto_start);
     let tug = group(&imported, "tug");
-    assert_eq!((tug.failover_threshold, tug.resources[0].restart_threshold), (Some(0), 0));
+    let policy = (tug.resources[0].restart_action, tug.resources[0].retry_period_s);
+    assert_eq!(policy, (RestartAction::DoNotRestart, Seconds::Never));
     assert_eq!(tug.stickiness, 60, "the default for systemd comes before the one for all");
     is_told(&imported, Needed, &["primitive tug", "is-managed"]);
     is_told(&imported, NoCounterpart, &["op tug-start", "on-fail = fence"]);
