@@ -226,6 +226,9 @@ pub struct ImportOptions {
     /// Write it as JSON
     #[arg(long)]
     pub json: bool,
+    /// Write a scenario in its place, for `quorate simulate`: what would become of that cluster here, as it was found?
+    #[arg(long, conflicts_with = "json")]
+    pub scenario: bool,
     /// How to tell, on standard error, what is not in it
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]
     pub report: ReportForm,

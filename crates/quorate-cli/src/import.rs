@@ -50,9 +50,10 @@ fn refused(error: ConfigError) -> Failure {
 }
 
 fn write(imported: &Imported, options: &ImportOptions) -> Result<(), Failure> {
-    let text = match options.json {
-        true => imported.to_json() + "\n",
-        false => imported.to_toml(),
+    let text = match (options.scenario, options.json) {
+        (true, _) => imported.to_scenario() + "\n",
+        (false, true) => imported.to_json() + "\n",
+        (false, false) => imported.to_toml(),
     };
     let Some(path) = &options.output else {
         // Who has closed our output has no wish to read it.

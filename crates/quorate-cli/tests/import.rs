@@ -54,6 +54,26 @@ fn configuration_and_report_come_as_data_too() {
 }
 
 #[test]
+fn what_would_become_of_a_cluster_is_tried_out_in_the_simulator() {
+    let home = tempfile::tempdir().unwrap();
+    let rich = include_str!("../../quorate/src/import/tests/rich.xml");
+    fs::write(home.path().join("cib.xml"), rich).unwrap();
+    let words = ["import", "pacemaker", "cib.xml", "--scenario", "--output", "found.json"];
+    let output = quorate(home.path(), &words);
+    assert!(output.status.success(), "{}", told(&output));
+    let simulated = quorate(home.path(), &["simulate", "found.json"]);
+    assert!(simulated.status.success(), "{}", told(&simulated));
+    let outcome: serde_json::Value = serde_json::from_slice(&simulated.stdout).unwrap();
+    let groups = &outcome["final"]["groups"];
+    assert_eq!(groups["crane"]["running_on"], serde_json::json!(["hall1"]), "{outcome}");
+    assert_eq!(
+        (&groups["store"]["status"], &groups["ferry"]["status"]),
+        (&"online".into(), &"offline".into())
+    );
+    assert_eq!(outcome["violations"], serde_json::json!([]));
+}
+
+#[test]
 fn what_cannot_be_imported_is_refused_with_file_and_line() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("bad.xml"), "<cib>\n<configuration>").unwrap();

@@ -19,6 +19,8 @@ pub(super) struct Draft {
     pub(super) groups: Vec<Group>,
     rules: Vec<Rule>,
     pub(super) policy: Policy,
+    /// Nodes that are kept empty.
+    pub(super) drained: Vec<String>,
     rule_names: Names,
 }
 

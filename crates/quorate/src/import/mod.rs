@@ -9,6 +9,7 @@ mod ledger;
 mod pacemaker;
 mod proxmox;
 mod report;
+mod scenario;
 mod xml;
 
 use std::path::Path;
@@ -25,6 +26,8 @@ pub struct Imported {
     pub document: Document,
     /// What is missing in it, or means something else.
     pub report: Report,
+    /// Our names of the nodes that are kept empty there: on standby, or in maintenance.
+    pub drained: Vec<String>,
 }
 
 /// Reads the CIB of a Pacemaker cluster, as `cibadmin --query` writes it; `file` names it in errors and in the report.
@@ -77,6 +80,12 @@ impl Imported {
         serde_json::to_string_pretty(&self.document).expect("what was imported has text keys only")
     }
 
+    /// The cluster as it was found, as a scenario for `quorate simulate`: what would become of it here?
+    pub fn to_scenario(&self) -> String {
+        let scenario = scenario::scenario(self);
+        serde_json::to_string_pretty(&scenario).expect("what was imported has text keys only")
+    }
+
     /// Puts the parts together: what the whole still lacks is told, too.
     fn new(mut draft: draft::Draft, ledger: Ledger) -> Self {
         let lost = draft.limit_voters();
@@ -85,12 +94,13 @@ impl Imported {
             let remedy = "choose who votes with nodes.NAME.voter";
             ledger.note(FindingKind::Approximated, Place::whole("nodes"), &[], text, remedy);
         }
+        let drained = std::mem::take(&mut draft.drained);
         let document = draft.into_document();
         if let Err(error) = Config::new(document.clone()) {
             let place = Place::whole(error.place);
             ledger.note(FindingKind::Needed, place, &[], error.problem, error.remedy);
         }
-        Self { document, report: ledger.into_report() }
+        Self { document, report: ledger.into_report(), drained }
     }
 }
 

@@ -13,6 +13,7 @@ mod primitive;
 mod properties;
 mod resources;
 mod rule;
+mod status;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +69,10 @@ fn read(xml: &Xml<'_>, text: &str) -> Result<Draft, ConfigError> {
         return Err(root.place().wrong("it is no cib with a configuration", remedy));
     };
     let mut importer = Importer::new(xml, Draft::of_source(&[text]));
-    importer.header(root);
     importer.configuration(configuration)?;
+    if let Some(status) = root.first("status") {
+        importer.status(status);
+    }
     Ok(importer.draft)
 }
 
@@ -89,14 +92,6 @@ impl<'a> Importer<'a> {
             meant: BTreeMap::new(),
             exclusive: BTreeMap::new(),
             without_threshold: false,
-        }
-    }
-
-    fn header(&self, root: Element<'a>) {
-        if let Some(status) = root.first("status") {
-            status.pass_over();
-            let text = "what runs where is found out anew when the cluster is founded";
-            status.note(FindingKind::NotNeeded, &[], text, "stop everything there first");
         }
     }
 

@@ -41,7 +41,7 @@ impl<'a> Importer<'a> {
         for (&what, pair) in &Options::of(node, "utilization", &subject).all() {
             capacity.insert(what.to_owned(), pair.amount()?);
         }
-        self.commands_for(node, name, &attributes)?;
+        let is_drained = self.commands_for(node, name, &attributes)?;
         self.facts.push(NodeFacts {
             name,
             id,
@@ -49,19 +49,24 @@ impl<'a> Importer<'a> {
             attributes,
         });
         self.add_node(node, name, &format!("{name}:{PORT}"), !is_remote, capacity);
+        if is_drained {
+            self.draft.drained.extend(self.node_names.get(name).cloned());
+        }
         Ok(())
     }
 
-    /// What is a state of a node here, and no configuration.
+    /// What is a state of a node here, and no configuration. Whether it is to run nothing.
     fn commands_for(
         &self,
         node: Element<'a>,
         name: &str,
         attributes: &BTreeMap<&'a str, Pair<'a>>,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<bool, ConfigError> {
+        let mut is_drained = false;
         for what in ["standby", "maintenance"] {
             let Some(pair) = attributes.get(what) else { continue };
             if pair.flag()? {
+                is_drained |= what == "standby";
                 let remedy = match what {
                     "standby" => format!("run `quorate drain {name}` once the cluster runs"),
                     _ => format!(
@@ -72,7 +77,7 @@ impl<'a> Importer<'a> {
                 node.note(FindingKind::Needed, &[(what, pair.value())], text, remedy);
             }
         }
-        Ok(())
+        Ok(is_drained)
     }
 
     /// Adds a node, unless there is one of this name.

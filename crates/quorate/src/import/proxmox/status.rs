@@ -69,6 +69,7 @@ impl Importer {
                 let text = "this is a state of a node, not configuration";
                 let remedy = format!("run `quorate drain {name}` once the cluster runs");
                 self.ledger.note(Needed, whole.clone(), &settings, text, remedy);
+                self.draft.drained.extend(self.node_names.get(name).cloned());
             }
             _ => {
                 let text = "how a node is, is found out anew";

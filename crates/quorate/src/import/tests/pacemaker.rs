@@ -146,6 +146,9 @@ fn what_a_resource_says_is_found_in_its_group() {
     assert_eq!(settings["parameters"]["config"].as_str(), Some("/etc/libvirt/qemu/crane.xml"));
     assert_eq!(settings["operations"].as_array().unwrap().len(), 3);
 
+    assert_eq!(crane.initial_owner.as_deref(), Some("hall1"), "it runs there");
+    assert_eq!(group(&imported, "store").initial_owner, None, "it was stopped there");
+    assert_eq!(imported.drained, ["hall2"]);
     assert!(!group(&imported, "ferry").auto_start);
     let tug = group(&imported, "tug");
     let policy = (tug.resources[0].restart_action, tug.resources[0].retry_period_s);
