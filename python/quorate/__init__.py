@@ -13,6 +13,15 @@ Every `timeout` is in seconds. Nothing of quorate calls into a program from a th
 
 from . import testing
 from ._quorate import KEY_VARIABLE, VERSION, ClusterKey, Config, random_id
+from .configuration import (
+    Difference,
+    Effect,
+    EffectKind,
+    InForce,
+    Plan,
+    Version,
+    diff,
+)
 from .errors import (
     AddressError,
     BusyError,
@@ -32,6 +41,7 @@ from .errors import (
     ViolationError,
     WorkDirectoryError,
 )
+from .explain import Explanation, WhyNot
 from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
 from .items import (
     Answer,
@@ -64,14 +74,19 @@ __all__ = [
     "ClusterKeyError",
     "Config",
     "ConfigError",
+    "Difference",
+    "Effect",
+    "EffectKind",
     "EndedError",
     "Error",
+    "Explanation",
     "Fate",
     "Finding",
     "FindingKind",
     "GroupOutcome",
     "GroupStatus",
     "Imported",
+    "InForce",
     "Item",
     "LogError",
     "LunAccess",
@@ -82,6 +97,7 @@ __all__ = [
     "Notice",
     "NoticeKind",
     "OpId",
+    "Plan",
     "PoisonedError",
     "RecordingError",
     "RefusedError",
@@ -98,8 +114,11 @@ __all__ = [
     "TimedOutError",
     "UnknownError",
     "Verb",
+    "Version",
     "ViolationError",
+    "WhyNot",
     "WorkDirectoryError",
+    "diff",
     "import_pacemaker",
     "import_proxmox",
     "random_id",

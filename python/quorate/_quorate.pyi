@@ -1,7 +1,7 @@
 """The module written in Rust. Use it through `quorate`, which re-exports what is public."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Final, Optional, Union, final
 
 from typing_extensions import Self, disjoint_base
@@ -21,8 +21,10 @@ __all__ = [
     "TestCluster",
     "VERSION",
     "Work",
+    "diff",
     "import_pacemaker",
     "import_proxmox",
+    "plan_of_status",
     "random_id",
     "replay",
     "what_if",
@@ -31,6 +33,12 @@ __all__ = [
 VERSION: Final[str]
 KEY_VARIABLE: Final[str]
 NOTICE_KINDS: Final[tuple[str, ...]]
+
+def diff(before: Config, after: Config) -> list[dict[str, Any]]:
+    """What `quorate.diff` stands on."""
+
+def plan_of_status(current: Config, status: str, next: Config) -> dict[str, Any]:
+    """What `quorate.Plan.of_status` stands on."""
 
 def import_pacemaker(text: str, file: str) -> tuple[str, list[dict[str, Any]]]:
     """What `quorate.import_pacemaker` stands on."""
@@ -73,6 +81,10 @@ class Config:
         """Reads and checks the text of a cluster.toml; `file` names it in errors."""
 
     @staticmethod
+    def from_json(text: str, file: str = "cluster.json") -> Config:
+        """Reads and checks a configuration as JSON, with the words of a cluster.toml."""
+
+    @staticmethod
     def template(
         name: str, id: int, nodes: Sequence[tuple[str, str]], shared_dir: str
     ) -> str:
@@ -81,6 +93,12 @@ class Config:
 
     def to_toml(self) -> str:
         """The configuration as a cluster.toml, without comments."""
+
+    def to_json(self) -> str:
+        """The configuration as JSON, with the words of a cluster.toml."""
+
+    def following(self, before: Config) -> Config:
+        """The same, with the numbers that things of the same names have in `before`."""
 
     def warnings(self) -> list[str]:
         """What is allowed, but hardly meant."""
@@ -205,8 +223,98 @@ class Node:
     def pause(self, node: str, *, timeout: Optional[float] = None) -> Ticket:
         """Lets nothing new start on a node; what runs there stays."""
 
-    def resume(self, node: str, *, timeout: Optional[float] = None) -> Ticket:
-        """Ends a pause or a drain."""
+    def resume(
+        self, node: str, failback: str = "policy", *, timeout: Optional[float] = None
+    ) -> Ticket:
+        """Ends a pause, a drain or a quarantine. `failback`: what returns to the node: `now`, all
+        that was drained; `policy`, what fails back by its own policy; `never`, nothing."""
+
+    def restart_group(
+        self, group: str, to: Optional[str] = None, *, timeout: Optional[float] = None
+    ) -> Ticket:
+        """As `move_group`, but stopped here and started afresh there."""
+
+    def disable(self, group: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Takes a group offline, and leaves it with its node whatever becomes of that."""
+
+    def unmanage(self, group: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Leaves a group alone, running or not, until `manage`, `online` or `offline`."""
+
+    def manage(self, group: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Looks after a group again, as it is found; it is to be online."""
+
+    def empty(self, node: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Moves everything off a node, stops there what nowhere else can run, and lets nothing
+        start there."""
+
+    def arm(self, *, timeout: Optional[float] = None) -> Ticket:
+        """Manages everything again, as it is found."""
+
+    def hold_moves(self, held: bool = True, *, timeout: Optional[float] = None) -> Ticket:
+        """Lets no group move by itself for the sake of a rule or a preference; or again."""
+
+    def let_coordinate(self, node: str, may: bool, *, timeout: Optional[float] = None) -> Ticket:
+        """Lets a node coordinate no more, until its next boot; or again."""
+
+    def fence(self, node: str, reason: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Fences a node, though it is heard: what it runs starts elsewhere once it is proven
+        harmless. `reason` says who wants it, and why; without one it raises `MisuseError`."""
+
+    def count_failures(
+        self, group: str, node: str, count: int, *, timeout: Optional[float] = None
+    ) -> Ticket:
+        """Says how often a group has failed on a node, in place of what was counted."""
+
+    def clean_up(self, group: str, node: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Forgets that a group has failed on a node: it may run there again."""
+
+    def report_load(
+        self, group: str, load: Mapping[str, int], *, timeout: Optional[float] = None
+    ) -> Ticket:
+        """Reports how much a group loads its node, as measured, in place of what is configured."""
+
+    def remove_group(self, group: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Takes a group out of the configuration. What runs of it runs on, and nobody looks after
+        it any more: take it offline before."""
+
+    def roll_back(
+        self, to: Optional[int] = None, reason: str = "", *, timeout: Optional[float] = None
+    ) -> Ticket:
+        """Brings back a version of the configuration, or that before the one in force, as a version
+        of its own. Raises `RefusedError` for one that is not kept."""
+
+    def disarm(
+        self,
+        mode: str = "freeze",
+        ttl: Optional[float] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> Ticket:
+        """Starts, stops and moves nothing until `arm`, or until `ttl` seconds are over. Nodes are
+        still fenced. `mode`: `freeze` or `ignore`, what is said of the groups meanwhile."""
+
+    def apply(
+        self,
+        config: Config,
+        reason: str = "",
+        only_if: Optional[int] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> Ticket:
+        """Brings a configuration into force, in place of version `only_if`, or of whichever is.
+
+        What has no number in it keeps the one that it has. A refusal names place and remedy.
+        """
+
+    def add_group(self, toml: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Takes a group into the configuration: `[[groups]]`, `[[luns]]` and `[[rules]]` as in a
+        cluster.toml. Raises `ConfigError`."""
+
+    def _configuration(self) -> tuple[int, Config]: ...
+    def _plan(self, config: Config) -> dict[str, Any]: ...
+    def _history(self) -> list[dict[str, Any]]: ...
+    def _explanation(self, group: str) -> dict[str, Any]: ...
+    def _why_not(self, group: str, node: str) -> Optional[dict[str, Any]]: ...
 
     def confirm_fenced(
         self, node: str, reason: str, *, timeout: Optional[float] = None
@@ -232,7 +340,7 @@ class Node:
     def wait_until(self, condition: Callable[[Status], object], timeout: float) -> Status:
         """Waits until the status is as wanted, and returns it. Raises `TimedOutError`."""
 
-    def leave(self, timeout: float) -> None: ...
+    def leave(self, timeout: float, *, keep: bool = False) -> None: ...
     def kill(self) -> None: ...
     def _open_desks(self, resource: str) -> tuple[Desk, Desk]:
         """From here on a resource's requests go to two desks: for kills, and for all else."""

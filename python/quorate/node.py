@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -13,14 +14,21 @@ from typing import Callable, Generic, Optional, TypeVar, Union
 
 from . import _quorate
 from ._quorate import ClusterKey, Config
+from .configuration import InForce, Plan, Version, plan_from
 from .errors import EndedError
+from .explain import Explanation, WhyNot, explanation_from, why_not_from
 from .items import Item, Notice, Request
 from .resource import Resource, Server
+from .status import Status
 
 T = TypeVar("T")
 
 SERVERS_WAIT = 10.0
 """Seconds that the end of a node waits for the last step of a resource served here."""
+
+
+RESUME_WAIT = 10.0
+"""Seconds that the end of a maintenance waits for the coordinator's answer."""
 
 
 class Stream(Generic[T]):
@@ -127,12 +135,49 @@ class Node(_quorate.Node):
         kills, orders = self._open_desks(resource)
         self._servers.append(Server(resource, served, kills, orders))
 
-    def leave(self, timeout: float) -> None:
-        """Leaves in good order: the groups here move away, then the node ends.
+    def configuration(self) -> InForce:
+        """The configuration in force, as far as this node has heard; its own file counts for
+        nothing any more. Raises `RefusedError` before this node belongs to a cluster."""
+        return InForce(*self._configuration())
+
+    def plan(self, config: Config) -> Plan:
+        """What would become of the cluster, as it stands, if `config` were in force."""
+        return plan_from(self._plan(config))
+
+    def history(self) -> list[Version]:
+        """The versions of the configuration that are remembered, oldest first."""
+        return [Version(**one) for one in self._history()]
+
+    def explanation(self, group: str) -> Explanation:
+        """Why a group is where it is, and why it is not elsewhere, as data."""
+        return explanation_from(self._explanation(group))
+
+    def why_not(self, group: str, node: str) -> Optional[WhyNot]:
+        """Why a group is not on a node; None: it is, or would be placed there."""
+        facts = self._why_not(group, node)
+        return None if facts is None else why_not_from(facts)
+
+    @contextlib.contextmanager
+    def maintenance(self, node: str, timeout: float = 600.0) -> Iterator[None]:
+        """Drains a node for a `with` block: it begins when nothing is left there. However the block
+        ends, the node may run groups again, and what was drained from it returns.
+
+        Raises `RefusedError`, or `TimedOutError` when the drain takes longer than `timeout`.
+        """
+        try:
+            self.drain(node, timeout=timeout)
+            self.wait_until(lambda status: _is_drained(status, node), timeout)
+            yield
+        finally:
+            self.resume(node, "now", timeout=RESUME_WAIT)
+
+    def leave(self, timeout: float, *, keep: bool = False) -> None:
+        """Leaves in good order: the groups here move away, then the node ends. With `keep` they are
+        stopped and kept for its return, given to nobody else.
 
         Raises `TimedOutError`: it is still leaving, and `kill` ends it at once.
         """
-        super().leave(timeout)
+        super().leave(timeout, keep=keep)
         self._join()
 
     def kill(self) -> None:
@@ -179,6 +224,12 @@ class Node(_quorate.Node):
     def _join(self) -> None:
         for server in self._servers:
             server.join(SERVERS_WAIT)
+
+
+def _is_drained(status: Status, node: str) -> bool:
+    found = status.node_named(node)
+    runs = any(group.owner == node for group in status.groups)
+    return found is not None and found.draining and not runs
 
 
 async def _readable(fd: int) -> None:

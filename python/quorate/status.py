@@ -30,6 +30,10 @@ class NodeStatus:
     """Its session in that boot."""
     voter: bool
     """Whether it votes."""
+    quarantine_left_ms: Optional[int]
+    """Milliseconds that it is in quarantine yet; None: it is not."""
+    recent_failures: int
+    """How often it went down lately."""
     paths: tuple[bool, ...]
     """For each network, whether its heartbeats arrive."""
 
@@ -51,6 +55,10 @@ class GroupStatus:
     """Whether it should be online."""
     saved: bool
     """Whether it has a saved state that its next start resumes."""
+    held: Optional[Any]
+    """Why it waits though it could run."""
+    retry_in_ms: Optional[int]
+    """Milliseconds until it is tried again, if it is left failed or held for a time."""
     resources: Mapping[str, str]
     """The states of its resources by name, where they run on this node: `online` and so on."""
     luns: Mapping[str, str]
@@ -87,6 +95,12 @@ class Status:
     """How much of the log is applied here."""
     cluster_ms: int
     """The cluster's time in milliseconds."""
+    disarmed: Optional[str]
+    """Whether nothing is started, stopped or moved: `freeze` or `ignore`; None: it is armed."""
+    disarm_left_ms: Optional[int]
+    """Milliseconds until it arms itself; None: not by itself."""
+    config_version: int
+    """The number of the configuration in force; 0: none is known."""
     config_differs: tuple[str, ...]
     """Where the configuration that this node was started with differs from the committed one, which
     stands."""

@@ -274,6 +274,125 @@ static void draining(world *w) {
     PASSED("a node is drained, paused and resumed; one that lives cannot be called fenced");
 }
 
+/* Whether a string that was made holds a part; it is freed. */
+static bool freed_with(quorate_string *string, const char *part) {
+    bool has = strstr(quorate_string_text(string).data, part) != NULL;
+    if (!has) printf("no %s in: %s\n", part, quorate_string_text(string).data);
+    quorate_string_free(string);
+    return has;
+}
+
+/* The configuration with the group preferring another node, made by its text. */
+static quorate_config *preferring(const quorate_config *from, int at) {
+    quorate_config *made = NULL;
+    quorate_string *json = NULL;
+    char text[8192];
+    CHECK(quorate_config_to_json(from, &json) == QUORATE_OK);
+    const char *whole = quorate_string_text(json).data, *key = "\"preferred_owners\": []";
+    const char *found = strstr(whole, key);
+    CHECK(found != NULL);
+    snprintf(text, sizeof text, "%.*s\"preferred_owners\": [\"n%d\"], \"priority\": \"high\"%s",
+             (int)(found - whole), whole, at + 1, found + strlen(key));
+    quorate_string_free(json);
+    CHECK(quorate_config_from_json(text_of(text), text_of("made"), &made) == QUORATE_OK);
+    return made;
+}
+
+static void configuring(world *w) {
+    uint64_t version = 0, ticket = 0;
+    quorate_config *config = NULL, *made = NULL;
+    quorate_string *json = NULL;
+    quorate_node *node = w->nodes[w->runs_on];
+    CHECK(quorate_node_configuration(node, &version, &config) == QUORATE_OK && version == 1);
+    made = preferring(config, w->runs_on);
+    CHECK(quorate_config_diff_json(config, made, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"place\":\"groups.own.preferred_owners\""));
+    CHECK(quorate_node_plan_json(node, made, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"text\":\"this change moves nothing\""));
+    CHECK(quorate_node_apply(node, made, text_of("liked here"), 1, &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_OK);
+    WAIT_FOR(w, status_has(w, w->runs_on, "\"config_version\":2"));
+    CHECK(quorate_node_apply(node, config, text_of(""), 1, &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_REFUSED && strstr(w->reason, "not 1") != NULL);
+    CHECK(quorate_node_roll_back(node, 0, text_of("not so"), &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_OK);
+    WAIT_FOR(w, status_has(w, w->runs_on, "\"config_version\":3"));
+    CHECK(quorate_node_history_json(node, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"reason\":\"back to version 1: not so\""));
+    CHECK(quorate_node_status_json(node, &json) == QUORATE_OK);
+    quorate_string *plan = NULL;
+    CHECK(quorate_plan_of_status_json(config, quorate_string_text(json), made, &plan) == QUORATE_OK);
+    quorate_string_free(json);
+    CHECK(freed_with(plan, "\"effects\":[]"));
+    quorate_config_free(config);
+    quorate_config_free(made);
+    PASSED("another configuration is planned, applied and rolled back");
+
+    int other = another(w, w->runs_on);
+    CHECK(quorate_node_explanation_json(node, text_of("own"), &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"not_there\":[{"));
+    CHECK(quorate_node_why_not_json(node, text_of("own"), name_of(other), &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"code\":\""));
+    CHECK(quorate_node_why_not_json(node, text_of("own"), text_of("n9"), &json) == QUORATE_UNKNOWN);
+    PASSED("why a group is here and not there is data");
+
+    CHECK(quorate_node_add_group(node,
+                                 text_of("[[groups]]\nname = \"new\"\nauto_start = false\n"
+                                         "[[groups.resources]]\nname = \"idle\"\n"
+                                         "driver = \"process\"\ncommand = [\"sleep\", \"9\"]\n"),
+                                 &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_OK);
+    WAIT_FOR(w, status_has(w, w->runs_on, "\"name\":\"new\""));
+    CHECK(quorate_node_remove_group(node, text_of("new"), &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_OK);
+    CHECK(quorate_node_add_group(node, text_of("groups = []"), &ticket) == QUORATE_CONFIG);
+    PASSED("groups come and go");
+}
+
+#define ACCEPTED(call)                                 \
+    do {                                               \
+        uint64_t ticket = 0;                           \
+        CHECK((call) == QUORATE_OK);                   \
+        CHECK(answer_to(w, ticket) == QUORATE_OK);     \
+    } while (0)
+
+static void operating(world *w) {
+    int was_on = w->runs_on;
+    quorate_node *node = w->nodes[was_on];
+    quorate_text own = text_of("own"), here = name_of(was_on);
+    uint64_t none = 0;
+    ACCEPTED(quorate_node_disarm(node, text_of("freeze"), 600000, &ticket));
+    WAIT_FOR(w, status_has(w, was_on, "\"disarmed\":\"freeze\""));
+    ACCEPTED(quorate_node_arm(node, &ticket));
+    WAIT_FOR(w, status_has(w, was_on, "\"disarmed\":null"));
+    ACCEPTED(quorate_node_unmanage(node, own, &ticket));
+    ACCEPTED(quorate_node_manage(node, own, &ticket));
+    ACCEPTED(quorate_node_hold_moves(node, true, &ticket));
+    ACCEPTED(quorate_node_hold_moves(node, false, &ticket));
+    ACCEPTED(quorate_node_report_load(node, own, text_of("{\"cpus\":1}"), &ticket));
+    ACCEPTED(quorate_node_count_failures(node, own, here, 2, &ticket));
+    ACCEPTED(quorate_node_clean_up(node, own, here, &ticket));
+    ACCEPTED(quorate_node_let_coordinate(node, name_of(0), false, &ticket));
+    ACCEPTED(quorate_node_let_coordinate(node, name_of(0), true, &ticket));
+    ACCEPTED(quorate_node_pause(node, here, &ticket));
+    ACCEPTED(quorate_node_resume_with(node, here, text_of("never"), &ticket));
+    CHECK(quorate_node_resume_with(node, here, text_of("later"), &none) == QUORATE_MISUSE);
+    CHECK(error_has("now, policy, never"));
+    CHECK(quorate_node_disarm(node, text_of("off"), 0, &none) == QUORATE_MISUSE);
+    CHECK(quorate_node_report_load(node, own, text_of("1"), &none) == QUORATE_MISUSE);
+    CHECK(quorate_node_fence(node, here, text_of(""), &none) == QUORATE_MISUSE);
+    CHECK(error_has("reason"));
+    ACCEPTED(quorate_node_restart_group(node, own, text_of(NULL), &ticket));
+    WAIT_FOR(w, w->runs_on != NONE && w->runs_on != was_on && is_online(w, w->runs_on));
+    ACCEPTED(quorate_node_empty(node, here, &ticket));
+    ACCEPTED(quorate_node_resume_with(node, here, text_of("now"), &ticket));
+    ACCEPTED(quorate_node_disable(node, own, &ticket));
+    WAIT_FOR(w, w->runs_on == NONE);
+    ACCEPTED(quorate_node_online(node, own, &ticket));
+    WAIT_FOR(w, w->runs_on != NONE && is_online(w, w->runs_on));
+    PASSED("every command of an operator is carried out, and bad words are refused");
+}
+
 static void misuse(world *w) {
     quorate_node *node = w->nodes[w->runs_on];
     CHECK(quorate_node_complete(node, UINT64_MAX, text_of(NULL)) == QUORATE_MISUSE);
@@ -354,6 +473,8 @@ int main(int argc, char **argv) {
     explaining(&w);
     moving(&w);
     draining(&w);
+    configuring(&w);
+    operating(&w);
     misuse(&w);
     failing(&w);
     dying(&w);

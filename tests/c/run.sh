@@ -69,6 +69,10 @@ check "the example compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]
     examples/c/ha_counter.c -o "$out/ha_counter" "${shared[@]}"
 check "the example compiles as C++17" g++ -std=c++17 -x c++ "${strict[@]}" "${flags[@]}" \
     -fsyntax-only examples/c/ha_counter.c
+check "the example of a plan compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]}" "${flags[@]}" \
+    examples/c/plan_change.c -o "$out/plan_change" "${shared[@]}"
+plans() { "$out/plan_change" examples/plan/{cluster.toml,status.json,next.toml} | grep -q 'rule databases-apart'; }
+check "the example of a plan names the rule" plans
 check "the example of a test compiles as C11" gcc -std=c11 "${strict[@]}" "${sanitizers[@]}" "${flags[@]}" \
     examples/c/test_failover.c -o "$out/test_failover" "${shared[@]}"
 check "the example of a test runs" "$out/test_failover"

@@ -196,7 +196,7 @@ pub unsafe extern "C" fn quorate_node_command_wait(
     on_node(node, |node| Ok(node.command_wait(Ticket(ticket), milliseconds(timeout_ms))?))
 }
 
-fn command(
+pub(crate) fn command(
     node: Option<&quorate_node>,
     place: Option<&mut MaybeUninit<u64>>,
     call: impl FnOnce(&Node) -> Result<Ticket, Fault>,

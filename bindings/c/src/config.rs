@@ -19,6 +19,15 @@ pub struct quorate_config {
     groups: Vec<Kept>,
 }
 
+impl quorate_config {
+    pub(crate) fn boxed(config: Config) -> Box<quorate_config> {
+        let name = Kept::new(config.name());
+        let nodes = config.node_names().map(Kept::new).collect();
+        let groups = config.group_names().map(Kept::new).collect();
+        Box::new(quorate_config { config, name, nodes, groups })
+    }
+}
+
 /// A node for a new configuration.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +82,31 @@ pub unsafe extern "C" fn quorate_config_from_toml(
         // SAFETY: the caller promised readable text.
         let file = unsafe { file.required("file") }?;
         Ok(Config::from_toml_str(toml, file)?)
+    })
+}
+
+/// Reads and checks a configuration as JSON, with the words of a cluster.toml.
+///
+/// Parameters: `json`: the text. `file`: what errors call it. `config`: the configuration, on
+/// success.
+///
+/// Returns: `QUORATE_CONFIG` when it is wrong, as for `quorate_config_from_file`.
+///
+/// Memory and lifetimes: free the configuration with `quorate_config_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_from_json(
+    json: quorate_text,
+    file: quorate_text,
+    config: Option<&mut MaybeUninit<Box<quorate_config>>>,
+) -> quorate_status {
+    make(config, || {
+        // SAFETY: the caller promised readable text.
+        let json = unsafe { json.required("json") }?;
+        // SAFETY: the caller promised readable text.
+        let file = unsafe { file.required("file") }?;
+        Ok(Config::from_json_str(json, file)?)
     })
 }
 
@@ -206,6 +240,25 @@ pub extern "C" fn quorate_config_to_toml(
     })
 }
 
+/// The configuration as JSON, with the words of a cluster.toml.
+///
+/// Parameters: `config`: the configuration. `json`: the text, on success.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_to_json(
+    config: Option<&quorate_config>,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    guard(|| {
+        let (config, json) = (given(config, "config")?, output(json, "json")?);
+        json.write(quorate_string::boxed(config.config.to_json()));
+        Ok(())
+    })
+}
+
 /// A commented cluster.toml to begin with: one `process` guest on a `file` LUN, and an example of
 /// everything else in comments.
 ///
@@ -271,11 +324,7 @@ fn make(
 ) -> quorate_status {
     guard(|| {
         let place = output(place, "config")?;
-        let config = make()?;
-        let name = Kept::new(config.name());
-        let nodes = config.node_names().map(Kept::new).collect();
-        let groups = config.group_names().map(Kept::new).collect();
-        place.write(Box::new(quorate_config { config, name, nodes, groups }));
+        place.write(quorate_config::boxed(make()?));
         Ok(())
     })
 }

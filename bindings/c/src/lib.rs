@@ -34,6 +34,10 @@ mod command;
 
 mod import;
 
+mod operate;
+
+mod configuring;
+
 mod item;
 
 mod replay;
@@ -48,11 +52,13 @@ mod what_if;
 
 pub use command::*;
 pub use config::*;
+pub use configuring::*;
 pub use guard::quorate_error_copy;
 pub use import::*;
 pub use item::*;
 pub use key::*;
 pub use node::*;
+pub use operate::*;
 pub use replay::quorate_replay;
 pub use status::{quorate_status, quorate_status_name};
 pub use test_cluster::*;

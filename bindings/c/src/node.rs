@@ -350,6 +350,24 @@ pub unsafe extern "C" fn quorate_node_leave(
     on_node(node, |node| Ok(node.leave(milliseconds(timeout_ms))?))
 }
 
+/// Leaves in good order for a short while: the groups here are stopped and kept for its return, given
+/// to nobody else.
+///
+/// Parameters: `node`: the node. `timeout_ms`: how long to wait at most.
+///
+/// Returns: as for `quorate_node_leave`.
+///
+/// Threads: any; this one waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_leave_and_keep(
+    node: *mut quorate_node,
+    timeout_ms: u32,
+) -> quorate_status {
+    // SAFETY: the caller promised a node that lives, or NULL.
+    let node = unsafe { node.as_ref() };
+    on_node(node, |node| Ok(node.leave_and_keep(milliseconds(timeout_ms))?))
+}
+
 /// Ends the node at once: its guests are killed, and its peers see it die as in a crash. Calling it
 /// again does nothing.
 ///

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
+use crate::convert;
 use crate::error::Failure;
 
 /// A cluster's configuration: read, checked whole, and never changed.
@@ -24,12 +25,26 @@ impl Config {
     }
 
     #[staticmethod]
+    #[pyo3(signature = (text, file = "cluster.json"))]
+    fn from_json(text: &str, file: &str) -> Result<Config, Failure> {
+        Ok(Config(quorate::Config::from_json_str(text, file)?))
+    }
+
+    #[staticmethod]
     fn template(name: &str, id: u64, nodes: Vec<(String, String)>, shared_dir: &str) -> String {
         quorate::config::template(name, id, &nodes, shared_dir)
     }
 
     fn to_toml(&self) -> String {
         self.0.to_toml()
+    }
+
+    fn to_json(&self) -> String {
+        self.0.to_json()
+    }
+
+    fn following(&self, before: &Config) -> Result<Config, Failure> {
+        Ok(Config(self.0.following(&before.0)?))
     }
 
     /// What is allowed, but hardly meant.
@@ -64,6 +79,30 @@ impl Config {
     fn __repr__(&self) -> String {
         format!("<quorate.Config {}>", self.0.name())
     }
+}
+
+/// Where two configurations differ.
+#[pyfunction]
+pub(crate) fn diff<'py>(
+    py: Python<'py>,
+    before: &Config,
+    after: &Config,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let after = after.0.following(&before.0)?;
+    let found = quorate::config::diff(&before.0, &after)?;
+    convert::differences(py, &found).map_err(Failure::Python)
+}
+
+/// What a change would do to a cluster of which a status was saved.
+#[pyfunction]
+pub(crate) fn plan_of_status<'py>(
+    py: Python<'py>,
+    current: &Config,
+    status: &str,
+    next: &Config,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let plan = quorate::Plan::of_status(&current.0, status, &next.0)?;
+    convert::plan(py, &plan).map_err(Failure::Python)
 }
 
 /// A cluster identity drawn at random.

@@ -6,9 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyList, PyType};
+use serde::Serialize;
 use serde_json::Value;
 
-use quorate::{Answer, Item, Notice, Request, Stamp, Status};
+use quorate::config::Difference;
+use quorate::{Answer, Item, Notice, Plan, Request, Stamp, Status};
 
 use crate::error::Failure;
 
@@ -72,6 +74,37 @@ pub(crate) fn status<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound<'p
     static MAKE: PyOnceLock<Py<PyFunction>> = PyOnceLock::new();
     let fields = serde_json::to_value(status).expect("a status holds names and numbers only");
     MAKE.import(py, "quorate.status", "status_from")?.call1((value(py, &fields)?,))
+}
+
+/// Plain data as Python's own.
+pub(crate) fn plain<'py>(py: Python<'py>, from: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    value(py, &serde_json::to_value(from).expect("it holds names and numbers only"))
+}
+
+/// A plan, each part with its text.
+pub(crate) fn plan<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyAny>> {
+    let mut whole = with_text(plan);
+    let effects = plan.effects.iter().map(with_text).collect();
+    let differences = plan.differences.iter().map(with_text).collect();
+    whole["effects"] = Value::Array(effects);
+    whole["differences"] = Value::Array(differences);
+    value(py, &whole)
+}
+
+/// Plain data with its text beside its fields.
+fn with_text<T: Serialize + ToString>(from: &T) -> Value {
+    let mut fields = serde_json::to_value(from).expect("it holds names and numbers only");
+    fields["text"] = Value::String(from.to_string());
+    fields
+}
+
+/// Differences, each with its text.
+pub(crate) fn differences<'py>(
+    py: Python<'py>,
+    from: &[Difference],
+) -> PyResult<Bound<'py, PyAny>> {
+    let all = from.iter().map(with_text).collect();
+    value(py, &Value::Array(all))
 }
 
 /// A JSON value as Python's own.

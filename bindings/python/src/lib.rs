@@ -21,7 +21,7 @@ mod _quorate {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::config::{ClusterKey, Config, random_id};
+    use crate::config::{ClusterKey, Config, diff, plan_of_status, random_id};
     #[pymodule_export]
     use crate::desk::{Desk, Work};
     #[pymodule_export]

@@ -1,12 +1,15 @@
 //! A node: what quorate.Node, written in Python, stands on.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use quorate::{Error, NodeOptions, OpId, Ticket};
+use quorate::config::NewGroup;
+use quorate::{Disarm, Error, Failback, NodeOptions, OpId, Ticket};
 
 use crate::config::{ClusterKey, Config};
 use crate::convert;
@@ -123,9 +126,209 @@ impl Node {
         self.command(py, timeout, || self.inner.pause(node))
     }
 
+    #[pyo3(signature = (node, failback = "policy", *, timeout = None))]
+    fn resume(
+        &self,
+        py: Python<'_>,
+        node: &str,
+        failback: &str,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        let failback = match failback {
+            "now" => Failback::Now,
+            "policy" => Failback::ByPolicy,
+            "never" => Failback::Never,
+            other => return Err(unknown_word("failback", other, "now, policy, never")),
+        };
+        self.command(py, timeout, || self.inner.resume_with(node, failback))
+    }
+
+    #[pyo3(signature = (group, to = None, *, timeout = None))]
+    fn restart_group(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        to: Option<&str>,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.restart_group(group, to))
+    }
+
+    #[pyo3(signature = (group, *, timeout = None))]
+    fn disable(&self, py: Python<'_>, group: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.disable(group))
+    }
+
+    #[pyo3(signature = (group, *, timeout = None))]
+    fn unmanage(&self, py: Python<'_>, group: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.unmanage(group))
+    }
+
+    #[pyo3(signature = (group, *, timeout = None))]
+    fn manage(&self, py: Python<'_>, group: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.manage(group))
+    }
+
     #[pyo3(signature = (node, *, timeout = None))]
-    fn resume(&self, py: Python<'_>, node: &str, timeout: Option<f64>) -> Result<u64, Failure> {
-        self.command(py, timeout, || self.inner.resume(node))
+    fn empty(&self, py: Python<'_>, node: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.empty(node))
+    }
+
+    #[pyo3(signature = (*, timeout = None))]
+    fn arm(&self, py: Python<'_>, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.arm())
+    }
+
+    #[pyo3(signature = (held = true, *, timeout = None))]
+    fn hold_moves(&self, py: Python<'_>, held: bool, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.hold_moves(held))
+    }
+
+    #[pyo3(signature = (node, may, *, timeout = None))]
+    fn let_coordinate(
+        &self,
+        py: Python<'_>,
+        node: &str,
+        may: bool,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.let_coordinate(node, may))
+    }
+
+    #[pyo3(signature = (node, reason, *, timeout = None))]
+    fn fence(
+        &self,
+        py: Python<'_>,
+        node: &str,
+        reason: &str,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.fence(node, reason))
+    }
+
+    #[pyo3(signature = (group, node, count, *, timeout = None))]
+    fn count_failures(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        node: &str,
+        count: u32,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.count_failures(group, node, count))
+    }
+
+    #[pyo3(signature = (group, node, *, timeout = None))]
+    fn clean_up(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        node: &str,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.clean_up(group, node))
+    }
+
+    #[pyo3(signature = (group, load, *, timeout = None))]
+    fn report_load(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        load: BTreeMap<String, u64>,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.report_load(group, load))
+    }
+
+    #[pyo3(signature = (group, *, timeout = None))]
+    fn remove_group(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.remove_group(group))
+    }
+
+    #[pyo3(signature = (to = None, reason = "", *, timeout = None))]
+    fn roll_back(
+        &self,
+        py: Python<'_>,
+        to: Option<u64>,
+        reason: &str,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.roll_back(to, reason))
+    }
+
+    #[pyo3(signature = (mode = "freeze", ttl = None, *, timeout = None))]
+    fn disarm(
+        &self,
+        py: Python<'_>,
+        mode: &str,
+        ttl: Option<f64>,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        let mode = match mode {
+            "freeze" => Disarm::Freeze,
+            "ignore" => Disarm::Ignore,
+            other => return Err(unknown_word("mode", other, "freeze, ignore")),
+        };
+        let ttl = ttl.map(convert::length).transpose()?;
+        self.command(py, timeout, || self.inner.disarm(mode, ttl))
+    }
+
+    #[pyo3(signature = (config, reason = "", only_if = None, *, timeout = None))]
+    fn apply(
+        &self,
+        py: Python<'_>,
+        config: &Config,
+        reason: &str,
+        only_if: Option<u64>,
+        timeout: Option<f64>,
+    ) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.apply(&config.0, reason, only_if))
+    }
+
+    #[pyo3(signature = (toml, *, timeout = None))]
+    fn add_group(&self, py: Python<'_>, toml: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        let new = NewGroup::from_toml_str(toml, "the group")?;
+        self.command(py, timeout, || self.inner.add_group(&new))
+    }
+
+    #[pyo3(name = "_configuration")]
+    fn configuration(&self, py: Python<'_>) -> Result<(u64, Config), Failure> {
+        let found = py.detach(|| self.inner.configuration())?;
+        Ok((found.version, Config(found.config)))
+    }
+
+    #[pyo3(name = "_plan")]
+    fn plan<'py>(&self, py: Python<'py>, config: &Config) -> Result<Bound<'py, PyAny>, Failure> {
+        let plan = py.detach(|| self.inner.plan(&config.0))?;
+        convert::plan(py, &plan).map_err(Failure::Python)
+    }
+
+    #[pyo3(name = "_history")]
+    fn history<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Failure> {
+        let versions = py.detach(|| self.inner.history())?;
+        convert::plain(py, &versions).map_err(Failure::Python)
+    }
+
+    #[pyo3(name = "_explanation")]
+    fn explanation<'py>(&self, py: Python<'py>, group: &str) -> Result<Bound<'py, PyAny>, Failure> {
+        let explanation = py.detach(|| self.inner.explanation(group))?;
+        convert::plain(py, &explanation).map_err(Failure::Python)
+    }
+
+    #[pyo3(name = "_why_not")]
+    fn why_not<'py>(
+        &self,
+        py: Python<'py>,
+        group: &str,
+        node: &str,
+    ) -> Result<Bound<'py, PyAny>, Failure> {
+        let why = py.detach(|| self.inner.why_not(group, node))?;
+        convert::plain(py, &why).map_err(Failure::Python)
     }
 
     #[pyo3(signature = (node, reason, *, timeout = None))]
@@ -179,11 +382,15 @@ impl Node {
         }
     }
 
-    fn leave(&self, py: Python<'_>, timeout: f64) -> Result<(), Failure> {
+    #[pyo3(signature = (timeout, *, keep = false))]
+    fn leave(&self, py: Python<'_>, timeout: f64, keep: bool) -> Result<(), Failure> {
         let timeout = convert::length(timeout)?;
         let deadline = deadline_after(timeout);
         let (mut slice, mut is_last) = slice_until(deadline);
-        let mut outcome = py.detach(|| self.inner.leave(slice));
+        let mut outcome = py.detach(|| match keep {
+            true => self.inner.leave_and_keep(slice),
+            false => self.inner.leave(slice),
+        });
         loop {
             match outcome {
                 Err(Error::TimedOut { .. }) if !is_last => {
@@ -232,6 +439,11 @@ impl Drop for Node {
     fn drop(&mut self) {
         Python::try_attach(|py| self.kill(py));
     }
+}
+
+fn unknown_word(what: &str, word: &str, known: &str) -> Failure {
+    let text = format!("{what} {word:?} is not known; known are: {known}");
+    Failure::Python(PyValueError::new_err(text))
 }
 
 /// None: so far away that it is never.

@@ -137,6 +137,12 @@ fn without_a_running_node_every_question_says_how_to_start_one() {
         &["drain", "n1"],
         &["explain", "counter"],
         &["events"],
+        &["config", "show"],
+        &["config", "history"],
+        &["config", "rollback"],
+        &["disarm"],
+        &["fence", "n1", "--reason", "me: it smokes"],
+        &["maintenance", "n1", "--", "true"],
         &["what-if", "--lose", "n1"],
         &["confirm-fenced", "n1", "--reason", "me: its plug is out"],
     ] {
@@ -177,6 +183,22 @@ fn what_if_answers_from_the_configuration_alone_and_from_a_saved_status() {
 }
 
 #[test]
+fn a_change_is_compared_and_planned_from_files_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/plan");
+    let file = |name: &str| format!("{examples}/{name}");
+    let (current, next, status) = (file("cluster.toml"), file("next.toml"), file("status.json"));
+    let diff = quorate(home.path(), &["config", "diff", &next, "--from", &current]);
+    assert!(said(&diff).starts_with("rules.databases-apart: "), "{}", said(&diff));
+    let words = ["config", "plan", &next, "--status", &status, "--config", &current];
+    let plan = said(&quorate(home.path(), &words));
+    assert!(plan.starts_with("this change moves 1 group\ndb2 moves from n1 to n2"), "{plan}");
+    let output = quorate(home.path(), &[&words[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["effects"][0]["why"]["rule"], "databases-apart");
+}
+
+#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let home = tempfile::tempdir().unwrap();
     let help = said(&quorate(home.path(), &["--help"]));
@@ -194,6 +216,13 @@ fn help_names_every_command_and_the_exit_codes() {
         "confirm-fenced",
         "explain",
         "events",
+        "config",
+        "maintenance",
+        "fence",
+        "disarm",
+        "unmanage",
+        "cleanup",
+        "add-group",
         "what-if",
         "demo",
         "Exit codes",

@@ -133,6 +133,82 @@ fn a_running_node_answers_questions_and_obeys() {
 }
 
 #[test]
+fn a_running_cluster_takes_another_configuration_and_gives_it_back() {
+    let alone = Alone::start();
+    let does = |words: &[&str]| {
+        let output = alone.ask(words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        said(&output).trim_end().to_owned()
+    };
+    let text = does(&["config", "show"]);
+    let next = text.replace("[[groups]]\n", "[[groups]]\npriority = \"high\"\n");
+    assert_ne!(text, next);
+    fs::write(alone.home.path().join("next.toml"), &next).unwrap();
+    assert_eq!(
+        does(&["config", "diff", "next.toml"]),
+        "groups.counter.priority: \"high\" is put in"
+    );
+    assert_eq!(does(&["config", "plan", "next.toml"]), "this change moves nothing");
+    let apply = ["config", "apply", "next.toml", "--only-if", "1", "--reason", "more room"];
+    does(&apply);
+    assert_fails(&alone.ask(&apply[..5]), 1, &["2 is in force by now, not 1"]);
+    does(&["config", "rollback", "--reason", "not so"]);
+    assert_eq!(does(&["config", "show"]), text);
+    let history = does(&["config", "history"]);
+    assert!(
+        history.contains("more room  kept") && history.contains("not so  in force"),
+        "{history}"
+    );
+
+    let text = next.replace("high", "hihg");
+    fs::write(alone.home.path().join("next.toml"), text).unwrap();
+    assert_fails(&alone.ask(&apply[..3]), 3, &["next.toml:", "\"hihg\"", "\"high\""]);
+}
+
+#[test]
+fn operators_are_obeyed_and_told_why() {
+    let alone = Alone::start();
+    let does = |words: &[&str]| {
+        let output = alone.ask(words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        said(&output)
+    };
+    let json: serde_json::Value =
+        serde_json::from_str(&does(&["explain", "counter", "--json"])).unwrap();
+    assert_eq!((&json["owner"], &json["state"]), (&"n1".into(), &"online".into()));
+    assert!(does(&["explain", "counter", "--not-on", "n1"]).contains("it is on n1"));
+    assert_fails(&alone.ask(&["explain", "counter", "--not-on", "n7"]), 1, &["n7"]);
+    assert!(does(&["disarm", "--for", "600"]).contains("for 600 s"));
+    does(&["arm"]);
+    does(&["unmanage", "counter"]);
+    does(&["manage", "counter"]);
+    does(&["hold-moves"]);
+    does(&["hold-moves", "--off"]);
+    does(&["count-failures", "counter", "n1", "3"]);
+    does(&["cleanup", "counter", "n1"]);
+    does(&["load", "counter", "cpus=2"]);
+    let group = "[[groups]]\nname = \"new\"\n[[groups.resources]]\nname = \"idle\"\n\
+                 driver = \"process\"\ncommand = [\"sleep\", \"100\"]\n";
+    fs::write(alone.home.path().join("new.toml"), group).unwrap();
+    does(&["add-group", "new.toml"]);
+    assert!(does(&["status"]).contains("new "));
+    does(&["offline", "new", "--wait"]);
+    does(&["remove-group", "new"]);
+    let failed = alone.ask(&["maintenance", "n1", "--timeout", "1", "--", "true"]);
+    assert_fails(&failed, 5, &["still on n1: counter"]);
+    assert!(!does(&["status"]).contains("paused"));
+    does(&["disable", "counter"]);
+    alone.wait_for_status("offline");
+    let said = does(&["maintenance", "n1", "--", "sh", "-c", "echo in it"]);
+    assert!(said.starts_with("in it\n") && said.contains("n1 may run groups again"), "{said}");
+    assert_fails(
+        &alone.ask(&["maintenance", "n1", "--", "false"]),
+        1,
+        &["false", "exit status: 1"],
+    );
+}
+
+#[test]
 fn the_control_socket_is_closed_to_others_and_gone_after_the_end() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut alone = Alone::start();

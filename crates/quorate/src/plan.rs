@@ -253,3 +253,54 @@ impl Saved {
         Ok(Outlook { config: config.clone(), version: self.config_version, nodes, groups })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(name: &str) -> Config {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/plan");
+        Config::from_file(&dir.join(name)).unwrap()
+    }
+
+    const STATUS: &str = include_str!("../../../examples/plan/status.json");
+
+    #[test]
+    fn the_plan_names_who_moves_and_the_rule_that_wants_it() {
+        let (current, next) = (example("cluster.toml"), example("next.toml"));
+        let plan = Plan::of_status(&current, STATUS, &next).unwrap();
+        let [Effect::Moves { group, from, to, why: Some(why) }] = plan.effects.as_slice() else {
+            panic!("{plan}")
+        };
+        assert_eq!((group.as_str(), from.as_str(), to.as_str()), ("db2", "n1", "n2"));
+        assert_eq!((why.code, why.rule.as_deref()), ("apart", Some("databases-apart")));
+        assert_eq!(plan.differences.len(), 1);
+        assert_eq!(plan.differences[0].place, "rules.databases-apart");
+        assert_eq!(plan.refusal, None);
+        assert_eq!(Plan::of_status(&current, STATUS, &next).unwrap(), plan, "again the same");
+        let none = Plan::of_status(&next, STATUS, &next).unwrap();
+        assert!(none.differences.is_empty() && none.effects.is_empty(), "{none}");
+    }
+
+    #[test]
+    fn what_nowhere_can_run_and_what_would_be_refused_is_said() {
+        let current = example("cluster.toml");
+        let mut document = example("next.toml").document().clone();
+        document.rules[0].apart = None;
+        let groups = ["db1", "db2", "db3"].map(str::to_owned).to_vec();
+        document.rules[0] = crate::config::Rule::apart("all", &["db1", "db2", "db3"]);
+        let mut third = document.groups[0].clone();
+        third.name = groups[2].clone();
+        third.resources[0].name = "postgres3".to_owned();
+        document.groups.push(third);
+        let plan = Plan::of_status(&current, STATUS, &Config::new(document.clone()).unwrap());
+        let text = plan.unwrap().to_string();
+        assert!(text.starts_with("this change moves 1 group, cannot place 1 group\n"), "{text}");
+        assert!(text.contains("not n3: it does not take part"), "{text}");
+        assert!(text.contains("(rule all)"), "{text}");
+        document.groups.remove(0);
+        document.rules.clear();
+        let plan = Plan::of_status(&current, STATUS, &Config::new(document).unwrap()).unwrap();
+        assert!(plan.refusal.unwrap().contains("db1 runs on n1"));
+    }
+}

@@ -2,6 +2,7 @@
 //! processes.
 
 mod bad_input;
+mod configuring;
 mod failover;
 mod guest;
 mod host;
