@@ -507,6 +507,22 @@ quorate_status quorate_config_from_toml(quorate_text toml,
                                         quorate_config **config);
 
 /**
+ * Reads and checks a configuration as JSON, with the words of a cluster.toml.
+ *
+ * Parameters: `json`: the text. `file`: what errors call it. `config`: the configuration, on
+ * success.
+ *
+ * Returns: `QUORATE_CONFIG` when it is wrong, as for `quorate_config_from_file`.
+ *
+ * Memory and lifetimes: free the configuration with `quorate_config_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_from_json(quorate_text json,
+                                        quorate_text file,
+                                        quorate_config **config);
+
+/**
  * Frees a configuration. NULL is fine.
  *
  * Parameters: `config`: a configuration, or NULL.
@@ -602,6 +618,17 @@ quorate_status quorate_config_timing_derivation(const quorate_config *config,
  * Threads: any.
  */
 quorate_status quorate_config_to_toml(const quorate_config *config, quorate_string **toml);
+
+/**
+ * The configuration as JSON, with the words of a cluster.toml.
+ *
+ * Parameters: `config`: the configuration. `json`: the text, on success.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_to_json(const quorate_config *config, quorate_string **json);
 
 /**
  * A commented cluster.toml to begin with: one `process` guest on a `file` LUN, and an example of
@@ -868,6 +895,19 @@ quorate_status quorate_node_explain(const quorate_node *node,
 quorate_status quorate_node_leave(quorate_node *node, uint32_t timeout_ms);
 
 /**
+ * Leaves in good order for a short while: the groups here are stopped and kept for its return, given
+ * to nobody else.
+ *
+ * Parameters: `node`: the node. `timeout_ms`: how long to wait at most.
+ *
+ * Returns: as for `quorate_node_leave`.
+ *
+ * Threads: any; this one waits.
+ */
+quorate_status quorate_node_leave_and_keep(quorate_node *node,
+                                           uint32_t timeout_ms);
+
+/**
  * Ends the node at once: its guests are killed, and its peers see it die as in a crash. Calling it
  * again does nothing.
  *
@@ -980,6 +1020,428 @@ quorate_status quorate_node_confirm_fenced(quorate_node *node,
  * Threads: any; this one waits.
  */
 quorate_status quorate_node_command_wait(quorate_node *node, uint64_t ticket, uint32_t timeout_ms);
+
+/**
+ * Makes a cluster.toml of a Pacemaker cluster's configuration.
+ *
+ * Parameters: `cib`: the CIB, as `cibadmin --query` writes it. `file`: what errors and the report call it, as
+ * `cib.xml`. `toml`: the configuration, on success. `report_json`: what it does not say as the CIB did, on success: a
+ * JSON object with `findings`, each with its `kind` (`needed`, `no-counterpart`, `approximated`, `not-needed`), `file`,
+ * `line`, `item`, `settings`, `text` and `remedy`.
+ *
+ * Returns: `QUORATE_CONFIG` when it is no CIB or a value in it cannot be; the error text names the file and the line.
+ *
+ * Memory and lifetimes: free the strings with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_import_pacemaker(quorate_text cib,
+                                        quorate_text file,
+                                        quorate_string **toml,
+                                        quorate_string **report_json);
+
+/**
+ * Makes a cluster.toml of a Proxmox VE cluster's HA files.
+ *
+ * Parameters: `dir`: a directory like `/etc/pve/ha`, with `resources.cfg`, `groups.cfg`, `rules.cfg` and
+ * `manager_status`; `datacenter.cfg` and `corosync.conf` in it or above it. `toml`, `report_json`: as for
+ * `quorate_import_pacemaker`.
+ *
+ * Returns: `QUORATE_CONFIG` when there is no `resources.cfg` or a file is malformed; the error text names the file and
+ * the line.
+ *
+ * Memory and lifetimes: free the strings with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_import_proxmox(quorate_text dir,
+                                      quorate_string **toml,
+                                      quorate_string **report_json);
+
+/**
+ * Moves a group as `quorate_node_move_group` does, but stops it here and starts it afresh there,
+ * though it could be handed over as it runs.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `to`: the node to move it to; no
+ * text: placement chooses. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_restart_group(quorate_node *node,
+                                          quorate_text group,
+                                          quorate_text to,
+                                          uint64_t *ticket);
+
+/**
+ * Takes a group offline, and leaves it with its node whatever becomes of that.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
+ * answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_disable(quorate_node *node,
+                                    quorate_text group,
+                                    uint64_t *ticket);
+
+/**
+ * Leaves a group alone, running or not, until `quorate_node_manage`, or until it is commanded to be
+ * online or offline.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
+ * answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_unmanage(quorate_node *node,
+                                     quorate_text group,
+                                     uint64_t *ticket);
+
+/**
+ * Looks after a group again, as it is found; it is to be online.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
+ * answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_manage(quorate_node *node,
+                                   quorate_text group,
+                                   uint64_t *ticket);
+
+/**
+ * Moves everything off a node, stops there what nowhere else can run, and lets nothing start there.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node to empty. `ticket`: names the command
+ * in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_empty(quorate_node *node,
+                                  quorate_text target,
+                                  uint64_t *ticket);
+
+/**
+ * Ends a pause, a drain or a quarantine, and says what returns to the node.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that is paused. `failback`: `now`:
+ * what was drained from it; `policy`: what fails back by its own policy; `never`: nothing. `ticket`:
+ * names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_MISUSE` for another word, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_resume_with(quorate_node *node,
+                                        quorate_text target,
+                                        quorate_text failback,
+                                        uint64_t *ticket);
+
+/**
+ * Starts, stops and moves nothing until `quorate_node_arm`. Nodes are still fenced.
+ *
+ * Parameters: `node`: the node that is asked. `mode`: what is said of the groups meanwhile: `freeze`
+ * or `ignore`. `ttl_ms`: after how long the cluster arms itself; 0: not by itself. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_MISUSE` for another word, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_disarm(quorate_node *node,
+                                   quorate_text mode,
+                                   uint64_t ttl_ms,
+                                   uint64_t *ticket);
+
+/**
+ * Manages everything again, as it is found.
+ *
+ * Parameters: `node`: the node that is asked.  `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_arm(quorate_node *node,
+                                uint64_t *ticket);
+
+/**
+ * Lets no group move by itself for the sake of a rule or a preference, or lets them again.
+ *
+ * Parameters: `node`: the node that is asked. `held`: whether they are held. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_hold_moves(quorate_node *node, bool held, uint64_t *ticket);
+
+/**
+ * Lets a node coordinate no more, until its next boot, or lets it again.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node. `may`: whether it may. `ticket`:
+ * names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_let_coordinate(quorate_node *node,
+                                           quorate_text target,
+                                           bool may,
+                                           uint64_t *ticket);
+
+/**
+ * Fences a node, though it is heard: it gets nothing more, and what it runs starts elsewhere once it
+ * is proven harmless.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node to fence. `reason`: who wants it, and
+ * why; the recording keeps it. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_MISUSE` without a reason, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_fence(quorate_node *node,
+                                  quorate_text target,
+                                  quorate_text reason,
+                                  uint64_t *ticket);
+
+/**
+ * Says how often a group has failed on a node, in place of what was counted.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `target`: the node. `count`: how
+ * often. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_count_failures(quorate_node *node,
+                                           quorate_text group,
+                                           quorate_text target,
+                                           uint32_t count,
+                                           uint64_t *ticket);
+
+/**
+ * Forgets that a group has failed on a node: it may run there again.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `target`: the node. `ticket`: names
+ * the command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_clean_up(quorate_node *node,
+                                     quorate_text group,
+                                     quorate_text target,
+                                     uint64_t *ticket);
+
+/**
+ * Reports how much a group loads its node, as measured: placement uses it in place of what is
+ * configured.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `load`: how much of each thing, a
+ * JSON object of whole numbers. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_MISUSE` for what is no such object, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_report_load(quorate_node *node,
+                                        quorate_text group,
+                                        quorate_text load,
+                                        uint64_t *ticket);
+
+/**
+ * Takes a group into the configuration. It is offline, or on its way if it is to start by itself.
+ *
+ * Parameters: `node`: the node that is asked. `toml`: its `[[groups]]`, `[[luns]]` and `[[rules]]`, as
+ * in a cluster.toml. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_CONFIG` or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_add_group(quorate_node *node,
+                                      quorate_text toml,
+                                      uint64_t *ticket);
+
+/**
+ * Takes a group out of the configuration. What runs of it runs on, and nobody looks after it any more:
+ * take it offline before.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
+ * answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_remove_group(quorate_node *node,
+                                         quorate_text group,
+                                         uint64_t *ticket);
+
+/**
+ * Brings a configuration into force. What has no number in it keeps the one that it has.
+ *
+ * Parameters: `node`: the node that is asked. `config`: the configuration. `reason`: why, for the
+ * history. `only_if`: only in place of this version; 0: of whichever is in force. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_CONFIG` or `QUORATE_BUSY`; the answer may be a refusal that names the place and
+ * the remedy.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_apply(quorate_node *node,
+                                  const quorate_config *config,
+                                  quorate_text reason,
+                                  uint64_t only_if,
+                                  uint64_t *ticket);
+
+/**
+ * Brings back a version of the configuration, as a version of its own.
+ *
+ * Parameters: `node`: the node that is asked. `version`: which one; 0: the one before that in force.
+ * `reason`: why, for the history. `ticket`: names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_REFUSED` for a version that is not kept, `QUORATE_TIMED_OUT`, or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_roll_back(quorate_node *node,
+                                      uint64_t version,
+                                      quorate_text reason,
+                                      uint64_t *ticket);
+
+/**
+ * The configuration in force, as far as this node has heard; its own file counts for nothing any more.
+ *
+ * Parameters: `node`: the node. `version`: its number, 1 is what the cluster was founded with; on
+ * success. `config`: the configuration, on success.
+ *
+ * Returns: `QUORATE_REFUSED` before this node belongs to a cluster, `QUORATE_TIMED_OUT`, or
+ * `QUORATE_BUSY`.
+ *
+ * Memory and lifetimes: free the configuration with `quorate_config_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_configuration(const quorate_node *node,
+                                          uint64_t *version,
+                                          quorate_config **config);
+
+/**
+ * What would become of the cluster, as it stands, if a configuration were in force.
+ *
+ * Parameters: `node`: the node. `config`: the configuration. `json`: a JSON object, on success:
+ * `version`, `differences`, `effects`, `refusal`, and the same for people in `text`.
+ *
+ * Returns: as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_plan_json(const quorate_node *node,
+                                      const quorate_config *config,
+                                      quorate_string **json);
+
+/**
+ * The versions of the configuration that are remembered, oldest first; the last one is in force.
+ *
+ * Parameters: `node`: the node. `json`: a JSON list of objects, on success: `number`, `unix_ms`,
+ * `cluster_ms`, `reason`, `in_force`, `kept`.
+ *
+ * Returns: as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_history_json(const quorate_node *node, quorate_string **json);
+
+/**
+ * Why a group is where it is, and why it is not elsewhere, as data.
+ *
+ * Parameters: `node`: the node. `group`: the group. `json`: a JSON object, on success: `group`,
+ * `state`, `owner`, `placement`, `not_there` (for each other node its `code`, `rule` and `text`),
+ * `sentences` and more.
+ *
+ * Returns: `QUORATE_UNKNOWN`, or as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_explanation_json(const quorate_node *node,
+                                             quorate_text group,
+                                             quorate_string **json);
+
+/**
+ * Why a group is not on a node.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `target`: the node that it is not
+ * on. `json`: a JSON object, on success: `node`, `code`, `rule`, `cannot`, `text`; or `null`: it is
+ * there, or would be placed there.
+ *
+ * Returns: `QUORATE_UNKNOWN`, or as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_why_not_json(const quorate_node *node,
+                                         quorate_text group,
+                                         quorate_text target,
+                                         quorate_string **json);
+
+/**
+ * What would become of a cluster of which a status was saved, if another configuration were in force.
+ *
+ * Parameters: `current`: the configuration that it had then. `status`: what `quorate_node_status_json`
+ * or `quorate status --json` wrote. `next`: the other configuration. `json`: as for
+ * `quorate_node_plan_json`.
+ *
+ * Returns: `QUORATE_CONFIG` when they do not belong together.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_plan_of_status_json(const quorate_config *current,
+                                           quorate_text status,
+                                           const quorate_config *next,
+                                           quorate_string **json);
+
+/**
+ * Where one configuration differs from another, in what nodes agree on.
+ *
+ * Parameters: `before`, `after`: the configurations. `json`: a JSON list of objects, on success:
+ * `place`, `before`, `after`.
+ *
+ * Returns: `QUORATE_CONFIG` when a number in it belongs to something else.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_diff_json(const quorate_config *before,
+                                        const quorate_config *after,
+                                        quorate_string **json);
 
 /**
  * The request that an item is.
