@@ -1026,8 +1026,8 @@ quorate_status quorate_node_command_wait(quorate_node *node, uint64_t ticket, ui
  *
  * Parameters: `cib`: the CIB, as `cibadmin --query` writes it. `file`: what errors and the report call it, as
  * `cib.xml`. `toml`: the configuration, on success. `report_json`: what it does not say as the CIB did, on success: a
- * JSON object with `findings`, each with its `kind` (`needed`, `no-counterpart`, `approximated`, `not-needed`), `file`,
- * `line`, `item`, `settings`, `text` and `remedy`.
+ * JSON object with `findings`, each with its `kind` (`needed`, `no-counterpart`, `approximated`, `not-needed`),
+ * `file`, `line`, `item`, `settings`, `text` and `remedy`.
  *
  * Returns: `QUORATE_CONFIG` when it is no CIB or a value in it cannot be; the error text names the file and the line.
  *
