@@ -1022,6 +1022,43 @@ quorate_status quorate_node_confirm_fenced(quorate_node *node,
 quorate_status quorate_node_command_wait(quorate_node *node, uint64_t ticket, uint32_t timeout_ms);
 
 /**
+ * Makes a cluster.toml of a Pacemaker cluster's configuration.
+ *
+ * Parameters: `cib`: the CIB, as `cibadmin --query` writes it. `file`: what errors and the report call it, as
+ * `cib.xml`. `toml`: the configuration, on success. `report_json`: what it does not say as the CIB did, on success: a
+ * JSON object with `findings`, each with its `kind` (`needed`, `no-counterpart`, `approximated`, `not-needed`),
+ * `file`, `line`, `item`, `settings`, `text` and `remedy`.
+ *
+ * Returns: `QUORATE_CONFIG` when it is no CIB or a value in it cannot be; the error text names the file and the line.
+ *
+ * Memory and lifetimes: free the strings with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_import_pacemaker(quorate_text cib,
+                                        quorate_text file,
+                                        quorate_string **toml,
+                                        quorate_string **report_json);
+
+/**
+ * Makes a cluster.toml of a Proxmox VE cluster's HA files.
+ *
+ * Parameters: `dir`: a directory like `/etc/pve/ha`, with `resources.cfg`, `groups.cfg`, `rules.cfg` and
+ * `manager_status`; `datacenter.cfg` and `corosync.conf` in it or above it. `toml`, `report_json`: as for
+ * `quorate_import_pacemaker`.
+ *
+ * Returns: `QUORATE_CONFIG` when there is no `resources.cfg` or a file is malformed; the error text names the file and
+ * the line.
+ *
+ * Memory and lifetimes: free the strings with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_import_proxmox(quorate_text dir,
+                                      quorate_string **toml,
+                                      quorate_string **report_json);
+
+/**
  * Moves a group as `quorate_node_move_group` does, but stops it here and starts it afresh there,
  * though it could be handed over as it runs.
  *

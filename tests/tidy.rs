@@ -36,14 +36,16 @@ const COLUMNS_MAX: usize = 120;
 const FOREIGN_WORDS: &str = "arbiter ballot evict evicted leader leadership master qdevice \
                              relocate slave stonith switchover tiebreaker";
 /// Where they are at home: Raft's in its module, the world's in what drives the world, those of the scenario format
-/// where it is read and told.
-const FOREIGN_ROOMS: [&str; 6] = [
+/// where it is read and told, those of other clusters where they are read in and compared.
+const FOREIGN_ROOMS: [&str; 8] = [
     "crates/quorate-core/src/consensus",
     "crates/quorate-storage/",
     "crates/quorate/src/drivers/",
     "crates/quorate-cli/src/lab/",
     "crates/quorate-sim/src/scenario/",
     "docs/SCENARIOS.md",
+    "crates/quorate/src/import/",
+    "docs/FROM_OTHER_CLUSTERS.md",
 ];
 const UNSAFE_ROOMS: [&str; 2] = ["crates/quorate-storage/", "bindings/"];
 const UNFINISHED: [&str; 4] = ["todo!", "unimplemented!", "TODO", "FIXME"];

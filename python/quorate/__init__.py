@@ -42,6 +42,7 @@ from .errors import (
     WorkDirectoryError,
 )
 from .explain import Explanation, WhyNot
+from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
 from .items import (
     Answer,
     Item,
@@ -80,8 +81,11 @@ __all__ = [
     "Error",
     "Explanation",
     "Fate",
+    "Finding",
+    "FindingKind",
     "GroupOutcome",
     "GroupStatus",
+    "Imported",
     "InForce",
     "Item",
     "LogError",
@@ -115,6 +119,8 @@ __all__ = [
     "WhyNot",
     "WorkDirectoryError",
     "diff",
+    "import_pacemaker",
+    "import_proxmox",
     "random_id",
     "replay",
     "testing",

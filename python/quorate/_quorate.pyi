@@ -22,6 +22,8 @@ __all__ = [
     "VERSION",
     "Work",
     "diff",
+    "import_pacemaker",
+    "import_proxmox",
     "plan_of_status",
     "random_id",
     "replay",
@@ -37,6 +39,12 @@ def diff(before: Config, after: Config) -> list[dict[str, Any]]:
 
 def plan_of_status(current: Config, status: str, next: Config) -> dict[str, Any]:
     """What `quorate.Plan.of_status` stands on."""
+
+def import_pacemaker(text: str, file: str) -> tuple[str, list[dict[str, Any]]]:
+    """What `quorate.import_pacemaker` stands on."""
+
+def import_proxmox(dir: Union[str, os.PathLike[str]]) -> tuple[str, list[dict[str, Any]]]:
+    """What `quorate.import_proxmox` stands on."""
 
 def random_id() -> int:
     """A cluster identity drawn at random; never 0."""

@@ -44,6 +44,8 @@ static void null_is_refused(const quorate_config *config, const quorate_key *key
     CHECK(quorate_config_to_toml(config, NULL) == QUORATE_NULL_POINTER);
     CHECK(quorate_config_random_id(NULL) == QUORATE_NULL_POINTER);
     CHECK(quorate_config_template(some, 1, NULL, 2, some, &string) == QUORATE_NULL_POINTER);
+    CHECK(quorate_import_pacemaker(some, some, NULL, &string) == QUORATE_NULL_POINTER);
+    CHECK(quorate_import_proxmox(some, &string, NULL) == QUORATE_NULL_POINTER);
     CHECK(quorate_key_generate(NULL) == QUORATE_NULL_POINTER && error_has("key is NULL"));
     CHECK(quorate_key_write_new_file(NULL, some) == QUORATE_NULL_POINTER);
     CHECK(quorate_node_start(NULL, some, some, key, none, &node) == QUORATE_NULL_POINTER);

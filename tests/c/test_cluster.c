@@ -140,10 +140,34 @@ static void what_if_says_what_comes_of_a_loss(void) {
     PASSED("what-if says what comes of a loss");
 }
 
+static void a_cib_is_imported(void) {
+    quorate_string *toml = NULL, *report = NULL;
+    quorate_config *config = NULL;
+    const char *cib = "<cib><configuration><nodes><node id='1' uname='a'/></nodes><resources>"
+                      "<primitive id='web' class='systemd' type='web'/></resources><constraints>"
+                      "<rsc_ticket id='t' rsc='web' ticket='x'/></constraints></configuration></cib>";
+    CHECK(quorate_import_pacemaker(text_of(cib), text_of("cib.xml"), &toml, &report) == QUORATE_OK);
+    CHECK(strstr(quorate_string_text(report).data, "\"item\":\"rsc_ticket t\"") != NULL);
+    CHECK(quorate_config_from_toml(quorate_string_text(toml), text_of("c.toml"), &config) ==
+          QUORATE_OK);
+    CHECK(strcmp(quorate_config_group_name(config, 0).data, "web") == 0);
+    quorate_config_free(config);
+    quorate_string_free(toml);
+    quorate_string_free(report);
+    toml = report = NULL;
+    CHECK(quorate_import_pacemaker(text_of("<html/>"), text_of("it.xml"), &toml, &report) ==
+          QUORATE_CONFIG);
+    CHECK(error_has("it.xml:1:1") && toml == NULL && report == NULL);
+    CHECK(quorate_import_proxmox(text_of("/nowhere"), &toml, &report) == QUORATE_CONFIG);
+    CHECK(error_has("resources.cfg"));
+    PASSED("a cib is imported");
+}
+
 int main(void) {
     a_lost_node_is_taken_over();
     a_resource_is_answered_for();
     what_is_wrong_is_refused();
     what_if_says_what_comes_of_a_loss();
+    a_cib_is_imported();
     return 0;
 }

@@ -32,6 +32,8 @@ mod node;
 
 mod command;
 
+mod import;
+
 mod operate;
 
 mod configuring;
@@ -52,6 +54,7 @@ pub use command::*;
 pub use config::*;
 pub use configuring::*;
 pub use guard::quorate_error_copy;
+pub use import::*;
 pub use item::*;
 pub use key::*;
 pub use node::*;

@@ -10,6 +10,7 @@ mod config;
 mod convert;
 mod desk;
 mod error;
+mod import;
 mod node;
 mod replay;
 mod testing;
@@ -23,6 +24,8 @@ mod _quorate {
     use crate::config::{ClusterKey, Config, diff, plan_of_status, random_id};
     #[pymodule_export]
     use crate::desk::{Desk, Work};
+    #[pymodule_export]
+    use crate::import::{import_pacemaker, import_proxmox};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]

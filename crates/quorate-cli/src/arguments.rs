@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate::what_if::Lose;
 
 use crate::configure::Configure;
@@ -28,6 +28,9 @@ pub enum Command {
     Init(Init),
     /// Check a cluster.toml and show how its timeouts follow from its inputs
     Check(Check),
+    /// Make a cluster.toml of another cluster's configuration, and tell what it cannot say
+    #[command(subcommand)]
+    Import(Import),
     /// Run one node of a cluster, in the foreground
     Run(Run),
     /// Show the cluster as a running node sees it
@@ -189,6 +192,55 @@ pub struct Check {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `quorate import`.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Of Pacemaker
+    Pacemaker {
+        /// The CIB, as `cibadmin --query` writes it
+        #[arg(value_name = "CIB.XML")]
+        file: PathBuf,
+        /// Where it goes
+        #[command(flatten)]
+        options: ImportOptions,
+    },
+    /// Of Proxmox VE
+    Proxmox {
+        /// A directory like /etc/pve/ha: with resources.cfg, groups.cfg, rules.cfg and manager_status;
+        /// datacenter.cfg and corosync.conf in it or above it
+        dir: PathBuf,
+        /// Where it goes
+        #[command(flatten)]
+        options: ImportOptions,
+    },
+}
+
+/// Where what is imported goes.
+#[derive(Debug, Args)]
+pub struct ImportOptions {
+    /// A new file for it [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write it as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a scenario in its place, for `quorate simulate`: what would become of that cluster here, as it was found?
+    #[arg(long, conflicts_with = "json")]
+    pub scenario: bool,
+    /// How to tell, on standard error, what is not in it
+    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+    pub report: ReportForm,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// A line a finding
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// `quorate run`.

@@ -12,7 +12,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    refused or failed; the cluster is as it was; torture: a seed fails; replay: it differs
-  2    the command line is wrong, or the file that it names is no recording or no scenario
+  2    the command line is wrong, or the file that it names is no recording, no scenario
+       or cannot be imported
   3    the configuration, the key or the state directory is wrong; nothing was started
   4    no running node could be asked
   5    it took too long; it may still come about

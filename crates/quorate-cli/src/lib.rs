@@ -10,6 +10,7 @@ pub mod control;
 mod counter;
 pub mod demo;
 pub mod failure;
+mod import;
 mod init;
 pub mod lab;
 mod operate;
@@ -37,6 +38,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     let said = match arguments.command {
         Command::Init(init) => init::init(&init)?,
         Command::Check(check) => init::check(&check)?,
+        Command::Import(import) => return import::import(&import),
         Command::Run(run) => {
             log_to_stderr();
             return run::run(&run);

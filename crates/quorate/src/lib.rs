@@ -45,6 +45,7 @@ const _: () = assert!(!quorate_core::plant::IS_POSSIBLE);
 
 pub mod config;
 pub mod drivers;
+pub mod import;
 pub mod key;
 #[doc(hidden)]
 pub mod log;
