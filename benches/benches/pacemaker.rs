@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if Command::new("crm_simulate").arg("--version").output().is_err() {
-        eprintln!("crm_simulate is not here: `make bench-placement` installs it (pacemaker-cli-utils)");
+        eprintln!(
+            "crm_simulate is not here: `make bench-placement` installs it (pacemaker-cli-utils)"
+        );
         return ExitCode::FAILURE;
     }
     let fine = SIZES.into_iter().filter(|&(nodes, groups)| compare(nodes, groups)).count();
@@ -187,9 +189,12 @@ fn write_cib(nodes: usize, groups: usize) -> String {
          admin_epoch=\"0\" have-quorum=\"1\" dc-uuid=\"1\"><configuration><crm_config>\
          <cluster_property_set id=\"opts\">",
     );
-    for (name, value) in
-        [("stonith-enabled", "true"), ("have-watchdog", "true"), ("stonith-watchdog-timeout", "10"), ("enable-startup-probes", "false")]
-    {
+    for (name, value) in [
+        ("stonith-enabled", "true"),
+        ("have-watchdog", "true"),
+        ("stonith-watchdog-timeout", "10"),
+        ("enable-startup-probes", "false"),
+    ] {
         let _ = write!(out, "<nvpair id=\"o-{name}\" name=\"{name}\" value=\"{value}\"/>");
     }
     out += "</cluster_property_set></crm_config><nodes>";
@@ -241,7 +246,10 @@ fn write_state(out: &mut String, node: usize, nodes: usize, groups: usize) {
     );
     for group in (0..groups).filter(|&group| home(nodes, group) == node) {
         let name = group + 1;
-        let _ = write!(out, "<lrm_resource id=\"g{name}\" type=\"Dummy\" class=\"ocf\" provider=\"pacemaker\">");
+        let _ = write!(
+            out,
+            "<lrm_resource id=\"g{name}\" type=\"Dummy\" class=\"ocf\" provider=\"pacemaker\">"
+        );
         for (id, task, interval) in [("last_0", "start", 0), ("monitor_10000", "monitor", 10_000)] {
             let _ = write!(
                 out,

@@ -41,7 +41,15 @@ from .errors import (
     ViolationError,
     WorkDirectoryError,
 )
-from .explain import Explanation, WhyNot
+from .explain import (
+    Conflict,
+    Explanation,
+    Loss,
+    Survival,
+    WhyNot,
+    conflict,
+    survival,
+)
 from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
 from .items import (
     Answer,
@@ -74,6 +82,7 @@ __all__ = [
     "ClusterKeyError",
     "Config",
     "ConfigError",
+    "Conflict",
     "Difference",
     "Effect",
     "EffectKind",
@@ -89,6 +98,7 @@ __all__ = [
     "InForce",
     "Item",
     "LogError",
+    "Loss",
     "LunAccess",
     "MisuseError",
     "NetError",
@@ -109,6 +119,7 @@ __all__ = [
     "Stamp",
     "Status",
     "Stream",
+    "Survival",
     "SystemCallError",
     "Ticket",
     "TimedOutError",
@@ -118,11 +129,13 @@ __all__ = [
     "ViolationError",
     "WhyNot",
     "WorkDirectoryError",
+    "conflict",
     "diff",
     "import_pacemaker",
     "import_proxmox",
     "random_id",
     "replay",
+    "survival",
     "testing",
     "what_if",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ._quorate import Config
+
 
 @dataclass(frozen=True)
 class WhyNot:
@@ -20,9 +22,67 @@ class WhyNot:
     """Whether the group cannot run there; else it is better off elsewhere."""
     text: str
     """For people."""
+    would_need: tuple[str, ...] = ()
+    """What would have to be otherwise, all of it, for the group to be there: each stands after "it would be
+    there if". Only where one node was asked about; empty: no way was found, or it was not asked."""
 
     def __str__(self) -> str:
-        return f"not {self.node}: {self.text}"
+        needed = ", and ".join(self.would_need)
+        return f"not {self.node}: {self.text}" + (f"; it would be there if {needed}" if needed else "")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What leaves a group without a place though every node is open."""
+
+    group: str
+    """The first such group."""
+    rules: tuple[str, ...]
+    """The rules that cannot all hold, by name: as few as suffice. Empty: its own owners and scores, or
+    room, do."""
+    room: bool
+    """Whether room has a part in it."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Nodes that are lost together."""
+
+    nodes: tuple[str, ...]
+    """Which."""
+    unplaced: tuple[str, ...]
+    """The groups that ran before and have no place then."""
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What the losses of a number of nodes leave without a place."""
+
+    tried: int
+    """How many different losses were tried."""
+    failing: int
+    """How many of them leave something without a place."""
+    losses: tuple[Loss, ...]
+    """The first hundred of these."""
+
+
+def conflict(config: Config) -> Optional[Conflict]:
+    """Rules, owners or room that leave a group without a place though every node is open: the fewest that
+    suffice; None: everything can run."""
+    facts = config._conflict()
+    return None if facts is None else Conflict(**{**facts, "rules": tuple(facts["rules"])})
+
+
+def survival(config: Config, losses: int) -> Survival:
+    """What has no place after each loss of `losses` nodes, 4 at most, when everything that is started by
+    itself runs and every node is open before."""
+    return survival_from(config._survival(losses))
+
+
+def survival_from(facts: dict[str, Any]) -> Survival:
+    """The answer from its parts, as the module gives them."""
+    losses = (Loss(tuple(one["nodes"]), tuple(one["unplaced"])) for one in facts["losses"])
+    return Survival(facts["tried"], facts["failing"], tuple(losses))
 
 
 @dataclass(frozen=True)
@@ -54,7 +114,7 @@ class Explanation:
 
 def why_not_from(facts: dict[str, Any]) -> WhyNot:
     """The reason from its parts, as the module gives them."""
-    return WhyNot(**facts)
+    return WhyNot(**{**facts, "would_need": tuple(facts["would_need"])})
 
 
 def explanation_from(facts: dict[str, Any]) -> Explanation:

@@ -16,7 +16,14 @@ from . import _quorate
 from ._quorate import ClusterKey, Config
 from .configuration import InForce, Plan, Version, plan_from
 from .errors import EndedError
-from .explain import Explanation, WhyNot, explanation_from, why_not_from
+from .explain import (
+    Explanation,
+    Survival,
+    WhyNot,
+    explanation_from,
+    survival_from,
+    why_not_from,
+)
 from .items import Item, Notice, Request
 from .resource import Resource, Server
 from .status import Status
@@ -156,6 +163,10 @@ class Node(_quorate.Node):
         """Why a group is not on a node; None: it is, or would be placed there."""
         facts = self._why_not(group, node)
         return None if facts is None else why_not_from(facts)
+
+    def survival(self, losses: int) -> Survival:
+        """What would have no place after each loss of `losses` nodes, 4 at most, as the cluster stands."""
+        return survival_from(self._survival(losses))
 
     @contextlib.contextmanager
     def maintenance(self, node: str, timeout: float = 600.0) -> Iterator[None]:

@@ -305,6 +305,9 @@ static void configuring(world *w) {
     quorate_node *node = w->nodes[w->runs_on];
     CHECK(quorate_node_configuration(node, &version, &config) == QUORATE_OK && version == 1);
     made = preferring(config, w->runs_on);
+    CHECK(quorate_config_conflict_json(config, &json) == QUORATE_OK && freed_with(json, "null"));
+    CHECK(quorate_config_survival_json(config, 1, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"failing\":0"));
     CHECK(quorate_config_diff_json(config, made, &json) == QUORATE_OK);
     CHECK(freed_with(json, "\"place\":\"groups.own.preferred_owners\""));
     CHECK(quorate_node_plan_json(node, made, &json) == QUORATE_OK);
@@ -332,7 +335,9 @@ static void configuring(world *w) {
     CHECK(quorate_node_explanation_json(node, text_of("own"), &json) == QUORATE_OK);
     CHECK(freed_with(json, "\"not_there\":[{"));
     CHECK(quorate_node_why_not_json(node, text_of("own"), name_of(other), &json) == QUORATE_OK);
-    CHECK(freed_with(json, "\"code\":\""));
+    CHECK(freed_with(json, "\"would_need\":["));
+    CHECK(quorate_node_survival_json(node, 1, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"tried\":3"));
     CHECK(quorate_node_why_not_json(node, text_of("own"), text_of("n9"), &json) == QUORATE_UNKNOWN);
     PASSED("why a group is here and not there is data");
 

@@ -52,7 +52,10 @@ def test_another_configuration_is_planned_applied_and_rolled_back(cluster: Clust
     why = node.why_not("own", first)
     assert why is not None and why.code == "not_possible" and why.cannot
     explanation = node.explanation("own")
-    assert explanation.owner in others and why in explanation.not_there
+    assert explanation.owner in others
+    assert why.code in [one.code for one in explanation.not_there if one.node == first]
+    assert "the node were a possible owner" in why.would_need
+    assert node.survival(1).tried == 3
     assert list(explanation.sentences) == str(explanation).splitlines()
     with pytest.raises(quorate.RefusedError, match="2 is in force by now"):
         node.apply(current.config, only_if=1, timeout=WAIT)
@@ -62,6 +65,21 @@ def test_another_configuration_is_planned_applied_and_rolled_back(cluster: Clust
     founded, spared, back = node.history()
     assert (founded.reason, spared.reason) == ("founded", "spare it")
     assert back.in_force and founded.kept and spared.utc() is not None
+
+
+def test_what_cannot_all_hold_is_named(cluster: Cluster) -> None:
+    assert quorate.conflict(cluster.config) is None
+    words = json.loads(cluster.config.to_json())
+    words["groups"][0]["scores"] = {name: "never" for name in cluster.names}
+    found = quorate.conflict(quorate.Config.from_json(json.dumps(words)))
+    assert found is not None and (found.group, found.rules, found.room) == ("own", (), False)
+    spared = quorate.survival(with_owners(cluster.config, ["n2"]), 1)
+    assert (spared.tried, spared.failing) == (3, 1)
+    assert spared.losses[0].nodes == ("n2",) and "own" in spared.losses[0].unplaced
+    words = json.loads(with_owners(cluster.config, ["n2"]).to_json())
+    words["policy"] = {"survives": 1}
+    with pytest.raises(quorate.ConfigError, match="policy.survives"):
+        quorate.Config.from_json(json.dumps(words))
 
 
 def test_a_saved_status_can_be_asked_as_well(cluster: Cluster) -> None:

@@ -165,7 +165,8 @@ pub unsafe extern "C" fn quorate_node_explanation_json(
 /// Why a group is not on a node.
 ///
 /// Parameters: `node`: the node that is asked. `group`: the group. `target`: the node that it is not
-/// on. `json`: a JSON object, on success: `node`, `code`, `rule`, `cannot`, `text`; or `null`: it is
+/// on. `json`: a JSON object, on success: `node`, `code`, `rule`, `cannot`, `text`, `would_need` (what would
+/// have to be otherwise, all of it); or `null`: it is
 /// there, or would be placed there.
 ///
 /// Returns: `QUORATE_UNKNOWN`, or as for `quorate_node_configuration`.
@@ -187,6 +188,70 @@ pub unsafe extern "C" fn quorate_node_why_not_json(
         // SAFETY: the caller promised readable text.
         let target = unsafe { target.required("target") }?;
         json.write(plain_string(&node.why_not(group, target)?));
+        Ok(())
+    })
+}
+
+/// What would have no place after each loss of some nodes, as the cluster stands.
+///
+/// Parameters: `node`: the node that is asked. `losses`: how many nodes are lost together, 4 at most.
+/// `json`: a JSON object, on success: `tried`, `failing`, `losses` (each with `nodes` and `unplaced`).
+///
+/// Returns: as for `quorate_node_configuration`.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any; this one waits, 2 s at most, and works it out.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_node_survival_json(
+    node: Option<&quorate_node>,
+    losses: u32,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    on_node(node, |node| {
+        let json = output(json, "json")?;
+        json.write(plain_string(&node.survival(losses)?));
+        Ok(())
+    })
+}
+
+/// What has no place after each loss of some nodes, when everything that is started by itself runs and every node is
+/// open before.
+///
+/// Parameters: `config`: the configuration. `losses`, `json`: as for `quorate_node_survival_json`.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_survival_json(
+    config: Option<&quorate_config>,
+    losses: u32,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    guard(|| {
+        let (config, json) = (given(config, "config")?, output(json, "json")?);
+        json.write(plain_string(&config.config.survival(losses)));
+        Ok(())
+    })
+}
+
+/// Rules, owners or room that leave a group without a place though every node is open: the fewest that suffice.
+///
+/// Parameters: `config`: the configuration. `json`: a JSON object, on success: `group`, `rules`,
+/// `room`; or `null`: everything can run.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_conflict_json(
+    config: Option<&quorate_config>,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    guard(|| {
+        let (config, json) = (given(config, "config")?, output(json, "json")?);
+        json.write(plain_string(&config.config.conflict()));
         Ok(())
     })
 }

@@ -52,6 +52,17 @@ impl Config {
         self.0.warnings()
     }
 
+    #[pyo3(name = "_conflict")]
+    fn conflict<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Failure> {
+        convert::plain(py, &self.0.conflict()).map_err(Failure::Python)
+    }
+
+    #[pyo3(name = "_survival")]
+    fn survival<'py>(&self, py: Python<'py>, losses: u32) -> Result<Bound<'py, PyAny>, Failure> {
+        let survival = py.detach(|| self.0.survival(losses));
+        convert::plain(py, &survival).map_err(Failure::Python)
+    }
+
     fn timing_derivation(&self) -> String {
         self.0.timing_derivation()
     }

@@ -331,6 +331,12 @@ impl Node {
         convert::plain(py, &why).map_err(Failure::Python)
     }
 
+    #[pyo3(name = "_survival")]
+    fn survival<'py>(&self, py: Python<'py>, losses: u32) -> Result<Bound<'py, PyAny>, Failure> {
+        let survival = py.detach(|| self.inner.survival(losses))?;
+        convert::plain(py, &survival).map_err(Failure::Python)
+    }
+
     #[pyo3(signature = (node, reason, *, timeout = None))]
     fn confirm_fenced(
         &self,

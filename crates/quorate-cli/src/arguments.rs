@@ -189,6 +189,9 @@ pub struct Check {
     /// The file
     #[arg(default_value = "cluster.toml")]
     pub file: PathBuf,
+    /// Tell also what has no place after each loss of so many nodes, 4 at most
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub losses: Option<u32>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

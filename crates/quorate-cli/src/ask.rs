@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::arguments::{Ask, Status};
 use crate::control::{Client, ControlError, Request, SOCKET};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::init::beside;
 use crate::run::default_state;
 use crate::{operate, outcome};
@@ -79,10 +79,11 @@ pub(crate) fn explain(
     not_on: Option<&str>,
     as_json: bool,
 ) -> Result<String, Failure> {
-    let answer = connect(ask)?.ask(&Request::Explain { group: group.to_owned() })?;
     if let Some(node) = not_on {
-        return why_not(&answer, node, as_json);
+        let request = Request::WhyNot { group: group.to_owned(), node: node.to_owned() };
+        return Ok(why_not(&connect(ask)?.ask(&request)?, node, as_json));
     }
+    let answer = connect(ask)?.ask(&Request::Explain { group: group.to_owned() })?;
     if as_json {
         return Ok(answer.to_string());
     }
@@ -90,17 +91,19 @@ pub(crate) fn explain(
     Ok(lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"))
 }
 
-/// Why a group is not on a node.
-fn why_not(explanation: &Value, node: &str, as_json: bool) -> Result<String, Failure> {
-    let why = rows(explanation, "not_there").iter().find(|why| why["node"] == node).cloned();
-    let is_it = ["owner", "placement"].iter().any(|key| explanation[key] == node);
-    match why {
-        Some(why) if as_json => Ok(why.to_string()),
-        None if as_json && is_it => Ok(Value::Null.to_string()),
-        Some(why) => Ok(format!("not {node}: {}", why["text"].as_str().unwrap_or("?"))),
-        None if is_it => Ok(format!("it is on {node}, or would be placed there")),
-        None => Err(Failure::new(Exit::Failed, format!("node {node} is not known"))),
+/// Why a group is not on a node, and what would have to change.
+fn why_not(why: &Value, node: &str, as_json: bool) -> String {
+    if as_json {
+        return why.to_string();
     }
+    if why.is_null() {
+        return format!("it is on {node}, or would be placed there");
+    }
+    let mut text = format!("not {node}: {}", why["text"].as_str().unwrap_or("?"));
+    for needed in rows(why, "would_need").iter().filter_map(Value::as_str) {
+        text.push_str(&format!("\nit would be there if {needed}"));
+    }
+    text
 }
 
 /// Prints what a node has told.

@@ -175,6 +175,13 @@ pub enum Request {
         /// The group.
         group: String,
     },
+    /// Why a group is not on a node, and what would have to change.
+    WhyNot {
+        /// The group.
+        group: String,
+        /// The node.
+        node: String,
+    },
     /// What the node has told, oldest first.
     Events {
         /// Go on with what it tells next.

@@ -82,29 +82,32 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
     };
     let nodes: Vec<&str> = config.node_names().collect();
     let groups: Vec<&str> = config.group_names().collect();
+    let survival = arguments.losses.map(|losses| config.survival(losses));
     if arguments.json {
         return Ok(json!({
             "ok": true, "cluster": config.name(), "id": format!("{:016x}", config.id()),
             "nodes": nodes, "groups": groups, "timing_ms": timing_json(&config),
-            "warnings": config.warnings(),
+            "warnings": config.warnings(), "conflict": config.conflict(), "survival": survival,
         })
         .to_string());
     }
     Ok(format!(
-        "{}: in order; {} ({}), {} ({})\n{}\n{}",
+        "{}: in order; {} ({}), {} ({})\n{}{}\n{}",
         arguments.file.display(),
         count(nodes.len(), "node"),
         nodes.join(", "),
         count(groups.len(), "group"),
         groups.join(", "),
         warnings(&config),
+        survival.map_or_else(String::new, |survival| format!("{survival}\n")),
         config.timing_derivation().trim_end()
     ))
 }
 
 /// A line for each warning.
 fn warnings(config: &Config) -> String {
-    config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect()
+    let conflict = config.conflict().map(|conflict| conflict.to_string());
+    config.warnings().into_iter().chain(conflict).map(|text| format!("warning: {text}\n")).collect()
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -249,6 +249,10 @@ fn carry_out(desk: &Desk, request: Request) -> Result<Value, Error> {
             let explanation = node.explanation(&group)?;
             return Ok(serde_json::to_value(explanation).expect("it is plain data"));
         }
+        Request::WhyNot { group, node: name } => {
+            let why = node.why_not(&group, &name)?;
+            return Ok(serde_json::to_value(why).expect("it is plain data"));
+        }
         Request::Move { group, to } => node.move_group(&group, to.as_deref()),
         Request::Online { group } => node.online(&group),
         Request::Offline { group } => node.offline(&group),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use quorate_core::config::ClusterConfig;
 use quorate_core::id::{GroupId, NodeId};
-use quorate_core::placement::{self, Candidate, Keeps, Outlook, Stance};
+use quorate_core::placement::{self, Candidate, Keeps, Now, Outlook};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError, Difference, diff};
@@ -241,12 +241,12 @@ impl Saved {
             let is_up = at.is_some_and(|at| nodes.get(&at).is_some_and(|node| node.up));
             groups.insert(
                 group.id,
-                Stance {
+                Now {
                     wanted: one.online_wanted && one.state != "failed",
                     at: at.filter(|_| is_up),
                     runs: is_up && one.online_wanted,
                     fixed: one.state == "stop-failed",
-                    ..Stance::default()
+                    ..Now::default()
                 },
             );
         }

@@ -181,8 +181,9 @@ impl Engine {
             }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
             Command::AddGroup(new) => {
-                let config = self.config.with_group(new);
-                config.map(|_| vec![Change::AddGroup(new.clone())]).map_err(not_valid)
+                let config = self.config.with_group(new).map_err(not_valid)?;
+                placement::admit(&config).map_err(not_valid)?;
+                Ok(vec![Change::AddGroup(new.clone())])
             }
             Command::RemoveGroup { group } => {
                 let group = self.group_named(group)?;
@@ -207,6 +208,7 @@ impl Engine {
     fn configure_changes(&self, new: &NewConfig) -> Result<Vec<Change>, Refusal> {
         let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
         let next = database.successor(new).map_err(not_valid)?;
+        placement::admit(&next).map_err(not_valid)?;
         if next == self.config {
             return Ok(Vec::new());
         }

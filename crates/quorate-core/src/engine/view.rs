@@ -111,12 +111,12 @@ impl Engine {
         let database = self.database.as_ref()?;
         let config = database.config();
         let now = super::standing::of(database, &[], self.times());
-        let stances = config.groups().iter().map(|group| group.id).zip(now);
+        let groups = config.groups().iter().map(|group| group.id).zip(now);
         Some(placement::Outlook {
             config: config.clone(),
             version: database.version(),
             nodes: self.candidates(database),
-            groups: stances.map(|(id, now)| (id, now.into())).collect(),
+            groups: groups.collect(),
         })
     }
 

@@ -37,12 +37,12 @@ use std::collections::BTreeMap;
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
 pub use conflict::{Conflict, conflict};
-pub use outlook::{Effect, Outlook, Stance};
+pub use outlook::{Effect, Outlook};
 pub use planner::Planner;
 pub use reason::NotHere;
 pub use remedy::{Remedy, counterfactual};
 use solver::Solver;
-pub use survival::{LOSSES_MAX, Loss, Survival, admit, survival};
+pub use survival::{LOSSES_MAX, Loss, Survival, admit, survival, survival_of};
 use table::Table;
 
 /// What placement needs to know of a node.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Candidate, Now, Planner};
+use super::{Candidate, Keeps, Now, Planner, plan};
 use crate::config::{ClusterConfig, ConfigError};
 use crate::id::{GroupId, NodeId};
 
@@ -109,19 +109,27 @@ impl Losing<'_> {
     }
 }
 
+/// The same for a cluster in which every node is open and everything runs that is started by itself.
+pub fn survival_of(config: &ClusterConfig, count: u32) -> Survival {
+    let open = Candidate { up: true, heard: true, paused: false, keeps: Keeps::All };
+    let nodes: BTreeMap<NodeId, Candidate> =
+        config.nodes().iter().map(|node| (node.id, open)).collect();
+    let now: Vec<Now> = config.groups().iter().map(Now::fresh).collect();
+    let placed = plan(config, &nodes, now.clone());
+    let runs = |(at, now): (usize, Now)| match placed.node(at) {
+        Some(node) => Now { at: Some(node), runs: true, ..now },
+        None => now,
+    };
+    survival(config, &nodes, now.into_iter().enumerate().map(runs).collect(), count)
+}
+
 /// Refuses a configuration that leaves a group without a place when as many nodes are lost as it wants to survive.
 ///
 /// # Errors
 /// The first loss that it does not survive, with the groups.
 pub fn admit(config: &ClusterConfig) -> Result<(), ConfigError> {
     let Some(count) = config.policy().survives else { return Ok(()) };
-    let open = Candidate { up: true, heard: true, paused: false, keeps: super::Keeps::All };
-    let nodes: BTreeMap<NodeId, Candidate> =
-        config.nodes().iter().map(|node| (node.id, open)).collect();
-    let wanted =
-        |group: &crate::config::GroupConfig| Now { wanted: group.auto_start, ..Now::default() };
-    let now: Vec<Now> = config.groups().iter().map(wanted).collect();
-    let survival = survival(config, &nodes, now, count);
+    let survival = survival_of(config, count);
     let Some(loss) = survival.losses.first() else { return Ok(()) };
     let node =
         |id: &NodeId| config.node(*id).map_or_else(|| id.to_string(), |node| node.name.clone());

@@ -20,8 +20,10 @@ use std::fmt;
 use std::path::Path;
 
 use quorate_core::config::ClusterConfig;
+use quorate_core::placement;
 
 use crate::node::RecordOptions;
+use crate::why::{Conflict, Survival};
 
 pub use document::{
     Amounts, Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings,
@@ -110,6 +112,7 @@ impl Config {
     /// What is wrong, the place and the remedy.
     pub fn new(document: Document) -> Result<Config, ConfigError> {
         let cluster = ClusterConfig::new(convert::parts(&document)?)?;
+        placement::admit(&cluster)?;
         check_recording(&document.recording)?;
         Ok(Config { document, cluster })
     }
@@ -173,6 +176,18 @@ impl Config {
             _ => return Vec::new(),
         };
         vec![text.to_owned()]
+    }
+
+    /// Rules, owners or room that leave a group without a place though every node is open: the fewest that suffice;
+    /// none: everything can run.
+    pub fn conflict(&self) -> Option<Conflict> {
+        placement::conflict(&self.cluster).map(|found| Conflict::new(&self.cluster, &found))
+    }
+
+    /// What has no place after each loss of `losses` nodes, 4 at most, when everything that is started by itself runs
+    /// and every node is open before.
+    pub fn survival(&self, losses: u32) -> Survival {
+        Survival::new(&self.cluster, &placement::survival_of(&self.cluster, losses))
     }
 
     /// How every timeout follows from the inputs, one line a value.

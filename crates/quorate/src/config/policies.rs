@@ -108,6 +108,8 @@ pub(super) struct PolicyWords {
     balance_on_start: bool,
     rebalance: bool,
     keep_without_quorum: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    survives: Option<u32>,
     utc_offset_minutes: i16,
     #[serde(with = "LimitsWords", skip_serializing_if = "LimitsWords::is_default")]
     limits: Limits,
@@ -123,6 +125,7 @@ impl Default for PolicyWords {
             balance_on_start,
             rebalance,
             keep_without_quorum,
+            survives,
             utc_offset_minutes,
             limits,
             quarantine,
@@ -133,6 +136,7 @@ impl Default for PolicyWords {
             balance_on_start,
             rebalance,
             keep_without_quorum,
+            survives,
             utc_offset_minutes,
             limits,
             quarantine,

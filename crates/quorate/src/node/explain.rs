@@ -3,16 +3,18 @@
 use quorate_core::Notice as Told;
 use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Engine;
+use quorate_core::placement::Outlook;
 use quorate_core::status::{Explanation as Whole, Happened, Status};
 use quorate_core::time::Instant;
 use serde::Serialize;
 
+use super::Node;
 use super::tell::Names;
 use crate::Error;
 use crate::clock;
 use crate::item::Refusal;
 use crate::notice::{Stamp, time_of_day};
-use crate::why::WhyNot;
+use crate::why::{Survival, WhyNot};
 
 /// Why a group is where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +39,58 @@ pub struct Explanation {
     pub sentences: Vec<String>,
 }
 
-pub(super) fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
+impl Node {
+    /// Why a group is where it is, in sentences, and why it is not elsewhere.
+    ///
+    /// # Errors
+    /// As [`Node::explanation`].
+    pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.explanation(group).map(|explanation| explanation.sentences)
+    }
+
+    /// Why a group is where it is, and why it is not elsewhere, as data.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Busy`], [`Error::TimedOut`], or [`Error::Refused`] before this node belongs to a
+    /// cluster.
+    pub fn explanation(&self, group: &str) -> Result<Explanation, Error> {
+        let group = group.to_owned();
+        self.inner.look("the explanation", move |engine| Some(explain(engine, &group)))?
+    }
+
+    /// Why a group is not on a node; none: it is, or would be placed there.
+    ///
+    /// # Errors
+    /// As [`Node::explanation`].
+    pub fn why_not(&self, group: &str, node: &str) -> Result<Option<WhyNot>, Error> {
+        super::start::find_node(&self.inner.snapshot.config(), node)?;
+        let not_there = self.explanation(group)?.not_there;
+        let Some(mut why) = not_there.into_iter().find(|why| why.node == node) else {
+            return Ok(None);
+        };
+        // It is worked out here: the engine has better things to do.
+        let outlook = self.outlook()?;
+        let ids = outlook.config.group_named(group).zip(outlook.config.node_named(node));
+        let needed = ids.and_then(|(group, node)| outlook.counterfactual(group.id, node.id));
+        why.would_need = needed.iter().flatten().map(ToString::to_string).collect();
+        Ok(Some(why))
+    }
+
+    /// What would have no place after each loss of `losses` nodes, 4 at most, as the cluster stands.
+    ///
+    /// # Errors
+    /// As [`Node::explanation`].
+    pub fn survival(&self, losses: u32) -> Result<Survival, Error> {
+        let outlook = self.outlook()?;
+        Ok(Survival::new(&outlook.config, &outlook.survival(losses)))
+    }
+
+    fn outlook(&self) -> Result<Outlook, Error> {
+        self.inner.look("the outlook", Engine::outlook)
+    }
+}
+
+fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
     let config = engine.config();
     let id = config.group_named(group).map(|group| group.id).ok_or_else(|| {
         let known: Vec<&str> = config.groups().iter().map(|group| group.name.as_str()).collect();

@@ -35,7 +35,6 @@ use quorate_core::message::Command;
 pub use self::commands::{Disarm, Failback, Maintenance};
 pub use self::configuring::{InForce, Version};
 pub use self::explain::Explanation;
-use self::explain::explain;
 use self::guard::Guard;
 use self::host::Host;
 use self::input::{Inbox, Input};
@@ -50,7 +49,6 @@ use crate::key::ClusterKey;
 use crate::notice::NoticeKind;
 use crate::resource::Resource;
 use crate::status::Status;
-use crate::why::WhyNot;
 
 /// How long a killed node may take to end before its guests are killed behind its back.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
@@ -357,34 +355,6 @@ impl Node {
             }
             self.inner.items.wait_change(deadline.min(Instant::now() + LOOK_INTERVAL));
         }
-    }
-
-    /// Why a group is where it is, in sentences, and why it is not elsewhere.
-    ///
-    /// # Errors
-    /// As [`Node::explanation`].
-    pub fn explain(&self, group: &str) -> Result<Vec<String>, Error> {
-        self.explanation(group).map(|explanation| explanation.sentences)
-    }
-
-    /// Why a group is where it is, and why it is not elsewhere, as data.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`], [`Error::Busy`], [`Error::TimedOut`], or [`Error::Refused`] before this node belongs to a
-    /// cluster.
-    pub fn explanation(&self, group: &str) -> Result<Explanation, Error> {
-        let group = group.to_owned();
-        self.inner.look("the explanation", move |engine| Some(explain(engine, &group)))?
-    }
-
-    /// Why a group is not on a node; none: it is, or would be placed there.
-    ///
-    /// # Errors
-    /// As [`Node::explanation`].
-    pub fn why_not(&self, group: &str, node: &str) -> Result<Option<WhyNot>, Error> {
-        start::find_node(&self.inner.snapshot.config(), node)?;
-        let not_there = self.explanation(group)?.not_there;
-        Ok(not_there.into_iter().find(|why| why.node == node))
     }
 
     /// Leaves in good order: the groups here move away, then the node ends.

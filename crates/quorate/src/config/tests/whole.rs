@@ -147,6 +147,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 balance_on_start,
                 rebalance,
                 keep_without_quorum,
+                survives: None,
                 limits: Limits { losses_max: most, everywhere_pause, ..Limits::default() },
                 quarantine,
                 utc_offset_minutes: 60,
