@@ -8,6 +8,7 @@
 
 mod apply;
 mod flapping;
+mod operating;
 
 use std::collections::BTreeMap;
 
