@@ -199,7 +199,8 @@ impl Engine {
         }
     }
 
-    /// When a node may be open for it that is not now, of a group that waits: a quarantine ends, failures are forgotten.
+    /// When a node may be open for it that is not now, of a group that waits: a quarantine ends, failures are
+    /// forgotten.
     fn place_may_come(&self, id: GroupId, record: &GroupRecord) -> Option<u64> {
         let database = self.database.as_ref()?;
         if !self.unplaced.contains(&id) {
