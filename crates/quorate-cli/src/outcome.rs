@@ -104,7 +104,7 @@ fn of_state(group: &str, found: &Value) -> Progress {
     let owner = found["owner"].as_str().map_or(String::new(), |owner| format!(" on {owner}"));
     let text = format!("{group} is {state}{owner}");
     match state {
-        "failed" | "stop-failed" => {
+        "failed" | "stop-failed" | "degraded" => {
             Progress::Stuck(format!("{text}: `quorate explain {group}` says why"))
         }
         _ => Progress::Under(text),

@@ -4,10 +4,9 @@ use super::{
     Database, GroupRecord, LOADS_MAX, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::change::{
-    Cause, Change, ChangeSet, Desire, Disarm, DownCause, Failback, FenceKind, GroupReport,
-    ReleaseKind,
+    Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
-use crate::config::{GroupConfig, NewGroup};
+use crate::config::GroupConfig;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -60,80 +59,21 @@ impl Database {
             }
             Change::Report { group, epoch, node, incarnation, report } => {
                 self.report(group, epoch, (node, incarnation), report, notices);
-                if report == GroupReport::Deadlocked {
-                    self.fence_deadlocked(index, group, (node, incarnation), notices);
-                }
+                self.fence_deadlocked(index, group, (node, incarnation), report, notices);
             }
             Change::Desire { group, desire } => self.desire(group, desire),
             Change::HoldMoves { held } => self.moves_held = held,
             Change::Disarm { mode, ttl_ms } => self.disarm(mode, ttl_ms, notices),
-            Change::Arm => {
-                self.disarmed_until = None;
-                if self.disarmed.take().is_some() {
-                    notices.push(Notice::Armed);
-                }
-            }
-            Change::EndQuarantine { node } => {
-                let over = self.quarantined_until(node).is_some_and(|until| until <= self.at_ms);
-                if over {
-                    self.end_quarantine(node, notices);
-                }
-            }
+            Change::Arm => self.arm(notices),
+            Change::EndQuarantine { node } => self.outlive_quarantine(node, notices),
             Change::Starts => self.seat_the_persistent(),
-            Change::CountFailures { group, node, count } => {
-                let at = self.at_ms;
-                if let Some(record) = self.groups.get_mut(&group) {
-                    record.failures_on.insert(node, (count, at));
-                }
-            }
-            Change::Load { group, ref load } => {
-                if let Some(record) = self.groups.get_mut(&group) {
-                    record.load = Some(load.clone());
-                }
-            }
-            Change::Seat { group, node } => {
-                let vacant = |record: &&mut GroupRecord| record.owner().is_none();
-                if let Some(record) = self.groups.get_mut(&group).filter(vacant) {
-                    record.seat = Some(node);
-                    record.chosen = Some(node);
-                }
-            }
-            Change::LetCoordinate { node, may } => {
-                if let Some(record) = self.nodes.get_mut(&node) {
-                    record.reluctant = !may;
-                }
-            }
+            Change::CountFailures { group, node, count } => self.set_failures(group, node, count),
+            Change::Load { group, ref load } => self.set_load(group, load),
+            Change::Seat { group, node } => self.seat(group, node),
+            Change::LetCoordinate { node, may } => self.let_coordinate(node, may),
             Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
             Change::Configure(ref new) => self.configure(index, new),
-        }
-    }
-
-    fn add_group(&mut self, index: u64, new: &NewGroup) {
-        let Ok(config) = self.config.with_group(new) else { return };
-        let group = &new.group;
-        self.succeed(index, config, format!("group {} added", group.name), 0);
-        self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
-    }
-
-    fn remove_group(&mut self, index: u64, group: GroupId) {
-        let Ok(config) = self.config.without_group(group) else { return };
-        let Some(record) = self.groups.remove(&group) else { return };
-        let name = self.config.group(group).map_or("", |group| group.name.as_str());
-        let reason = format!("group {name} removed");
-        self.succeed(index, config, reason, 0);
-        self.epoch_passed = self.epoch_passed.max(record.epoch);
-    }
-
-    fn desire(&mut self, group: GroupId, desire: Desire) {
-        let Some(record) = self.groups.get_mut(&group) else { return };
-        record.desire = desire;
-        record.failures.clear();
-        record.failed_until = None;
-        record.failed_on.clear();
-        record.failures_on.clear();
-        if record.owner().is_none() {
-            record.cause = if record.is_wanted() { Cause::Online } else { Cause::Offline };
         }
     }
 
@@ -162,7 +102,7 @@ impl Database {
         notices.push(Notice::Up { node, incarnation });
     }
 
-    fn down(
+    pub(super) fn down(
         &mut self,
         index: u64,
         node: NodeId,
@@ -255,76 +195,6 @@ impl Database {
                     record.desire = Desire::Offline;
                 }
             }
-        }
-    }
-
-    fn pause(
-        &mut self,
-        node: NodeId,
-        paused: bool,
-        (draining, emptied): (bool, bool),
-        notices: &mut Vec<Notice>,
-    ) {
-        let Some(record) = self.nodes.get_mut(&node) else { return };
-        record.paused = paused;
-        record.draining = draining;
-        record.emptied = emptied;
-        record.leaving &= paused;
-        record.keeps &= paused;
-        notices.push(Notice::Paused { node, paused });
-    }
-
-    /// What was drained from the node returns, or stays where it is.
-    fn return_to(&mut self, node: NodeId, failback: Failback) {
-        if failback == Failback::Now {
-            return;
-        }
-        for record in self.groups.values_mut() {
-            record.drained_from = record.drained_from.filter(|&from| from != node);
-            let elsewhere = record.owner().is_some_and(|(owner, _)| owner != node);
-            record.stays |= failback == Failback::Never && elsewhere;
-        }
-    }
-
-    fn disarm(&mut self, mode: Disarm, ttl_ms: Option<u64>, notices: &mut Vec<Notice>) {
-        let again = self.disarmed.is_some();
-        let mode = *self.disarmed.get_or_insert(mode);
-        if let Some(ttl) = ttl_ms {
-            self.disarmed_until = Some(self.at_ms.saturating_add(ttl));
-        }
-        if !again || ttl_ms.is_some() {
-            notices.push(Notice::Disarmed { mode, ttl_ms });
-        }
-    }
-
-    /// The cluster starts: what is to start where it was last moved by command belongs there.
-    fn seat_the_persistent(&mut self) {
-        for (&id, record) in &mut self.groups {
-            let persistent = self.config.group(id).is_some_and(|group| group.wishes.persistent);
-            if let Some(chosen) = record.chosen.filter(|_| persistent) {
-                record.seat = Some(chosen);
-            }
-        }
-    }
-
-    /// A node that cannot end what it runs is down by its own word, if anybody is left.
-    fn fence_deadlocked(
-        &mut self,
-        index: u64,
-        group: GroupId,
-        (node, incarnation): (NodeId, Incarnation),
-        notices: &mut Vec<Notice>,
-    ) {
-        let record = self.groups.get(&group);
-        let is_so = record.is_some_and(|record| {
-            record.owner() == Some((node, incarnation))
-                && record.owned_state() == Some(OwnedState::StopFailed)
-        });
-        let other = |(&other, record): (&NodeId, &NodeRecord)| {
-            other != node && record.state == NodeState::Up
-        };
-        if is_so && self.nodes.iter().any(other) {
-            self.down(index, node, incarnation, DownCause::Ordered, notices);
         }
     }
 
@@ -464,36 +334,49 @@ impl Database {
                 }
                 OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
             },
-            GroupReport::Vacated { saved, failed } => {
-                let next;
-                (record.cause, next) = match *state {
-                    OwnedState::Releasing { to, cause, .. } => (cause, to.zip(Some(cause))),
-                    OwnedState::StopFailed => (Cause::Failure, None),
-                    // Nobody asked it to.
-                    OwnedState::Starting | OwnedState::Online => (Cause::Stopped, None),
-                };
-                if failed {
-                    record.cause = Cause::Failure;
-                }
-                let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
-                let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
-                let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
-                record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
-                if let Some(token) = saved {
-                    record.saved = Some(token);
-                    record.held_by = holder;
-                    record.loads = 0;
-                }
-                notices.push(Notice::Group { group, epoch, node: owner, report });
-                if failed {
-                    self.count_failure(group, owner, notices);
-                } else {
-                    self.pass_on(group, next, notices);
-                }
-                return;
+            GroupReport::Vacated { .. } => {
+                return self.vacated(group, owner, report, notices);
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
+    }
+
+    /// Its owner has let it go, as it was asked to or not.
+    fn vacated(
+        &mut self,
+        group: GroupId,
+        owner: NodeId,
+        report: GroupReport,
+        notices: &mut Vec<Notice>,
+    ) {
+        let GroupReport::Vacated { saved, failed } = report else { return };
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        let next;
+        (record.cause, next) = match record.owned_state() {
+            Some(OwnedState::Releasing { to, cause, .. }) => (cause, to.zip(Some(cause))),
+            Some(OwnedState::StopFailed) => (Cause::Failure, None),
+            // Nobody asked it to.
+            Some(OwnedState::Starting | OwnedState::Online) | None => (Cause::Stopped, None),
+        };
+        if failed {
+            record.cause = Cause::Failure;
+        }
+        let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
+        let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
+        let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
+        record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
+        if let Some(token) = saved {
+            record.saved = Some(token);
+            record.held_by = holder;
+            record.loads = 0;
+        }
+        let epoch = record.epoch;
+        notices.push(Notice::Group { group, epoch, node: owner, report });
+        if failed {
+            self.count_failure(group, owner, notices);
+        } else {
+            self.pass_on(group, next, notices);
+        }
     }
 
     /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not.

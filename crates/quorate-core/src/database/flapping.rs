@@ -84,6 +84,13 @@ impl Database {
         }
     }
 
+    /// The time of a quarantine is over.
+    pub(super) fn outlive_quarantine(&mut self, node: NodeId, notices: &mut Vec<Notice>) {
+        if self.quarantined_until(node).is_some_and(|until| until <= self.at_ms) {
+            self.end_quarantine(node, notices);
+        }
+    }
+
     /// The quarantine of a node is over, or has been ended.
     pub(super) fn end_quarantine(&mut self, node: NodeId, notices: &mut Vec<Notice>) {
         let now = self.at_ms;

@@ -8,6 +8,7 @@
 
 mod apply;
 mod flapping;
+mod operating;
 mod versions;
 
 use std::collections::BTreeMap;

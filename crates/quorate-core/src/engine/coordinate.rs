@@ -284,7 +284,10 @@ impl Engine {
     fn end_what_is_over(&mut self, changes: &mut Vec<Change>) {
         let Some(database) = &self.database else { return };
         let now_ms = self.cluster_ms();
-        let disarm = database.disarmed_until().map(|until| (until, Change::Arm));
+        // Said again at the last moment, it counts from then on.
+        let again = changes.iter().any(|change| matches!(change, Change::Disarm { .. }));
+        let disarm = database.disarmed_until().filter(|_| !again);
+        let disarm = disarm.map(|until| (until, Change::Arm));
         let quarantines = database.quarantines();
         let quarantines = quarantines.map(|(node, until)| (until, Change::EndQuarantine { node }));
         for (until, change) in disarm.into_iter().chain(quarantines) {

@@ -193,7 +193,9 @@ impl Engine {
 
     fn group_status(&self, id: GroupId, record: &GroupRecord, held: Option<&Held>) -> GroupStatus {
         let failed_until = record.failed_until.filter(|_| record.owner().is_none());
-        let retry_at = failed_until.into_iter().chain(held.and_then(|(_, until)| *until)).max();
+        let held_until = held.and_then(|(_, until)| *until);
+        let retry_at = failed_until.into_iter().chain(held_until).max();
+        let retry_at = retry_at.or_else(|| self.place_may_come(id, record));
         let retry_in = retry_at.map(|until| self.left_ms(until));
         let local = self.groups.get(&id);
         let resources = local.into_iter().flat_map(|group| group.resources());
@@ -210,6 +212,20 @@ impl Engine {
             resources: resources.map(|(id, state)| (self.resource_name(id), state)).collect(),
             luns: luns.map(|(id, state)| (self.lun_name(id), state)).collect(),
         }
+    }
+
+    /// When a node may be open for it that is not now, of a group that waits: a quarantine ends, failures are
+    /// forgotten.
+    fn place_may_come(&self, id: GroupId, record: &GroupRecord) -> Option<u64> {
+        let database = self.database.as_ref()?;
+        if !self.unplaced.contains(&id) {
+            return None;
+        }
+        let expire = self.config.group(id)?.wishes.failures_expire.map(millis);
+        let last = record.failures_on.values().map(|&(_, last)| last);
+        let forgotten = last.filter_map(|last| Some(last + expire?));
+        let ends = database.quarantines().map(|(_, until)| until);
+        forgotten.chain(ends).filter(|&at| at > self.cluster_ms()).min()
     }
 
     fn is_kept(&self, record: &GroupRecord) -> bool {

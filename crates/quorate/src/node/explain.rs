@@ -161,7 +161,7 @@ fn state(explanation: &Whole) -> String {
             "offline, and kept so: by command, or since it has auto_start = false; `quorate online {}` starts it",
             group.name
         ),
-        "waiting" => "waiting for a node that may run it".to_owned(),
+        "waiting" => waiting(explanation),
         "failed" => failed(explanation),
         "stop-failed" => {
             format!("stuck on {owner}: it could not be stopped there, and may still run")
@@ -169,6 +169,16 @@ fn state(explanation: &Whole) -> String {
         "lost" => format!("lost with {owner}, which is down and not yet proven harmless"),
         "moving" => format!("leaving {owner}"),
         other => format!("{other} on {owner}"),
+    }
+}
+
+fn waiting(explanation: &Whole) -> String {
+    let again = explanation.retry_in_ms.map_or_else(String::new, |left| {
+        format!("; it is tried again in {} s at the latest", left.div_ceil(1000))
+    });
+    match &explanation.group.held {
+        Some(why) => format!("waiting: {why}{again}"),
+        None => format!("waiting for a node that may run it{again}"),
     }
 }
 

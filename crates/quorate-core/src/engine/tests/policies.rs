@@ -6,7 +6,8 @@ use super::{A, B, C, Engine, Trio, VM, config};
 use crate::action::{Action, LunVerb};
 use crate::change::{Cause, Disarm, DownCause, Failback, GroupReport};
 use crate::config::{
-    ClusterConfig, ClusterParts, GroupConfig, Hours, OnDeadlock, Policy, Quarantine, RestartAction,
+    By, ClusterConfig, ClusterParts, Domain, GroupConfig, Hours, OnDeadlock, Policy, Quarantine,
+    RestartAction, Rule, Says,
 };
 use crate::event::{Event, Trouble};
 use crate::id::{GroupId, NodeId, OpId, ResourceId};
@@ -425,4 +426,66 @@ fn the_start_after_a_death_is_led_back_to_the_connection_that_was_closed() {
         Input::Connection { node: A }.to_string(),
         "node 1 has lost its connections at once"
     );
+}
+
+#[test]
+fn a_configuration_whose_policies_do_not_hold_together_is_refused_at_its_place() {
+    type Edit = fn(&mut ClusterParts);
+    let refused: [(Edit, &str); 8] = [
+        (|parts| parts.policy.limits.failovers_max = Some(0), "policy.failovers_max"),
+        (
+            |parts| parts.groups[0].wishes.failback_hours = Some(Hours { from: 7, to: 7 }),
+            "groups.vm.failback_hours",
+        ),
+        (
+            |parts| {
+                let policy = &mut parts.groups[0].resources[0].policy;
+                policy.restart_action = RestartAction::Restart;
+                policy.retry_period = Some(MINUTE);
+            },
+            "groups.vm.guest.retry_period",
+        ),
+        (
+            |parts| parts.groups[0].resources[0].policy.deadlock_timeout = Duration::ZERO,
+            "groups.vm.guest.deadlock_timeout",
+        ),
+        (
+            |parts| parts.groups[0].resources[0].depends_on_any = vec![vec![]],
+            "groups.vm.guest.depends_on_any",
+        ),
+        (
+            |parts| parts.groups[0].resources[0].depends_on_any = vec![vec![ResourceId(1)]],
+            "groups.vm.guest.depends_on",
+        ),
+        (|parts| apart(parts, By::Site), "nodes.n1.site"),
+        (
+            |parts| {
+                parts.nodes.iter_mut().for_each(|node| node.domain.rack = "r1".into());
+                parts.nodes[2].domain.rack.clear();
+                apart(parts, By::Rack);
+            },
+            "nodes.n3.rack",
+        ),
+    ];
+    for (edit, place) in refused {
+        let mut parts = ClusterParts::from(config(true, |_| ()));
+        edit(&mut parts);
+        assert_eq!(
+            ClusterConfig::new(parts).map(|_| ()).map_err(|one| one.place),
+            Err(place.into())
+        );
+    }
+    let mut parts = ClusterParts::from(config(true, |_| ()));
+    for (node, (site, rack)) in parts.nodes.iter_mut().zip([("s", "1"), ("s", "2"), ("t", "1")]) {
+        node.domain = Domain { site: site.into(), rack: rack.into() };
+    }
+    apart(&mut parts, By::Rack);
+    let config = ClusterConfig::new(parts).expect("every node says where it stands");
+    let [a, b, c] = config.nodes() else { panic!("three nodes") };
+    assert!(a.is_with(b, By::Site) && !a.is_with(b, By::Rack) && !a.is_with(c, By::Rack));
+}
+
+fn apart(parts: &mut ClusterParts, by: By) {
+    let says = Says::Apart { groups: vec![VM], strict: true, by };
+    parts.rules.push(Rule { name: "spread".into(), says });
 }
