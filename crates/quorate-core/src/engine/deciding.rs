@@ -47,6 +47,7 @@ impl Deciding<'_> {
             match change {
                 Change::Down { node, .. } | Change::Fenced { node, .. } => {
                     self.falling.push(*node);
+                    self.traffic.lose(*node, self.times.cluster_ms);
                     if let Some(candidate) = self.candidates.get_mut(node) {
                         candidate.up = false;
                     }

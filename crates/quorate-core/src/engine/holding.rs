@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::deciding::Deciding;
-use crate::change::Cause;
+use crate::change::{Cause, FenceKind};
 use crate::config::{GroupConfig, Limits};
-use crate::database::{Database, GroupRecord, OwnedState, Ownership, Vacancy};
+use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::id::NodeId;
 use crate::notice::Hold;
 use crate::placement::{self, Candidate};
@@ -79,6 +79,13 @@ impl Traffic {
         self.failovers += u32::from(is_failover(cause));
     }
 
+    /// A node goes down now.
+    pub(super) fn lose(&mut self, node: NodeId, at_ms: u64) {
+        if !self.losses.iter().any(|&(_, known)| known == node) {
+            self.losses.push((at_ms, node));
+        }
+    }
+
     fn count_failure(
         &mut self,
         config: &GroupConfig,
@@ -138,13 +145,14 @@ impl Deciding<'_> {
     fn hold_of_losses(&self, limits: &Limits, record: &GroupRecord) -> Option<Held> {
         let most = usize::try_from(limits.losses_max?).unwrap_or(usize::MAX);
         let lost = match record.ownership {
-            // What a human has vouched for waits for nothing.
-            Ownership::Vacant(Vacancy::Fenced { node, kind }) => {
-                (kind == crate::change::FenceKind::LeaseOver).then_some(node)?
-            }
-            Ownership::Owned { node, .. } => node,
+            Ownership::Vacant(Vacancy::Fenced { node, .. }) | Ownership::Owned { node, .. } => node,
             Ownership::Vacant(_) => return None,
         };
+        // What a human has vouched for, and what left in order, waits for nothing.
+        let state = self.database.node(lost).map(|record| record.state);
+        if matches!(state, Some(NodeState::Fenced(FenceKind::Human | FenceKind::Left))) {
+            return None;
+        }
         let losses = &self.traffic.losses;
         let place = losses.iter().position(|&(_, node)| node == lost)?;
         let before = losses.get(place.checked_sub(most)?)?;

@@ -48,7 +48,7 @@ impl Engine {
         let history: Vec<&Happened> = history.into_iter().flatten().take(known).collect();
         let link = |input: Input| Link { at_ms: None, what: Because::Input(input) };
         let mut chain = Vec::new();
-        let mut ground = Ground::Before(|notice| moves(notice), Input::Earlier);
+        let mut ground = Ground::Before(moves, Input::Earlier);
         let mut end = history.len();
         loop {
             let (wanted, otherwise) = match ground {

@@ -410,8 +410,8 @@ fn the_start_after_a_death_is_led_back_to_the_connection_that_was_closed() {
     trio.kill(A);
     trio.run_until(SECOND * 10, |trio| trio.all_online_on(B) || trio.all_online_on(C));
     let owner = if trio.all_online_on(B) { B } else { C };
-    let ops = (1..10_000).map(OpId);
-    let why = ops.filter_map(|op| trio.engines[&owner].explain_action(op)).last().unwrap();
+    let mut ops = (1..10_000).rev().map(OpId);
+    let why = ops.find_map(|op| trio.engines[&owner].explain_action(op)).unwrap();
     let told: Vec<&Because> = why.chain.iter().map(|link| &link.what).collect();
     let is_so = matches!(
         told[..],
