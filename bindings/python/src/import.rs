@@ -29,7 +29,10 @@ pub(crate) fn import_proxmox(
     given(py, &imported)
 }
 
-fn given<'py>(py: Python<'py>, imported: &Imported) -> Result<(String, Bound<'py, PyAny>), Failure> {
+fn given<'py>(
+    py: Python<'py>,
+    imported: &Imported,
+) -> Result<(String, Bound<'py, PyAny>), Failure> {
     let findings =
         serde_json::to_value(&imported.report.findings).expect("a report has text keys only");
     Ok((imported.to_toml(), convert::value(py, &findings).map_err(Failure::Python)?))
