@@ -69,6 +69,8 @@ pub enum Cause {
     Order,
     /// A rule about it and another group wants it elsewhere.
     Rule,
+    /// The load lies unevenly on the nodes.
+    Balance,
 }
 
 /// What is wanted of a group.
@@ -112,6 +114,10 @@ pub enum GroupReport {
     StopFailed,
     /// It could not be handed over, and runs on here.
     Kept,
+    /// It runs here too, though another node has it: somebody has started it by hand.
+    Stray,
+    /// Nothing runs here any more of what ran here too.
+    StrayEnded,
     /// Somebody has moved it by hand: nothing of it runs here.
     Gone {
         /// Where it runs.

@@ -16,7 +16,9 @@ use thiserror::Error;
 
 use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 pub use amend::NewGroup;
-pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
+pub use rules::{
+    Amounts, Balance, Bonds, FoundTwice, OrderAct, OrderKind, Policy, Rule, Says, Wishes,
+};
 pub use timing::{Timing, TimingError, TimingInputs};
 
 /// At most this many nodes in one cluster.

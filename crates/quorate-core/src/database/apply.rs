@@ -6,7 +6,7 @@ use super::{
 use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
-use crate::config::{GroupConfig, NewGroup};
+use crate::config::{FoundTwice, GroupConfig, NewGroup};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -229,6 +229,10 @@ impl Database {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
+            // Nobody answers for what somebody has started by hand: only a node that is known to run nothing has none.
+            if kind != FenceKind::LeaseOver {
+                record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
+            }
             if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
                 record.cause = Cause::NodeDown;
@@ -261,7 +265,8 @@ impl Database {
 
     /// What proves, at this place of the log, that the group may get a new owner.
     fn vacancy(&self, group: GroupId) -> Option<Vacancy> {
-        match self.groups.get(&group)?.ownership {
+        let record = self.groups.get(&group).filter(|record| record.strays.is_empty())?;
+        match record.ownership {
             Ownership::Vacant(vacancy) => Some(vacancy),
             Ownership::Owned { node, incarnation, .. } => {
                 let record = self.nodes.get(&node)?;
@@ -303,6 +308,7 @@ impl Database {
         record.drained_from = record.drained_from.filter(|&from| from != owner);
         record.failed_until = None;
         record.kept_until = None;
+        record.begins_anew = false;
         if record.held_by.is_some_and(|holder| holder != (owner, incarnation)) {
             record.saved = None;
             record.held_by = None;
@@ -355,6 +361,9 @@ impl Database {
         report: GroupReport,
         notices: &mut Vec<Notice>,
     ) {
+        if matches!(report, GroupReport::Stray | GroupReport::StrayEnded) {
+            return self.stray(group, (owner, owner_incarnation), report, notices);
+        }
         let Some(record) = self.groups.get_mut(&group) else { return };
         let stale = record.epoch != epoch || record.owner() != Some((owner, owner_incarnation));
         if stale && !plant::is(Plant::StaleReportTaken) {
@@ -379,6 +388,7 @@ impl Database {
             }
             GroupReport::StopFailed => *state = OwnedState::StopFailed,
             GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
+            GroupReport::Stray | GroupReport::StrayEnded => return,
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
                     *state = OwnedState::Online;
@@ -401,6 +411,7 @@ impl Database {
                 let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
                 let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
                 record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
+                record.begins_anew = false;
                 if let Some(token) = saved {
                     record.saved = Some(token);
                     record.held_by = holder;
@@ -444,6 +455,37 @@ impl Database {
         record.ownership = Ownership::Owned { node: to, incarnation, state, vacancy };
         let (epoch, cause) = (record.epoch, Cause::Found);
         notices.push(Notice::Assigned { group, owner: to, epoch, cause });
+    }
+
+    /// A node that does not own it says whether it runs there all the same.
+    fn stray(
+        &mut self,
+        group: GroupId,
+        (node, incarnation): (NodeId, Incarnation),
+        report: GroupReport,
+        notices: &mut Vec<Notice>,
+    ) {
+        let wish = self.config.group(group).map(|config| config.wishes.found_twice);
+        let up = self.is_up_as(node, incarnation);
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        let known = record.strays.get(&node) == Some(&incarnation);
+        let changed = match report {
+            GroupReport::StrayEnded if known => record.strays.remove(&node).is_some(),
+            GroupReport::Stray if up && !known && record.owner() != Some((node, incarnation)) => {
+                record.strays.insert(node, incarnation);
+                match wish {
+                    Some(FoundTwice::Stop) => record.desire = Desire::Disabled,
+                    Some(FoundTwice::Leave) => record.desire = Desire::Unmanaged,
+                    Some(FoundTwice::Restart) => record.begins_anew = record.owner().is_some(),
+                    Some(FoundTwice::KeepOwner) | None => {}
+                }
+                true
+            }
+            _ => false,
+        };
+        if changed {
+            notices.push(Notice::Group { group, epoch: record.epoch, node, report });
+        }
     }
 
     /// A mistake made on purpose: what its owner could not end gets another.

@@ -184,6 +184,10 @@ pub struct GroupRecord {
     pub failed_until: Option<u64>,
     /// Why its ownership changed last, and so why it gets its next owner.
     pub cause: Cause,
+    /// Where it was found running beside its owner: until that has ended, nobody new gets it.
+    pub strays: BTreeMap<NodeId, Incarnation>,
+    /// Since it was found running twice it has to end at its owner too, and then is started anew.
+    pub begins_anew: bool,
 }
 
 impl GroupRecord {
@@ -205,6 +209,8 @@ impl GroupRecord {
             load: None,
             failed_until: None,
             cause: Cause::Start,
+            strays: BTreeMap::new(),
+            begins_anew: false,
         }
     }
 

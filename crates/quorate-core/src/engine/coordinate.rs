@@ -29,6 +29,7 @@ impl Engine {
             Some(consensus) if consensus.is_coordinator() => return false,
             _ => {
                 self.proposed.clear();
+                self.uneven_since = None;
                 return false;
             }
         }
@@ -255,6 +256,7 @@ impl Engine {
         if let Some(at) = review {
             self.timers.set_sooner(Timer::Review, at);
         }
+        self.even_out(changes);
     }
 
     /// Whether this node coordinates.

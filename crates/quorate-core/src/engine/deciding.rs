@@ -125,7 +125,7 @@ impl Deciding<'_> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(record) {
             return None;
         }
-        if self.database.is_kept(record) {
+        if self.database.is_kept(record) || !record.strays.is_empty() {
             return None;
         }
         let held = record.seat.filter(|_| self.database.are_moves_held());
@@ -250,6 +250,9 @@ impl Deciding<'_> {
         };
         if !record.is_wanted() {
             return leave(None, ReleaseKind::Stop, Cause::Offline);
+        }
+        if record.begins_anew {
+            return leave(None, ReleaseKind::Stop, Cause::Found);
         }
         let kept = record.kept_until.unwrap_or_default();
         if kept > self.cluster_ms {

@@ -7,6 +7,7 @@
 //! *Architecture Invariant*: decides nothing that a machine or a policy can decide.
 
 mod admission;
+mod balancing;
 mod beats;
 mod calm;
 mod command;
@@ -18,6 +19,7 @@ mod log;
 mod order;
 mod probe;
 mod standing;
+mod stray;
 mod view;
 
 #[cfg(test)]
@@ -158,6 +160,8 @@ pub struct Engine {
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
+    /// Since when the load is uneven and nothing else is under way.
+    uneven_since: Option<Instant>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
     /// Where the configuration it was started with differs from the committed one.
@@ -223,6 +227,7 @@ impl Engine {
             leans: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
+            uneven_since: None,
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
             differs: Vec::new(),
@@ -327,6 +332,7 @@ impl Engine {
             Event::ResourceMoved { resource, epoch, to } => {
                 self.on_resource_moved(resource, epoch, to);
             }
+            Event::ResourceFound { resource } => self.on_resource_found(resource),
             Event::ResourceBusy { op, resource } => self.on_resource_busy(op, resource),
             Event::ResourceFailed { resource, epoch, trouble, detail } => {
                 self.on_resource_failed(resource, epoch, trouble, detail);

@@ -96,6 +96,10 @@ impl<'a> Order<'a> {
         self.record(group).is_some_and(GroupRecord::is_managed)
     }
 
+    fn begins_anew(&self, group: GroupId) -> bool {
+        self.record(group).is_some_and(|record| record.begins_anew)
+    }
+
     fn moves_live(&self, group: GroupId) -> bool {
         self.config().group(group).is_some_and(crate::config::GroupConfig::moves_live)
     }
@@ -109,7 +113,9 @@ impl<'a> Order<'a> {
                 let target = self.target(group);
                 let goes_on = target.is_some() && self.moves_live(group);
                 self.is_managed(group)
-                    && (target != self.node_of(group) && !goes_on || self.must_stop(group))
+                    && (target != self.node_of(group) && !goes_on
+                        || self.must_stop(group)
+                        || self.begins_anew(group))
             }
         }
     }

@@ -187,6 +187,20 @@ impl Board {
             .all(|(kind, more)| of(used, kind).saturating_add(*more) <= of(capacity, kind))
     }
 
+    /// How loaded a node is, to be held against the others.
+    pub(super) fn share(&self, at: usize) -> u64 {
+        let slot = &self.slots[at];
+        let sum = |amounts: &Vector| -> u64 {
+            let kinds = 0..amounts.len();
+            kinds.map(|kind| proportion(of(amounts, kind), of(&slot.capacity, kind))).sum()
+        };
+        match self.balance {
+            Balance::Groups | Balance::Few => slot.groups,
+            Balance::Load => sum(&slot.load),
+            Balance::Room => sum(&slot.expected),
+        }
+    }
+
     /// How loaded a node would be with this as well: less is better.
     pub(super) fn load(&self, at: usize, load: &Load) -> u64 {
         let slot = &self.slots[at];

@@ -16,6 +16,7 @@
 //!
 //! Source: Windows clustering, preferred and possible owners; Pacemaker, scores and colocation.
 
+mod balance;
 mod board;
 mod opinion;
 mod rank;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
+pub use balance::{UNEVEN_FOR, better, is_uneven};
 pub use reason::NotHere;
 use solver::Solver;
 

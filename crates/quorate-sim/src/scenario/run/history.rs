@@ -81,6 +81,7 @@ impl Stage<'_> {
         self.wish(Command::Disarm { mode: Disarm::Ignore });
         self.wish(Command::HoldMoves { held: false });
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
+        self.start_what_ran_twice();
         for node in in_state(GivenState::Lost) {
             self.world.power_off(node);
         }
@@ -110,7 +111,12 @@ impl Stage<'_> {
                 GivenState::Maintenance => {
                     self.wish(Command::Pause { node: name });
                 }
-                GivenState::Unclean => self.fence(node),
+                GivenState::Unclean if self.scenario.cluster.fencing => self.fence(node),
+                // Nobody can fence it: what it has stopped by itself is free, and so is nothing else.
+                GivenState::Unclean => {
+                    self.draining.insert(node);
+                    self.wish(Command::Empty { node: name });
+                }
                 GivenState::Online | GivenState::Offline | GivenState::Lost => {}
             }
             if given.shutting_down {
@@ -145,6 +151,15 @@ impl Stage<'_> {
             };
             !stage.is_asking() && stage.database().is_some_and(online)
         });
+    }
+
+    /// What ran on more nodes than the one that has it was started there by hand.
+    fn start_what_ran_twice(&mut self) {
+        for planned in self.plan.groups.clone() {
+            for node in &planned.also_on {
+                self.world.start_by_hand(planned.id, self.plan.names.id_of(node));
+            }
+        }
     }
 
     /// A node is to be fenced, though it is seen.
