@@ -372,7 +372,10 @@ impl Database {
         let Ownership::Owned { state, .. } = &mut record.ownership else { return };
         match report {
             GroupReport::Online => match state {
-                OwnedState::Starting => *state = OwnedState::Online,
+                OwnedState::Starting => {
+                    *state = OwnedState::Online;
+                    record.held_by = None;
+                }
                 OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
                     return;
                 }

@@ -1,7 +1,8 @@
 //! How every group stands, in the words of placement.
 
+use crate::change::Cause;
 use crate::config::GroupConfig;
-use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
+use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::id::NodeId;
 use crate::placement::Now;
 use crate::time::millis;
@@ -18,6 +19,30 @@ pub(super) fn of<'a>(database: &'a Database, falling: &[NodeId], cluster_ms: u64
     config.groups().iter().map(of_group).collect()
 }
 
+/// Whether it ran, and has ended only to run where it should.
+fn is_under_way(record: &GroupRecord) -> bool {
+    match record.ownership {
+        Ownership::Owned { .. } => true,
+        Ownership::Vacant(Vacancy::NeverOwned) => false,
+        Ownership::Vacant(_) => match record.cause {
+            Cause::Move
+            | Cause::Drain
+            | Cause::Failback
+            | Cause::NotPossible
+            | Cause::Order
+            | Cause::Rule
+            | Cause::Balance => true,
+            Cause::NodeDown
+            | Cause::Found
+            | Cause::Start
+            | Cause::Failure
+            | Cause::Online
+            | Cause::Offline
+            | Cause::Stopped => false,
+        },
+    }
+}
+
 fn of_one<'a>(
     database: &'a Database,
     config: &GroupConfig,
@@ -30,6 +55,7 @@ fn of_one<'a>(
         wanted: record.is_wanted() && due,
         at: record.seat,
         runs: false,
+        under_way: is_under_way(record),
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from,
         avoids: record.failed_lately(cluster_ms, millis(config.failover_period)),
@@ -42,7 +68,7 @@ fn of_one<'a>(
         || owner
             .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
     if down {
-        return Now { at: None, ..base };
+        return Now { at: None, under_way: false, ..base };
     }
     let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
     match state {

@@ -73,6 +73,8 @@ pub struct Now<'a> {
     pub at: Option<NodeId>,
     /// It runs there.
     pub runs: bool,
+    /// It ran, and has ended only to run where it should: nothing but scores holds it where it was.
+    pub under_way: bool,
     /// It stays as it is, whatever the rules say.
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.

@@ -54,7 +54,7 @@ impl Solver<'_> {
     /// How well a node suits a group by itself.
     fn own_score(&self, group: usize, node: NodeId) -> i64 {
         let (config, now) = (&self.config.groups()[group], &self.now[group]);
-        let sticks = now.runs && now.at == Some(node);
+        let sticks = (now.runs || now.under_way) && now.at == Some(node);
         let stickiness = if sticks { i64::from(config.stickiness) } else { 0 };
         i64::from(score(config, node)) + stickiness
     }
@@ -177,9 +177,11 @@ impl Solver<'_> {
                 opinion.hinders[at] += 1;
                 continue;
             }
-            let stays = now.runs && now.at == Some(slot.id);
+            let stays = (now.runs || now.under_way) && now.at == Some(slot.id);
             let own = if banned { NEVER } else { self.own_score(wants, slot.id) };
-            let own = own.max(i64::from(stays && weight > 0)).clamp(NEVER, MUST);
+            let own = own.clamp(NEVER, MUST);
+            // Where nothing else is said, it would rather not have to move.
+            opinion.company[at] -= i64::from(stays && weight >= MUST && own == 0);
             if weight > 0 || own > 0 {
                 let share = own * weight / MUST;
                 opinion.score[at] = opinion.score[at].saturating_add(share);

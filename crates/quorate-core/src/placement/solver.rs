@@ -71,6 +71,8 @@ impl<'a> Solver<'a> {
                 self.finish(group, None);
             }
         }
+        // Nobody goes near what will not run in the end.
+        self.withdraw();
         let mut rest: Vec<usize> =
             (0..self.now.len()).filter(|&group| self.placed[group] == Placed::Not).collect();
         rest.sort_by_cached_key(|&group| self.turn(group));
@@ -92,7 +94,8 @@ impl<'a> Solver<'a> {
         let free = config.possible_owners.is_empty() && config.scores.is_empty();
         let few = || self.board.slots.iter().filter(|slot| is_possible(config, slot.id)).count();
         let choice = if free { all } else { few() };
-        (Reverse(config.wishes.priority), !self.now[group].runs, choice, group)
+        let ran = self.now[group].runs || self.now[group].under_way;
+        (Reverse(config.wishes.priority), !ran, choice, group)
     }
 
     /// The place of the node that has it now and may.
@@ -246,7 +249,7 @@ impl<'a> Solver<'a> {
         for &member in members {
             let (config, now) = (&self.config.groups()[member], &self.now[member]);
             let anew = !now.runs && self.config.policy().balance_on_start;
-            let stays = !config.failback || !now.runs;
+            let stays = !config.failback || !now.runs && !now.under_way;
             let home = now.home.and_then(|home| self.board.place_of(home));
             let home = home.filter(|&home| {
                 self.board.slots[home].open && is_possible(config, self.board.slots[home].id)
@@ -271,6 +274,8 @@ impl<'a> Solver<'a> {
         let slot = &self.board.slots[at];
         let on = |member: &usize| self.now[*member].at == Some(slot.id);
         let here = members.iter().any(|member| on(member) && self.now[*member].runs);
+        let anew = self.config.policy().balance_on_start
+            && members.iter().all(|&member| !self.now[member].runs);
         let sum = |of: &dyn Fn(usize) -> usize| members.iter().map(|&one| of(one)).sum();
         let places = |group: usize| preference(&self.config.groups()[group], slot.id);
         let returning = |group: usize| {
@@ -294,7 +299,7 @@ impl<'a> Solver<'a> {
             leaves: anchor.is_some_and(|anchor| anchor != at),
             score: Reverse(opinion.score[at]),
             returns: sum(&returning),
-            moves: !members.iter().any(on),
+            moves: !anew && !members.iter().any(on),
             preferred: sum(&places),
             company: opinion.company[at],
             displaces: !self.board.has_room_for_all(at, &load_there),
@@ -303,7 +308,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// What cannot run without another that does not run has no node after all.
+    /// What cannot run without another that does not run has no node, be it not placed yet or after all.
     fn withdraw(&mut self) {
         let mut again = true;
         while std::mem::take(&mut again) {
@@ -333,15 +338,18 @@ impl<'a> Solver<'a> {
                     | Says::Apart { .. } => continue,
                 };
                 let Some(then) = self.config.place_of(then) else { continue };
-                if let Placed::Done(Some(at)) = self.placed[then]
-                    && !self.now[then].fixed
-                {
-                    self.board.quit(at, &self.loads[then]);
-                    self.board.unsettle(at, &self.loads[then]);
-                    self.placed[then] = Placed::Done(None);
-                    self.tell_all(then, why);
-                    again = true;
+                match self.placed[then] {
+                    _ if self.now[then].fixed => continue,
+                    Placed::Done(None) | Placed::Begun => continue,
+                    Placed::Not => self.finish(then, None),
+                    Placed::Done(Some(at)) => {
+                        self.board.quit(at, &self.loads[then]);
+                        self.board.unsettle(at, &self.loads[then]);
+                        self.placed[then] = Placed::Done(None);
+                    }
                 }
+                self.tell_all(then, why);
+                again = true;
             }
         }
     }
@@ -352,7 +360,7 @@ impl<'a> Solver<'a> {
 
     fn will_run(&self, group: crate::id::GroupId) -> bool {
         let place = self.config.place_of(group);
-        place.is_some_and(|place| matches!(self.placed[place], Placed::Done(Some(_))))
+        place.is_some_and(|place| self.placed[place] != Placed::Done(None))
     }
 
     fn tell_all(&mut self, group: usize, why: NotHere) {

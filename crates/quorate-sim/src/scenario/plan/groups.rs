@@ -117,8 +117,10 @@ impl Maker<'_> {
             || initial.blocked
             || self.scenario.cluster.maintenance
             || owner.is_some_and(|node| self.is_in_maintenance(node));
+        let block = member.multiple_active == MultipleActive::Block;
         let recovery = match recovery(member) {
             _ if !initial.failed || owner.is_none() => Recovery::None,
+            _ if initial.running_on.len() > 1 && block => Recovery::None,
             recovery => recovery,
         };
         let gives_up = recovery == Recovery::Stop;

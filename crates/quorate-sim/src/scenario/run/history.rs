@@ -120,7 +120,7 @@ impl Stage<'_> {
                 GivenState::Online | GivenState::Offline | GivenState::Lost => {}
             }
             if given.shutting_down {
-                self.send_away(node, Then::Off);
+                self.wish(Command::Pause { node: self.name_of(node) });
             }
         }
         self.say_desires(|planned| {
@@ -128,7 +128,31 @@ impl Stage<'_> {
                 || matches!(planned.desired, Desired::Disabled | Desired::Unmanaged)
         });
         self.say_failures();
+        self.wait_for_failures();
         self.wish(Command::Arm);
+        self.wait("the cluster is not armed", |stage| !stage.is_asking());
+        let leaving = nodes.iter().filter(|(_, given)| given.shutting_down);
+        leaving.for_each(|&(node, _)| self.send_away(node, Then::Off));
+    }
+
+    /// What is found failed and is to stay so is left before anybody is placed near it.
+    fn wait_for_failures(&mut self) {
+        let stops = self.plan.groups.iter().filter(|one| one.recovery == Recovery::Stop);
+        let stops: Vec<_> = stops.map(|one| one.id).collect();
+        if stops.is_empty() || self.somebody().is_none() {
+            return;
+        }
+        self.wait("what is found failed is not left", |stage| {
+            let left = |database: &Database| {
+                stops.iter().all(|&id| {
+                    database.group(id).is_none_or(|record| match record.owner() {
+                        Some((node, as_this)) => !database.is_up_as(node, as_this),
+                        None => true,
+                    })
+                })
+            };
+            stage.database().is_some_and(left)
+        });
     }
 
     /// Every group that runs before the facts begin, on the node that has it.

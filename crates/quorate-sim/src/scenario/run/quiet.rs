@@ -5,9 +5,11 @@
 //! owner: at the end the moves that even out the load; the slowest detection, the end of a lease, an election, a further attempt to hand over; and where a group has
 //! failed, the time for which that counts against a node. A group that is left failed is left so for good.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_core::database::{Database, GroupRecord, OwnedState};
+use quorate_core::database::{Database, GroupRecord, NodeRecord, OwnedState};
+use quorate_core::id::{GroupId, NodeId};
 use quorate_core::placement::UNEVEN_FOR;
 
 use super::{LOOK_INTERVAL, Stage};
@@ -22,7 +24,8 @@ const LONG_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Rest {
     entries: usize,
-    applied: u64,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+    groups: BTreeMap<GroupId, GroupRecord>,
     may_act: Vec<bool>,
 }
 
@@ -66,7 +69,8 @@ impl Stage<'_> {
     fn rest(&self) -> Rest {
         Rest {
             entries: self.world.timeline().map_or(0, |timeline| timeline.entries().len()),
-            applied: self.database().map_or(0, Database::applied),
+            nodes: self.database().map(Database::nodes).cloned().unwrap_or_default(),
+            groups: self.database().map(Database::groups).cloned().unwrap_or_default(),
             may_act: self.world.hosts().map(|host| self.may_act(host)).collect(),
         }
     }
