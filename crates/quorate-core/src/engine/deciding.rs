@@ -69,7 +69,7 @@ impl Deciding<'_> {
             }
         }
         let database = self.database;
-        if database.disarmed().is_some() {
+        if database.disarmed().is_some() && !plant::is(Plant::DisarmIgnored) {
             return self.let_all_go(changes, &touched);
         }
         let now = standing::of(database, &self.falling, self.cluster_ms);
@@ -251,7 +251,11 @@ impl Deciding<'_> {
         let kind = if config.moves_live() && !live { ReleaseKind::Stop } else { kind };
         // Whoever has to wait for another at the start is not handed straight on.
         let waits = |to: NodeId| {
-            let follows = || order.comes_after(group) || order.awaits_ground(group, to);
+            let follows = || {
+                order.comes_after(group)
+                    || order.awaits_ground(group, to)
+                    || order.lacks_room(group, to)
+            };
             order.is_taken(group, to) || !live && follows()
         };
         let waits = to.is_some_and(waits);

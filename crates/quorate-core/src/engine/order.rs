@@ -7,6 +7,7 @@ use crate::config::{ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER,
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
 use crate::placement::Plan;
+use crate::plant::{self, Plant};
 
 /// What a group is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,9 +186,11 @@ impl<'a> Order<'a> {
                 false
             }
         });
+        let ordered = ordered && !plant::is(Plant::OrderIgnored);
         ordered
             || self.waits_its_turn(group)
             || self.is_taken(group, node)
+            || self.lacks_room(group, node)
             || self.awaits_ground(group, node)
     }
 
@@ -297,8 +300,32 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
+    /// Whether those that are still on a node leave it no room.
+    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> bool {
+        let config = self.config();
+        let uses = |one: GroupId| config.group(one).map(|one| &one.wishes.uses);
+        let limited = config.policy().limited && !plant::is(Plant::RoomIgnored);
+        let (Some(own), Some(place)) = (uses(group), config.node(node)) else { return false };
+        if !limited || own.is_empty() {
+            return false;
+        }
+        let there = |other: &GroupId| {
+            *other != group
+                && self.node_of(*other) == Some(node)
+                && self.doing(*other) != Doing::Nothing
+        };
+        let others = || self.database.groups().keys().copied().filter(there).filter_map(uses);
+        own.iter().any(|(kind, &more)| {
+            let used: u64 = others().filter_map(|amounts| amounts.get(kind)).sum();
+            more > 0 && used + more > place.capacity.get(kind).copied().unwrap_or_default()
+        })
+    }
+
     /// Whether a group is still on the node that must not be there together with this one.
     pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> bool {
+        if plant::is(Plant::ApartIgnored) {
+            return false;
+        }
         let there = |other: &GroupId| {
             *other != group
                 && self.node_of(*other) == Some(node)

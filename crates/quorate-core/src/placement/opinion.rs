@@ -7,6 +7,7 @@ use super::solver::{Placed, Solver};
 use super::{NotHere, is_possible, score};
 use crate::config::{SCORE_MUST, SCORE_NEVER, Says};
 use crate::id::NodeId;
+use crate::plant::{self, Plant};
 
 const MUST: i64 = SCORE_MUST as i64;
 const NEVER: i64 = SCORE_NEVER as i64;
@@ -69,6 +70,7 @@ impl Solver<'_> {
             Says::Apart { groups, strict } => {
                 for other in groups.iter().filter_map(outside) {
                     match self.placed[other] {
+                        Placed::Done(Some(_)) if plant::is(Plant::ApartIgnored) => {}
                         Placed::Done(Some(at)) if *strict => {
                             opinion.obstacle[at].get_or_insert(NotHere::Apart(number));
                         }

@@ -9,6 +9,7 @@ use super::rank::Rank;
 use super::{Candidate, Keeps, NotHere, Now, is_possible, preference};
 use crate::config::{Balance, Bonds, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, Says};
 use crate::id::NodeId;
+use crate::plant::{self, Plant};
 
 /// How far a group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +220,7 @@ impl<'a> Solver<'a> {
         let refused = |&member: &usize| {
             let (config, now) = (&self.config.groups()[member], &self.now[member]);
             let here = now.runs && now.at == Some(slot.id);
-            if !is_possible(config, slot.id) {
+            if !is_possible(config, slot.id) && !plant::is(Plant::OwnersIgnored) {
                 Some(NotHere::NotPossible)
             } else if !slot.up || !slot.heard && !here {
                 Some(NotHere::NotUp)

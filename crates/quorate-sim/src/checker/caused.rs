@@ -48,6 +48,11 @@ impl Checker for Caused {
                 Ok(())
             }
             Fact::Told { node, notice } => self.told(view, node, notice),
+            // What its predecessor could not hand over is stopped.
+            Fact::Started { node, goes_on: true, .. } => {
+                self.of_owner(node, |story| story.owner_went = true);
+                Ok(())
+            }
             Fact::Started { .. }
             | Fact::Persists { .. }
             | Fact::Promises { .. }

@@ -75,6 +75,11 @@ impl World {
         self.staging.locked.remove(&group);
     }
 
+    /// Nobody holds anything any more.
+    pub(super) fn unlock_all(&mut self) {
+        self.staging.locked.clear();
+    }
+
     /// Whether somebody holds a group.
     pub fn is_locked(&self, group: GroupId) -> bool {
         self.staging.locked.contains(&group)

@@ -1,0 +1,48 @@
+//! Rules between the groups of a drawn cluster, and limits of its nodes: one kind a seed, so that all groups can run
+//! when every node does.
+
+use quorate_core::config::{Amounts, ClusterParts, OrderAct, OrderKind, Rule, SCORE_MUST, Says};
+use quorate_core::id::GroupId;
+use quorate_core::random::Random;
+
+/// What a node has room for. Groups use at most half: as long as there are fewer than nodes and a half, all fit.
+const ROOM: u64 = 4;
+
+/// Draws them.
+pub(crate) fn rule(random: &mut Random, parts: &mut ClusterParts) {
+    let ids: Vec<GroupId> = parts.groups.iter().map(|group| group.id).collect();
+    let [one, two, ..] = ids[..] else { return };
+    let most = parts.nodes.len().min(ids.len());
+    let kind = random.below(6);
+    let (score, influence) = (SCORE_MUST, random.chance(1, 2));
+    let says = match kind {
+        0 => Says::Apart { groups: ids[..most].to_vec(), strict: true },
+        1 => Says::Apart { groups: ids[..most].to_vec(), strict: false },
+        2 => Says::Together { groups: vec![one, two], strict: true },
+        3 => Says::Near { group: two, with: one, score, influence },
+        4 => Says::Order {
+            first: vec![one],
+            then: two,
+            kind: OrderKind::Mandatory,
+            symmetrical: random.chance(1, 2),
+            first_act: OrderAct::Start,
+            then_act: OrderAct::Start,
+        },
+        _ => return limit(random, parts),
+    };
+    // Whoever is bound to another may run everywhere.
+    if kind != 4 {
+        parts.groups.iter_mut().for_each(|group| group.possible_owners.clear());
+    }
+    parts.rules.push(Rule { name: "drawn".into(), says });
+}
+
+fn limit(random: &mut Random, parts: &mut ClusterParts) {
+    parts.policy.limited = true;
+    let amount = |much: u64| Amounts::from([("mem".to_owned(), much)]);
+    parts.nodes.iter_mut().for_each(|node| node.capacity = amount(ROOM));
+    for group in &mut parts.groups {
+        group.possible_owners.clear();
+        group.wishes.uses = amount(1 + random.below(ROOM / 2));
+    }
+}
