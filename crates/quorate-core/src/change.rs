@@ -114,15 +114,15 @@ pub enum GroupReport {
     StopFailed,
     /// It could not be handed over, and runs on here.
     Kept,
-    /// It runs here too, though another node has it: somebody has started it by hand.
-    Stray,
-    /// Nothing runs here any more of what ran here too.
-    StrayEnded,
     /// Somebody has moved it by hand: nothing of it runs here.
     Gone {
         /// Where it runs.
         to: NodeId,
     },
+    /// It runs here too, though another node has it: somebody has started it by hand.
+    Stray,
+    /// Nothing runs here any more of what ran here too.
+    StrayEnded,
 }
 
 /// One change.

@@ -120,12 +120,6 @@ pub enum Event {
         /// Where it runs.
         to: NodeId,
     },
-    /// Something of a resource runs here, and this engine has not asked for it. Said again every few seconds while
-    /// it is so: who owns the group may have to hear it, and be heard.
-    ResourceFound {
-        /// The resource.
-        resource: ResourceId,
-    },
     /// The host wants something of the cluster.
     Command {
         /// The answer carries it back.
@@ -137,6 +131,12 @@ pub enum Event {
     Leave {
         /// It comes back soon: what runs here is stopped and kept for it, in place of going elsewhere.
         keep: bool,
+    },
+    /// Something of a resource runs here, and this engine has not asked for it. Said again every few seconds while
+    /// it is so: who owns the group may have to hear it, and be heard.
+    ResourceFound {
+        /// The resource.
+        resource: ResourceId,
     },
 }
 

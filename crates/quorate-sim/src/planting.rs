@@ -74,7 +74,11 @@ impl Bug {
 pub fn setting(seed: u64) -> Options {
     let drawn = Options { faults: Faults::turn(seed), ..Options::default() };
     match seed / 5 % 3 {
-        0 if seed.is_multiple_of(2) => Options { ruled: true, ..drawn },
+        0 if seed.is_multiple_of(2) => {
+            let kinds = [FaultKind::Policy, FaultKind::Busy, FaultKind::Handover];
+            let faults = kinds.iter().fold(drawn.faults, |faults, &kind| faults.with(kind, 8));
+            Options { ruled: true, faults, ..drawn }
+        }
         0 => drawn,
         1 => storm(seed),
         _ => Options { duration: drawn.duration * 3, ..drawn },

@@ -5,7 +5,8 @@ use quorate_core::config::{Amounts, ClusterParts, OrderAct, OrderKind, Rule, SCO
 use quorate_core::id::GroupId;
 use quorate_core::random::Random;
 
-/// What a node has room for. Groups use at most half: as long as there are fewer than nodes and a half, all fit.
+/// What a node has room for; the first has a quarter of it. Groups use at most half: as long as two nodes can hold two
+/// each, all fit.
 const ROOM: u64 = 4;
 
 /// Draws them.
@@ -40,7 +41,9 @@ pub(crate) fn rule(random: &mut Random, parts: &mut ClusterParts) {
 fn limit(random: &mut Random, parts: &mut ClusterParts) {
     parts.policy.limited = true;
     let amount = |much: u64| Amounts::from([("mem".to_owned(), much)]);
-    parts.nodes.iter_mut().for_each(|node| node.capacity = amount(ROOM));
+    for (place, node) in parts.nodes.iter_mut().enumerate() {
+        node.capacity = amount(if place == 0 { ROOM / 4 } else { ROOM });
+    }
     for group in &mut parts.groups {
         group.possible_owners.clear();
         group.wishes.uses = amount(1 + random.below(ROOM / 2));
