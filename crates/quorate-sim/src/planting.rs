@@ -75,8 +75,8 @@ pub fn setting(seed: u64) -> Options {
     let drawn = Options { faults: Faults::turn(seed), ..Options::default() };
     match seed / 5 % 3 {
         0 if seed.is_multiple_of(2) => {
-            let kinds = [FaultKind::Policy, FaultKind::Busy, FaultKind::Handover];
-            let faults = kinds.iter().fold(drawn.faults, |faults, &kind| faults.with(kind, 8));
+            let faults = drawn.faults.with(FaultKind::Policy, 40).with(FaultKind::Busy, 8);
+            let faults = faults.with(FaultKind::Handover, 8);
             Options { ruled: true, faults, ..drawn }
         }
         0 => drawn,

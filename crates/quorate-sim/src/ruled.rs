@@ -1,5 +1,5 @@
-//! Rules between the groups of a drawn cluster, and limits of its nodes: one kind a seed, so that all groups can run
-//! when every node does.
+//! Rules between the groups of a drawn cluster, and limits of its nodes: what a seed draws leaves a place for each group
+//! when every node runs.
 
 use quorate_core::config::{Amounts, ClusterParts, OrderAct, OrderKind, Rule, SCORE_MUST, Says};
 use quorate_core::id::GroupId;
@@ -18,9 +18,9 @@ pub(crate) fn rule(random: &mut Random, parts: &mut ClusterParts) {
     let (score, influence) = (SCORE_MUST, random.chance(1, 2));
     let says = match kind {
         0 => Says::Apart { groups: ids[..most].to_vec(), strict: true },
-        1 => Says::Apart { groups: ids[..most].to_vec(), strict: false },
-        2 => Says::Together { groups: vec![one, two], strict: true },
-        3 => Says::Near { group: two, with: one, score, influence },
+        1 => Says::Together { groups: vec![one, two], strict: true },
+        2 => Says::Near { group: two, with: one, score, influence },
+        3 => Says::Apart { groups: ids[..most].to_vec(), strict: false },
         4 => Says::Order {
             first: vec![one],
             then: two,
@@ -32,8 +32,9 @@ pub(crate) fn rule(random: &mut Random, parts: &mut ClusterParts) {
         _ => return limit(random, parts),
     };
     // Whoever is bound to another may run everywhere.
-    if kind != 4 {
-        parts.groups.iter_mut().for_each(|group| group.possible_owners.clear());
+    match kind {
+        0..=2 => parts.groups.iter_mut().for_each(|group| group.possible_owners.clear()),
+        _ => limit(random, parts),
     }
     parts.rules.push(Rule { name: "drawn".into(), says });
 }

@@ -172,7 +172,7 @@ impl Board {
 
     /// Whether a node has room beside what is placed there.
     pub(super) fn has_room(&self, at: usize, load: &Load) -> bool {
-        !self.limited || plant::is(Plant::RoomIgnored) || self.fits(at, &self.slots[at].used, load)
+        !self.limited || self.fits(at, &self.slots[at].used, load)
     }
 
     /// Whether it has room beside all that is there now.
@@ -181,6 +181,9 @@ impl Board {
     }
 
     fn fits(&self, at: usize, used: &Vector, load: &Load) -> bool {
+        if plant::is(Plant::RoomIgnored) {
+            return true;
+        }
         let capacity = &self.slots[at].capacity;
         let kinds = load.uses.iter().enumerate().filter(|(_, more)| **more > 0);
         kinds

@@ -204,9 +204,9 @@ fn policy(random: &mut Random, config: &ClusterConfig) -> Command {
     let target = node(random, config);
     let node = config.node(target).map_or_else(String::new, |node| node.name.clone());
     match random.below(12) {
-        0 => Command::Disarm { mode: Disarm::Freeze },
-        1 => Command::Disarm { mode: Disarm::Ignore },
-        2..=4 => Command::Arm,
+        0 | 1 => Command::Disarm { mode: Disarm::Freeze },
+        2 => Command::Disarm { mode: Disarm::Ignore },
+        3 | 4 => Command::Arm,
         5 => Command::Unmanage { group },
         6 | 7 => Command::Online { group },
         8 => Command::Disable { group },
