@@ -1,5 +1,5 @@
-//! Rules between the groups of a drawn cluster, and limits of its nodes: what a seed draws leaves a place for each group
-//! when every node runs.
+//! Rules between the groups of a drawn cluster, and limits of its nodes: what a seed draws leaves a place for each
+//! group when every node runs.
 
 use quorate_core::config::{Amounts, ClusterParts, OrderAct, OrderKind, Rule, SCORE_MUST, Says};
 use quorate_core::id::GroupId;

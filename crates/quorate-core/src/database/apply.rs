@@ -6,7 +6,7 @@ use super::{
 use crate::change::{
     Cause, Change, ChangeSet, Desire, DownCause, FenceKind, GroupReport, ReleaseKind,
 };
-use crate::config::{FoundTwice, GroupConfig, NewGroup};
+use crate::config::NewGroup;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -399,34 +399,8 @@ impl Database {
                 }
                 OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
             },
-            GroupReport::Vacated { saved, failed } => {
-                let next;
-                (record.cause, next) = match *state {
-                    OwnedState::Releasing { to, cause, .. } => (cause, to.zip(Some(cause))),
-                    OwnedState::StopFailed => (Cause::Failure, None),
-                    // Nobody asked it to.
-                    OwnedState::Starting | OwnedState::Online => (Cause::Stopped, None),
-                };
-                if failed {
-                    record.cause = Cause::Failure;
-                }
-                let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
-                let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
-                let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
-                record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
-                record.begins_anew = false;
-                if let Some(token) = saved {
-                    record.saved = Some(token);
-                    record.held_by = holder;
-                    record.loads = 0;
-                }
-                notices.push(Notice::Group { group, epoch, node: owner, report });
-                if failed {
-                    self.count_failure(group, owner, notices);
-                } else {
-                    self.pass_on(group, next, notices);
-                }
-                return;
+            GroupReport::Vacated { .. } => {
+                return self.vacated(group, owner, report, notices);
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
@@ -460,37 +434,6 @@ impl Database {
         notices.push(Notice::Assigned { group, owner: to, epoch, cause });
     }
 
-    /// A node that does not own it says whether it runs there all the same.
-    fn stray(
-        &mut self,
-        group: GroupId,
-        (node, incarnation): (NodeId, Incarnation),
-        report: GroupReport,
-        notices: &mut Vec<Notice>,
-    ) {
-        let wish = self.config.group(group).map(|config| config.wishes.found_twice);
-        let up = self.is_up_as(node, incarnation);
-        let Some(record) = self.groups.get_mut(&group) else { return };
-        let known = record.strays.get(&node) == Some(&incarnation);
-        let changed = match report {
-            GroupReport::StrayEnded if known => record.strays.remove(&node).is_some(),
-            GroupReport::Stray if up && !known && record.owner() != Some((node, incarnation)) => {
-                record.strays.insert(node, incarnation);
-                match wish {
-                    Some(FoundTwice::Stop) => record.desire = Desire::Disabled,
-                    Some(FoundTwice::Leave) => record.desire = Desire::Unmanaged,
-                    Some(FoundTwice::Restart) => record.begins_anew = record.owner().is_some(),
-                    Some(FoundTwice::KeepOwner) | None => {}
-                }
-                true
-            }
-            _ => false,
-        };
-        if changed {
-            notices.push(Notice::Group { group, epoch: record.epoch, node, report });
-        }
-    }
-
     /// A mistake made on purpose: what its owner could not end gets another.
     fn free_stuck(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
         let Some(record) = self.groups.get_mut(&group) else { return };
@@ -502,7 +445,7 @@ impl Database {
     }
 
     /// A planned move: the next owner is entitled by the very word of the last one.
-    fn pass_on(
+    pub(super) fn pass_on(
         &mut self,
         group: GroupId,
         next: Option<(NodeId, Cause)>,
@@ -520,7 +463,12 @@ impl Database {
         }
     }
 
-    fn count_failure(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
+    pub(super) fn count_failure(
+        &mut self,
+        group: GroupId,
+        owner: NodeId,
+        notices: &mut Vec<Notice>,
+    ) {
         let Some(config) = self.config.group(group) else { return };
         let (threshold, period) = (config.failover_threshold, millis(config.failover_period));
         let retry = millis(config.retry_period);

@@ -7,6 +7,7 @@
 //! *Architecture Invariant*: nothing here looks at the time of this node, its network or its LUNs.
 
 mod apply;
+mod ended;
 
 use std::collections::BTreeMap;
 

@@ -79,7 +79,7 @@ fn moves(
     members.filter_map(|&place| Some(release(record(place)?, place))).collect()
 }
 
-/// Whether what runs of it goes on at the next node where it has stopped here: nothing is ended for the sake of balance.
+/// Whether what runs of it goes on at the next node where it has stopped here: nothing is ended for balance's sake.
 fn goes_on(config: &GroupConfig) -> bool {
     config.moves_live() || config.resources.iter().any(|resource| resource.save_on_move)
 }

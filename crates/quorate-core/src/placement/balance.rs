@@ -1,7 +1,7 @@
 //! Whether the load lies unevenly on the nodes, and which one move of what runs would even it out best.
 //!
-//! *Architecture Invariant*: a move for the sake of balance breaks no rule, takes no group to a node that suits it less,
-//! and takes nobody else along but those who must be on one node with it.
+//! *Architecture Invariant*: a move for the sake of balance breaks no rule, takes no group to a node that suits it
+//! less, and takes nobody else along but those who must be on one node with it.
 //!
 //! Source: Proxmox VE, ha-auto-rebalance.
 
@@ -40,7 +40,8 @@ pub fn is_uneven(
 }
 
 /// The move that evens out the load best: a group, by its place, and the node to which it goes, with those who must be
-/// on one node with it. None: no move that is allowed and worth its while. `may`: whether a group may be moved for this.
+/// on one node with it. None: no move is allowed and worth its while. `may`: whether a
+/// group may be moved for this.
 pub fn better(
     config: &ClusterConfig,
     nodes: &BTreeMap<NodeId, Candidate>,
