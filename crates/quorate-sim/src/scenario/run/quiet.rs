@@ -3,7 +3,8 @@
 //! Quiet is a cluster in which for `calm` nothing has happened that the timeline or the database shows, nobody waits
 //! for an answer, and no group is on its way. `calm` is longer than every timer of the engine that could change an
 //! owner: the slowest detection, the end of a lease, an election, a further attempt to hand over; at the end of the
-//! story what evens out the load; and where a group has failed, the time for which that counts against a node. A group that is left failed is left so for good.
+//! story what evens out the load; and where a group has failed, the time for which that counts against a node. A group
+//! that is left failed is left so for good.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
