@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
-    ClusterConfig, ClusterParts, GroupConfig, NodeConfig, Policy, ResourceConfig, TimingInputs,
-    Wishes,
+    ClusterConfig, ClusterParts, Domain, GroupConfig, NodeConfig, Policy, ResourceConfig,
+    ResourcePolicy, TimingInputs, Wishes,
 };
 use quorate_core::id::{ClusterId, GroupId, NodeId, ResourceId};
 use quorate_core::placement::{Candidate, Keeps, Now};
@@ -42,6 +42,7 @@ pub fn cluster(nodes: usize, groups: usize) -> ClusterParts {
         addresses: vec![format!("10.{}.{}.1:7400", at / 250, at % 250)],
         voter: at < 3,
         capacity: BTreeMap::new(),
+        domain: Domain::default(),
     };
     let group = |at: usize| {
         let number = u32::try_from(at + 1).expect("a small number");
@@ -66,12 +67,14 @@ pub fn cluster(nodes: usize, groups: usize) -> ClusterParts {
                 driver: "host".into(),
                 settings: "{}".into(),
                 depends_on: Vec::new(),
+                depends_on_any: Vec::new(),
                 save_on_move: false,
                 live_on_move: false,
                 restart_threshold: 3,
                 restart_period: Duration::from_secs(900),
                 restart_delay: Duration::from_millis(500),
                 pending_timeout: Duration::from_secs(180),
+                policy: ResourcePolicy::default(),
             }],
         }
     };

@@ -69,6 +69,8 @@ pub enum Cause {
     Order,
     /// A rule about it and another group wants it elsewhere.
     Rule,
+    /// The load lies unevenly on the nodes.
+    Balance,
 }
 
 /// What is wanted of a group.
@@ -134,6 +136,10 @@ pub enum GroupReport {
     Degraded,
     /// A resource cannot be ended at all, and by its policy the node is to be fenced for it.
     Deadlocked,
+    /// It runs here too, though another node has it: somebody has started it by hand.
+    Stray,
+    /// Nothing runs here any more of what ran here too.
+    StrayEnded,
 }
 
 /// One change.

@@ -138,6 +138,12 @@ pub enum Event {
         /// Since midnight, in seconds.
         seconds: u32,
     },
+    /// Something of a resource runs here, and this engine has not asked for it. Said again every few seconds while
+    /// it is so: who owns the group may have to hear it, and be heard.
+    ResourceFound {
+        /// The resource.
+        resource: ResourceId,
+    },
 }
 
 /// How a stream ended.

@@ -74,6 +74,11 @@ plants! {
     BetterPlaceTaken: "A group moves whenever a better place is free, though it must not fail back.",
     CauseLost: "Every new owner is told to be a first start.",
     HistoryLost: "Nobody remembers why a group moved.",
+    OwnersIgnored: "A group is placed where it may never run.",
+    ApartIgnored: "Groups that must be apart are placed as if nobody had said so.",
+    RoomIgnored: "A node is given more than it has room for.",
+    OrderIgnored: "A group starts before what must run before it.",
+    DisarmIgnored: "A disarmed cluster goes on placing groups.",
 }
 
 /// Whether mistakes can be made in this build at all.

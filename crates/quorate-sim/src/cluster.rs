@@ -44,6 +44,9 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         let group = draw_group(random, GroupId(id), luns, &parts);
         parts.groups.push(group);
     }
+    if options.ruled {
+        crate::ruled::rule(random, &mut parts);
+    }
     ClusterConfig::new(parts).expect("a drawn cluster holds together")
 }
 

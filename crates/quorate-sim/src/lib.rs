@@ -25,6 +25,7 @@ pub mod options;
 pub mod picture;
 #[cfg(feature = "plants")]
 pub mod planting;
+mod ruled;
 pub mod run;
 pub mod scenario;
 pub mod schedule;

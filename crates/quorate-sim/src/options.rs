@@ -85,6 +85,8 @@ pub struct Options {
     pub pace: Option<Duration>,
     /// The numbers of those faults that happen: the others of the seed are left out. None: all do.
     pub chosen: Option<Vec<usize>>,
+    /// Whether there are rules between groups and limits of nodes, one kind drawn for each seed.
+    pub ruled: bool,
     /// What may happen.
     pub faults: Faults,
     /// What does happen, beside what is drawn: what if?
@@ -114,6 +116,7 @@ impl Default for Options {
             time: None,
             pace: None,
             chosen: None,
+            ruled: false,
             faults: Faults::ALL,
             script: Vec::new(),
             plant: None,

@@ -74,6 +74,11 @@ impl Bug {
 pub fn setting(seed: u64) -> Options {
     let drawn = Options { faults: Faults::turn(seed), ..Options::default() };
     match seed / 5 % 3 {
+        0 if seed.is_multiple_of(2) => {
+            let faults = drawn.faults.with(FaultKind::Policy, 40).with(FaultKind::Busy, 8);
+            let faults = faults.with(FaultKind::Handover, 8);
+            Options { ruled: true, faults, ..drawn }
+        }
         0 => drawn,
         1 => storm(seed),
         _ => Options { duration: drawn.duration * 3, ..drawn },

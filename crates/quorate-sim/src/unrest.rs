@@ -181,7 +181,9 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         | Fault::HostLate(node)
         | Fault::HostNever(node)
         | Fault::HostTwice(node)
+        | Fault::Handover(node)
         | Fault::Leave(node) => vec![Place::Node(*node)],
+        Fault::Busy(group) | Fault::MovedByHand(group, _) => vec![Place::Group(*group)],
         Fault::Cut(shape, links) => {
             let each = links.iter().map(|&(from, to, path)| Place::Link(from, to, path));
             of_cut(*shape, links, config).into_iter().chain(each).collect()

@@ -21,7 +21,9 @@ pub use amend::NewGroup;
 pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };
-pub use rules::{Amounts, Balance, Bonds, OrderAct, OrderKind, Policy, Rule, Says, Wishes};
+pub use rules::{
+    Amounts, Balance, Bonds, FoundTwice, OrderAct, OrderKind, Policy, Rule, Says, Wishes,
+};
 pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
 

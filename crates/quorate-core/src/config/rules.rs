@@ -210,6 +210,24 @@ pub struct Wishes {
     ///
     /// Source: Windows clustering, priority "no auto start".
     pub started_by_hand: bool,
+    /// What is done when it is found running on a second node, where somebody has started it by hand.
+    pub found_twice: FoundTwice,
+}
+
+/// What is done with a group that is found running on a second node.
+///
+/// Source: Pacemaker, multiple-active (default there: stop_start).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum FoundTwice {
+    /// What its owner runs goes on, everything else ends.
+    #[default]
+    KeepOwner,
+    /// Everything ends, then it is started.
+    Restart,
+    /// Everything ends, and it is disabled.
+    Stop,
+    /// It is left as it is, unmanaged.
+    Leave,
 }
 
 /// What rules say, for each group at hand. By the place of the group in the configuration.

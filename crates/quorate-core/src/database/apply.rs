@@ -187,6 +187,10 @@ impl Database {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
+            // Nobody answers for what somebody has started by hand: only a node that is known to run nothing has none.
+            if kind != FenceKind::LeaseOver {
+                record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
+            }
             if freed && record.owner() == Some((node, incarnation)) {
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
                 record.cause = Cause::NodeDown;
@@ -200,7 +204,8 @@ impl Database {
 
     /// What proves, at this place of the log, that the group may get a new owner.
     fn vacancy(&self, group: GroupId) -> Option<Vacancy> {
-        match self.groups.get(&group)?.ownership {
+        let record = self.groups.get(&group).filter(|record| record.strays.is_empty())?;
+        match record.ownership {
             Ownership::Vacant(vacancy) => Some(vacancy),
             Ownership::Owned { node, incarnation, .. } => {
                 let record = self.nodes.get(&node)?;
@@ -246,6 +251,7 @@ impl Database {
         if cause == Cause::Move {
             record.chosen = Some(owner);
         }
+        record.begins_anew = false;
         if record.held_by.is_some_and(|holder| holder != (owner, incarnation)) {
             record.saved = None;
             record.held_by = None;
@@ -298,6 +304,9 @@ impl Database {
         report: GroupReport,
         notices: &mut Vec<Notice>,
     ) {
+        if matches!(report, GroupReport::Stray | GroupReport::StrayEnded) {
+            return self.stray(group, (owner, owner_incarnation), report, notices);
+        }
         let Some(record) = self.groups.get_mut(&group) else { return };
         let stale = record.epoch != epoch || record.owner() != Some((owner, owner_incarnation));
         if stale && !plant::is(Plant::StaleReportTaken) {
@@ -308,7 +317,10 @@ impl Database {
             GroupReport::Online | GroupReport::Degraded => {
                 let degraded = report == GroupReport::Degraded;
                 match state {
-                    OwnedState::Starting => *state = OwnedState::Online,
+                    OwnedState::Starting => {
+                        *state = OwnedState::Online;
+                        record.held_by = None;
+                    }
                     OwnedState::Online if record.degraded != degraded => {}
                     OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
                         return;
@@ -327,6 +339,7 @@ impl Database {
             }
             GroupReport::StopFailed | GroupReport::Deadlocked => *state = OwnedState::StopFailed,
             GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
+            GroupReport::Stray | GroupReport::StrayEnded => return,
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
                     *state = OwnedState::Online;
@@ -339,44 +352,6 @@ impl Database {
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
-    }
-
-    /// Its owner has let it go, as it was asked to or not.
-    fn vacated(
-        &mut self,
-        group: GroupId,
-        owner: NodeId,
-        report: GroupReport,
-        notices: &mut Vec<Notice>,
-    ) {
-        let GroupReport::Vacated { saved, failed } = report else { return };
-        let Some(record) = self.groups.get_mut(&group) else { return };
-        let next;
-        (record.cause, next) = match record.owned_state() {
-            Some(OwnedState::Releasing { to, cause, .. }) => (cause, to.zip(Some(cause))),
-            Some(OwnedState::StopFailed) => (Cause::Failure, None),
-            // Nobody asked it to.
-            Some(OwnedState::Starting | OwnedState::Online) | None => (Cause::Stopped, None),
-        };
-        if failed {
-            record.cause = Cause::Failure;
-        }
-        let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
-        let live = self.config.group(group).is_some_and(GroupConfig::moves_live);
-        let holder = target.filter(|_| live).map(|(to, one)| (to, one.incarnation));
-        record.ownership = Ownership::Vacant(Vacancy::Stopped { node: owner });
-        if let Some(token) = saved {
-            record.saved = Some(token);
-            record.held_by = holder;
-            record.loads = 0;
-        }
-        let epoch = record.epoch;
-        notices.push(Notice::Group { group, epoch, node: owner, report });
-        if failed {
-            self.count_failure(group, owner, notices);
-        } else {
-            self.pass_on(group, next, notices);
-        }
     }
 
     /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not.
@@ -418,7 +393,7 @@ impl Database {
     }
 
     /// A planned move: the next owner is entitled by the very word of the last one.
-    fn pass_on(
+    pub(super) fn pass_on(
         &mut self,
         group: GroupId,
         next: Option<(NodeId, Cause)>,
@@ -437,7 +412,12 @@ impl Database {
         }
     }
 
-    fn count_failure(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
+    pub(super) fn count_failure(
+        &mut self,
+        group: GroupId,
+        owner: NodeId,
+        notices: &mut Vec<Notice>,
+    ) {
         let Some(config) = self.config.group(group) else { return };
         let (threshold, period) = (config.failover_threshold, millis(config.failover_period));
         let retry = millis(config.retry_period);

@@ -7,6 +7,7 @@
 //! *Architecture Invariant*: nothing here looks at the time of this node, its network or its LUNs.
 
 mod apply;
+mod ended;
 mod flapping;
 mod operating;
 mod versions;
@@ -195,6 +196,10 @@ pub struct GroupRecord {
     pub stays: bool,
     /// Why its ownership changed last, and so why it gets its next owner.
     pub cause: Cause,
+    /// Where it was found running beside its owner: until that has ended, nobody new gets it.
+    pub strays: BTreeMap<NodeId, Incarnation>,
+    /// Since it was found running twice it has to end at its owner too, and then is started anew.
+    pub begins_anew: bool,
 }
 
 impl GroupRecord {
@@ -219,6 +224,8 @@ impl GroupRecord {
             chosen: None,
             stays: false,
             cause: Cause::Start,
+            strays: BTreeMap::new(),
+            begins_anew: false,
         }
     }
 

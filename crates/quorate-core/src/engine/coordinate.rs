@@ -30,6 +30,7 @@ impl Engine {
             Some(consensus) if consensus.is_coordinator() => return false,
             _ => {
                 self.proposed.clear();
+                self.uneven_since = None;
                 return false;
             }
         }
@@ -266,6 +267,7 @@ impl Engine {
         if let Some(at) = review {
             self.timers.set_sooner(Timer::Review, at);
         }
+        self.even_out(changes);
     }
 
     /// Tells who waits from now on for more than its turn.

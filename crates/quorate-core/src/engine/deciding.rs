@@ -78,8 +78,8 @@ impl Deciding<'_> {
             }
         }
         let database = self.database;
-        if database.disarmed().is_some() {
-            return;
+        if database.disarmed().is_some() && !plant::is(Plant::DisarmIgnored) {
+            return self.let_all_go(changes, &touched);
         }
         let now = standing::of(database, &self.falling, self.times);
         let plan = placement::plan(database.config(), &self.candidates, now);
@@ -116,6 +116,26 @@ impl Deciding<'_> {
         }
     }
 
+    /// Though nothing else is done: a node that is about to end has to end what it runs, or that would be killed.
+    fn let_all_go(&self, changes: &mut Vec<Change>, touched: &[GroupId]) {
+        for (&group, record) in self.database.groups() {
+            if !touched.contains(&group) {
+                changes.extend(self.let_go(group, record));
+            }
+        }
+    }
+
+    fn let_go(&self, group: GroupId, record: &GroupRecord) -> Option<Change> {
+        let Ownership::Owned { node, incarnation, state, .. } = record.ownership else {
+            return None;
+        };
+        let owner = self.database.node(node)?;
+        let runs = matches!(state, OwnedState::Starting | OwnedState::Online);
+        let leaves = owner.is_up_as(incarnation) && owner.leaving;
+        let (epoch, kind, cause) = (record.epoch, ReleaseKind::Stop, Cause::Drain);
+        (runs && leaves).then_some(Change::Release { group, epoch, to: None, kind, cause })
+    }
+
     fn decide(
         &mut self,
         config: &GroupConfig,
@@ -141,7 +161,7 @@ impl Deciding<'_> {
                 } else if owner.state == NodeState::Up && record.is_managed() {
                     self.look_after(config, record, (node, state, owner), order)
                 } else {
-                    None
+                    self.let_go(config.id, record)
                 }
             }
         }
@@ -158,7 +178,7 @@ impl Deciding<'_> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(config, record) {
             return None;
         }
-        if self.database.is_kept(record) {
+        if self.database.is_kept(record) || !record.strays.is_empty() {
             return None;
         }
         let held = record.seat.filter(|_| self.database.are_moves_held());
@@ -273,18 +293,26 @@ impl Deciding<'_> {
         }
         let due = self.departure(config, record, (node, state, owner), order)?;
         let held = self.database.are_moves_held();
-        let ends = due.kind == ReleaseKind::Stop || !config.moves_live();
-        if !held && ends && order.stop_waits(config.id) {
+        // What it needs before it ends meanwhile: then it cannot go on either.
+        let live = config.moves_live() && (held || !order.must_stop(config.id));
+        let ends = due.kind == ReleaseKind::Stop || !live;
+        if !held && (order.waits_its_turn(config.id) || ends && order.stop_waits(config.id)) {
             return None;
         }
         let (group, epoch) = (config.id, record.epoch);
         let Departure { to, kind, cause } = due;
+        let kind = if config.moves_live() && !live { ReleaseKind::Stop } else { kind };
         // Whoever has to wait for another at the start is not handed straight on.
         let waits = |to: NodeId| {
-            order.is_taken(group, to) || !config.moves_live() && order.comes_after(group)
+            let follows = || {
+                order.comes_after(group)
+                    || order.awaits_ground(group, to)
+                    || order.lacks_room(group, to)
+            };
+            order.is_taken(group, to) || !live && follows()
         };
         let waits = to.is_some_and(waits);
-        if waits && config.moves_live() {
+        if waits && live {
             return None;
         }
         let to = to.filter(|_| !waits);
@@ -310,6 +338,9 @@ impl Deciding<'_> {
         };
         if !record.is_wanted() {
             return leave(None, ReleaseKind::Stop, Cause::Offline);
+        }
+        if record.begins_anew {
+            return leave(None, ReleaseKind::Stop, Cause::Found);
         }
         let kept = record.kept_until.unwrap_or_default();
         if kept > self.times.cluster_ms {

@@ -256,7 +256,15 @@ impl Engine {
             }
             self.groups.remove(&id);
             self.said.remove(&id);
+            if self.say_stray_ended(id) {
+                return;
+            }
+        } else if let Some(stray) = self.stray_to_end(id) {
+            self.groups.insert(id, stray);
+            return;
         }
+        let Some(database) = &self.database else { return };
+        let record = database.group(id);
         let Some(Ownership::Owned { node, incarnation: owner, state, vacancy }) =
             record.map(|record| record.ownership)
         else {
@@ -344,7 +352,10 @@ impl Engine {
                 GroupReport::Kept => {
                     !matches!(record.owned_state(), Some(OwnedState::Releasing { .. }))
                 }
-                GroupReport::Vacated { .. } | GroupReport::Gone { .. } => false,
+                GroupReport::Vacated { .. }
+                | GroupReport::Gone { .. }
+                | GroupReport::Stray
+                | GroupReport::StrayEnded => false,
             };
             (!shown).then_some((group.id(), group.epoch(), report))
         });

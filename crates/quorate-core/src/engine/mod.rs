@@ -7,6 +7,7 @@
 //! *Architecture Invariant*: decides nothing that a machine or a policy can decide.
 
 mod admission;
+mod balancing;
 mod beats;
 mod calm;
 mod command;
@@ -19,6 +20,7 @@ mod log;
 mod order;
 mod probe;
 mod standing;
+mod stray;
 mod view;
 mod why;
 
@@ -164,6 +166,8 @@ pub struct Engine {
     held: BTreeMap<GroupId, holding::Held>,
     /// What time of day it was, in seconds, and when.
     day: Option<(u64, Instant)>,
+    /// Since when the load is uneven and nothing else is under way.
+    uneven_since: Option<Instant>,
     probes: BTreeMap<NodeId, probe::Probe>,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
     /// How much has come into the history of each group so far.
@@ -234,6 +238,7 @@ impl Engine {
             unplaced: BTreeSet::new(),
             held: BTreeMap::new(),
             day: None,
+            uneven_since: None,
             probes: BTreeMap::new(),
             history: BTreeMap::new(),
             noted: BTreeMap::new(),
@@ -340,6 +345,7 @@ impl Engine {
             Event::ResourceMoved { resource, epoch, to } => {
                 self.on_resource_moved(resource, epoch, to);
             }
+            Event::ResourceFound { resource } => self.on_resource_found(resource),
             Event::ResourceBusy { op, resource } => self.on_resource_busy(op, resource),
             Event::ResourceFailed { resource, epoch, trouble, detail } => {
                 self.on_resource_failed(resource, epoch, trouble, detail);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_NEVER, Says};
+use crate::change::ReleaseKind;
+use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says};
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
 use crate::placement::Plan;
+use crate::plant::{self, Plant};
 
 /// What a group is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,25 @@ impl<'a> Order<'a> {
         else {
             return None;
         };
-        let stands = |&first: &GroupId| self.doing(first) == Doing::Runs && !self.will_stop(first);
+        let stands = |&first: &GroupId| {
+            self.goes_over(first) || self.doing(first) == Doing::Runs && !self.will_stop(first)
+        };
         let falls = self.is_known(first) && !first.iter().any(stands);
         (falls && !self.losing_ground.contains(then)).then_some(*then)
+    }
+
+    /// Whether it is being handed over as it runs: whoever needs it never misses it.
+    fn goes_over(&self, group: GroupId) -> bool {
+        let Some(record) = self.record(group) else { return false };
+        let up =
+            record.owner().is_some_and(|(node, as_this)| self.database.is_up_as(node, as_this));
+        up && match record.owned_state() {
+            Some(OwnedState::Releasing { to: Some(_), kind: ReleaseKind::Move, .. }) => {
+                self.moves_live(group)
+            }
+            Some(OwnedState::Starting) => record.held_by.is_some(),
+            Some(_) | None => false,
+        }
     }
 
     fn config(&self) -> &ClusterConfig {
@@ -96,6 +114,10 @@ impl<'a> Order<'a> {
         self.record(group).is_some_and(GroupRecord::is_managed)
     }
 
+    fn begins_anew(&self, group: GroupId) -> bool {
+        self.record(group).is_some_and(|record| record.begins_anew)
+    }
+
     fn moves_live(&self, group: GroupId) -> bool {
         self.config().group(group).is_some_and(crate::config::GroupConfig::moves_live)
     }
@@ -109,7 +131,9 @@ impl<'a> Order<'a> {
                 let target = self.target(group);
                 let goes_on = target.is_some() && self.moves_live(group);
                 self.is_managed(group)
-                    && (target != self.node_of(group) && !goes_on || self.must_stop(group))
+                    && (target != self.node_of(group) && !goes_on
+                        || self.must_stop(group)
+                        || self.begins_anew(group))
             }
         }
     }
@@ -137,13 +161,7 @@ impl<'a> Order<'a> {
     /// Whether a group that is to start has to wait.
     pub(super) fn start_waits(&self, group: GroupId, node: NodeId) -> bool {
         let ordered = self.rules(group).any(|says| match says {
-            Says::Order { first, then, kind: OrderKind::Serialize, .. } => {
-                let acts =
-                    |other: GroupId| matches!(self.doing(other), Doing::Starts | Doing::Stops);
-                let others = first.iter().chain([then]).filter(|other| **other != group);
-                let goes_first = *then == group && first.iter().any(|one| self.will_start(*one));
-                goes_first || others.into_iter().any(|other| acts(*other))
-            }
+            Says::Order { kind: OrderKind::Serialize, .. } => false,
             Says::Order { first, then, kind, first_act, then_act: OrderAct::Start, .. }
                 if *then == group && self.is_known(first) =>
             {
@@ -155,27 +173,103 @@ impl<'a> Order<'a> {
                     (OrderAct::Stop, _) => first.iter().any(|&first| self.will_stop(first)),
                 }
             }
+            // Whoever comes after it and runs without it stops before it starts, and starts again after it.
+            Says::Order { first, then, kind: OrderKind::Mandatory, symmetrical: true, .. }
+                if first.contains(&group) =>
+            {
+                self.doing(*then) != Doing::Nothing
+                    && !self.is_stuck(*then)
+                    && self.is_managed(*then)
+                    && self.must_stop(*then)
+            }
             Says::Order { .. } | Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => {
                 false
             }
         });
-        ordered || self.is_taken(group, node)
+        let ordered = ordered && !plant::is(Plant::OrderIgnored);
+        ordered
+            || self.waits_its_turn(group)
+            || self.is_taken(group, node)
+            || self.lacks_room(group, node)
+            || self.awaits_ground(group, node)
+    }
+
+    /// Whether another acts, or acts before it, that must never act together with it.
+    pub(super) fn waits_its_turn(&self, group: GroupId) -> bool {
+        self.rules(group).any(|says| {
+            let Says::Order { first, then, kind: OrderKind::Serialize, .. } = says else {
+                return false;
+            };
+            let acts = |other: &&GroupId| {
+                **other != group && matches!(self.doing(**other), Doing::Starts | Doing::Stops)
+            };
+            let is_before = *then == group && first.iter().any(|&one| self.will_act(one));
+            is_before || first.iter().chain([then]).find(acts).is_some()
+        })
+    }
+
+    /// Whether it is to start, to stop or to move.
+    fn will_act(&self, group: GroupId) -> bool {
+        let moves = self.doing(group) == Doing::Runs
+            && self.is_managed(group)
+            && !self.is_stuck(group)
+            && self.target(group) != self.node_of(group);
+        moves || self.will_start(group) || self.will_stop(group)
+    }
+
+    /// Whether another with which it must be is on its way to this node, and does not wait for it in turn.
+    pub(super) fn awaits_ground(&self, group: GroupId, node: NodeId) -> bool {
+        self.rules(group).any(|says| match *says {
+            Says::Near { group: wants, with, score, .. }
+                if wants == group && score >= SCORE_MUST =>
+            {
+                let there = self.node_of(with) == Some(node) && self.doing(with) == Doing::Runs;
+                let comes = self.target(with) == Some(node) && self.is_managed(with);
+                comes && !there && !self.needs(with, group)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether the start of a group may have to wait for that of another, be it through others.
+    fn needs(&self, group: GroupId, other: GroupId) -> bool {
+        let mut seen: BTreeSet<GroupId> = BTreeSet::new();
+        let mut open = vec![group];
+        while let Some(one) = open.pop() {
+            if one == other {
+                return true;
+            }
+            if !seen.insert(one) {
+                continue;
+            }
+            for says in self.rules(one) {
+                match says {
+                    Says::Order { first, then, .. } if *then == one => open.extend(first),
+                    Says::Near { group, with, score, .. }
+                        if *group == one && *score >= SCORE_MUST =>
+                    {
+                        open.push(*with);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        false
     }
 
     /// Whether a group that is to stop has to wait for another that stops before it.
     pub(super) fn stop_waits(&self, group: GroupId) -> bool {
         self.rules(group).any(|says| match says {
-            Says::Order { first, then, kind: OrderKind::Serialize, .. } => {
-                let others = first.iter().chain([then]).filter(|other| **other != group);
-                others
-                    .into_iter()
-                    .any(|other| matches!(self.doing(*other), Doing::Starts | Doing::Stops))
-            }
-            Says::Order { first, then, first_act, then_act, symmetrical, .. } => {
+            Says::Order { kind: OrderKind::Serialize, .. } => false,
+            Says::Order { first, then, kind, first_act, then_act, symmetrical } => {
+                // What cannot be stopped, or is left alone, holds what it stands on.
+                let stays = *kind == OrderKind::Mandatory
+                    && self.doing(*then) == Doing::Runs
+                    && (self.is_stuck(*then) || !self.is_managed(*then));
                 let before = *symmetrical
                     && first.contains(&group)
                     && (*first_act, *then_act) == (OrderAct::Start, OrderAct::Start)
-                    && self.will_stop(*then);
+                    && (self.will_stop(*then) || stays && !self.stands_elsewhere(first, group));
                 let after = *then == group
                     && *then_act == OrderAct::Stop
                     && first.iter().any(|&first| match first_act {
@@ -188,13 +282,50 @@ impl<'a> Order<'a> {
         })
     }
 
+    /// Whether another of these runs on.
+    fn stands_elsewhere(&self, groups: &[GroupId], but: GroupId) -> bool {
+        let runs =
+            |&&one: &&GroupId| one != but && self.doing(one) == Doing::Runs && !self.will_stop(one);
+        groups.iter().find(runs).is_some()
+    }
+
+    /// Whether it could not be stopped.
+    fn is_stuck(&self, group: GroupId) -> bool {
+        let state = self.record(group).and_then(GroupRecord::owned_state);
+        state == Some(OwnedState::StopFailed)
+    }
+
     /// Whether it starts after others, so that it cannot be handed straight to the next node.
     pub(super) fn comes_after(&self, group: GroupId) -> bool {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
+    /// Whether those that are still on a node leave it no room.
+    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> bool {
+        let config = self.config();
+        let uses = |one: GroupId| config.group(one).map(|one| &one.wishes.uses);
+        let limited = config.policy().limited && !plant::is(Plant::RoomIgnored);
+        let (Some(own), Some(place)) = (uses(group), config.node(node)) else { return false };
+        if !limited || own.is_empty() {
+            return false;
+        }
+        let there = |other: &GroupId| {
+            *other != group
+                && self.node_of(*other) == Some(node)
+                && self.doing(*other) != Doing::Nothing
+        };
+        let others = || self.database.groups().keys().copied().filter(there).filter_map(uses);
+        own.iter().any(|(kind, &more)| {
+            let used: u64 = others().filter_map(|amounts| amounts.get(kind)).sum();
+            more > 0 && used + more > place.capacity.get(kind).copied().unwrap_or_default()
+        })
+    }
+
     /// Whether a group is still on the node that must not be there together with this one.
     pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> bool {
+        if plant::is(Plant::ApartIgnored) {
+            return false;
+        }
         let there = |other: &GroupId| {
             *other != group
                 && self.node_of(*other) == Some(node)

@@ -1,7 +1,8 @@
 //! How every group stands, in the words of placement.
 
+use crate::change::Cause;
 use crate::config::GroupConfig;
-use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
+use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::id::NodeId;
 use crate::placement::Now;
 use crate::time::millis;
@@ -35,6 +36,30 @@ pub(super) fn opens_in(config: &GroupConfig, times: Times) -> Option<u64> {
     }
 }
 
+/// Whether it ran, and has ended only to run where it should.
+fn is_under_way(record: &GroupRecord) -> bool {
+    match record.ownership {
+        Ownership::Owned { .. } => true,
+        Ownership::Vacant(Vacancy::NeverOwned) => false,
+        Ownership::Vacant(_) => match record.cause {
+            Cause::Move
+            | Cause::Drain
+            | Cause::Failback
+            | Cause::NotPossible
+            | Cause::Order
+            | Cause::Rule
+            | Cause::Balance => true,
+            Cause::NodeDown
+            | Cause::Found
+            | Cause::Start
+            | Cause::Failure
+            | Cause::Online
+            | Cause::Offline
+            | Cause::Stopped => false,
+        },
+    }
+}
+
 fn of_one(
     database: &Database,
     config: &GroupConfig,
@@ -48,6 +73,7 @@ fn of_one(
         wanted: record.is_wanted() && due,
         at: record.seat,
         runs: false,
+        under_way: is_under_way(record),
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from,
         stays: record.stays || opens_in(config, times).is_none_or(|left| left > 0),
@@ -61,7 +87,7 @@ fn of_one(
         || owner
             .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
     if down {
-        return Now { at: record.seat.filter(|&seat| seat != node), ..base };
+        return Now { at: record.seat.filter(|&seat| seat != node), under_way: false, ..base };
     }
     let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
     match state {

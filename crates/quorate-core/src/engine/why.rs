@@ -181,9 +181,12 @@ fn of_cause(cause: Cause) -> Ground {
         Cause::Online | Cause::Offline | Cause::Move | Cause::Drain => {
             Ground::Input(Input::Command)
         }
-        Cause::Start | Cause::Failback | Cause::NotPossible | Cause::Order | Cause::Rule => {
-            Ground::Input(Input::Configuration)
-        }
+        Cause::Start
+        | Cause::Failback
+        | Cause::NotPossible
+        | Cause::Order
+        | Cause::Rule
+        | Cause::Balance => Ground::Input(Input::Configuration),
         Cause::Found => Ground::Before(
             |notice| matches!(notice, Notice::Group { report: GroupReport::Gone { .. }, .. }),
             Input::Earlier,

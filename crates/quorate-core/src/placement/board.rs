@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Candidate, Keeps, Now};
 use crate::config::{Amounts, Balance, By, ClusterConfig, Domain};
 use crate::id::NodeId;
+use crate::plant::{self, Plant};
 
 /// One part of a million, the unit of every proportion.
 const MILLION: u128 = 1_000_000;
@@ -240,6 +241,9 @@ impl Board {
     }
 
     fn fits(&self, at: usize, used: &Vector, load: &Load) -> bool {
+        if plant::is(Plant::RoomIgnored) {
+            return true;
+        }
         let capacity = &self.slots[at].capacity;
         let kinds = load.uses.iter().enumerate().filter(|(_, more)| **more > 0);
         kinds
@@ -267,6 +271,20 @@ impl Board {
             open().map(left).fold(0, u64::saturating_add)
         };
         load.uses.iter().enumerate().all(|(kind, &more)| left(kind) >= more)
+    }
+
+    /// How loaded a node is, to be held against the others.
+    pub(super) fn share(&self, at: usize) -> u64 {
+        let slot = &self.slots[at];
+        let sum = |amounts: &Vector| -> u64 {
+            let kinds = 0..amounts.len();
+            kinds.map(|kind| proportion(of(amounts, kind), of(&slot.capacity, kind))).sum()
+        };
+        match self.balance {
+            Balance::Groups | Balance::Few => slot.groups,
+            Balance::Load => sum(&slot.load),
+            Balance::Room => sum(&slot.expected),
+        }
     }
 
     /// How loaded a node would be with this as well: less is better.

@@ -3,6 +3,7 @@
 use super::solver::Solver;
 use super::table::Placed;
 use crate::config::{By, Says};
+use crate::plant::{self, Plant};
 
 /// Where more differ, all are looked at.
 const FEW: usize = 16;
@@ -46,6 +47,7 @@ impl Solver<'_> {
     pub(super) fn looks_at_few(&self, group: usize) -> bool {
         let board = &self.table.board;
         self.asked != Some(group)
+            && !plant::is(Plant::OwnersIgnored)
             && board.counts_only()
             && !board.is_limited(&self.table.loads[group])
     }

@@ -16,6 +16,7 @@
 //!
 //! Source: Windows clustering, preferred and possible owners; Pacemaker, scores and colocation.
 
+mod balance;
 mod board;
 mod conflict;
 mod field;
@@ -36,6 +37,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Amounts, ClusterConfig, GroupConfig, SCORE_NEVER};
 use crate::id::NodeId;
+pub use balance::{UNEVEN_FOR, better, is_uneven};
 pub use conflict::{Conflict, conflict};
 pub use outlook::{Effect, Outlook};
 pub use planner::Planner;
@@ -85,6 +87,8 @@ pub struct Now {
     pub at: Option<NodeId>,
     /// It runs there.
     pub runs: bool,
+    /// It ran, and has ended only to run where it should: nothing but scores holds it where it was.
+    pub under_way: bool,
     /// It stays as it is, whatever the rules say.
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.

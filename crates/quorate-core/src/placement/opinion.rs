@@ -9,6 +9,7 @@ use super::table::Placed;
 use super::{NotHere, is_possible, score};
 use crate::config::{By, SCORE_MUST, SCORE_NEVER, Says};
 use crate::id::{GroupId, NodeId};
+use crate::plant::{self, Plant};
 
 const MUST: i64 = SCORE_MUST as i64;
 const NEVER: i64 = SCORE_NEVER as i64;
@@ -73,7 +74,7 @@ impl Solver<'_> {
     /// How well a node suits a group by itself.
     pub(super) fn own_score(&self, group: usize, node: NodeId) -> i64 {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
-        let sticks = now.runs && now.at == Some(node);
+        let sticks = (now.runs || now.under_way) && now.at == Some(node);
         let stickiness = if sticks { i64::from(config.stickiness) } else { 0 };
         i64::from(score(config, node)) + stickiness
     }
@@ -96,6 +97,9 @@ impl Solver<'_> {
                 }
                 for other in groups.iter().filter_map(outside) {
                     let (Some(seat), placed) = self.seat(other) else { continue };
+                    if placed && plant::is(Plant::ApartIgnored) {
+                        continue;
+                    }
                     self.at_place(seat, *by, opinion, |view| match *strict && placed {
                         true => _ = view.obstacle.get_or_insert(NotHere::Apart(number)),
                         false => view.company += 1,
@@ -250,9 +254,11 @@ impl Solver<'_> {
                 view.hinders += 1;
                 continue;
             }
-            let stays = now.runs && now.at == Some(slot.id);
+            let stays = (now.runs || now.under_way) && now.at == Some(slot.id);
             let own = if banned { NEVER } else { self.own_score(wants, slot.id) };
-            let own = own.max(i64::from(stays && weight > 0)).clamp(NEVER, MUST);
+            let own = own.clamp(NEVER, MUST);
+            // Where nothing else is said, it would rather not have to move.
+            view.company -= i64::from(stays && weight >= MUST && own == 0);
             if weight > 0 || own > 0 {
                 let share = own * weight / MUST;
                 view.score = view.score.saturating_add(share);

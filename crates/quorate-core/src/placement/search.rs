@@ -52,7 +52,10 @@ impl Solver<'_> {
     fn unit_of(&self, group: usize) -> Option<Unit> {
         let alone = [group];
         let members = self.bonds.unit(group).unwrap_or(&alone).to_vec();
-        let near = |rule: &usize| matches!(self.config.rules()[*rule].says, Says::Near { .. });
+        let near = |rule: &usize| {
+            let groundless = self.lacks_its_ground(*rule).is_some();
+            groundless || matches!(self.config.rules()[*rule].says, Says::Near { .. })
+        };
         let bound = |&member: &usize| {
             self.table.now[member].fixed
                 || !self.table.now[member].wanted

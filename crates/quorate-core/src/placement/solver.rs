@@ -12,6 +12,7 @@ use crate::config::{
     Bonds, ClusterConfig, GroupConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says,
 };
 use crate::id::{GroupId, NodeId};
+use crate::plant::{self, Plant};
 
 /// Places some groups; all others are placed.
 pub(super) struct Solver<'a> {
@@ -53,6 +54,8 @@ impl<'a> Solver<'a> {
                 self.table.finish(group, Some(at));
             }
         }
+        // Nobody goes near what will not run in the end.
+        self.withdraw(work);
         let open = work.iter().copied().filter(|&group| self.table.placed[group] == Placed::Not);
         let mut rest: Vec<usize> = open.collect();
         rest.sort_by_cached_key(|&group| self.turn(group));
@@ -76,8 +79,9 @@ impl<'a> Solver<'a> {
             possible.filter(|node| board.place_of(**node).is_some()).count()
         };
         let size = board.size(&self.table.loads[group]);
-        let waits = !self.table.now[group].runs;
-        (Reverse(config.wishes.priority), waits, choice, Reverse(size), group)
+        let now = &self.table.now[group];
+        let ran = now.runs || now.under_way;
+        (Reverse(config.wishes.priority), !ran, choice, Reverse(size), group)
     }
 
     /// Places a group, with those that must be on one node with it, after those near which they want to be.
@@ -218,7 +222,7 @@ impl<'a> Solver<'a> {
         let refused = |&member: &usize| {
             let (config, now) = (&self.config.groups()[member], &self.table.now[member]);
             let here = now.runs && now.at == Some(slot.id);
-            if !is_possible(config, slot.id) {
+            if !is_possible(config, slot.id) && !plant::is(Plant::OwnersIgnored) {
                 Some(NotHere::NotPossible)
             } else if !slot.up || !slot.heard && !here {
                 Some(NotHere::NotUp)
@@ -261,7 +265,7 @@ impl<'a> Solver<'a> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let board = &self.table.board;
         let anew = !now.runs && self.config.policy().balance_on_start;
-        let stays = !config.failback || !now.runs || now.stays;
+        let stays = !config.failback || !now.runs && !now.under_way || now.stays;
         let home = now.home.and_then(|home| board.place_of(home));
         let home = home
             .filter(|&home| board.slots[home].open && is_possible(config, board.slots[home].id));
@@ -281,6 +285,8 @@ impl<'a> Solver<'a> {
         let now = |member: usize| &self.table.now[member];
         let on = |member: usize| now(member).at == Some(slot.id);
         let here = members.iter().any(|&member| on(member) && now(member).runs);
+        let anew = self.config.policy().balance_on_start
+            && members.iter().all(|&member| !now(member).runs);
         let sum = |of: &dyn Fn(usize) -> usize| members.iter().map(|&one| of(one)).sum();
         let places = |group: usize| preference(&self.config.groups()[group], slot.id);
         let returning = |group: usize| {
@@ -302,7 +308,7 @@ impl<'a> Solver<'a> {
             leaves: anchor.is_some_and(|anchor| anchor != at),
             score: Reverse(view.score),
             returns: sum(&returning),
-            moves: !members.iter().any(|&member| on(member)),
+            moves: !anew && !members.iter().any(|&member| on(member)),
             preferred: sum(&places),
             company: view.company,
             displaces: !board.has_room_for_all(at, load_there),
@@ -311,7 +317,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// What cannot run without another that does not run has no node after all.
+    /// What cannot run without another that does not run has no node, be it not placed yet or after all.
     fn withdraw(&mut self, work: &[usize]) {
         let named = work.iter().flat_map(|&group| self.bonds.rules(group)).copied();
         let rules: BTreeSet<usize> = named.collect();
@@ -320,17 +326,20 @@ impl<'a> Solver<'a> {
             for &rule in &rules {
                 let Some((then, why)) = self.lacks_its_ground(rule) else { continue };
                 let Some(then) = self.config.place_of(then) else { continue };
-                if self.table.goes_to(then).is_some() && !self.table.now[then].fixed {
-                    self.table.withdraw(then);
-                    self.tell_all(then, why);
-                    again = true;
+                match self.table.placed[then] {
+                    _ if self.table.now[then].fixed => continue,
+                    Placed::Done(None) | Placed::Begun => continue,
+                    Placed::Not => self.table.finish(then, None),
+                    Placed::Done(Some(_)) => self.table.withdraw(then),
                 }
+                self.tell_all(then, why);
+                again = true;
             }
         }
     }
 
     /// Who cannot run by this rule, as things stand.
-    fn lacks_its_ground(&self, rule: usize) -> Option<(GroupId, NotHere)> {
+    pub(super) fn lacks_its_ground(&self, rule: usize) -> Option<(GroupId, NotHere)> {
         let number = u32::try_from(rule).unwrap_or(u32::MAX);
         match &self.config.rules()[rule].says {
             Says::Order {
@@ -359,7 +368,8 @@ impl<'a> Solver<'a> {
     }
 
     fn will_run(&self, group: GroupId) -> bool {
-        self.config.place_of(group).is_some_and(|place| self.table.goes_to(place).is_some())
+        let place = self.config.place_of(group);
+        place.is_some_and(|place| self.table.placed[place] != Placed::Done(None))
     }
 
     fn tell_all(&mut self, group: usize, why: NotHere) {

@@ -272,3 +272,32 @@ proptest! {
         prop_assert_eq!(named, nodes.len(), "every node is chosen or told why not");
     }
 }
+
+proptest! {
+    /// Move after move each is allowed and makes the load more even, and there is a last one: nothing goes in circles.
+    #[test]
+    fn what_evens_out_the_load_breaks_no_rule_and_comes_to_an_end(
+        mut places in prop::collection::vec(1_u16..=4, 3..9),
+    ) {
+        let mut some = groups(places.len() as u32);
+        some[0].possible_owners = vec![NodeId(1), NodeId(2)];
+        places[0] = places[0].min(2);
+        let config = cluster(4, some, vec![apart(&[1, 2], true)], Policy::default());
+        let nodes = all_open(4);
+        let squares = |places: &[u16]| -> usize {
+            (1..=4).map(|node| places.iter().filter(|&&at| at == node).count().pow(2)).sum()
+        };
+        for _ in 0..places.len() {
+            let now: Vec<Now> = places.iter().map(|&node| on(node)).collect();
+            let Some((group, to)) = better(&config, &nodes, &now, |group| group != 2) else {
+                return Ok(());
+            };
+            let before = squares(&places);
+            places[group] = to.0;
+            prop_assert!(is_possible(&config.groups()[group], to));
+            prop_assert!(group > 1 || places[0] != places[1]);
+            prop_assert!(group != 2 && squares(&places) < before);
+        }
+        prop_assert!(false, "it moves on and on: {places:?}");
+    }
+}

@@ -48,6 +48,11 @@ impl Checker for Caused {
                 Ok(())
             }
             Fact::Told { node, notice } => self.told(view, node, notice),
+            // What its predecessor could not hand over is stopped.
+            Fact::Started { node, goes_on: true, .. } => {
+                self.of_owner(node, |story| story.owner_went = true);
+                Ok(())
+            }
             Fact::Started { .. }
             | Fact::Persists { .. }
             | Fact::Promises { .. }
@@ -114,7 +119,9 @@ impl Caused {
             Notice::Group { group, report: GroupReport::Vacated { failed, .. }, .. } => {
                 self.groups.entry(group).or_default().failed |= failed;
             }
-            Notice::Group { group, report: GroupReport::Gone { .. }, .. } => {
+            Notice::Group {
+                group, report: GroupReport::Gone { .. } | GroupReport::Stray, ..
+            } => {
                 self.groups.entry(group).or_default().moved_by_hand = true;
             }
             Notice::Group { group, report: GroupReport::StopFailed, .. } => {
@@ -175,6 +182,7 @@ impl Caused {
             Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
             Cause::Failback => failback || !self.drained.is_empty(),
             Cause::Order | Cause::Rule => is_bound(view, group),
+            Cause::Balance => view.config.policy().rebalance,
             Cause::Found => story.moved_by_hand,
             Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
         };
@@ -203,7 +211,7 @@ fn is_bound(view: &View<'_>, group: GroupId) -> bool {
     let banned =
         |group: &quorate_core::config::GroupConfig| group.wishes.node_failures_max.is_some();
     let policy = view.config.policy();
-    ruled || policy.limited || policy.rebalance || view.config.group(group).is_some_and(banned)
+    ruled || policy.limited || view.config.group(group).is_some_and(banned)
 }
 
 /// Whoever tells of a new owner can also tell why: its history holds the change, and what came before it.

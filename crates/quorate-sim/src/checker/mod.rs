@@ -20,6 +20,12 @@
 //! | `Bystander`      | I6    | a guest ended, a lease lost, a node declared down, where nothing has happened;   |
 //! |                  |       | one declared down for a silence that was none                                    |
 //! | `Liveness`       | I6    | a group that can run and is not online in time, after the faults have stopped     |
+//! | `Possible`       | I6    | a new owner on which the group may never run                                     |
+//! | `Apart`          | I6    | a new owner that has a group from which the new one must be apart                 |
+//! | `Room`           | I6    | a new owner that has not the room                                                |
+//! | `Ordered`        | I6    | a new owner while nothing runs that has to before                                |
+//! | `Frozen`         | I6    | a new owner while the cluster is disarmed                                        |
+//! | `Steady`         | I6    | a group that rules move back and forth while nothing happens                     |
 //! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 
 mod bystander;
@@ -35,6 +41,7 @@ mod one_history;
 mod one_owner;
 mod one_writer;
 mod promise;
+mod ruled;
 mod waivers;
 
 use std::collections::BTreeMap;
@@ -225,7 +232,7 @@ impl fmt::Display for Violation {
 
 /// A fresh set of every checker.
 pub fn table() -> Vec<Box<dyn Checker>> {
-    vec![
+    let mut all: Vec<Box<dyn Checker>> = vec![
         Box::new(one_writer::OneWriter::default()),
         Box::new(counter::Counter::default()),
         Box::new(one_owner::OneOwner),
@@ -239,5 +246,8 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(bystander::Bystander::default()),
         Box::new(caused::Caused::default()),
         Box::new(liveness::Liveness),
-    ]
+        Box::new(ruled::Steady::default()),
+    ];
+    all.extend(ruled::all());
+    all
 }

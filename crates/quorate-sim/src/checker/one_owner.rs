@@ -48,6 +48,8 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
         .values()
         .filter_map(|host| {
             let guests = host.slots.values().filter_map(|slot| slot.guest.as_ref());
+            // What somebody has started by hand is his.
+            let guests = guests.filter(|guest| !guest.is_found);
             let of_group = guests.filter(|guest| guest.group == group.id && guest.runs());
             of_group.map(|guest| (guest.epoch, host.id)).max()
         })

@@ -1,7 +1,7 @@
 //! One fault of each kind, drawn.
 
-use quorate_core::change::Failback;
-use quorate_core::config::{ClusterConfig, GroupConfig};
+use quorate_core::change::{Disarm, Failback};
+use quorate_core::config::{Amounts, ClusterConfig, GroupConfig};
 use quorate_core::id::{LunId, NodeId, PathId};
 use quorate_core::message::Command;
 use quorate_core::random::Random;
@@ -64,6 +64,10 @@ pub(super) fn draw(random: &mut Random, kind: FaultKind, config: &ClusterConfig)
         FaultKind::HostTwice => Fault::HostTwice(node),
         FaultKind::Command => Fault::Command(node, command(random, config)),
         FaultKind::Leave => Fault::Leave(node),
+        FaultKind::Policy => Fault::Command(node, policy(random, config)),
+        FaultKind::Busy => Fault::Busy(group(random, config).id),
+        FaultKind::Handover => Fault::Handover(node),
+        FaultKind::MovedByHand => Fault::MovedByHand(group(random, config).id, node),
     }
 }
 
@@ -191,5 +195,25 @@ fn command(random: &mut Random, config: &ClusterConfig) -> Command {
         8 => Command::Pause { node: name },
         9 | 10 => Command::Resume { node: name, failback: Failback::ByPolicy },
         _ => Command::ConfirmFenced { node: name, reason },
+    }
+}
+
+/// Half of them end what others have begun.
+fn policy(random: &mut Random, config: &ClusterConfig) -> Command {
+    let group = group(random, config).name.clone();
+    let target = node(random, config);
+    let node = config.node(target).map_or_else(String::new, |node| node.name.clone());
+    match random.below(12) {
+        0 | 1 => Command::Disarm { mode: Disarm::Freeze, ttl: None },
+        2 => Command::Disarm { mode: Disarm::Ignore, ttl: None },
+        3 | 4 => Command::Arm,
+        5 => Command::Unmanage { group },
+        6 | 7 => Command::Online { group },
+        8 => Command::Disable { group },
+        9 => Command::LetCoordinate { node, may: random.chance(1, 2) },
+        _ => {
+            let load = Amounts::from([("mem".to_owned(), random.below(4))]);
+            Command::Load { group, load }
+        }
     }
 }

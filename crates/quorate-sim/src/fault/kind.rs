@@ -112,6 +112,27 @@ kinds! {
     Command = "command", 12;
     /// A node leaves in order and comes back.
     Leave = "leave", 4;
+    /// A host gives a command about policies: disarm, arm, leave a group alone, a load, hold moves.
+    Policy = "policy", 10;
+    /// Somebody holds a group: nobody else may do anything with it.
+    Busy = "busy", 6;
+    /// An engine is replaced, and what it has started runs on.
+    Handover = "handover", 6;
+    /// Somebody moves a group, and asks nobody.
+    MovedByHand = "moved_by_hand", 4;
+}
+
+/// From this on a kind is drawn only where it is asked for, as for a cluster with rules.
+const FIRST_OF_RULED: FaultKind = FaultKind::Policy;
+
+const fn without_ruled() -> [u16; COUNT] {
+    let mut weights = WEIGHTS;
+    let mut at = FIRST_OF_RULED as usize;
+    while at < COUNT {
+        weights[at] = 0;
+        at += 1;
+    }
+    weights
 }
 
 impl fmt::Display for FaultKind {
@@ -135,8 +156,11 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Everything may happen.
-    pub const ALL: Self = Self { weights: WEIGHTS };
+    /// Everything may happen, but for what people do with policies and with their own hands.
+    pub const ALL: Self = Self { weights: without_ruled() };
+
+    /// That may happen too.
+    pub const RULED: Self = Self { weights: WEIGHTS };
 
     /// Nothing happens by itself.
     pub const NONE: Self = Self { weights: [0; COUNT] };

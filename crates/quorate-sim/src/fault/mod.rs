@@ -88,6 +88,12 @@ pub enum Fault {
     Command(NodeId, Command),
     /// A node leaves in order and comes back.
     Leave(NodeId),
+    /// Somebody holds a group.
+    Busy(GroupId),
+    /// The engine of a node is replaced.
+    Handover(NodeId),
+    /// Somebody moves a group to a node; only one that needs no LUN.
+    MovedByHand(GroupId, NodeId),
 }
 
 impl Fault {
@@ -127,10 +133,26 @@ impl Fault {
             Fault::HostLate(_) => FaultKind::HostLate,
             Fault::HostNever(_) => FaultKind::HostNever,
             Fault::HostTwice(_) => FaultKind::HostTwice,
+            Fault::Command(_, command) if is_policy(command) => FaultKind::Policy,
             Fault::Command(..) => FaultKind::Command,
             Fault::Leave(_) => FaultKind::Leave,
+            Fault::Busy(_) => FaultKind::Busy,
+            Fault::Handover(_) => FaultKind::Handover,
+            Fault::MovedByHand(..) => FaultKind::MovedByHand,
         }
     }
+}
+
+fn is_policy(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Disarm { .. }
+            | Command::Arm
+            | Command::Unmanage { .. }
+            | Command::Load { .. }
+            | Command::Disable { .. }
+            | Command::LetCoordinate { .. }
+    )
 }
 
 /// A fault and its time.

@@ -25,7 +25,10 @@ impl fmt::Display for Fault {
             | Fault::HostLate(node)
             | Fault::HostNever(node)
             | Fault::HostTwice(node)
+            | Fault::Handover(node)
             | Fault::Leave(node) => write!(f, ": {node}"),
+            Fault::Busy(group) => write!(f, ": {group}"),
+            Fault::MovedByHand(group, node) => write!(f, ": {group} to {node}"),
             Fault::Power(nodes) => write!(f, ": {}", words(nodes)),
             Fault::Cut(shape, links) => write!(f, ": {}", cut(*shape, links)),
             Fault::Noise(noise) => write!(f, ": {}", noise_words(*noise)),

@@ -185,6 +185,7 @@ impl World {
                 | Cause::Offline
                 | Cause::Order
                 | Cause::Rule
+                | Cause::Balance
                 | Cause::Stopped => {
                     self.stats.assignments += 1;
                 }
@@ -218,6 +219,7 @@ impl World {
             | Event::ResourceFailed { .. }
             | Event::ResourceBusy { .. }
             | Event::ResourceMoved { .. }
+            | Event::ResourceFound { .. }
             | Event::Command { .. }
             | Event::Leave { .. }
             | Event::TimeOfDay { .. } => self.tell(|| format!("{node} <- {}", words(event))),

@@ -71,6 +71,14 @@ impl World {
             Fault::HostTwice(node) => self.host(node).manners.twice += 1,
             Fault::Command(node, command) => self.command(node, command),
             Fault::Leave(node) => self.leave(node),
+            Fault::Busy(group) => self.lock(group),
+            Fault::Handover(node) => self.replace_engine(node),
+            Fault::MovedByHand(group, node) => {
+                let plain = self.config.group(group).is_some_and(|one| one.luns.is_empty());
+                if plain && self.hosts[&node].is_awake() {
+                    self.move_by_hand(group, node);
+                }
+            }
         }
     }
 
@@ -125,7 +133,10 @@ impl World {
             | Fault::WallStep(..)
             | Fault::GuestDies(_)
             | Fault::Command(..)
+            | Fault::Handover(_)
+            | Fault::MovedByHand(..)
             | Fault::Leave(_) => {}
+            Fault::Busy(group) => self.unlock(group),
         }
     }
 

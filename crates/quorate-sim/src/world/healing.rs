@@ -23,6 +23,7 @@ impl World {
         self.mark(Kind::Healed, String::new(), None, String::new());
         self.is_healed = true;
         self.links.end_all_noise();
+        self.unlock_all();
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         for &node in &nodes {
             if let Some(process) = &mut self.host(node).process {
@@ -42,7 +43,8 @@ impl World {
             closed.map(|node| Wish(Command::Resume { node, failback: Failback::ByPolicy }));
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
-        resumes.chain(onlines).collect()
+        let disarmed = self.newest_disarmed().then_some(Wish(Command::Arm));
+        disarmed.into_iter().chain(resumes).chain(onlines).collect()
     }
 
     /// Says what is wanted and not so, each to some node.

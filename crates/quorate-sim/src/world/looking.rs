@@ -62,6 +62,11 @@ impl World {
         self.status_of(self.newest()?.0)
     }
 
+    /// Whether the cluster is disarmed, by the newest word.
+    pub(super) fn newest_disarmed(&self) -> bool {
+        self.newest().is_some_and(|(_, database)| database.disarmed().is_some())
+    }
+
     /// The node that has applied the most, and what it has.
     fn newest(&self) -> Option<(NodeId, &Database)> {
         let known = self

@@ -75,6 +75,11 @@ impl World {
         self.staging.locked.remove(&group);
     }
 
+    /// Nobody holds anything any more.
+    pub(super) fn unlock_all(&mut self) {
+        self.staging.locked.clear();
+    }
+
     /// Whether somebody holds a group.
     pub fn is_locked(&self, group: GroupId) -> bool {
         self.staging.locked.contains(&group)
@@ -103,6 +108,48 @@ impl World {
         let moved = Box::new(Event::ResourceMoved { resource, epoch, to });
         self.after(delay, Happening::Event(from, life, moved));
         true
+    }
+
+    /// Somebody starts a group on a node where nobody has asked for it. Drivers there find it.
+    pub fn start_by_hand(&mut self, group: GroupId, node: NodeId) {
+        let config = self.known_group(group);
+        let resources: Vec<ResourceId> =
+            config.iter().flat_map(|group| &group.resources).map(|one| one.id).collect();
+        for resource in resources {
+            if !self.hosts[&node].up || self.guest(node, resource).is_some() {
+                continue;
+            }
+            let guest = Guest {
+                serial: self.next_serial(),
+                group,
+                epoch: Epoch(0),
+                stage: Stage::Running,
+                records: BTreeMap::new(),
+                writing: BTreeSet::new(),
+                next_writes: BTreeMap::new(),
+                reading: BTreeSet::new(),
+                token: None,
+                hangs: false,
+                is_found: true,
+            };
+            self.slot(node, resource).guest = Some(guest);
+            self.mark_begin(node, resource, Beginning::Fresh);
+        }
+    }
+
+    /// Every driver says what it finds running that nobody has asked it for.
+    pub fn report_found(&mut self) {
+        let mut found: Vec<(NodeId, ResourceId)> = Vec::new();
+        for host in self.hosts.values().filter(|host| host.is_awake()) {
+            let strays = host.slots.iter().filter(|(_, slot)| {
+                slot.work.is_none() && slot.guest.as_ref().is_some_and(|guest| guest.is_found)
+            });
+            found.extend(strays.map(|(&resource, _)| (host.id, resource)));
+        }
+        for (node, resource) in found {
+            let life = self.hosts[&node].lives;
+            self.deliver(node, life, Event::ResourceFound { resource });
+        }
     }
 
     /// Whether a driver that is to start something finds that it runs, brought by somebody else.

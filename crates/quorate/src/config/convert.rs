@@ -173,6 +173,7 @@ fn convert_group(
             node_failures_max: group.node_failures_max,
             failures_expire: group.failures_expire_s.map(Duration::from_secs),
             awaits_fences: group.awaits_fences,
+            found_twice: group.found_twice,
             failback_hours: group.failback_hours.map(Into::into),
             persistent: group.persistent,
             started_by_hand: group.started_by_hand || group.priority == Priority::NoAutoStart,

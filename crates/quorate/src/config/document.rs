@@ -9,8 +9,8 @@ use quorate_core::config::timing::DetectionMode;
 use serde::{Deserialize, Serialize};
 
 use super::policies::{
-    Hours, OnDeadlock, OnDeadlockWords, Policy, PolicyWords, RestartAction, RestartActionWords,
-    Seconds,
+    FoundTwice, FoundTwiceWords, Hours, OnDeadlock, OnDeadlockWords, Policy, PolicyWords,
+    RestartAction, RestartActionWords, Seconds,
 };
 use super::relations::{Priority, Rule, Score};
 
@@ -255,6 +255,9 @@ pub struct Group {
     /// Whether its start waits for every fence that is due.
     #[serde(default, skip_serializing_if = "is_off")]
     pub awaits_fences: bool,
+    /// What is done when it is found running on a second node.
+    #[serde(default, with = "FoundTwiceWords", skip_serializing_if = "is_usual")]
+    pub found_twice: FoundTwice,
     /// Whether it starts, when the whole cluster does, on the node to which it was last moved by command.
     #[serde(default, skip_serializing_if = "is_off")]
     pub persistent: bool,
@@ -298,6 +301,7 @@ impl Group {
             node_failures_max: None,
             failures_expire_s: None,
             awaits_fences: false,
+            found_twice: FoundTwice::default(),
             persistent: false,
             started_by_hand: false,
             auto_start: true,
@@ -420,6 +424,10 @@ fn is_off(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_usual(value: &FoundTwice) -> bool {
+    *value == FoundTwice::default()
+}
+
 fn is_zero(value: &i32) -> bool {
     *value == 0
 }

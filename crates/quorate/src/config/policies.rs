@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use quorate_core::config::Hours as CoreHours;
-pub use quorate_core::config::{Balance, Limits, OnDeadlock, Policy, Quarantine, RestartAction};
+pub use quorate_core::config::{
+    Balance, FoundTwice, Limits, OnDeadlock, Policy, Quarantine, RestartAction,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::relations::WordOrNumber;
@@ -87,6 +89,15 @@ pub(super) enum RestartActionWords {
 pub(super) enum OnDeadlockWords {
     TellPeople,
     FenceNode,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FoundTwice", rename_all = "kebab-case")]
+pub(super) enum FoundTwiceWords {
+    KeepOwner,
+    Restart,
+    Stop,
+    Leave,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -112,6 +112,7 @@ fn group(group: &GroupConfig, names: &Names<'_>) -> Result<Group, ConfigError> {
         node_failures_max: wishes.node_failures_max,
         failures_expire_s: wishes.failures_expire.map(|length| length.as_secs()),
         awaits_fences: wishes.awaits_fences,
+        found_twice: wishes.found_twice,
         persistent: wishes.persistent,
         started_by_hand: wishes.started_by_hand,
         auto_start: group.auto_start,

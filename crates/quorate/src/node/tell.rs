@@ -268,6 +268,14 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let fields = fields.with("saved", false).with("failed", false);
             notice(NoticeKind::Vacated, text, fields)
         }
+        GroupReport::Stray => {
+            let text = format!("{group} runs on {node} too, where nobody has asked for it");
+            notice(NoticeKind::StopFailed, text, fields)
+        }
+        GroupReport::StrayEnded => {
+            let text = format!("{group} has ended on {node}, where nobody had asked for it");
+            notice(NoticeKind::Vacated, text, fields)
+        }
         GroupReport::Kept => {
             let text = format!("{group} could not be handed over, and runs on on {node}");
             notice(NoticeKind::Online, text, fields)
@@ -333,6 +341,7 @@ fn cause_word(cause: Cause) -> &'static str {
         Cause::NotPossible => "not_possible",
         Cause::Order => "order",
         Cause::Rule => "rule",
+        Cause::Balance => "balance",
     }
 }
 
@@ -351,6 +360,7 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::NotPossible => "it may not run where it is",
         Cause::Order => "what must run before it stops or does not run",
         Cause::Rule => "a rule about it and another group",
+        Cause::Balance => "the load lies unevenly on the nodes",
     }
 }
 

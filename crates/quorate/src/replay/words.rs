@@ -23,6 +23,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::ResourceFailed { .. }
         | Event::ResourceBusy { .. }
         | Event::ResourceMoved { .. }
+        | Event::ResourceFound { .. }
         | Event::Command { .. }
         | Event::Leave { .. }
         | Event::TimeOfDay { .. } => true,
@@ -73,6 +74,9 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         }
         Event::ResourceMoved { resource, to, .. } => {
             ("resource", format!("somebody has moved {} to {to}", names.resource(*resource)))
+        }
+        Event::ResourceFound { resource } => {
+            ("resource", format!("{} runs, and nobody has asked for it", names.resource(*resource)))
         }
         Event::ResourceBusy { resource, .. } => {
             ("resource", format!("{} is held outside", names.resource(*resource)))

@@ -158,7 +158,8 @@ fn a_whole_configuration_takes_the_place_of_another_and_what_runs_follows_it() {
 fn what_cannot_change_while_the_cluster_runs_is_refused_with_the_remedy() {
     let trio = Trio::online();
     let database = trio.engines[&A].database().unwrap();
-    let cases: [(&str, fn(&mut ClusterParts)); 7] = [
+    type Case = (&'static str, fn(&mut ClusterParts));
+    let cases: [Case; 7] = [
         ("cluster.id: ", |parts| parts.id.0 += 1),
         ("timing: ", |parts| parts.timing.detect *= 2),
         ("nodes.n2: a node cannot be taken out", |parts| {

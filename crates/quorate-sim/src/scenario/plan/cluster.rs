@@ -2,8 +2,7 @@
 
 use quorate_core::config::{Balance, Policy};
 
-use super::super::model::{Given, GivenState, OnLoss, Placement, Scenario, Story, Strategy};
-use super::Missing;
+use super::super::model::{OnLoss, Placement, Scenario, Story, Strategy};
 
 /// Whether whoever holds the votes goes. Where a loss is to count for nothing, it costs nothing: the votes of a
 /// snapshot are on no node of its own.
@@ -23,7 +22,8 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             limited: false,
             balance_on_start: cluster.rebalance_on_start,
             rebalance: cluster.auto_rebalance,
-            keep_without_quorum: false,
+            // Whoever has no quorum starts nothing, whatever is wished for: two sides would.
+            keep_without_quorum: matches!(cluster.on_loss, OnLoss::Freeze | OnLoss::Ignore),
             quarantine: None,
             ..Policy::default()
         },
@@ -41,29 +41,4 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
             ..Policy::default()
         },
     }
-}
-
-/// Every policy that the engine does not have, or that needs no configuration.
-pub(super) fn check(scenario: &Scenario) -> Result<(), Missing> {
-    let cluster = &scenario.cluster;
-    let missing = |what: &str| Err(Missing::new(what));
-    match &scenario.story {
-        Story::Timeline { .. } => {
-            match cluster.on_loss {
-                OnLoss::SelfFence | OnLoss::Stop => {}
-                OnLoss::Freeze => return missing("quorum.on_loss freeze"),
-                OnLoss::Ignore => return missing("quorum.on_loss ignore"),
-            }
-            if cluster.auto_rebalance {
-                return missing("auto_rebalance");
-            }
-        }
-        Story::Snapshot { given, .. } => {
-            let unclean = |one: &&Given| one.state == GivenState::Unclean;
-            if !cluster.fencing && given.values().any(|one| unclean(&one)) {
-                return missing("a node that must be fenced where nodes are not fenced");
-            }
-        }
-    }
-    Ok(())
 }

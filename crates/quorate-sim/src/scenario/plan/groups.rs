@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_core::config::{Amounts, GroupConfig, ResourceConfig, Wishes};
+use quorate_core::config::{Amounts, FoundTwice, GroupConfig, ResourceConfig, Wishes};
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 
 use super::super::model::{
-    Act, Collection, Desired, GivenState, Group, Member, OnFail, Placement, Requires, Scenario,
-    Score, Story,
+    Act, Collection, Desired, GivenState, Group, Member, MultipleActive, OnFail, Placement,
+    Requires, Scenario, Score, Story,
 };
-use super::{Configured, Missing, Names, Planned, Recovery, Scores};
+use super::{Configured, Names, Planned, Recovery, Scores};
 
 /// A guest of the simulated world answers long before this.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,16 +35,13 @@ struct Wants<'a> {
     live: bool,
     desired: Desired,
     runs_before: bool,
+    also_on: Vec<String>,
     recovery: Recovery,
     fail_count: BTreeMap<String, u32>,
     wishes: Wishes,
 }
 
-pub(super) fn groups(
-    scenario: &Scenario,
-    scores: &Scores,
-    names: &mut Names,
-) -> Result<Configured, Missing> {
+pub(super) fn groups(scenario: &Scenario, scores: &Scores, names: &mut Names) -> Configured {
     let mut maker =
         Maker { scenario, scores, names, resources: 0, groups: Vec::new(), planned: Vec::new() };
     match &scenario.story {
@@ -56,10 +53,10 @@ pub(super) fn groups(
             groups.iter().chain(added).for_each(|group| maker.timeline_group(group));
         }
         Story::Snapshot { groups, .. } => {
-            groups.iter().try_for_each(|group| maker.collection(group))?;
+            groups.iter().for_each(|group| maker.collection(group));
         }
     }
-    Ok((maker.groups, maker.planned))
+    (maker.groups, maker.planned)
 }
 
 /// Until when a failure counts: longer than all attempts together.
@@ -95,6 +92,7 @@ impl Maker<'_> {
             live: group.live_movable,
             desired: self.desired(group.desired),
             runs_before: false,
+            also_on: Vec::new(),
             recovery: Recovery::None,
             fail_count: BTreeMap::new(),
             wishes: Wishes { load: amounts(load), ..Wishes::default() },
@@ -102,20 +100,16 @@ impl Maker<'_> {
         self.add(wants);
     }
 
-    fn collection(&mut self, group: &Collection) -> Result<(), Missing> {
+    fn collection(&mut self, group: &Collection) {
         for (place, member) in group.members.iter().enumerate() {
-            if member.initial.running_on.len() > 1 {
-                return Err(Missing::new("a member that is found running twice"));
-            }
             let of = (!group.single).then_some((group.name.as_str(), place));
             self.member(member, of);
         }
-        Ok(())
     }
 
     fn member(&mut self, member: &Member, of: Option<(&str, usize)>) {
         let initial = &member.initial;
-        let owner = initial.running_on.first().filter(|node| !self.is_gone(node));
+        let owner = self.owner(member, of.map(|(group, _)| group));
         let fatal = self.scenario.cluster.start_failure_is_fatal;
         let most = member.migration_threshold.filter(|&most| most < 1_000);
         let desired = self.desired(member.desired);
@@ -123,8 +117,10 @@ impl Maker<'_> {
             || initial.blocked
             || self.scenario.cluster.maintenance
             || owner.is_some_and(|node| self.is_in_maintenance(node));
+        let block = member.multiple_active == MultipleActive::Block;
         let recovery = match recovery(member) {
             _ if !initial.failed || owner.is_none() => Recovery::None,
+            _ if initial.running_on.len() > 1 && block => Recovery::None,
             recovery => recovery,
         };
         let gives_up = recovery == Recovery::Stop;
@@ -143,6 +139,12 @@ impl Maker<'_> {
                 _ => desired,
             },
             runs_before: owner.is_some(),
+            also_on: initial
+                .running_on
+                .iter()
+                .filter(|node| Some(*node) != owner && !self.is_gone(node))
+                .cloned()
+                .collect(),
             recovery: if alone { Recovery::None } else { recovery },
             fail_count: initial.fail_count.clone(),
             wishes: Wishes {
@@ -152,10 +154,33 @@ impl Maker<'_> {
                 node_failures_max: if fatal { Some(1) } else { most },
                 failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
                 awaits_fences: member.requires == Requires::Fencing,
+                found_twice: match member.multiple_active {
+                    MultipleActive::StopStart => FoundTwice::Restart,
+                    MultipleActive::StopUnexpected => FoundTwice::KeepOwner,
+                    MultipleActive::StopOnly => FoundTwice::Stop,
+                    MultipleActive::Block => FoundTwice::Leave,
+                },
                 ..Wishes::default()
             },
         };
         self.add(wants);
+    }
+
+    /// The node that has it: of several where it runs, one that stays and suits it best.
+    fn owner<'m>(&self, member: &'m Member, of: Option<&str>) -> Option<&'m String> {
+        let suits = |node: &String| {
+            let scores = [Some(member.name.as_str()), of].into_iter().flatten();
+            let score = |name| self.scores.get(name)?.get(node).copied();
+            scores.filter_map(score).reduce(Score::and).unwrap_or_default()
+        };
+        let given = |node: &String| match &self.scenario.story {
+            Story::Snapshot { given, .. } => given.get(node).map(|one| one.state),
+            Story::Timeline { .. } => None,
+        };
+        let stays = |node: &String| given(node) == Some(GivenState::Online);
+        let there = member.initial.running_on.iter().filter(|node| !self.is_gone(node));
+        // Of equals the first.
+        there.rev().max_by_key(|node| (stays(node), suits(node)))
     }
 
     fn is_in_maintenance(&self, node: &str) -> bool {
@@ -223,6 +248,7 @@ impl Maker<'_> {
             resource,
             desired: wants.desired,
             runs_before: wants.runs_before,
+            also_on: wants.also_on,
             recovery: wants.recovery,
             fail_count: wants.fail_count,
         });

@@ -50,6 +50,8 @@ pub(super) struct Planned {
     pub(super) desired: Desired,
     /// It runs on its first owner before the facts begin.
     pub(super) runs_before: bool,
+    /// Where else it runs, though nobody has asked for it.
+    pub(super) also_on: Vec<String>,
     /// It is found failed: what becomes of it.
     pub(super) recovery: Recovery,
     /// How often it has failed on each node before.
@@ -94,7 +96,6 @@ impl Plan {
     /// # Errors
     /// The first feature that the engine lacks.
     pub(super) fn of(scenario: &Scenario) -> Result<Self, Missing> {
-        cluster::check(scenario)?;
         let hidden = match scenario.story {
             Story::Snapshot { .. } => HIDDEN_VOTERS,
             Story::Timeline { .. } => 0,
@@ -106,7 +107,7 @@ impl Plan {
         let mut names = Names::default();
         let nodes = nodes(scenario, hidden, &mut names);
         let scores = rules::scores(scenario);
-        let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names)?;
+        let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names);
         let all_rules = rules::between(scenario, &planned);
         let first = match &scenario.story {
             Story::Timeline { groups, .. } => groups.len(),

@@ -85,24 +85,29 @@ impl Maker<'_> {
 
     fn members(&mut self, group: &Collection) {
         let parts = self.meant(&group.name).parts;
-        for pair in parts.windows(2) {
-            let (before, after) = (pair[0], pair[1]);
-            if group.single {
-                continue;
-            }
-            if group.collocated {
+        if group.single {
+            return;
+        }
+        if group.collocated {
+            for pair in parts.windows(2) {
+                let (with, group) = (pair[0], pair[1]);
                 let (score, influence) = (SCORE_MUST, true);
-                self.add(Says::Near { group: after, with: before, score, influence });
+                self.add(Says::Near { group, with, score, influence });
             }
-            if group.ordered {
-                self.add(Says::Order {
-                    first: vec![before],
-                    then: after,
-                    kind: OrderKind::Mandatory,
-                    symmetrical: true,
-                    first_act: OrderAct::Start,
-                    then_act: OrderAct::Start,
-                });
+        }
+        if group.ordered {
+            // Each after all before it: the last stops first, though one between them may not run.
+            for (place, &then) in parts.iter().enumerate() {
+                for &before in &parts[..place] {
+                    self.add(Says::Order {
+                        first: vec![before],
+                        then,
+                        kind: OrderKind::Mandatory,
+                        symmetrical: true,
+                        first_act: OrderAct::Start,
+                        then_act: OrderAct::Start,
+                    });
+                }
             }
         }
     }

@@ -31,7 +31,8 @@ impl Stage<'_> {
                     model::Disarm::Freeze => Disarm::Freeze,
                     model::Disarm::Ignore => Disarm::Ignore,
                 };
-                self.wish(Command::Disarm { mode, ttl: None });
+                // A drain that has not begun moves nothing either.
+                self.wish_first(Command::Disarm { mode, ttl: None });
             }
             Act::Arm => self.wish(Command::Arm),
         }

@@ -75,9 +75,14 @@ impl Stage<'_> {
         self.departures.retain(|one| one.node != node);
     }
 
-    /// Whether somebody is on its way out, or back.
+    /// Whether somebody is on its way out, or back, and nobody outside holds it up.
     pub(super) fn is_departing(&self) -> bool {
-        !self.departures.is_empty()
+        let is_held = |one: &Departure| {
+            let slots = self.world.host_of(one.node).slots.values();
+            let mut guests = slots.filter_map(|slot| slot.guest.as_ref());
+            one.phase != Phase::IsOff && guests.any(|guest| self.world.is_locked(guest.group))
+        };
+        self.departures.iter().any(|one| !is_held(one))
     }
 
     /// Goes on with every departure.

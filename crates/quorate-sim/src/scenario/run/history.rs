@@ -81,6 +81,7 @@ impl Stage<'_> {
         self.wish(Command::Disarm { mode: Disarm::Ignore, ttl: None });
         self.wish(Command::HoldMoves { held: false });
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
+        self.start_what_ran_twice();
         for node in in_state(GivenState::Lost) {
             self.world.power_off(node);
         }
@@ -110,11 +111,16 @@ impl Stage<'_> {
                 GivenState::Maintenance => {
                     self.wish(Command::Pause { node: name });
                 }
-                GivenState::Unclean => self.fence(node),
+                GivenState::Unclean if self.scenario.cluster.fencing => self.fence(node),
+                // Nobody can fence it: what it has stopped by itself is free, and so is nothing else.
+                GivenState::Unclean => {
+                    self.draining.insert(node);
+                    self.wish(Command::Empty { node: name });
+                }
                 GivenState::Online | GivenState::Offline | GivenState::Lost => {}
             }
             if given.shutting_down {
-                self.send_away(node, Then::Off);
+                self.wish(Command::Pause { node: self.name_of(node) });
             }
         }
         self.say_desires(|planned| {
@@ -122,7 +128,31 @@ impl Stage<'_> {
                 || matches!(planned.desired, Desired::Disabled | Desired::Unmanaged)
         });
         self.say_failures();
+        self.wait_for_failures();
         self.wish(Command::Arm);
+        self.wait("the cluster is not armed", |stage| !stage.is_asking());
+        let leaving = nodes.iter().filter(|(_, given)| given.shutting_down);
+        leaving.for_each(|&(node, _)| self.send_away(node, Then::Off));
+    }
+
+    /// What is found failed and is to stay so is left before anybody is placed near it.
+    fn wait_for_failures(&mut self) {
+        let stops = self.plan.groups.iter().filter(|one| one.recovery == Recovery::Stop);
+        let stops: Vec<_> = stops.map(|one| one.id).collect();
+        if stops.is_empty() || self.somebody().is_none() {
+            return;
+        }
+        self.wait("what is found failed is not left", |stage| {
+            let left = |database: &Database| {
+                stops.iter().all(|&id| {
+                    database.group(id).is_none_or(|record| match record.owner() {
+                        Some((node, as_this)) => !database.is_up_as(node, as_this),
+                        None => true,
+                    })
+                })
+            };
+            stage.database().is_some_and(left)
+        });
     }
 
     /// Every group that runs before the facts begin, on the node that has it.
@@ -145,6 +175,15 @@ impl Stage<'_> {
             };
             !stage.is_asking() && stage.database().is_some_and(online)
         });
+    }
+
+    /// What ran on more nodes than the one that has it was started there by hand.
+    fn start_what_ran_twice(&mut self) {
+        for planned in self.plan.groups.clone() {
+            for node in &planned.also_on {
+                self.world.start_by_hand(planned.id, self.plan.names.id_of(node));
+            }
+        }
     }
 
     /// A node is to be fenced, though it is seen.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use quorate_core::config::ClusterConfig;
 use quorate_core::database::{Database, NodeState};
 use quorate_core::id::NodeId;
+use quorate_core::message::Command;
 
 use super::model::{OnLoss, Scenario, Story};
 use super::outcome::{Answer, Outcome, State};
@@ -28,9 +29,13 @@ use crate::timeline::{Entry, Timeline};
 use crate::world::World;
 use departures::Departure;
 use operator::Operator;
+use quiet::Wait;
 
 /// How often the operator looks at the world.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often drivers say what they find running unasked.
+const STRAYS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a run has left behind.
 #[derive(Clone, Debug)]
@@ -76,6 +81,10 @@ struct Stage<'a> {
     running: BTreeSet<String>,
     /// Nodes that are fenced though they are seen, and then are off.
     unclean: BTreeSet<NodeId>,
+    /// Nodes that are being fenced since they were lost.
+    fencing: BTreeSet<NodeId>,
+    /// When drivers last said what they find running unasked.
+    strays_told: Moment,
     operator: Operator,
     departures: Vec<Departure>,
     /// Nodes in maintenance by the operator's word.
@@ -112,6 +121,8 @@ impl<'a> Stage<'a> {
             zero: (Moment::default(), 0),
             running: BTreeSet::new(),
             unclean: BTreeSet::new(),
+            fencing: BTreeSet::new(),
+            strays_told: Moment::default(),
             operator: Operator::default(),
             departures: Vec::new(),
             maintained: BTreeSet::new(),
@@ -136,7 +147,7 @@ impl<'a> Stage<'a> {
         let mut states = Vec::new();
         if let Story::Timeline { steps, .. } = &scenario.story {
             for (index, step) in steps.iter().enumerate() {
-                self.settle(self.zero.0 + step.at);
+                self.settle(self.zero.0 + step.at, Wait::Step);
                 if index > 0 {
                     states.push(self.state());
                 }
@@ -147,7 +158,7 @@ impl<'a> Stage<'a> {
                 self.tend();
             }
         }
-        self.settle(self.zero.0);
+        self.settle(self.zero.0, Wait::End);
         states.push(self.state());
         states
     }
@@ -170,6 +181,8 @@ impl<'a> Stage<'a> {
         self.press();
         self.depart();
         self.switch_fenced_off();
+        self.fence_the_lost();
+        self.tell_of_strays();
         self.watch_drains();
     }
 
@@ -183,6 +196,40 @@ impl<'a> Stage<'a> {
         for node in off {
             self.unclean.remove(&node);
             self.world.power_off(node);
+        }
+    }
+
+    /// Drivers say now and then what they find running unasked, from the beginning of the facts on.
+    fn tell_of_strays(&mut self) {
+        let begun = self.zero.0 != Moment::default();
+        if begun && self.world.now().since(self.strays_told) >= STRAYS_INTERVAL {
+            self.strays_told = self.world.now();
+            self.world.report_found();
+        }
+    }
+
+    /// Where what runs is kept without a quorum, no lease that is over proves anything: whoever fences takes the power
+    /// of a node that is lost and had something, and says so.
+    fn fence_the_lost(&mut self) {
+        let is_kept = self.plan.config.policy().keep_without_quorum;
+        let somebody_acts = self.world.hosts().any(|host| self.may_act(host));
+        if !is_kept || !self.scenario.cluster.fencing || !somebody_acts {
+            return;
+        }
+        let Some(database) = self.database() else { return };
+        let is_down = |node: NodeId| {
+            database.node(node).is_some_and(|one| matches!(one.state, NodeState::Down(_)))
+        };
+        let owners = database.groups().values().filter_map(|record| record.owner());
+        let lost: BTreeSet<NodeId> =
+            owners.map(|(node, _)| node).filter(|&node| is_down(node)).collect();
+        self.fencing.retain(|node| lost.contains(node));
+        for node in lost {
+            if self.fencing.insert(node) {
+                self.world.power_off(node);
+                let reason = "its power was taken".to_owned();
+                self.wish(Command::ConfirmFenced { node: self.name_of(node), reason });
+            }
         }
     }
 

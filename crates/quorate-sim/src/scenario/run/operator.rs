@@ -25,6 +25,12 @@ impl Stage<'_> {
         self.operator.wishes.push_back(command);
     }
 
+    /// Wants something before all that has not been asked for yet.
+    pub(super) fn wish_first(&mut self, command: Command) {
+        let asked = usize::from(self.operator.asked.is_some());
+        self.operator.wishes.insert(asked, command);
+    }
+
     /// Moves that have not been asked for yet are not asked for.
     pub(super) fn drop_moves(&mut self) {
         let asked = usize::from(self.operator.asked.is_some());
@@ -61,7 +67,7 @@ impl Stage<'_> {
     }
 
     /// A node that could carry a command on.
-    fn somebody(&self) -> Option<NodeId> {
+    pub(super) fn somebody(&self) -> Option<NodeId> {
         self.world.hosts().find(|host| self.may_act(host)).map(|host| host.id)
     }
 }

@@ -77,6 +77,7 @@ fn group(at: usize) -> impl Strategy<Value = Group> {
                 stickiness,
                 failback: flags[0],
                 awaits_fences: flags[1],
+                found_twice: FoundTwice::Stop,
                 auto_start: flags[2],
                 persistent: flags[3],
                 failback_hours: flags[3].then_some(Hours { from: 22, to: 4 }),

@@ -10,7 +10,9 @@ use super::Importer;
 use super::options::Options;
 use super::rule::Subject;
 use super::values;
-use crate::config::{Amounts, ConfigError, OnDeadlock, Resource, RestartAction, Seconds, Settings};
+use crate::config::{
+    Amounts, ConfigError, FoundTwice, OnDeadlock, Resource, RestartAction, Seconds, Settings,
+};
 use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart, NotNeeded};
 use crate::import::xml::Element;
 
@@ -33,6 +35,7 @@ pub(super) struct Member {
     pub(super) unmanaged: bool,
     pub(super) critical: bool,
     pub(super) awaits_fences: bool,
+    pub(super) found_twice: Option<FoundTwice>,
     pub(super) uses: Amounts,
 }
 
@@ -148,9 +151,12 @@ impl<'a> Importer<'a> {
             None => false,
         };
         let role = meta.find("target-role").map(|pair| pair.value()).unwrap_or("Started");
-        if let Some(pair) = meta.find("multiple-active") {
-            pair.note(NotNeeded, "a group never runs twice here", "");
-        }
+        let found_twice = meta.find("multiple-active").map(|pair| match pair.value() {
+            "stop_only" => FoundTwice::Stop,
+            "block" => FoundTwice::Leave,
+            "stop_unexpected" => FoundTwice::KeepOwner,
+            _ => FoundTwice::Restart,
+        });
         words.live_on_move = flag("allow-migrate", false)?;
         Ok(Member {
             resource: words,
@@ -162,6 +168,7 @@ impl<'a> Importer<'a> {
             unmanaged: !flag("is-managed", true)? || flag("maintenance", false)?,
             critical: flag("critical", true)?,
             awaits_fences,
+            found_twice,
             uses,
         })
     }

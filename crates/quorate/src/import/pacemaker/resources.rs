@@ -239,6 +239,8 @@ impl<'a> Importer<'a> {
         let expire = members.iter().filter_map(|member| member.failures_expire).max();
         group.failures_expire_s = expire.map(primitive::whole_seconds);
         group.awaits_fences = members.iter().any(|member| member.awaits_fences);
+        let found_twice = members.iter().find_map(|member| member.found_twice);
+        group.found_twice = found_twice.unwrap_or_default();
         for (what, amount) in members.iter().flat_map(|member| &member.uses) {
             let sum = group.uses.entry(what.clone()).or_default();
             *sum = sum.saturating_add(*amount).min(i64::MAX as u64);
