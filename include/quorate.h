@@ -1395,7 +1395,8 @@ quorate_status quorate_node_explanation_json(const quorate_node *node,
  * Why a group is not on a node.
  *
  * Parameters: `node`: the node that is asked. `group`: the group. `target`: the node that it is not
- * on. `json`: a JSON object, on success: `node`, `code`, `rule`, `cannot`, `text`; or `null`: it is
+ * on. `json`: a JSON object, on success: `node`, `code`, `rule`, `cannot`, `text`, `would_need` (what would
+ * have to be otherwise, all of it); or `null`: it is
  * there, or would be placed there.
  *
  * Returns: `QUORATE_UNKNOWN`, or as for `quorate_node_configuration`.
@@ -1408,6 +1409,49 @@ quorate_status quorate_node_why_not_json(const quorate_node *node,
                                          quorate_text group,
                                          quorate_text target,
                                          quorate_string **json);
+
+/**
+ * What would have no place after each loss of some nodes, as the cluster stands.
+ *
+ * Parameters: `node`: the node that is asked. `losses`: how many nodes are lost together, 4 at most.
+ * `json`: a JSON object, on success: `tried`, `failing`, `losses` (each with `nodes` and `unplaced`).
+ *
+ * Returns: as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most, and works it out.
+ */
+quorate_status quorate_node_survival_json(const quorate_node *node,
+                                          uint32_t losses,
+                                          quorate_string **json);
+
+/**
+ * What has no place after each loss of some nodes, when everything that is started by itself runs and every node is
+ * open before.
+ *
+ * Parameters: `config`: the configuration. `losses`, `json`: as for `quorate_node_survival_json`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_survival_json(const quorate_config *config,
+                                            uint32_t losses,
+                                            quorate_string **json);
+
+/**
+ * Rules, owners or room that leave a group without a place though every node is open: the fewest that suffice.
+ *
+ * Parameters: `config`: the configuration. `json`: a JSON object, on success: `group`, `rules`,
+ * `room`; or `null`: everything can run.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_config_conflict_json(const quorate_config *config,
+                                            quorate_string **json);
 
 /**
  * What would become of a cluster of which a status was saved, if another configuration were in force.

@@ -1,8 +1,8 @@
-//! Placement beside Pacemaker's scheduler, in one run on one machine, on the same cluster expressed in both: every group
-//! runs, prefers its home and one other node, and one node has just been lost.
+//! Placement beside Pacemaker's scheduler, in one run on one machine, on the same cluster expressed in both: every
+//! group runs, prefers its home and one other node, and one node has just been lost.
 //!
-//! `crm_simulate -R -Q` reads a CIB and decides, as Pacemaker's scheduler does for each decision; a running quorate has its
-//! database at hand and calls a pure function. Only processor time is compared, since other work disturbs it least.
+//! `crm_simulate -R -Q` reads a CIB and decides, as Pacemaker's scheduler does for each decision; a running quorate has
+//! its database at hand and calls a pure function. Only processor time is compared, since other work disturbs it least.
 //! `cpu_ratio` is theirs over that of the function; `process_ratio` is theirs over a whole process of ours, which reads
 //! the same cluster as JSON and checks it before.
 //!
@@ -64,9 +64,9 @@ fn compare(nodes: usize, groups: usize) -> bool {
     });
     let moved = theirs_differ(&cib, nodes, groups);
     println!(
-        "{nodes} nodes, {groups} groups, one node lost: crm_simulate {:.3} s and {:.0} MiB, quorate {:.4} s and {:.0} MiB, \
-         {:.6} s of it to decide; {} of {} moved groups elsewhere than there; memory_ratio {:.1} process_ratio {:.0} \
-         cpu_ratio {:.0}",
+        "{nodes} nodes, {groups} groups, one node lost: crm_simulate {:.3} s and {:.0} MiB, quorate {:.4} s and \
+         {:.0} MiB, {:.6} s of it to decide; {} of {} moved groups elsewhere than there; memory_ratio {:.1} \
+         process_ratio {:.0} cpu_ratio {:.0}",
         theirs.cpu,
         theirs.memory,
         own.cpu,
@@ -182,7 +182,7 @@ impl Drop for Room {
     }
 }
 
-/// The same cluster as a CIB: the last node has left cleanly, so that nothing waits for a fence; what ran there is lost.
+/// The same cluster as a CIB: the last node is lost, and a watchdog sees to it that it is fenced.
 fn write_cib(nodes: usize, groups: usize) -> String {
     let mut out = String::from(
         "<cib crm_feature_set=\"3.16.1\" validate-with=\"pacemaker-3.9\" epoch=\"1\" num_updates=\"0\" \

@@ -41,7 +41,8 @@ fn main() -> ExitCode {
         let [scratch, anew, lost, survives, memory] = figures;
         let over = if scratch.max(anew) > goal { "  over its goal" } else { "" };
         println!(
-            "{nodes:>5}  {groups:>6}  {scratch:>15.2} ({goal:>4.0})  {anew:>19.2}  {lost:>14.1}  {survives:>18.2}  {memory:>10.1}{over}"
+            "{nodes:>5}  {groups:>6}  {scratch:>15.2} ({goal:>4.0})  {anew:>19.2}  {lost:>14.1}  \
+             {survives:>18.2}  {memory:>10.1}{over}"
         );
         per_group.push(anew * 1_000.0 / groups as f64);
     }
@@ -65,7 +66,8 @@ fn best(mut run: impl FnMut() -> Duration) -> Duration {
     (0..RUNS).map(|_| run()).min().unwrap_or_default()
 }
 
-/// From scratch in ms, while all run and while nothing does, the loss of a node in us, every node lost once in ms, memory in MiB.
+/// From scratch in ms, while all run and while nothing does; the loss of a node in us; every node lost once in ms;
+/// memory in MiB.
 fn one_size(nodes: usize, groups: usize) -> String {
     let config = ClusterConfig::new(cluster(nodes, groups)).expect("it is valid");
     let (candidates, now) = (all_open(&config), at_home(&config));

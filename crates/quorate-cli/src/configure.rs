@@ -164,7 +164,8 @@ fn history(versions: &Value) -> String {
         };
         let when = version["unix_ms"].as_u64().map_or_else(|| "-".to_owned(), utc);
         let reason = version["reason"].as_str().unwrap_or_default();
-        format!("{:>4}  {when:<20}  {reason}{mark}", version["number"])
+        let number = version["number"].as_u64().unwrap_or_default();
+        format!("{number:>4}  {when:<20}  {reason}{mark}")
     };
     let versions = versions.as_array().map(Vec::as_slice).unwrap_or_default();
     versions.iter().map(line).collect::<Vec<_>>().join("\n")

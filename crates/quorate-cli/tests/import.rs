@@ -79,7 +79,7 @@ fn what_cannot_be_imported_is_refused_with_file_and_line() {
     fs::write(home.path().join("bad.xml"), "<cib>\n<configuration>").unwrap();
     fs::write(home.path().join("bytes.xml"), b"<cib>\n\xff</cib>").unwrap();
     for (words, said) in [
-        (["import", "pacemaker", "bad.xml"], "bad.xml:2:"),
+        (["import", "pacemaker", "bad.xml"], "bad.xml:1:1: not well-formed"),
         (["import", "pacemaker", "bytes.xml"], "bytes.xml:2: byte 6 is not UTF-8"),
         (["import", "pacemaker", "none.xml"], "none.xml"),
         (["import", "proxmox", "."], "resources.cfg"),

@@ -94,7 +94,10 @@ fn an_expectation_that_cannot_be_is_refused_by_a_check_alone() {
 
 /// A story in `more.json` that asks for what the engine lacks.
 fn tell_of_what_is_lacking(home: &Path) {
-    let more = STORY.replace("\"least-groups\"", "\"least-groups\", \"auto_rebalance\": true");
+    let name = |number: u32| format!("{{\"name\": \"more-{number}\"}}, ");
+    let nodes: String = (0..64).map(name).collect();
+    let more = STORY.replacen("\"nodes\": [", &format!("\"nodes\": [{nodes}"), 1);
+    assert_ne!(more, STORY);
     fs::write(home.join("more.json"), more).unwrap();
 }
 
@@ -132,6 +135,6 @@ fn what_the_engine_lacks_is_skipped_with_its_name() {
     let output = simulate(home.path(), &["more.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let outcome: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(outcome["skipped"], "auto_rebalance");
+    assert_eq!(outcome["skipped"], "more than 64 nodes");
     assert_eq!(outcome["id"], "lost-node");
 }

@@ -27,9 +27,10 @@ pub use rules::{
 pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
 
-/// At most this many nodes in one configuration: so many are placed on as a matter of course. As a running cluster, up
-/// to 64 have been tried.
+/// At most this many nodes in one configuration: for so many it is known how long placement takes.
 pub const NODES_MAX: usize = 10_000;
+/// At most this many nodes in a cluster that runs: a heartbeat tells of each node, and has to fit into one datagram.
+pub const RUNNING_NODES_MAX: usize = 64;
 /// At most this many voters: more cost every commit and protect no better.
 pub const VOTERS_MAX: usize = 7;
 /// At most this many groups.

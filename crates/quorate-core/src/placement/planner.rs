@@ -1,8 +1,8 @@
 //! A plan that is kept, and mended where something has changed.
 //!
-//! *Architecture Invariant*: a mended plan is the one that would be made from scratch. What stays where it runs rests on
-//! nothing but how its nodes are and what rules join with it, so it is looked at again only when one of these changes.
-//! Everything else is placed anew each time, in the order of a plan from scratch.
+//! *Architecture Invariant*: a mended plan is the one that would be made from scratch. What stays where it runs rests
+//! on nothing but how its nodes are and what rules join with it, so it is looked at again only when one of these
+//! changes. Everything else is placed anew each time, in the order of a plan from scratch.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,8 +67,8 @@ struct Might {
     node: NodeId,
 }
 
-/// The fewest changes, of those that lie in the way one behind the other, with which the group would be on the node: none
-/// of them can be left out. Empty: it is there already. None: no way was found, or there is no such node.
+/// The fewest changes, of those that lie in the way one behind the other, with which the group would be on the node:
+/// none of them can be left out. Empty: it is there already. None: no way was found, or there is no such node.
 pub fn counterfactual(
     config: &ClusterConfig,
     nodes: &BTreeMap<NodeId, Candidate>,

@@ -1,8 +1,8 @@
 //! The fallback for what found no place: those that do not run yet are placed otherwise, so that it fits as well.
 //!
 //! Placing one group after the other misses a place where an earlier one took the room, or the only node, that a later
-//! one needs. Here the groups on one node, then those on two, then all are packed anew together with it, every way being
-//! tried within a budget. What runs is left alone, and so is whatever wants to be near another.
+//! one needs. Here the groups on one node, then those on two, then all are packed anew together with it, every way
+//! being tried within a budget. What runs is left alone, and so is whatever wants to be near another.
 
 use super::board::Load;
 use super::field::Field;

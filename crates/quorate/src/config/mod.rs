@@ -19,7 +19,7 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
-use quorate_core::config::ClusterConfig;
+use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX};
 use quorate_core::placement;
 
 use crate::node::RecordOptions;
@@ -112,6 +112,11 @@ impl Config {
     /// What is wrong, the place and the remedy.
     pub fn new(document: Document) -> Result<Config, ConfigError> {
         let cluster = ClusterConfig::new(convert::parts(&document)?)?;
+        let nodes = cluster.nodes().len();
+        if nodes > RUNNING_NODES_MAX {
+            let remedy = format!("use at most {RUNNING_NODES_MAX}");
+            return Err(ConfigError::new("nodes", format!("{nodes} are too many"), remedy));
+        }
         placement::admit(&cluster)?;
         check_recording(&document.recording)?;
         Ok(Config { document, cluster })

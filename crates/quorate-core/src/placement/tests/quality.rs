@@ -28,8 +28,8 @@ fn instance(nodes: u16, all: &[Small], apart: Vec<Vec<u32>>, policy: Policy) -> 
     cluster(nodes, groups.collect(), says.collect(), policy)
 }
 
-/// Every way to place all groups by the rules, as what each node has of cpu; the least of `worst` of these. None: there is
-/// no way.
+/// Every way to place all groups by the rules, as what each node has of cpu; the least of `worst` of these. None: there
+/// is no way.
 fn best(
     config: &ClusterConfig,
     nodes: u16,

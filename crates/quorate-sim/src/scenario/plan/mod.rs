@@ -100,7 +100,7 @@ impl Plan {
             Story::Snapshot { .. } => HIDDEN_VOTERS,
             Story::Timeline { .. } => 0,
         };
-        let most = quorate_core::config::NODES_MAX - hidden;
+        let most = quorate_core::config::RUNNING_NODES_MAX - hidden;
         if scenario.nodes.len() > most {
             return Err(Missing::new(format!("more than {most} nodes")));
         }
