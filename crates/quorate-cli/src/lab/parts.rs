@@ -139,8 +139,10 @@ pub(super) fn write_config(
         said: error.to_string(),
     };
     let id = getrandom::u64().map_err(random)?.max(1);
+    // Nodes are killed on purpose here, again and again.
     let mut text = format!(
-        "[cluster]\nname = \"lab\"\nid = \"{id:016x}\"\n\n[timing]\nprofile = {profile:?}\n"
+        "[cluster]\nname = \"lab\"\nid = \"{id:016x}\"\n\n[timing]\nprofile = {profile:?}\n\n\
+         [policy.quarantine]\nenabled = false\n"
     );
     for node in nodes {
         let address = network.listens_at(node);
