@@ -244,3 +244,24 @@ impl Checker for Steady {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_core::random::Random;
+
+    use super::*;
+
+    #[test]
+    fn a_new_owner_in_a_disarmed_cluster_is_seen_unless_its_move_had_begun() {
+        let options = crate::options::Options::default();
+        let config = crate::cluster::draw(&mut Random::new(1), &options);
+        let new = New { group: GroupId(1), owner: NodeId(2), cause: Cause::NodeDown };
+        let disarmed = State { disarmed: true, ..State::default() };
+        let still = VecDeque::from(vec![disarmed.clone(), disarmed.clone()]);
+        assert!(frozen(&config, &still, new).is_err());
+        let begun = State { releasing: BTreeSet::from([GroupId(1)]), ..disarmed.clone() };
+        assert!(frozen(&config, &VecDeque::from(vec![begun, disarmed.clone()]), new).is_ok());
+        let before = VecDeque::from(vec![State::default(), disarmed]);
+        assert!(frozen(&config, &before, new).is_ok());
+    }
+}
