@@ -49,6 +49,7 @@ impl Solver<'_> {
         self.asked != Some(group)
             && !plant::is(Plant::OwnersIgnored)
             && board.counts_only()
+            && self.named(group).nth(FEW).is_none()
             && !board.is_limited(&self.table.loads[group])
     }
 

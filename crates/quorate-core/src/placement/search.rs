@@ -39,13 +39,28 @@ impl Solver<'_> {
         }
         without.sort_by_cached_key(|&group| self.turn(group));
         for group in without {
-            if lacks(self, group)
+            if looks > 0
+                && lacks(self, group)
+                && self.is_contended(group)
                 && let Some(unit) = self.unit_of(group)
                 && self.might_fit(&unit)
             {
                 self.repack(unit, work, &mut looks);
             }
         }
+    }
+
+    /// Whether others can be in its way: they take room, or it has to be apart from them.
+    fn is_contended(&self, group: usize) -> bool {
+        let alone = [group];
+        let members = self.bonds.unit(group).unwrap_or(&alone);
+        let apart = |rule: &usize| {
+            matches!(self.config.rules()[*rule].says, Says::Apart { strict: true, .. })
+        };
+        members.iter().any(|&member| {
+            self.table.board.is_limited(&self.table.loads[member])
+                || self.bonds.rules(member).iter().any(apart)
+        })
     }
 
     /// The groups that go where this one goes; none: one of them cannot be placed by itself.
@@ -76,6 +91,8 @@ impl Solver<'_> {
 
     /// Packs a unit that has no place together with more and more others.
     fn repack(&mut self, unit: Unit, work: &[usize], looks: &mut usize) {
+        // To look for them costs as well.
+        *looks = looks.saturating_sub(work.len());
         let mut movable: Vec<Unit> = Vec::new();
         for &group in work {
             let placed = self.table.goes_to(group).is_some() && !self.table.now[group].runs;
