@@ -11,7 +11,7 @@ use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
 use crate::placement::{self, NotHere};
-use crate::status::{Explanation, GroupStatus, NodeStatus, Status};
+use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status};
 use crate::time::{Instant, millis};
 
 impl Engine {
@@ -78,6 +78,11 @@ impl Engine {
         }
     }
 
+    /// What this node remembers of a group, oldest first: what led to where it is.
+    pub fn history(&self, group: GroupId) -> impl Iterator<Item = &Happened> {
+        self.history.get(&group).into_iter().flatten()
+    }
+
     /// Why a group is where it is; none: there is no such group, or no database yet.
     pub fn explain(&self, group: GroupId) -> Option<Explanation> {
         let database = self.database.as_ref()?;
@@ -98,7 +103,7 @@ impl Engine {
         Some(Explanation {
             retry_in_ms: group_status.retry_in_ms,
             group: group_status,
-            history: self.history.get(&group).into_iter().flatten().cloned().collect(),
+            history: self.history(group).cloned().collect(),
             placement: placement.chosen.map(|node| self.node_name(node)),
             not_there: others
                 .map(|(node, why)| (self.node_name(node), why_not(node, why)))

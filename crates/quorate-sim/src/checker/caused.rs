@@ -224,8 +224,12 @@ fn explained(
     let Some(process) = view.hosts.get(&teller).and_then(|host| host.process.as_ref()) else {
         return Ok(());
     };
-    let Some(told) = process.engine.explain(group) else { return Ok(()) };
-    let notices: Vec<&Notice> = told.history.iter().map(|happened| &happened.told).collect();
+    let engine = &process.engine;
+    if engine.database().and_then(|database| database.group(group)).is_none() {
+        return Ok(());
+    }
+    // All of `explain` but where the group would be placed, which costs a plan of the whole cluster.
+    let notices: Vec<&Notice> = engine.history(group).map(|happened| &happened.told).collect();
     let Some(at) = notices.iter().position(|one| *one == notice) else {
         // A history is bounded: much may have come since in the same step.
         if notices.iter().any(|one| epoch_of(one) > epoch_of(notice)) {
