@@ -56,7 +56,7 @@ fn configuration_and_report_come_as_data_too() {
 #[test]
 fn what_would_become_of_a_cluster_is_tried_out_in_the_simulator() {
     let home = tempfile::tempdir().unwrap();
-    let rich = include_str!("../../quorate/src/import/tests/rich.xml");
+    let rich = include_str!("../../../quorate/src/import/tests/rich.xml");
     fs::write(home.path().join("cib.xml"), rich).unwrap();
     let words = ["import", "pacemaker", "cib.xml", "--scenario", "--output", "found.json"];
     let output = quorate(home.path(), &words);

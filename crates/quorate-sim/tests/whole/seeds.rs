@@ -1,4 +1,4 @@
-//! A thousand seeds of random faults: nothing is broken in any. Those that ever failed are in crates/quorate-cli/tests.
+//! A thousand seeds of random faults: nothing is broken in any. Those that ever failed are in crates/quorate-cli/tests/command.
 
 use quorate_sim::{Faults, Options, Outcome, Stats, run};
 

@@ -1,7 +1,5 @@
 //! The saved state: whole or not at all, whatever a crash leaves of the writes.
 
-mod common;
-
 use std::io::Read;
 use std::sync::Arc;
 
@@ -98,7 +96,7 @@ impl Lun for Disk {
 }
 
 fn state(length: usize, seed: u64) -> Vec<u8> {
-    let mut random = common::Random::new(seed);
+    let mut random = crate::common::Random::new(seed);
     (0..length).map(|_| random.below(256) as u8).collect()
 }
 
@@ -207,7 +205,7 @@ proptest! {
         let steps = disk.steps.lock().clone();
         let taken = &steps[..(steps.len() as f64 * crash) as usize];
         let durable = taken.iter().rposition(|step| matches!(step, Step::Flush)).unwrap_or(0);
-        let mut random = common::Random::new(lost);
+        let mut random = crate::common::Random::new(lost);
         for (index, step) in taken.iter().enumerate() {
             if let Step::Block(block, bytes) = step
                 && (index < durable || random.below(2) == 0)

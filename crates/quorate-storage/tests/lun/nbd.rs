@@ -1,7 +1,5 @@
 //! The NBD server, on a LUN in a directory.
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::BLOCK;
-use common::nbd::{Client, DISCONNECT, FUA, READ, TRIM, WRITE};
+use crate::common::BLOCK;
+use crate::common::nbd::{Client, DISCONNECT, FUA, READ, TRIM, WRITE};
 use quorate_storage::{
     FileLun, FileOptions, Lun, LunError, LunEvent, NbdOptions, NbdServer, ReservationKey,
     WriteHook, WriteRecord,

@@ -1,12 +1,10 @@
 //! The directory driver: SPC rules against an obvious model, crashes, take-overs under load, bad
 //! directories.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::BLOCK;
+use crate::common::BLOCK;
 use proptest::prelude::*;
 use quorate_storage::{
     Beat, FileBeats, FileLun, FileOptions, Layout, Lun, LunError, LunEvent, ReservationKey,

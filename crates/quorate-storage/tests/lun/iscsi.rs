@@ -1,7 +1,4 @@
 //! The iSCSI driver against a real target.
-#![cfg(quorate_libiscsi)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::nbd::{Client, WRITE};
-use common::{BLOCK, Random};
+use crate::common::nbd::{Client, WRITE};
+use crate::common::{BLOCK, Random};
 use quorate_storage::testing::{Proxy, Target};
 use quorate_storage::{
     FileLun, FileOptions, IscsiLun, IscsiOptions, Lun, LunError, LunEvent, NbdOptions, NbdServer,

@@ -1,4 +1,4 @@
-//! What several test programs share. Not every one uses all of it.
+//! What several of these tests share.
 #![allow(dead_code)]
 
 pub(crate) mod nbd;

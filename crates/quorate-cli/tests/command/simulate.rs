@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const STORY: &str = include_str!("../../../tests/scenarios/lost-node.json");
+const STORY: &str = include_str!("../../../../tests/scenarios/lost-node.json");
 
 fn simulate(home: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));

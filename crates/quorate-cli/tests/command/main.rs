@@ -1,0 +1,8 @@
+//! The command as a user meets it. One program: each more has to be linked.
+
+mod cli;
+mod import;
+mod run;
+mod seeds;
+mod simulate;
+mod torture;

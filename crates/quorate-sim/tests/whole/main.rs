@@ -1,0 +1,10 @@
+//! A whole cluster in the simulator. One program: each more has to be linked.
+
+mod manual;
+mod planted;
+mod policies;
+mod seeds;
+mod single;
+mod testing;
+mod timeline;
+mod what_if;

@@ -1,0 +1,8 @@
+//! LUNs of every kind, and what stands on them. One program: each more has to be linked.
+
+mod common;
+mod file;
+#[cfg(quorate_libiscsi)]
+mod iscsi;
+mod nbd;
+mod save_area;
