@@ -134,7 +134,7 @@ pub struct Explanation {
     pub history: Vec<Happened>,
     /// Where it would be placed now if it ran nowhere.
     pub placement: Option<String>,
-    /// For each other node, why not there.
+    /// For each other node, why not there: while it runs, why it is not moved there; else why it would not start there.
     pub not_there: Vec<(String, NotHere)>,
 }
 

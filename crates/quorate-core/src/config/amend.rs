@@ -14,6 +14,8 @@ pub struct NewGroup {
     pub luns: Vec<LunConfig>,
     /// Rules that name it. One of the same name is overruled.
     pub rules: Vec<Rule>,
+    /// Only into this version of the configuration; none: into whichever is in force.
+    pub only_if: Option<u64>,
 }
 
 impl ClusterConfig {

@@ -8,7 +8,7 @@ use crate::notice::Notice;
 
 impl Database {
     pub(super) fn add_group(&mut self, index: u64, new: &NewGroup) {
-        let Ok(config) = self.config.with_group(new) else { return };
+        let Ok(config) = self.with_group(new) else { return };
         let group = &new.group;
         self.succeed(index, config, format!("group {} added", group.name), 0);
         self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Database, GroupRecord};
-use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewConfig};
+use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewConfig, NewGroup};
 use crate::id::{Epoch, GroupId};
 
 /// How many versions are remembered.
@@ -50,16 +50,28 @@ impl Database {
     /// What keeps it from being so: it is wrong, it changes what cannot change while the cluster runs, or another
     /// version is in force than it was made for.
     pub fn successor(&self, new: &NewConfig) -> Result<ClusterConfig, ConfigError> {
-        if let Some(wanted) = new.only_if.filter(|&wanted| wanted != self.version()) {
-            return Err(ConfigError::new(
-                "version",
-                format!("{} is in force by now, not {wanted}", self.version()),
-                "look at what has changed, and try again on top of it",
-            ));
-        }
+        self.check_version(new.only_if)?;
         let next = ClusterConfig::new(new.parts.clone())?;
         self.config.check_successor(&next, |group| self.in_use(group))?;
         Ok(next)
+    }
+
+    /// The configuration that would be in force with one group more.
+    ///
+    /// # Errors
+    /// As [`Database::successor`].
+    pub fn with_group(&self, new: &NewGroup) -> Result<ClusterConfig, ConfigError> {
+        self.check_version(new.only_if)?;
+        self.config.with_group(new)
+    }
+
+    fn check_version(&self, wanted: Option<u64>) -> Result<(), ConfigError> {
+        let Some(wanted) = wanted.filter(|&wanted| wanted != self.version()) else { return Ok(()) };
+        Err(ConfigError::new(
+            "version",
+            format!("{} is in force by now, not {wanted}", self.version()),
+            "look at what has changed, and try again on top of it",
+        ))
     }
 
     fn in_use(&self, group: GroupId) -> Option<String> {

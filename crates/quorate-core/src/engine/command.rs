@@ -181,8 +181,8 @@ impl Engine {
             }
             Command::HoldMoves { held } => Ok(vec![Change::HoldMoves { held: *held }]),
             Command::AddGroup(new) => {
-                let config = self.config.with_group(new).map_err(not_valid)?;
-                placement::admit(&config).map_err(not_valid)?;
+                let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
+                database.with_group(new).map_err(not_valid)?;
                 Ok(vec![Change::AddGroup(new.clone())])
             }
             Command::RemoveGroup { group } => {
@@ -204,11 +204,11 @@ impl Engine {
         }
     }
 
-    /// Whatever comes in between makes it void: it was judged by what is in force.
+    /// Whatever comes in between makes it void: it was judged by what is in force. Whether it survives the losses that
+    /// it wants to survive is not judged here, where everybody waits: see [`crate::placement::admit`].
     fn configure_changes(&self, new: &NewConfig) -> Result<Vec<Change>, Refusal> {
         let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
         let next = database.successor(new).map_err(not_valid)?;
-        placement::admit(&next).map_err(not_valid)?;
         if next == self.config {
             return Ok(Vec::new());
         }

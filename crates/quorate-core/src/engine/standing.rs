@@ -5,6 +5,7 @@ use crate::config::GroupConfig;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::id::NodeId;
 use crate::placement::Now;
+use crate::plant::{self, Plant};
 use crate::time::millis;
 
 /// Which time it is.
@@ -89,7 +90,8 @@ fn of_one(
     if down {
         return Now { at: record.seat.filter(|&seat| seat != node), under_way: false, ..base };
     }
-    let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
+    let disarmed = database.disarmed().is_some() && !plant::is(Plant::DisarmIgnored);
+    let held = database.are_moves_held() || !record.is_managed() || disarmed;
     match state {
         OwnedState::Releasing { to: Some(to), .. } if record.is_wanted() => {
             Now { at: Some(to), runs: true, fixed: true, ..base }

@@ -88,13 +88,18 @@ impl Engine {
         let database = self.database.as_ref()?;
         let record = database.group(group)?;
         let place = database.config().place_of(group)?;
-        let mut now = super::standing::of(database, &[], self.times());
-        // Where it runs now counts for nothing: the question is where it would start.
-        now[place] =
-            placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
+        let config = database.config();
+        let now = super::standing::of(database, &[], self.times());
         let candidates = self.candidates(database);
-        let placement = placement::place(database.config(), &candidates, now, place);
-        let others = placement.others.into_iter();
+        // Where it would start: where it runs now counts for nothing.
+        let mut anew = now.clone();
+        anew[place] =
+            placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
+        let start = placement::place(config, &candidates, anew, place);
+        let others = match now[place].runs {
+            true => placement::place(config, &candidates, now, place).others,
+            false => start.others,
+        };
         let why_not = |node: NodeId, why: NotHere| match why {
             NotHere::Paused if database.quarantined_until(node).is_some() => NotHere::Quarantined,
             other => other,
@@ -104,8 +109,9 @@ impl Engine {
             retry_in_ms: group_status.retry_in_ms,
             group: group_status,
             history: self.history(group).cloned().collect(),
-            placement: placement.chosen.map(|node| self.node_name(node)),
+            placement: start.chosen.map(|node| self.node_name(node)),
             not_there: others
+                .into_iter()
                 .map(|(node, why)| (self.node_name(node), why_not(node, why)))
                 .collect(),
         })

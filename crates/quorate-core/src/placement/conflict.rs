@@ -6,8 +6,8 @@ use super::{Candidate, Keeps, Now, plan};
 use crate::config::{ClusterConfig, ClusterParts, Policy, Rule};
 use crate::id::{GroupId, NodeId};
 
-/// So many sets of rules of one size are tried; beyond, a set is told of which no rule can be left out.
-const SETS_MAX: usize = 20_000;
+/// So many times a group is placed with some of the rules while the smallest set is looked for: some tenths of a second.
+const LOOKS_MAX: usize = 200_000;
 /// The largest set that is looked for by trying all.
 const SIZE_MAX: usize = 3;
 
@@ -16,7 +16,8 @@ const SIZE_MAX: usize = 3;
 pub struct Conflict {
     /// The first such group of the configuration.
     pub group: GroupId,
-    /// The rules in conflict, by their places: as few as suffice. Empty: its own owners and scores, or room, do.
+    /// The rules in conflict, by their places: as few as suffice, or, where there are too many to try, such that none
+    /// can be left out. Empty: its own owners and scores, or room, do.
     pub rules: Vec<u32>,
     /// Whether room has a part in it.
     pub room: bool,
@@ -29,11 +30,17 @@ pub fn conflict(config: &ClusterConfig) -> Option<Conflict> {
     let joined: Vec<usize> = config.bonds().joined(unplaced).unwrap_or(&[unplaced]).to_vec();
     let rules: BTreeSet<usize> =
         joined.iter().flat_map(|&member| config.bonds().rules(member)).copied().collect();
-    let test = Test { config, group, joined: &joined };
     let rules: Vec<usize> = rules.into_iter().collect();
-    let room = !test.fails(&rules, false);
-    let found = (0..=SIZE_MAX).find_map(|size| test.smallest(&rules, size, room));
-    let found = found.unwrap_or_else(|| test.irreducible(rules, room));
+    let alone = Test::new(config, group, Some(&joined));
+    let room = alone.fails(&rules).is_none();
+    let test = if room { Test::new(config, group, None) } else { alone };
+    let found = test.smallest(&rules).unwrap_or_else(|| {
+        // Halves are thrown away first: of hundreds of rules, most have no part in it.
+        let rules = test.narrowed(rules);
+        test.smallest(&rules).unwrap_or_else(|| test.irreducible(rules))
+    });
+    // With these rules alone it may be another one of those who could share a place.
+    let group = test.fails(&found).unwrap_or(group);
     let rules = found.into_iter().filter_map(|rule| u32::try_from(rule).ok()).collect();
     Some(Conflict { group, rules, room })
 }
@@ -48,38 +55,47 @@ fn first_unplaced(config: &ClusterConfig) -> Option<usize> {
 }
 
 struct Test<'a> {
-    config: &'a ClusterConfig,
+    all: &'a [Rule],
     group: GroupId,
-    /// The groups that rules join with it.
-    joined: &'a [usize],
+    /// The groups that have a part in it, without rules.
+    parts: ClusterParts,
+    room: bool,
 }
 
-impl Test<'_> {
-    /// Whether some group has no place while only these rules hold. Where room counts, so does every other group.
-    fn fails(&self, rules: &[usize], room: bool) -> bool {
-        let all = self.config;
-        let there = |(at, _): &(usize, _)| room || self.joined.contains(at);
-        let groups = all.groups().iter().enumerate().filter(there).map(|(_, group)| group.clone());
-        let rules: Vec<Rule> = rules.iter().map(|&rule| all.rules()[rule].clone()).collect();
-        let parts = ClusterParts::from(all.clone());
-        let policy = Policy { limited: room && parts.policy.limited, ..parts.policy };
-        let groups = groups.collect();
-        let config = ClusterConfig::new(ClusterParts { groups, rules, policy, ..parts });
-        config.is_ok_and(|config| match first_unplaced(&config) {
-            None => false,
-            // With fewer rules it may be another one of those who could share a place.
-            Some(group) => !room || config.groups()[group].id == self.group,
-        })
+impl<'a> Test<'a> {
+    /// With the groups at these places alone, where room does not count; or with all.
+    fn new(config: &'a ClusterConfig, group: GroupId, joined: Option<&[usize]>) -> Self {
+        let room = joined.is_none();
+        let mut parts = ClusterParts::from(config.clone());
+        parts.rules.clear();
+        parts.policy = Policy { limited: room && parts.policy.limited, ..parts.policy };
+        if let Some(joined) = joined {
+            parts.groups = joined.iter().map(|&at| config.groups()[at].clone()).collect();
+        }
+        Self { all: config.rules(), group, parts, room }
     }
 
-    fn smallest(&self, rules: &[usize], size: usize, room: bool) -> Option<Vec<usize>> {
-        if size > rules.len() || count(rules.len(), size) > SETS_MAX {
-            return None;
-        }
+    /// The group that has no place while only these rules hold; where room counts, the one that is asked about.
+    fn fails(&self, rules: &[usize]) -> Option<GroupId> {
+        let rules = rules.iter().map(|&rule| self.all[rule].clone()).collect();
+        let config = ClusterConfig::new(ClusterParts { rules, ..self.parts.clone() }).ok()?;
+        let group = config.groups()[first_unplaced(&config)?].id;
+        (!self.room || group == self.group).then_some(group)
+    }
+
+    /// The smallest set of these that fails, if it is small and they are few.
+    fn smallest(&self, rules: &[usize]) -> Option<Vec<usize>> {
+        let sets_max = LOOKS_MAX / self.parts.groups.len().max(1);
+        let sizes = (0..=SIZE_MAX.min(rules.len()))
+            .take_while(|&size| count(rules.len(), size) <= sets_max);
+        sizes.into_iter().find_map(|size| self.of_size(rules, size))
+    }
+
+    fn of_size(&self, rules: &[usize], size: usize) -> Option<Vec<usize>> {
         let mut chosen: Vec<usize> = (0..size).collect();
         loop {
             let set: Vec<usize> = chosen.iter().map(|&at| rules[at]).collect();
-            if self.fails(&set, room) {
+            if self.fails(&set).is_some() {
                 return Some(set);
             }
             // The next set in order: the last place that can still rise does, and those after it follow.
@@ -91,12 +107,31 @@ impl Test<'_> {
         }
     }
 
+    /// Fewer rules that still fail: larger parts are left out first, then smaller ones.
+    fn narrowed(&self, mut rules: Vec<usize>) -> Vec<usize> {
+        let mut part = rules.len() / 2;
+        while part > 0 {
+            let mut from = 0;
+            while from < rules.len() {
+                let to = (from + part).min(rules.len());
+                let rest: Vec<usize> = [&rules[..from], &rules[to..]].concat();
+                if self.fails(&rest).is_some() {
+                    rules = rest;
+                } else {
+                    from = to;
+                }
+            }
+            part /= 2;
+        }
+        rules
+    }
+
     /// Takes out one rule after the other, as long as the rest still fails.
-    fn irreducible(&self, mut rules: Vec<usize>, room: bool) -> Vec<usize> {
+    fn irreducible(&self, mut rules: Vec<usize>) -> Vec<usize> {
         let mut at = 0;
         while at < rules.len() {
             let rule = rules.remove(at);
-            if !self.fails(&rules, room) {
+            if self.fails(&rules).is_none() {
                 rules.insert(at, rule);
                 at += 1;
             }

@@ -246,11 +246,14 @@ impl Solver<'_> {
     fn heed(&self, wants: usize, weight: i64, opinion: &mut Opinion<'_>) {
         let (config, now) = (&self.config.groups()[wants], &self.table.now[wants]);
         let ground = self.grounds(wants);
+        let apart_from = if weight >= MUST { self.apart_from(wants) } else { Vec::new() };
         for (&at, view) in opinion.field.slots.iter().zip(&mut opinion.views) {
             let slot = &self.table.board.slots[at];
             let banned = !is_possible(config, slot.id) || now.banned.contains(&slot.id);
             let elsewhere = ground.is_some_and(|ground| ground != at);
-            if weight >= MUST && (banned || elsewhere) {
+            let is_one_place =
+                |&(seat, by): &(usize, By)| self.table.board.are_one_place(at, seat, by);
+            if weight >= MUST && (banned || elsewhere || apart_from.iter().any(is_one_place)) {
                 view.hinders += 1;
                 continue;
             }
@@ -264,6 +267,19 @@ impl Solver<'_> {
                 view.score = view.score.saturating_add(share);
             }
         }
+    }
+
+    /// Where those are placed from which one that is not placed yet must be apart.
+    fn apart_from(&self, wants: usize) -> Vec<(usize, By)> {
+        let mut seats = Vec::new();
+        for &rule in self.bonds.rules(wants) {
+            if let Says::Apart { groups, strict: true, by } = &self.config.rules()[rule].says {
+                let others = groups.iter().filter_map(|&group| self.config.place_of(group));
+                let others = others.filter(|&other| other != wants);
+                seats.extend(others.filter_map(|other| Some((self.table.goes_to(other)?, *by))));
+            }
+        }
+        seats
     }
 
     /// Where one that is not placed yet must be, since another with which it must be is placed.

@@ -8,7 +8,7 @@ use super::board::Load;
 use super::field::Field;
 use super::solver::Solver;
 use super::table::Placed;
-use crate::config::Says;
+use crate::config::{By, Says};
 
 /// So many looks at one node for one group are taken for one plan: a few milliseconds.
 const LOOKS_MAX: usize = 100_000;
@@ -50,16 +50,18 @@ impl Solver<'_> {
         }
     }
 
-    /// Whether others can be in its way: they take room, or it has to be apart from them.
+    /// Whether others can be in its way: they take room, or it has to be apart from them, or in one rack or site.
     fn is_contended(&self, group: usize) -> bool {
         let alone = [group];
         let members = self.bonds.unit(group).unwrap_or(&alone);
-        let apart = |rule: &usize| {
-            matches!(self.config.rules()[*rule].says, Says::Apart { strict: true, .. })
+        let binds = |rule: &usize| match self.config.rules()[*rule].says {
+            Says::Apart { strict, .. } => strict,
+            Says::Together { strict, by, .. } => strict && by != By::Node,
+            Says::Near { .. } | Says::Order { .. } => false,
         };
         members.iter().any(|&member| {
             self.table.board.is_limited(&self.table.loads[member])
-                || self.bonds.rules(member).iter().any(apart)
+                || self.bonds.rules(member).iter().any(binds)
         })
     }
 
@@ -108,16 +110,23 @@ impl Solver<'_> {
         let mut nodes: Vec<usize> = movable.iter().filter_map(|unit| unit.at).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let singles = nodes.iter().map(|&node| vec![node]);
-        let pairs = nodes
-            .iter()
-            .enumerate()
-            .flat_map(|(at, &one)| nodes[at + 1..].iter().map(move |&other| vec![one, other]));
-        let sets: Vec<Vec<usize>> = singles.chain(pairs).chain([nodes.clone()]).collect();
-        for set in sets {
-            let on = |unit: &&Unit| unit.at.is_some_and(|at| set.contains(&at));
-            let mut units: Vec<Unit> = movable.iter().filter(on).cloned().collect();
-            if *looks == 0 || units.len() >= UNITS_MAX {
+        movable.sort_by_key(|unit| unit.at);
+        let on = |node: usize| {
+            let from = movable.partition_point(|unit| unit.at < Some(node));
+            let to = movable.partition_point(|unit| unit.at <= Some(node));
+            &movable[from..to]
+        };
+        let singles = nodes.iter().map(|&node| on(node).to_vec());
+        let pairs = nodes.iter().enumerate().flat_map(|(at, &one)| {
+            nodes[at + 1..].iter().map(move |&other| [on(one), on(other)].concat())
+        });
+        let sets = singles.chain(pairs).chain(std::iter::once_with(|| movable.clone()));
+        for mut units in sets {
+            if *looks == 0 {
+                return;
+            }
+            *looks -= 1;
+            if units.len() >= UNITS_MAX {
                 continue;
             }
             units.push(unit.clone());

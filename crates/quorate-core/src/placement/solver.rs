@@ -41,6 +41,8 @@ impl<'a> Solver<'a> {
 
     /// Places the groups of `work`, in rising order, of which none is placed; tells why the asked one is not elsewhere.
     pub(super) fn solve(mut self, work: &[usize]) -> BTreeMap<NodeId, NotHere> {
+        let mut roomy = Vec::new();
+        let mut first_mover = None;
         for &group in work {
             let now = &self.table.now[group];
             if now.fixed {
@@ -50,7 +52,21 @@ impl<'a> Solver<'a> {
                 self.tell_all(group, NotHere::Fixed);
             } else if !now.wanted {
                 self.table.finish(group, None);
-            } else if let Some(at) = self.stays(group) {
+            } else {
+                match self.stays(group) {
+                    Some(at) if !self.table.board.is_limited(&self.table.loads[group]) => {
+                        self.table.finish(group, Some(at));
+                    }
+                    Some(at) if self.table.board.has_room_for_all(at, &Load::default()) => {
+                        roomy.push((group, at));
+                    }
+                    _ => first_mover = first_mover.max(Some(self.precedence(group))),
+                }
+            }
+        }
+        // Of what finds room where it runs, only what has its turn earlier may take that.
+        for (group, at) in roomy {
+            if Some(self.precedence(group)) > first_mover {
                 self.table.finish(group, Some(at));
             }
         }
@@ -79,9 +95,20 @@ impl<'a> Solver<'a> {
             possible.filter(|node| board.place_of(**node).is_some()).count()
         };
         let size = board.size(&self.table.loads[group]);
+        let (priority, is_settled) = self.precedence(group);
+        (Reverse(priority), !is_settled, choice, Reverse(size), group)
+    }
+
+    /// Priority, then whether it runs where it need not leave: whoever has to leave pushes nobody of its own priority
+    /// aside. More is earlier.
+    fn precedence(&self, group: usize) -> (i32, bool) {
         let now = &self.table.now[group];
-        let ran = now.runs || now.under_way;
-        (Reverse(config.wishes.priority), !ran, choice, Reverse(size), group)
+        let keeps = |at: usize| {
+            let slot = &self.table.board.slots[at];
+            slot.up && slot.keeps == Keeps::All
+        };
+        let is_settled = now.under_way || self.table.is_at(group).is_some_and(keeps);
+        (self.config.groups()[group].wishes.priority, is_settled)
     }
 
     /// Places a group, with those that must be on one node with it, after those near which they want to be.
@@ -132,7 +159,7 @@ impl<'a> Solver<'a> {
         })
     }
 
-    /// Where a group runs that stays there, whatever becomes of all others.
+    /// Where a group runs that stays there, whatever becomes of all others, if it has room there.
     fn stays(&self, group: usize) -> Option<usize> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let at = self.table.is_at(group)?;
@@ -143,7 +170,7 @@ impl<'a> Solver<'a> {
             && now.home.is_none()
             && !now.banned.contains(&slot.id);
         let asked = self.asked == Some(group);
-        if !may || asked || self.table.board.is_limited(&self.table.loads[group]) {
+        if !may || asked {
             return None;
         }
         let drawn = config.failback && !now.stays && self.is_drawn(config, slot.id);

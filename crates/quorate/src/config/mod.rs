@@ -103,7 +103,7 @@ impl Config {
     /// # Errors
     /// A driver does not know its settings.
     pub fn from_cluster(cluster: &ClusterConfig) -> Result<Config, ConfigError> {
-        Config::new(words::document(cluster)?)
+        Config::admitted(words::document(cluster)?)
     }
 
     /// Checks a configuration given as data.
@@ -111,13 +111,19 @@ impl Config {
     /// # Errors
     /// What is wrong, the place and the remedy.
     pub fn new(document: Document) -> Result<Config, ConfigError> {
+        let config = Config::admitted(document)?;
+        placement::admit(&config.cluster)?;
+        Ok(config)
+    }
+
+    /// Of which it was judged before whether it survives the losses that it wants to survive.
+    fn admitted(document: Document) -> Result<Config, ConfigError> {
         let cluster = ClusterConfig::new(convert::parts(&document)?)?;
         let nodes = cluster.nodes().len();
         if nodes > RUNNING_NODES_MAX {
             let remedy = format!("use at most {RUNNING_NODES_MAX}");
             return Err(ConfigError::new("nodes", format!("{nodes} are too many"), remedy));
         }
-        placement::admit(&cluster)?;
         check_recording(&document.recording)?;
         Ok(Config { document, cluster })
     }

@@ -61,6 +61,7 @@ impl NewGroup {
             })?,
             luns: cluster.luns().iter().filter(|lun| is_new(&lun.name)).cloned().collect(),
             rules: cluster.rules().iter().filter(|rule| names_it(&rule.name)).cloned().collect(),
+            only_if: None,
         })
     }
 }

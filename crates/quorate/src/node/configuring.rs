@@ -142,13 +142,17 @@ impl Node {
         self.inner.look("the history", move |engine| engine.database().map(versions))
     }
 
-    /// Takes a group into the configuration. It is offline, or on its way if it is to start by itself.
+    /// Takes a group into the configuration. It is offline, or on its way if it is to start by itself. Where the
+    /// configuration wants losses to be survived, no other change may come in between.
     ///
     /// # Errors
-    /// [`Error::Config`] or [`Error::Busy`].
+    /// [`Error::Config`], or as [`Node::configuration`].
     pub fn add_group(&self, new: &NewGroup) -> Result<Ticket, Error> {
-        let current = Config::from_cluster(&self.inner.snapshot.config())?;
-        self.inner.command(Command::AddGroup(Box::new(new.numbered(&current)?)))
+        let InForce { version, config } = self.configuration()?;
+        let survives = config.cluster().policy().survives.is_some();
+        let only_if = survives.then_some(version);
+        let new = quorate_core::config::NewGroup { only_if, ..new.numbered(&config)? };
+        self.inner.command(Command::AddGroup(Box::new(new)))
     }
 
     /// Takes a group out of the configuration. What runs of it runs on, and nobody looks after it any more: take it

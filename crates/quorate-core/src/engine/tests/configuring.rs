@@ -19,7 +19,12 @@ fn second(trio: &Trio) -> GroupConfig {
 }
 
 fn add(group: GroupConfig) -> Command {
-    Command::AddGroup(Box::new(NewGroup { group, luns: Vec::new(), rules: Vec::new() }))
+    Command::AddGroup(Box::new(NewGroup {
+        group,
+        luns: Vec::new(),
+        rules: Vec::new(),
+        only_if: None,
+    }))
 }
 
 impl Trio {
@@ -49,7 +54,7 @@ fn a_group_that_is_removed_runs_on_and_nobody_looks_after_it() {
     // Whatever comes in its place, its keys are newer than all that stand on its LUNs.
     trio.silent.clear();
     let (group, luns) = (trio.config.groups()[0].clone(), trio.config.luns().to_vec());
-    let new = NewGroup { group, luns, rules: Vec::new() };
+    let new = NewGroup { group, luns, rules: Vec::new(), only_if: None };
     trio.command(B, Command::AddGroup(Box::new(new)));
     trio.run_until(Duration::from_secs(9), |trio| trio.knows(VM) == [true; 3]);
     assert!(trio.group(B).epoch >= epoch);

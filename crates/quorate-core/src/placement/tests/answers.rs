@@ -113,3 +113,64 @@ fn apart_by_rack_takes_another_rack_and_together_by_site_the_same_site() {
     let config = cluster(4, groups(2), vec![says], Policy::default());
     assert_eq!(placed(&config, &all_open(4), &[on(1), on(4)]), [1, 2]);
 }
+
+#[test]
+fn who_has_to_leave_pushes_nobody_of_its_own_priority_aside() {
+    let leaving = |keeps| {
+        let mut nodes = all_open(3);
+        nodes.insert(NodeId(1), Candidate { paused: true, keeps, ..nodes[&NodeId(1)] });
+        nodes
+    };
+    let now = [on(1), on(2), on(3)];
+    let config = cluster(3, groups(3), vec![apart(&[1, 2, 3], true)], Policy::default());
+    assert_eq!(placed(&config, &leaving(Keeps::Stranded), &now), [1, 2, 3]);
+    assert_eq!(placed(&config, &leaving(Keeps::Nothing), &now), [0, 2, 3]);
+    let full = limited(3, 6, 3, None);
+    assert_eq!(placed(&full, &leaving(Keeps::Stranded), &now), [1, 2, 3]);
+    assert_eq!(placed(&full, &leaving(Keeps::Nothing), &now), [0, 2, 3]);
+    let mut all = groups(3);
+    all[0].wishes.priority = 1;
+    let higher = cluster(3, all, vec![apart(&[1, 2, 3], true)], Policy::default());
+    assert_eq!(placed(&higher, &leaving(Keeps::Nothing), &now)[0], 2);
+}
+
+#[test]
+fn an_earlier_group_makes_way_to_the_rack_of_the_only_node_of_a_later_one() {
+    let mut all = groups(2);
+    all[0].wishes.priority = 1;
+    all[1].possible_owners = vec![NodeId(2)];
+    let says = Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true, by: By::Rack };
+    let config = cluster(4, all, vec![says], Policy::default());
+    assert_eq!(placed(&config, &all_open(4), &[new(), new()]), [2, 2]);
+    assert_eq!(conflict(&config), None);
+}
+
+#[test]
+fn the_group_of_a_conflict_is_one_that_its_rules_leave_out() {
+    let both = vec![GroupId(2), GroupId(3)];
+    let together = Says::Together { groups: both, strict: true, by: By::Node };
+    let config = cluster(
+        3,
+        groups(3),
+        vec![near(1, 2, SCORE_MUST), together, apart(&[2, 3], true)],
+        Policy::default(),
+    );
+    let found = conflict(&config).expect("two are to be together and apart");
+    assert_eq!(found, Conflict { group: GroupId(2), rules: vec![1, 2], room: false });
+}
+
+#[test]
+fn a_conflict_among_hundreds_of_rules_is_found() {
+    let mut says: Vec<Says> = (2..=200).map(|id| near(id, id - 1, SCORE_MUST)).collect();
+    says.push(apart(&[1, 200], true));
+    let config = cluster(3, groups(200), says, Policy::default());
+    let found = conflict(&config).expect("the last is with the first, and apart from it");
+    assert_eq!(found.rules, (0..200).collect::<Vec<u32>>(), "none can be left out");
+    let says = vec![near(200, 199, SCORE_MUST), apart(&[1, 200], true)];
+    let config = cluster(3, groups(200), says, Policy::default());
+    assert_eq!(
+        conflict(&config),
+        None,
+        "whoever comes first leaves a node to those that come with another"
+    );
+}

@@ -163,4 +163,22 @@ proptest! {
             prop_assert_eq!(planner.plan(), plan(&config, &nodes, now.clone()));
         }
     }
+
+    /// Whoever is asked about is looked at whole, also where it would be seen at a glance that it stays.
+    #[test]
+    fn what_stays_at_a_glance_stays_when_it_is_looked_at_whole(
+        all in (1u32..=12).map(any_group).collect::<Vec<_>>(),
+        says in proptest::collection::vec(any_rule(), 0..2),
+        policy in any_policy(),
+        limited in any::<bool>(),
+        candidates in proptest::collection::vec(candidate(), 5),
+        now in proptest::collection::vec(now(), 12),
+    ) {
+        let config = cluster(5, all, says, Policy { limited, ..policy });
+        let nodes: BTreeMap<NodeId, Candidate> = (1..=5).map(NodeId).zip(candidates).collect();
+        let plan = plan(&config, &nodes, now.clone());
+        for group in 0..now.len() {
+            prop_assert_eq!(place(&config, &nodes, now.clone(), group).chosen, plan.node(group));
+        }
+    }
 }

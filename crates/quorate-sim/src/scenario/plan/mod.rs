@@ -144,7 +144,7 @@ impl Plan {
         let absent: BTreeSet<GroupId> = named.filter(|id| !there.contains(id)).collect();
         let mut rules = without(&self.rules, absent.into_iter());
         rules.retain(|rule| rule.says.groups().any(|id| *id == group.id));
-        Some((NewGroup { group, luns: Vec::new(), rules }, planned))
+        Some((NewGroup { group, luns: Vec::new(), rules, only_if: None }, planned))
     }
 }
 
