@@ -32,6 +32,37 @@ class WhyNot:
 
 
 @dataclass(frozen=True)
+class Link:
+    """One link of a chain of causes."""
+
+    code: str
+    """One word, the same in all languages: the kind of a notice, as `down`; of what came in from outside
+    `command`, `configuration`, `silence`, `connection`, `returned`, `resource`, `lun`, `unacknowledged`, or
+    `earlier`: it began before what the node remembers."""
+    is_input: bool
+    """Whether it came in from outside: the last link does."""
+    at_ms: Optional[int]
+    """When, in the cluster's time in milliseconds; None: it is not known."""
+    text: str
+    """For people."""
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a driver was asked for something. As text: a line for each link."""
+
+    group: str
+    """The group about which it was."""
+    at_ms: int
+    """When it was asked, in the cluster's time in milliseconds."""
+    chain: tuple[Link, ...]
+    """What led to it, the nearest first. The last one came in from outside."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"because {link.text}" for link in self.chain)
+
+
+@dataclass(frozen=True)
 class Conflict:
     """What leaves a group without a place though every node is open."""
 
@@ -104,7 +135,8 @@ class Explanation:
     placement: Optional[str]
     """Where it would be placed now if it ran nowhere."""
     not_there: tuple[WhyNot, ...]
-    """For each other node, why not there."""
+    """For each other node, why not there: while it runs, why it is not moved there; else why it would not
+    start there."""
     sentences: tuple[str, ...]
     """All of that, and what has led to it, oldest first, for people."""
 
@@ -115,6 +147,11 @@ class Explanation:
 def why_not_from(facts: dict[str, Any]) -> WhyNot:
     """The reason from its parts, as the module gives them."""
     return WhyNot(**{**facts, "would_need": tuple(facts["would_need"])})
+
+
+def why_from(facts: dict[str, Any]) -> Why:
+    """The causes from their parts, as the module gives them."""
+    return Why(**{**facts, "chain": tuple(Link(**link) for link in facts["chain"])})
 
 
 def explanation_from(facts: dict[str, Any]) -> Explanation:

@@ -19,12 +19,14 @@ from .errors import EndedError
 from .explain import (
     Explanation,
     Survival,
+    Why,
     WhyNot,
     explanation_from,
     survival_from,
+    why_from,
     why_not_from,
 )
-from .items import Item, Notice, Request
+from .items import Item, Notice, OpId, Request
 from .resource import Resource, Server
 from .status import Status
 
@@ -163,6 +165,15 @@ class Node(_quorate.Node):
         """Why a group is not on a node; None: it is, or would be placed there."""
         facts = self._why_not(group, node)
         return None if facts is None else why_not_from(facts)
+
+    def explain_action(self, op: OpId) -> Optional[Why]:
+        """Why this node asked a driver, or its host, for something, back to what came in from outside.
+
+        Requests carry their number as `op`, the notices `requested` and `completed` in `fields["op"]`. None:
+        it is none of the newest 512 requests to resources and LUNs.
+        """
+        facts = self._explain_action(op)
+        return None if facts is None else why_from(facts)
 
     def survival(self, losses: int) -> Survival:
         """What would have no place after each loss of `losses` nodes, 4 at most, as the cluster stands."""

@@ -22,6 +22,7 @@ typedef struct world {
     bool has_ended[NODES];
     int runs_on;          /* where the resource runs */
     uint64_t epoch;       /* of the request that started it */
+    uint64_t op;          /* its number */
     int starts;           /* how often it was started */
     int starts_to_fail;   /* the next starts that shall fail */
     int online_notices;   /* of the group, on any node */
@@ -49,6 +50,7 @@ static void serve(world *w, int at, const quorate_item *item, const quorate_requ
         } else {
             w->runs_on = at;
             w->epoch = request->epoch;
+            w->op = request->op;
             w->starts++;
         }
     } else {
@@ -340,6 +342,13 @@ static void configuring(world *w) {
     CHECK(freed_with(json, "\"tried\":3"));
     CHECK(quorate_node_why_not_json(node, text_of("own"), text_of("n9"), &json) == QUORATE_UNKNOWN);
     PASSED("why a group is here and not there is data");
+
+    CHECK(quorate_node_explain_action_json(w->nodes[w->runs_on], w->op, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"is_input\":true"));
+    CHECK(quorate_node_explain_action_json(w->nodes[w->runs_on], UINT64_MAX, &json) == QUORATE_OK);
+    CHECK(freed_with(json, "null"));
+    CHECK(quorate_node_explain_action_json(NULL, w->op, &json) == QUORATE_MISUSE);
+    PASSED("a request is explained back to what came in from outside");
 
     CHECK(quorate_node_add_group(node,
                                  text_of("[[groups]]\nname = \"new\"\nauto_start = false\n"

@@ -132,6 +132,11 @@ def test_a_group_is_served_moved_and_explained(cluster: Cluster) -> None:
     assert request.luns[0].path.is_dir()
 
     node = cluster.nodes[first]
+    why = node.explain_action(request.op)
+    assert why is not None and why.group == "own" and why.chain[0].code == "assigned"
+    assert why.chain[-1].code == "configuration" and why.chain[-1].is_input
+    assert str(why).endswith("because the configuration wants it")
+    assert node.explain_action(quorate.OpId(2**64 - 1)) is None
     second = next(name for name in cluster.names if name != first)
     node.move_group("own", second, timeout=WAIT)
     status = node.wait_until(lambda status: status.online_on("own") == second, timeout=WAIT)

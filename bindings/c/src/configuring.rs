@@ -192,6 +192,30 @@ pub unsafe extern "C" fn quorate_node_why_not_json(
     })
 }
 
+/// Why a node asked a driver, or its host, for something, back to what came in from outside.
+///
+/// Parameters: `node`: the node that asked. `op`: the number of a request, or `op` of a notice `requested` or
+/// `completed`. `json`: a JSON object, on success: `group`, `at_ms`, `chain` (the nearest cause first; each with `code`,
+/// `is_input`, `at_ms`, `text`); or `null`: it is none of the newest 512 requests to resources and LUNs.
+///
+/// Returns: as for `quorate_node_configuration`.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any; this one waits, 2 s at most.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_explain_action_json(
+    node: Option<&quorate_node>,
+    op: u64,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    on_node(node, |node| {
+        let json = output(json, "json")?;
+        json.write(plain_string(&node.explain_action(quorate::OpId(op))?));
+        Ok(())
+    })
+}
+
 /// What would have no place after each loss of some nodes, as the cluster stands.
 ///
 /// Parameters: `node`: the node that is asked. `losses`: how many nodes are lost together, 4 at most.

@@ -331,6 +331,12 @@ impl Node {
         convert::plain(py, &why).map_err(Failure::Python)
     }
 
+    #[pyo3(name = "_explain_action")]
+    fn explain_action<'py>(&self, py: Python<'py>, op: u64) -> Result<Bound<'py, PyAny>, Failure> {
+        let why = py.detach(|| self.inner.explain_action(quorate::OpId(op)))?;
+        convert::plain(py, &why).map_err(Failure::Python)
+    }
+
     #[pyo3(name = "_survival")]
     fn survival<'py>(&self, py: Python<'py>, losses: u32) -> Result<Bound<'py, PyAny>, Failure> {
         let survival = py.detach(|| self.inner.survival(losses))?;

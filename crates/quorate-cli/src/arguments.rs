@@ -114,10 +114,14 @@ pub enum Command {
     /// Say why a group is where it is, and why it is not elsewhere
     Explain {
         /// The group
-        group: String,
+        #[arg(required_unless_present = "action")]
+        group: Option<String>,
         /// Only why it is not on this node
         #[arg(long, value_name = "NODE")]
         not_on: Option<String>,
+        /// Why the node asked for this, back to what came in from outside; `op` in `quorate events --json`
+        #[arg(long, value_name = "OP", conflicts_with_all = ["group", "not_on"])]
+        action: Option<u64>,
         /// Answer in JSON
         #[arg(long)]
         json: bool,

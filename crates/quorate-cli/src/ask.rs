@@ -69,39 +69,45 @@ fn has_room_beside(status: &Value, node: &str) -> bool {
         .any(|other| other["name"] != node && other["state"] == "up" && other["paused"] != true)
 }
 
-/// Asks why a group is where it is.
+/// Asks why a group is where it is, or is not elsewhere, or why something was asked of a driver.
 ///
 /// # Errors
 /// As [`command`]; or that there is no such node.
-pub(crate) fn explain(
-    ask: &Ask,
-    group: &str,
-    not_on: Option<&str>,
-    as_json: bool,
-) -> Result<String, Failure> {
-    if let Some(node) = not_on {
-        let request = Request::WhyNot { group: group.to_owned(), node: node.to_owned() };
-        return Ok(why_not(&connect(ask)?.ask(&request)?, node, as_json));
-    }
-    let answer = connect(ask)?.ask(&Request::Explain { group: group.to_owned() })?;
-    if as_json {
-        return Ok(answer.to_string());
-    }
-    let lines = answer["sentences"].as_array().cloned().unwrap_or_default();
-    Ok(lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"))
+pub(crate) fn explain(ask: &Ask, question: &Request, as_json: bool) -> Result<String, Failure> {
+    let answer = connect(ask)?.ask(question)?;
+    Ok(match question {
+        _ if as_json => answer.to_string(),
+        Request::WhyNot { node, .. } => why_not(&answer, node),
+        Request::ExplainAction { op } => causes(&answer, *op),
+        _ => {
+            let lines = answer["sentences"].as_array().cloned().unwrap_or_default();
+            lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+        }
+    })
 }
 
 /// Why a group is not on a node, and what would have to change.
-fn why_not(why: &Value, node: &str, as_json: bool) -> String {
-    if as_json {
-        return why.to_string();
-    }
+fn why_not(why: &Value, node: &str) -> String {
     if why.is_null() {
         return format!("it is on {node}, or would be placed there");
     }
     let mut text = format!("not {node}: {}", why["text"].as_str().unwrap_or("?"));
     for needed in rows(why, "would_need").iter().filter_map(Value::as_str) {
         text.push_str(&format!("\nit would be there if {needed}"));
+    }
+    text
+}
+
+/// What led to a request to a driver.
+fn causes(why: &Value, op: u64) -> String {
+    if why.is_null() {
+        return format!(
+            "{op} is none of the newest requests that this node made of a resource or a LUN"
+        );
+    }
+    let mut text = format!("this was asked for {}", why["group"].as_str().unwrap_or("?"));
+    for link in rows(why, "chain").iter().filter_map(|link| link["text"].as_str()) {
+        text.push_str(&format!("\nbecause {link}"));
     }
     text
 }

@@ -182,6 +182,11 @@ pub enum Request {
         /// The node.
         node: String,
     },
+    /// Why the node asked a driver for something.
+    ExplainAction {
+        /// The number of the request.
+        op: u64,
+    },
     /// What the node has told, oldest first.
     Events {
         /// Go on with what it tells next.

@@ -44,8 +44,13 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             return run::run(&run);
         }
         Command::Status(status) => return ask::status(&status),
-        Command::Explain { group, not_on, json, ask } => {
-            ask::explain(&ask, &group, not_on.as_deref(), json)?
+        Command::Explain { group, not_on, action, json, ask } => {
+            let question = match (action, group.unwrap_or_default(), not_on) {
+                (Some(op), _, _) => Request::ExplainAction { op },
+                (None, group, Some(node)) => Request::WhyNot { group, node },
+                (None, group, None) => Request::Explain { group },
+            };
+            ask::explain(&ask, &question, json)?
         }
         Command::Operate(operation) => operate::operate(operation)?,
         Command::Config(command) => configure::configure(&command)?,

@@ -253,6 +253,10 @@ fn carry_out(desk: &Desk, request: Request) -> Result<Value, Error> {
             let why = node.why_not(&group, &name)?;
             return Ok(serde_json::to_value(why).expect("it is plain data"));
         }
+        Request::ExplainAction { op } => {
+            let why = node.explain_action(quorate::OpId(op))?;
+            return Ok(serde_json::to_value(why).expect("it is plain data"));
+        }
         Request::Move { group, to } => node.move_group(&group, to.as_deref()),
         Request::Online { group } => node.online(&group),
         Request::Offline { group } => node.offline(&group),

@@ -283,7 +283,10 @@ pub enum Refusal {
         known: String,
     },
     /// No coordinator answered in time: there is no quorum, or an election is under way.
-    #[error("no coordinator answers: the cluster has no quorum here, try again when it has")]
+    #[error(
+        "no coordinator has answered: the cluster has no quorum here, or is electing one; whether it was carried out is \
+         not known, look at the status before trying again"
+    )]
     NoQuorum,
     /// The group may not run there, or cannot be moved as it is.
     #[error("{0}")]
@@ -320,6 +323,7 @@ pub struct ConsensusMessage {
     /// Where to go on after a refusal.
     pub reject_hint: u64,
     /// The library's own note.
+    #[serde(with = "serde_bytes")]
     pub context: Vec<u8>,
     /// The candidate's priority.
     pub priority: i64,
@@ -349,7 +353,7 @@ pub struct LogEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryBody {
     /// An encoded [`crate::change::ChangeSet`]; empty at the start of an epoch.
-    Changes(Vec<u8>),
+    Changes(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A change of the voters.
     Voters {
         /// Added as voters.
@@ -359,6 +363,7 @@ pub enum EntryBody {
         /// Taken out.
         remove: Vec<VoterId>,
         /// An encoded [`crate::change::ChangeSet`] that comes true with it, or empty.
+        #[serde(with = "serde_bytes")]
         changes: Vec<u8>,
     },
 }
@@ -381,5 +386,6 @@ pub struct LogSnapshot {
     /// Whether the change completes by itself.
     pub auto_leave: bool,
     /// The encoded database.
+    #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
 }

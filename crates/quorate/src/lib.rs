@@ -84,4 +84,4 @@ pub use plan::{Effect, Plan};
 pub use replay::{Between, Progress, ReplayOptions, ReplayReport, ReplayStep, replay, replay_with};
 pub use resource::Resource;
 pub use status::{GroupStatus, NodeStatus, Status};
-pub use why::{Conflict, Loss, Survival, WhyNot};
+pub use why::{Conflict, Link, Loss, Survival, Why, WhyNot};

@@ -149,9 +149,9 @@ kinds! {
     Armed = "armed",
     /// A `resource` on this node is in `trouble`; `detail`.
     ResourceTrouble = "resource_trouble",
-    /// A request for a `resource` has gone to its driver: `verb`, `group`, `epoch`.
+    /// A request for a `resource` has gone to its driver: `op`, `verb`, `group`, `epoch`.
     Requested = "requested",
-    /// It was carried out, or not: `verb`, `error`, `took_us`.
+    /// It was carried out, or not: `op`, `verb`, `error`, `took_us`.
     Completed = "completed",
     /// A `lun` of this node is held for `epoch`: writes are ours.
     LunHeld = "lun_held",

@@ -55,6 +55,40 @@ pub(crate) fn node_name(config: &ClusterConfig, node: NodeId) -> String {
     config.node(node).map_or_else(|| node.to_string(), |node| node.name.clone())
 }
 
+/// Why a driver was asked for something. As text: a line for each link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// The group about which it was.
+    pub group: String,
+    /// When it was asked, in the cluster's time in milliseconds.
+    pub at_ms: u64,
+    /// What led to it, the nearest first. The last one came in from outside.
+    pub chain: Vec<Link>,
+}
+
+/// One link of a chain of causes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// One word, the same in all languages: the kind of a notice, as `down`; of what came in from outside `command`,
+    /// `configuration`, `silence`, `connection`, `returned`, `resource`, `lun`, `unacknowledged`, or `earlier`: it began
+    /// before what this node remembers.
+    pub code: String,
+    /// Whether it came in from outside: the last link does.
+    pub is_input: bool,
+    /// When, in the cluster's time in milliseconds; none: it is not known.
+    pub at_ms: Option<u64>,
+    /// For people.
+    pub text: String,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> =
+            self.chain.iter().map(|link| format!("because {}", link.text)).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
 /// What leaves a group without a place though every node is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {

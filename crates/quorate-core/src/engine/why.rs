@@ -205,23 +205,47 @@ fn of_cause(cause: Cause) -> Ground {
     }
 }
 
-/// Where a chain ends, in words.
-impl std::fmt::Display for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let about =
-            |f: &mut std::fmt::Formatter<'_>, node: &NodeId, what: &str| write!(f, "{node} {what}");
+impl Input {
+    /// One word, the same in all languages.
+    pub fn code(&self) -> &'static str {
         match self {
-            Input::Command => f.write_str("somebody has commanded it"),
-            Input::Configuration => f.write_str("the configuration wants it"),
-            Input::Silence { node } => about(f, node, "is heard by nobody"),
-            Input::Connection { node } => about(f, node, "has lost its connections at once"),
-            Input::Returned { node } => about(f, node, "has come back"),
-            Input::Resource { node } => about(f, node, "has trouble with a resource"),
-            Input::Lun { node } => about(f, node, "has lost a LUN"),
-            Input::Unacknowledged { node } => {
-                about(f, node, "was acknowledged by no majority of the voters")
-            }
-            Input::Earlier => f.write_str("it began before what this node remembers"),
+            Input::Command => "command",
+            Input::Configuration => "configuration",
+            Input::Silence { .. } => "silence",
+            Input::Connection { .. } => "connection",
+            Input::Returned { .. } => "returned",
+            Input::Resource { .. } => "resource",
+            Input::Lun { .. } => "lun",
+            Input::Unacknowledged { .. } => "unacknowledged",
+            Input::Earlier => "earlier",
+        }
+    }
+
+    /// The node about which it is.
+    pub fn node(&self) -> Option<NodeId> {
+        match *self {
+            Input::Silence { node }
+            | Input::Connection { node }
+            | Input::Returned { node }
+            | Input::Resource { node }
+            | Input::Lun { node }
+            | Input::Unacknowledged { node } => Some(node),
+            Input::Command | Input::Configuration | Input::Earlier => None,
+        }
+    }
+
+    /// What came in, for people; about a node, it stands after its name.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Input::Command => "somebody has commanded it",
+            Input::Configuration => "the configuration wants it",
+            Input::Silence { .. } => "is heard by nobody",
+            Input::Connection { .. } => "has lost its connections at once",
+            Input::Returned { .. } => "has come back",
+            Input::Resource { .. } => "has trouble with a resource",
+            Input::Lun { .. } => "has lost a LUN",
+            Input::Unacknowledged { .. } => "was acknowledged by no majority of the voters",
+            Input::Earlier => "it began before what this node remembers",
         }
     }
 }

@@ -6,7 +6,7 @@ use quorate_core::durable::Record;
 use quorate_core::id::NodeId;
 
 use super::{Checker, Fact, View};
-use crate::digest::digest;
+use crate::digest::{digest, digest_bytes};
 
 #[derive(Default)]
 pub(super) struct OneHistory {
@@ -65,7 +65,7 @@ impl OneHistory {
                     log.compared = log.compared.min(entry.index.saturating_sub(1));
                 }
                 Record::Snapshot(snapshot) => {
-                    let data = digest(&snapshot.data);
+                    let data = digest_bytes(&snapshot.data);
                     agree(&mut self.snapshots, snapshot.index, data, node, "state")?;
                     log.entries.clear();
                     log.commit = log.commit.max(snapshot.index);

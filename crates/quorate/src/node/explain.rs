@@ -4,7 +4,7 @@ use quorate_core::Notice as Told;
 use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Engine;
 use quorate_core::placement::Outlook;
-use quorate_core::status::{Explanation as Whole, Happened, Status};
+use quorate_core::status::{Because, Explanation as Whole, Happened, Status, Why as Chain};
 use quorate_core::time::Instant;
 use serde::Serialize;
 
@@ -12,9 +12,9 @@ use super::Node;
 use super::tell::Names;
 use crate::Error;
 use crate::clock;
-use crate::item::Refusal;
+use crate::item::{OpId, Refusal};
 use crate::notice::{Stamp, time_of_day};
-use crate::why::{Survival, WhyNot};
+use crate::why::{Link, Survival, Why, WhyNot};
 
 /// Why a group is where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Explanation {
     pub retry_in_ms: Option<u64>,
     /// Where it would be placed now if it ran nowhere.
     pub placement: Option<String>,
-    /// For each other node, why not there.
+    /// For each other node, why not there: while it runs, why it is not moved there; else why it would not start there.
     pub not_there: Vec<WhyNot>,
     /// All of that, and what has led to it, oldest first, for people.
     pub sentences: Vec<String>,
@@ -76,6 +76,19 @@ impl Node {
         Ok(Some(why))
     }
 
+    /// Why this node asked a driver, or its host, for something, from the request back to what came in from outside.
+    /// Requests and the notices `requested` and `completed` carry its number. None: it is none of the newest 512
+    /// requests to resources and LUNs.
+    ///
+    /// # Errors
+    /// As [`Node::explanation`].
+    pub fn explain_action(&self, op: OpId) -> Result<Option<Why>, Error> {
+        let look = move |engine: &Engine| {
+            Some(engine.explain_action(op).map(|why| causes(&why, &Names(engine.config()))))
+        };
+        self.inner.look("the causes", look)
+    }
+
     /// What would have no place after each loss of `losses` nodes, 4 at most, as the cluster stands.
     ///
     /// # Errors
@@ -88,6 +101,27 @@ impl Node {
     fn outlook(&self) -> Result<Outlook, Error> {
         self.inner.look("the outlook", Engine::outlook)
     }
+}
+
+fn causes(why: &Chain, names: &Names<'_>) -> Why {
+    let link = |link: &quorate_core::status::Link| {
+        let (code, is_input, text) = match &link.what {
+            Because::Told(told) => match names.told(told) {
+                Some(notice) => (notice.kind.as_str().to_owned(), false, notice.text),
+                None => ("dropped".to_owned(), false, format!("{told:?}")),
+            },
+            Because::Input(input) => {
+                let what = input.what();
+                let text = input
+                    .node()
+                    .map_or_else(|| what.to_owned(), |node| format!("{} {what}", names.node(node)));
+                (input.code().to_owned(), true, text)
+            }
+        };
+        Link { code, is_input, at_ms: link.at_ms, text }
+    };
+    let chain = why.chain.iter().map(link).collect();
+    Why { group: names.group(why.group), at_ms: why.at_ms, chain }
 }
 
 fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {

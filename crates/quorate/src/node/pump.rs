@@ -391,7 +391,7 @@ impl Pump {
         }
         self.requested.insert(op, (resource, verb, Instant::now()));
         let told = self.resource_notice(NoticeKind::Requested, resource, verb, |name, verb| {
-            (format!("{name}: {verb} requested"), Fields::default())
+            (format!("{name}: {verb} requested"), Fields::default().with("op", op.0))
         });
         self.items.push(Item::Notice(told));
     }
@@ -401,7 +401,7 @@ impl Pump {
         let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let told = self.resource_notice(NoticeKind::Completed, resource, verb, |name, verb| {
             let ms = format!("{}.{} ms", took / 1000, took / 100 % 10);
-            let fields = Fields::default().with("took_us", took);
+            let fields = Fields::default().with("op", op.0).with("took_us", took);
             match result {
                 Ok(()) => (format!("{name}: {verb} done in {ms}"), fields),
                 Err(error) => (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::{Config, Notice, NoticeKind, Status};
+use quorate::{Config, Notice, NoticeKind, OpId, Status};
 
 use super::trio::{PATIENCE, Trio, wait_for, wait_notice};
 
@@ -65,6 +65,25 @@ fn the_steps_of_a_failover_are_told_in_order_with_their_times() {
     let times = [down, assigned, held, requested, completed, online].map(|notice| notice.at);
     assert!(times.is_sorted(), "{times:?}");
     assert!(times[5].boottime_ns - times[0].boottime_ns < 10_000_000_000);
+}
+
+#[test]
+fn a_request_is_explained_back_to_what_came_in_from_outside() {
+    let mut trio = Trio::with_counter();
+    let first = trio.wait_online("counter", None);
+    trio.kill(first);
+    let second = trio.wait_online("counter", Some(first));
+    let node = trio.node(second);
+    let started =
+        wait_notice(node, NoticeKind::Completed, |notice| notice.field("verb") == Some("start"));
+    let op = OpId(started.fields["op"].as_u64().unwrap());
+    let why = node.explain_action(op).unwrap().unwrap();
+    assert_eq!(why.group, "counter");
+    let (last, inner) = why.chain.split_last().unwrap();
+    assert_eq!(inner.first().map(|link| link.code.as_str()), Some("assigned"), "{why}");
+    assert!(inner.iter().any(|link| link.code == "down" && !link.is_input), "{why}");
+    assert!(last.is_input && last.text.starts_with(&format!("n{first} ")), "{why}");
+    assert_eq!(node.explain_action(OpId(u64::MAX)).unwrap(), None);
 }
 
 #[test]

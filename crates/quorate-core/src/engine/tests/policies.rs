@@ -422,10 +422,8 @@ fn the_start_after_a_death_is_led_back_to_the_connection_that_was_closed() {
         ]
     );
     assert!(is_so, "{told:#?}");
-    assert_eq!(
-        Input::Connection { node: A }.to_string(),
-        "node 1 has lost its connections at once"
-    );
+    let input = Input::Connection { node: A };
+    assert_eq!((input.node(), input.what()), (Some(A), "has lost its connections at once"));
 }
 
 #[test]
