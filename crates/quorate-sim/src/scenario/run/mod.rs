@@ -7,6 +7,7 @@ mod actions;
 mod departures;
 mod history;
 mod operator;
+mod past;
 mod quiet;
 mod record;
 mod view;
@@ -102,8 +103,13 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario, plan: Plan, seed: u64, trace: bool) -> Self {
+        let is_given = match &scenario.story {
+            Story::Timeline { initial_state, .. } => initial_state.is_some(),
+            Story::Snapshot { .. } => true,
+        };
+        let founded = if is_given { past::unruled(&plan.config) } else { plan.config.clone() };
         let options = Options {
-            config: Some(plan.config.clone()),
+            config: Some(founded),
             faults: Faults::NONE,
             story: trace,
             timeline: true,

@@ -63,7 +63,7 @@ impl Stage<'_> {
         for (_, resource) in failed {
             self.world.starts_fail_anywhere(resource, 0);
         }
-        self.wish(Command::HoldMoves { held: false });
+        self.end_the_past();
     }
 
     /// Whether a node that does not boot is recorded as one that took part, or that had something.
