@@ -176,8 +176,8 @@ pub unsafe extern "C" fn quorate_test_cluster_confirm_fenced(
 /// Parameters: `cluster`: the cluster. `node`: the node. `failback`: `now`, `policy` or
 /// `never`, as for `quorate_node_resume_with`.
 ///
-/// Returns: `QUORATE_MISUSE` for another word, `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
-/// is accepted does not say that it is carried out.
+/// Returns: `QUORATE_MISUSE` for another word, else as
+/// `quorate_test_cluster_move_group`.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -317,8 +317,8 @@ pub unsafe extern "C" fn quorate_test_cluster_unmanage(
 /// Parameters: `cluster`: the cluster. `mode`: `freeze` or `ignore`. `ttl_ms`: after how long the
 /// cluster arms itself; 0: not by itself.
 ///
-/// Returns: `QUORATE_MISUSE` for another word, `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
-/// is accepted does not say that it is carried out.
+/// Returns: `QUORATE_MISUSE` for another word, else as
+/// `quorate_test_cluster_move_group`.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -404,8 +404,8 @@ pub unsafe extern "C" fn quorate_test_cluster_count_failures(
 /// Parameters: `cluster`: the cluster. `group`: the group. `load`: how much of each thing, a JSON
 /// object of whole numbers.
 ///
-/// Returns: `QUORATE_MISUSE` for what is no such object, `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
-/// is accepted does not say that it is carried out.
+/// Returns: `QUORATE_MISUSE` for what is no such object, else as
+/// `quorate_test_cluster_move_group`.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -431,8 +431,8 @@ pub unsafe extern "C" fn quorate_test_cluster_report_load(
 /// Parameters: `cluster`: the cluster. `config`: the configuration. `reason`: why, for the history.
 /// `only_if`: only in place of this version; 0: of whichever is in force.
 ///
-/// Returns: `QUORATE_CONFIG`, `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
-/// is accepted does not say that it is carried out.
+/// Returns: `QUORATE_CONFIG`, else as
+/// `quorate_test_cluster_move_group`.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]

@@ -93,8 +93,8 @@ impl<R: Resource, F: FnMut(&str) -> R + Send> Served for OnEachNode<R, F> {
     }
 }
 
-/// Brings a configuration into force in a test cluster, in place of version `only_if`, or of whichever is in force. What
-/// has no number in it keeps the one that it has.
+/// Brings a configuration into force in a test cluster, in place of version `only_if`, or of whichever is in force.
+/// What has no number in it keeps the one that it has.
 ///
 /// # Errors
 /// [`Error::Config`], or as [`Cluster::command`].

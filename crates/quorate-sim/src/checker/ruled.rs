@@ -116,7 +116,10 @@ impl State {
     }
 
     fn starting_on(&self, node: NodeId) -> usize {
-        self.starting.iter().filter(|group| self.owners.get(group) == Some(&node)).count()
+        let here = |group: &&GroupId| {
+            self.owners.get(group) == Some(&node) && !self.by_hand.contains(group)
+        };
+        self.starting.iter().filter(here).count()
     }
 
     fn of(database: &Database) -> Self {
@@ -206,7 +209,9 @@ fn is_one_place(config: &ClusterConfig, one: NodeId, other: NodeId, by: By) -> b
 /// Whoever must be together is not given different places, unless the other one is on its way, or lost.
 fn together(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
     let New { group, owner, cause } = new;
-    let state = states.back().filter(|state| state.has(group, owner) && is_start(cause));
+    // Where only so many start at once, those who go together go one after the other.
+    let free = config.policy().limits.starts_per_node_max.is_none() && is_start(cause);
+    let state = states.back().filter(|state| state.has(group, owner) && free);
     let Some(state) = state else { return Ok(()) };
     for rule in config.rules() {
         let Says::Together { groups, strict: true, by } = &rule.says else { continue };
@@ -229,7 +234,9 @@ fn together(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Resul
 /// Whoever must be where another is starts nowhere else; whoever must never be there does not.
 fn near(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
     let New { group, owner, cause } = new;
-    let state = states.back().filter(|state| state.has(group, owner) && is_start(cause));
+    // Where only so many start at once, those who go together go one after the other.
+    let free = config.policy().limits.starts_per_node_max.is_none() && is_start(cause);
+    let state = states.back().filter(|state| state.has(group, owner) && free);
     let Some(state) = state else { return Ok(()) };
     for rule in config.rules() {
         let Says::Near { group: wants, with, score, .. } = &rule.says else { continue };
@@ -378,8 +385,11 @@ mod tests {
             says: says.clone(),
         };
         parts.rules = says.iter().enumerate().map(rule).collect();
-        parts.policy.limits.failovers_max = Some(1);
-        parts.policy.limits.starts_per_node_max = Some(2);
+        parts.policy = quorate_core::config::Policy::default();
+        if says.is_empty() {
+            parts.policy.limits.failovers_max = Some(1);
+            parts.policy.limits.starts_per_node_max = Some(2);
+        }
         ClusterConfig::new(parts).expect("it is valid")
     }
 

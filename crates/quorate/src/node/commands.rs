@@ -74,8 +74,8 @@ impl Node {
     }
 
     /// Drains a node until the guard is dropped; then it is as it was before: it may run groups again, and what was
-    /// drained returns; or it is paused or drained, if somebody had wanted that. A quarantine goes on. Waits for at most
-    /// `timeout` until nothing is left on it.
+    /// drained returns; or it is paused or drained, if somebody had wanted that. A quarantine goes on. Waits for at
+    /// most `timeout` until nothing is left on it.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Busy`], or [`Error::TimedOut`]: the node is as it was before then.

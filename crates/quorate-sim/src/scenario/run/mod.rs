@@ -103,13 +103,8 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario, plan: Plan, seed: u64, trace: bool) -> Self {
-        let is_given = match &scenario.story {
-            Story::Timeline { initial_state, .. } => initial_state.is_some(),
-            Story::Snapshot { .. } => true,
-        };
-        let founded = if is_given { past::unruled(&plan.config) } else { plan.config.clone() };
         let options = Options {
-            config: Some(founded),
+            config: Some(past::founded(scenario, &plan)),
             faults: Faults::NONE,
             story: trace,
             timeline: true,
