@@ -1148,6 +1148,20 @@ quorate_status quorate_node_resume_with(quorate_node *node,
                                         uint64_t *ticket);
 
 /**
+ * Ends a pause or a drain, and brings back what was drained; a quarantine goes on.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that is drained. `ticket`: names the
+ * command in its answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_end_drain(quorate_node *node,
+                                      quorate_text target,
+                                      uint64_t *ticket);
+
+/**
  * Starts, stops and moves nothing until `quorate_node_arm`. Nodes are still fenced.
  *
  * Parameters: `node`: the node that is asked. `mode`: what is said of the groups meanwhile: `freeze`
@@ -2120,6 +2134,176 @@ quorate_status quorate_test_cluster_resume_node(quorate_test_cluster *cluster, q
 quorate_status quorate_test_cluster_confirm_fenced(quorate_test_cluster *cluster,
                                                    quorate_text node,
                                                    quorate_text reason);
+
+/**
+ * Ends a pause, a drain or a quarantine of a node of a test cluster, and says what returns to it.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `failback`: `now`, `policy` or
+ * `never`, as for `quorate_node_resume_with`.
+ *
+ * Returns: `QUORATE_MISUSE` for another word, else as
+ * `quorate_test_cluster_move_group`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_resume_with(quorate_test_cluster *cluster,
+                                                quorate_text node,
+                                                quorate_text failback);
+
+/**
+ * Ends a pause or a drain of a node of a test cluster, and brings back what was drained; a quarantine
+ * goes on.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_end_drain(quorate_test_cluster *cluster,
+                                              quorate_text node);
+
+/**
+ * Moves everything off a node of a test cluster, stops there what nowhere else can run, and lets nothing
+ * start there.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_empty(quorate_test_cluster *cluster,
+                                          quorate_text node);
+
+/**
+ * Fences a node of a test cluster, though it is heard.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node. `reason`: who wants it, and why.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_fence(quorate_test_cluster *cluster,
+                                          quorate_text node,
+                                          quorate_text reason);
+
+/**
+ * Takes a group of a test cluster offline, and leaves it with its node whatever becomes of that.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_disable(quorate_test_cluster *cluster, quorate_text group);
+
+/**
+ * Leaves a group of a test cluster alone, running or not, until it is commanded to be online or offline.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_unmanage(quorate_test_cluster *cluster,
+                                             quorate_text group);
+
+/**
+ * Starts, stops and moves nothing in a test cluster until `quorate_test_cluster_arm`.
+ *
+ * Parameters: `cluster`: the cluster. `mode`: `freeze` or `ignore`. `ttl_ms`: after how long the
+ * cluster arms itself; 0: not by itself.
+ *
+ * Returns: `QUORATE_MISUSE` for another word, else as
+ * `quorate_test_cluster_move_group`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_disarm(quorate_test_cluster *cluster,
+                                           quorate_text mode,
+                                           uint64_t ttl_ms);
+
+/**
+ * Manages everything in a test cluster again, as it is found.
+ *
+ * Parameters: `cluster`: the cluster.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_arm(quorate_test_cluster *cluster);
+
+/**
+ * Lets no group of a test cluster move by itself for the sake of a rule or a preference, or lets them
+ * again.
+ *
+ * Parameters: `cluster`: the cluster. `held`: whether they are held.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_hold_moves(quorate_test_cluster *cluster,
+                                               bool held);
+
+/**
+ * Says how often a group of a test cluster has failed on a node, in place of what was counted.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group. `node`: the node. `count`: how often.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`. That it
+ * is accepted does not say that it is carried out.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_count_failures(quorate_test_cluster *cluster,
+                                                   quorate_text group,
+                                                   quorate_text node,
+                                                   uint32_t count);
+
+/**
+ * Reports how much a group of a test cluster loads its node, as measured.
+ *
+ * Parameters: `cluster`: the cluster. `group`: the group. `load`: how much of each thing, a JSON
+ * object of whole numbers.
+ *
+ * Returns: `QUORATE_MISUSE` for what is no such object, else as
+ * `quorate_test_cluster_move_group`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_report_load(quorate_test_cluster *cluster,
+                                                quorate_text group,
+                                                quorate_text load);
+
+/**
+ * Brings a configuration into force in a test cluster. What has no number in it keeps the one that it
+ * has.
+ *
+ * Parameters: `cluster`: the cluster. `config`: the configuration. `reason`: why, for the history.
+ * `only_if`: only in place of this version; 0: of whichever is in force.
+ *
+ * Returns: `QUORATE_CONFIG`, else as
+ * `quorate_test_cluster_move_group`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_apply(quorate_test_cluster *cluster,
+                                          const quorate_config *config,
+                                          quorate_text reason,
+                                          uint64_t only_if);
 
 /**
  * What would come of a loss: the engine itself tries every case out in the simulator.

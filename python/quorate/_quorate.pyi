@@ -232,6 +232,10 @@ class Node:
         """Ends a pause, a drain or a quarantine. `failback`: what returns to the node: `now`, all
         that was drained; `policy`, what fails back by its own policy; `never`, nothing."""
 
+    def end_drain(self, node: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Ends a pause or a drain of a node, and brings back what was drained; a quarantine goes
+        on."""
+
     def restart_group(
         self, group: str, to: Optional[str] = None, *, timeout: Optional[float] = None
     ) -> Ticket:
@@ -494,8 +498,42 @@ class TestCluster:
     def pause_node(self, node: str) -> None:
         """Lets nothing new start on a node; what runs there stays."""
 
-    def resume_node(self, node: str) -> None:
-        """Ends a drain or a pause of a node."""
+    def resume_node(self, node: str, failback: str = "policy") -> None:
+        """Ends a drain, a pause or a quarantine of a node. `failback` as for `Node.resume`."""
+
+    def end_drain(self, node: str) -> None:
+        """Ends a pause or a drain, and brings back what was drained; a quarantine goes on."""
+
+    def empty(self, node: str) -> None:
+        """Moves everything off a node, stops there what nowhere else can run, and lets nothing
+        start there."""
+
+    def fence(self, node: str, reason: str) -> None:
+        """Fences a node, though it is heard."""
+
+    def disable(self, group: str) -> None:
+        """Takes a group offline, and leaves it with its node whatever becomes of that."""
+
+    def unmanage(self, group: str) -> None:
+        """Leaves a group alone, running or not, until `online` or `offline`."""
+
+    def disarm(self, mode: str = "freeze", ttl: Optional[float] = None) -> None:
+        """Starts, stops and moves nothing until `arm`, or until `ttl` seconds are over."""
+
+    def arm(self) -> None:
+        """Manages everything again, as it is found."""
+
+    def hold_moves(self, held: bool = True) -> None:
+        """Lets no group move by itself for the sake of a rule or a preference; or again."""
+
+    def count_failures(self, group: str, node: str, count: int) -> None:
+        """Says how often a group has failed on a node, in place of what was counted."""
+
+    def report_load(self, group: str, load: Mapping[str, int]) -> None:
+        """Reports how much a group loads its node, as measured."""
+
+    def apply(self, config: Config, reason: str = "", only_if: Optional[int] = None) -> None:
+        """Brings a configuration into force. A refusal names place and remedy."""
 
     def confirm_fenced(self, node: str, reason: str) -> None:
         """A human's word that a node which is down runs nothing. `MisuseError`: it is not true."""

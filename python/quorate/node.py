@@ -182,16 +182,23 @@ class Node(_quorate.Node):
     @contextlib.contextmanager
     def maintenance(self, node: str, timeout: float = 600.0) -> Iterator[None]:
         """Drains a node for a `with` block: it begins when nothing is left there. However the block
-        ends, the node may run groups again, and what was drained from it returns.
+        ends, the node is as it was before: it may run groups again, and what was drained from it
+        returns; or it is paused or drained, if somebody had wanted that. A quarantine goes on.
 
         Raises `RefusedError`, or `TimedOutError` when the drain takes longer than `timeout`.
         """
+        before = self.status().node_named(node)
+        was_drained = before is not None and before.draining
         try:
-            self.drain(node, timeout=timeout)
+            if not was_drained:
+                self.drain(node, timeout=timeout)
             self.wait_until(lambda status: _is_drained(status, node), timeout)
             yield
         finally:
-            self.resume(node, "now", timeout=RESUME_WAIT)
+            if before is not None and before.paused and not was_drained:
+                self.pause(node, timeout=RESUME_WAIT)
+            elif not was_drained:
+                self.end_drain(node, timeout=RESUME_WAIT)
 
     def leave(self, timeout: float, *, keep: bool = False) -> None:
         """Leaves in good order: the groups here move away, then the node ends. With `keep` they are

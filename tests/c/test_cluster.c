@@ -105,6 +105,43 @@ static void what_is_wrong_is_refused(void) {
     PASSED("what is wrong is refused by name");
 }
 
+static void every_command_of_an_operator_is_taken(void) {
+    quorate_test_cluster *cluster = NULL;
+    quorate_text vm = text_of("vm1");
+    CHECK(quorate_test_cluster_new(3, 5, &cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    quorate_string *first = owner_of(cluster, "vm1");
+    quorate_text node = quorate_string_text(first);
+    CHECK(quorate_test_cluster_disarm(cluster, text_of("freeze"), 60000) == QUORATE_OK);
+    CHECK(quorate_test_cluster_disarm(cluster, text_of("off"), 0) == QUORATE_MISUSE);
+    CHECK(quorate_test_cluster_arm(cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_unmanage(cluster, vm) == QUORATE_OK);
+    CHECK(quorate_test_cluster_online(cluster, vm) == QUORATE_OK);
+    CHECK(quorate_test_cluster_hold_moves(cluster, true) == QUORATE_OK);
+    CHECK(quorate_test_cluster_hold_moves(cluster, false) == QUORATE_OK);
+    CHECK(quorate_test_cluster_report_load(cluster, vm, text_of("{\"cpus\":1}")) == QUORATE_OK);
+    CHECK(quorate_test_cluster_report_load(cluster, vm, text_of("1")) == QUORATE_MISUSE);
+    CHECK(quorate_test_cluster_count_failures(cluster, vm, node, 2) == QUORATE_OK);
+    CHECK(quorate_test_cluster_count_failures(cluster, vm, node, UINT32_MAX) == QUORATE_REFUSED);
+    CHECK(error_has("more than 1000000"));
+    CHECK(quorate_test_cluster_empty(cluster, node) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_resume_with(cluster, node, text_of("later")) == QUORATE_MISUSE);
+    CHECK(quorate_test_cluster_resume_with(cluster, node, text_of("now")) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    quorate_string *second = owner_of(cluster, "vm1");
+    CHECK(is_same(first, second));
+    CHECK(quorate_test_cluster_drain(cluster, node) == QUORATE_OK);
+    CHECK(quorate_test_cluster_end_drain(cluster, node) == QUORATE_OK);
+    CHECK(quorate_test_cluster_apply(cluster, NULL, text_of(""), 0) == QUORATE_NULL_POINTER);
+    CHECK(quorate_test_cluster_disable(cluster, vm) == QUORATE_OK);
+    CHECK(quorate_test_cluster_fence(cluster, node, text_of("the test wants it")) == QUORATE_OK);
+    quorate_string_free(second);
+    quorate_string_free(first);
+    quorate_test_cluster_free(cluster);
+    PASSED("every command of an operator is taken");
+}
+
 static void what_if_says_what_comes_of_a_loss(void) {
     quorate_node_address nodes[3];
     const char *words[3][2] = {{"a", "10.0.0.1:1"}, {"b", "10.0.0.2:1"}, {"c", "10.0.0.3:1"}};
@@ -134,6 +171,9 @@ static void what_if_says_what_comes_of_a_loss(void) {
     quorate_string *owner = owner_of(cluster, "counter");
     CHECK(owner != NULL);
     quorate_string_free(owner);
+    CHECK(quorate_test_cluster_apply(cluster, config, text_of("again"), 9) == QUORATE_REFUSED);
+    CHECK(error_has("in force by now"));
+    CHECK(quorate_test_cluster_apply(cluster, config, text_of("again"), 0) == QUORATE_OK);
     quorate_test_cluster_free(cluster);
     quorate_config_free(config);
     quorate_string_free(toml);
@@ -167,6 +207,7 @@ int main(void) {
     a_lost_node_is_taken_over();
     a_resource_is_answered_for();
     what_is_wrong_is_refused();
+    every_command_of_an_operator_is_taken();
     what_if_says_what_comes_of_a_loss();
     a_cib_is_imported();
     return 0;

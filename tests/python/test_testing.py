@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 from typing import Optional
@@ -170,3 +171,44 @@ def test_what_if_says_what_comes_of_a_loss(tmp_path: Path) -> None:
 def test_the_example_passes(tmp_path: Path, root: Path) -> None:
     example = runpy.run_path(str(root / "examples/python/test_failover.py"))
     example["test_the_counter_survives_any_one_node"](tmp_path)
+
+
+def test_every_command_of_an_operator_is_taken() -> None:
+    with Cluster(nodes=3, seed=5, groups={"vm": "enforced", "db": "none"}) as c:
+        first = settled(c, "vm")
+        c.disarm(ttl=60)
+        status = c.status()
+        assert status is not None and status.disarmed == "freeze"
+        c.arm()
+        c.unmanage("db")
+        c.online("db")
+        c.hold_moves()
+        c.hold_moves(False)
+        c.report_load("db", {"cpus": 1})
+        c.count_failures("db", first, 2)
+        with pytest.raises(quorate.RefusedError, match="more than 1000000"):
+            c.count_failures("db", first, 4_294_967_295)
+        c.empty(first)
+        assert settled(c, "vm") != first
+        c.resume_node(first, "now")
+        assert settled(c, "vm") == first
+        c.drain(first)
+        c.end_drain(first)
+        assert settled(c, "vm") == first
+        with pytest.raises(ValueError, match="now, policy, never"):
+            c.resume_node(first, "later")
+        c.disable("db")
+        c.fence(first, "the test wants it")
+        c.run_until(lambda: c.owner_of("vm") not in (None, first), timeout=60)
+
+
+def test_a_configuration_comes_into_force_in_a_test_cluster(tmp_path: Path) -> None:
+    before = config(tmp_path)
+    words = json.loads(before.to_json())
+    with Cluster(config=before, seed=2) as c:
+        home = "b" if settled(c, "counter") == "a" else "a"
+        words["groups"][0]["possible_owners"] = words["groups"][0]["preferred_owners"] = [home]
+        c.apply(quorate.Config.from_json(json.dumps(words)), "only there")
+        assert settled(c, "counter") == home
+        with pytest.raises(quorate.RefusedError, match="in force by now"):
+            c.apply(before, only_if=1)

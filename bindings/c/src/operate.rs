@@ -156,13 +156,30 @@ pub unsafe extern "C" fn quorate_node_resume_with(
         let target = unsafe { target.required("target") }?;
         // SAFETY: the caller promised readable text.
         let failback = unsafe { failback.required("failback") }?;
-        let failback = match failback {
-            "now" => Failback::Now,
-            "policy" => Failback::ByPolicy,
-            "never" => Failback::Never,
-            other => return Err(unknown("failback", other, "now, policy, never")),
-        };
-        Ok(node.resume_with(target, failback)?)
+        Ok(node.resume_with(target, failback_of(failback)?)?)
+    })
+}
+
+/// Ends a pause or a drain, and brings back what was drained; a quarantine goes on.
+///
+/// Parameters: `node`: the node that is asked. `target`: the node that is drained. `ticket`: names the
+/// command in its answer, on success.
+///
+/// Returns: `QUORATE_BUSY`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_end_drain(
+    node: *mut quorate_node,
+    target: quorate_text,
+    ticket: Option<&mut MaybeUninit<u64>>,
+) -> quorate_status {
+    // SAFETY: the caller promised a node that lives, or NULL.
+    let node = unsafe { node.as_ref() };
+    command(node, ticket, |node| {
+        // SAFETY: the caller promised readable text.
+        let target = unsafe { target.required("target") }?;
+        Ok(node.end_drain(target)?)
     })
 }
 
@@ -187,13 +204,8 @@ pub unsafe extern "C" fn quorate_node_disarm(
     command(node, ticket, |node| {
         // SAFETY: the caller promised readable text.
         let mode = unsafe { mode.required("mode") }?;
-        let mode = match mode {
-            "freeze" => Disarm::Freeze,
-            "ignore" => Disarm::Ignore,
-            other => return Err(unknown("mode", other, "freeze, ignore")),
-        };
         let ttl = (ttl_ms > 0).then(|| Duration::from_millis(ttl_ms));
-        Ok(node.disarm(mode, ttl)?)
+        Ok(node.disarm(disarm_of(mode)?, ttl)?)
     })
 }
 
@@ -360,11 +372,7 @@ pub unsafe extern "C" fn quorate_node_report_load(
         let group = unsafe { group.required("group") }?;
         // SAFETY: the caller promised readable text.
         let load = unsafe { load.required("load") }?;
-        let load: BTreeMap<String, u64> = serde_json::from_str(load).map_err(|error| {
-            let text = format!("load: {error}; give a JSON object of whole numbers");
-            Fault::new(quorate_status::QUORATE_MISUSE, text)
-        })?;
-        Ok(node.report_load(group, load)?)
+        Ok(node.report_load(group, load_of(load)?)?)
     })
 }
 
@@ -413,6 +421,30 @@ pub unsafe extern "C" fn quorate_node_remove_group(
         // SAFETY: the caller promised readable text.
         let group = unsafe { group.required("group") }?;
         Ok(node.remove_group(group)?)
+    })
+}
+
+pub(crate) fn failback_of(word: &str) -> Result<Failback, Fault> {
+    match word {
+        "now" => Ok(Failback::Now),
+        "policy" => Ok(Failback::ByPolicy),
+        "never" => Ok(Failback::Never),
+        other => Err(unknown("failback", other, "now, policy, never")),
+    }
+}
+
+pub(crate) fn disarm_of(word: &str) -> Result<Disarm, Fault> {
+    match word {
+        "freeze" => Ok(Disarm::Freeze),
+        "ignore" => Ok(Disarm::Ignore),
+        other => Err(unknown("mode", other, "freeze, ignore")),
+    }
+}
+
+pub(crate) fn load_of(json: &str) -> Result<BTreeMap<String, u64>, Fault> {
+    serde_json::from_str(json).map_err(|error| {
+        let text = format!("load: {error}; give a JSON object of whole numbers");
+        Fault::new(quorate_status::QUORATE_MISUSE, text)
     })
 }
 

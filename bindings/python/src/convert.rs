@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use quorate::config::Difference;
-use quorate::{Answer, Item, Notice, Plan, Request, Stamp, Status};
+use quorate::{Answer, Disarm, Failback, Item, Notice, Plan, Request, Stamp, Status};
 
 use crate::error::Failure;
 
@@ -130,4 +130,28 @@ pub(crate) fn value<'py>(py: Python<'py>, from: &Value) -> PyResult<Bound<'py, P
             dict.into_any()
         }
     })
+}
+
+/// What returns to a node.
+pub(crate) fn failback(word: &str) -> Result<Failback, Failure> {
+    match word {
+        "now" => Ok(Failback::Now),
+        "policy" => Ok(Failback::ByPolicy),
+        "never" => Ok(Failback::Never),
+        other => Err(unknown_word("failback", other, "now, policy, never")),
+    }
+}
+
+/// What is said of the groups of a cluster that is disarmed.
+pub(crate) fn disarm(word: &str) -> Result<Disarm, Failure> {
+    match word {
+        "freeze" => Ok(Disarm::Freeze),
+        "ignore" => Ok(Disarm::Ignore),
+        other => Err(unknown_word("mode", other, "freeze, ignore")),
+    }
+}
+
+fn unknown_word(what: &str, word: &str, known: &str) -> Failure {
+    let text = format!("{what} {word:?} is not known; known are: {known}");
+    Failure::Python(PyValueError::new_err(text))
 }

@@ -5,11 +5,10 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use quorate::config::NewGroup;
-use quorate::{Disarm, Error, Failback, NodeOptions, OpId, Ticket};
+use quorate::{Error, NodeOptions, OpId, Ticket};
 
 use crate::config::{ClusterKey, Config};
 use crate::convert;
@@ -134,13 +133,13 @@ impl Node {
         failback: &str,
         timeout: Option<f64>,
     ) -> Result<u64, Failure> {
-        let failback = match failback {
-            "now" => Failback::Now,
-            "policy" => Failback::ByPolicy,
-            "never" => Failback::Never,
-            other => return Err(unknown_word("failback", other, "now, policy, never")),
-        };
+        let failback = convert::failback(failback)?;
         self.command(py, timeout, || self.inner.resume_with(node, failback))
+    }
+
+    #[pyo3(signature = (node, *, timeout = None))]
+    fn end_drain(&self, py: Python<'_>, node: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.end_drain(node))
     }
 
     #[pyo3(signature = (group, to = None, *, timeout = None))]
@@ -269,11 +268,7 @@ impl Node {
         ttl: Option<f64>,
         timeout: Option<f64>,
     ) -> Result<u64, Failure> {
-        let mode = match mode {
-            "freeze" => Disarm::Freeze,
-            "ignore" => Disarm::Ignore,
-            other => return Err(unknown_word("mode", other, "freeze, ignore")),
-        };
+        let mode = convert::disarm(mode)?;
         let ttl = ttl.map(convert::length).transpose()?;
         self.command(py, timeout, || self.inner.disarm(mode, ttl))
     }
@@ -451,11 +446,6 @@ impl Drop for Node {
     fn drop(&mut self) {
         Python::try_attach(|py| self.kill(py));
     }
-}
-
-fn unknown_word(what: &str, word: &str, known: &str) -> Failure {
-    let text = format!("{what} {word:?} is not known; known are: {known}");
-    Failure::Python(PyValueError::new_err(text))
 }
 
 /// None: so far away that it is never.

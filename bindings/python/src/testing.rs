@@ -1,5 +1,6 @@
 //! A test cluster: what quorate.testing.Cluster, written in Python, stands on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,8 @@ use pyo3::prelude::*;
 
 use quorate::Error;
 use quorate::testing::{
-    Builder, Cluster, Disk, Reply, Request, Served, TimingInputs, Verb, real_request, real_status,
+    Builder, Cluster, Disk, Reply, Request, Served, TimingInputs, Verb, apply, real_request,
+    real_status,
 };
 
 use crate::config::Config;
@@ -276,8 +278,75 @@ impl TestCluster {
         self.with(py, |cluster| cluster.pause_node(node))
     }
 
-    fn resume_node(&self, py: Python<'_>, node: &str) -> Result<(), Failure> {
-        self.with(py, |cluster| cluster.resume_node(node))
+    #[pyo3(signature = (node, failback = "policy"))]
+    fn resume_node(&self, py: Python<'_>, node: &str, failback: &str) -> Result<(), Failure> {
+        let failback = convert::failback(failback)?;
+        self.with(py, |cluster| cluster.resume_node_with(node, failback))
+    }
+
+    fn end_drain(&self, py: Python<'_>, node: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.end_drain(node))
+    }
+
+    fn empty(&self, py: Python<'_>, node: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.empty(node))
+    }
+
+    fn fence(&self, py: Python<'_>, node: &str, reason: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.fence(node, reason))
+    }
+
+    fn disable(&self, py: Python<'_>, group: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.disable(group))
+    }
+
+    fn unmanage(&self, py: Python<'_>, group: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.unmanage(group))
+    }
+
+    #[pyo3(signature = (mode = "freeze", ttl = None))]
+    fn disarm(&self, py: Python<'_>, mode: &str, ttl: Option<f64>) -> Result<(), Failure> {
+        let (mode, ttl) = (convert::disarm(mode)?, ttl.map(convert::length).transpose()?);
+        self.with(py, |cluster| cluster.disarm(mode, ttl))
+    }
+
+    fn arm(&self, py: Python<'_>) -> Result<(), Failure> {
+        self.with(py, Cluster::arm)
+    }
+
+    #[pyo3(signature = (held = true))]
+    fn hold_moves(&self, py: Python<'_>, held: bool) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.hold_moves(held))
+    }
+
+    fn count_failures(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        node: &str,
+        count: u32,
+    ) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.count_failures(group, node, count))
+    }
+
+    fn report_load(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        load: BTreeMap<String, u64>,
+    ) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.report_load(group, load))
+    }
+
+    #[pyo3(signature = (config, reason = "", only_if = None))]
+    fn apply(
+        &self,
+        py: Python<'_>,
+        config: &Config,
+        reason: &str,
+        only_if: Option<u64>,
+    ) -> Result<(), Failure> {
+        self.with(py, |cluster| apply(cluster, &config.0, reason, only_if))
     }
 
     fn confirm_fenced(&self, py: Python<'_>, node: &str, reason: &str) -> Result<(), Failure> {

@@ -69,6 +69,11 @@ pub enum Request {
         #[serde(default)]
         failback: Return,
     },
+    /// End a drain or a pause; a quarantine goes on.
+    EndDrain {
+        /// The node.
+        node: String,
+    },
     /// Move everything off a node, and stop there what nowhere else can run.
     Empty {
         /// The node.

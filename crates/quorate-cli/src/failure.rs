@@ -18,6 +18,7 @@ Exit codes:
   4    no running node could be asked
   5    it took too long; it may still come about
   6    the demo found a lost or a doubled write
+  7    check: the configuration is valid, and leaves a group without a place
   70   the node has fenced itself, after a fault of its own or of its disk
   130  interrupted";
 
@@ -36,6 +37,8 @@ pub enum Exit {
     TimedOut = 5,
     /// A lost or doubled write.
     Unsafe = 6,
+    /// A configuration under which not everything can run.
+    Unplaced = 7,
     /// The node has fenced itself.
     Fenced = 70,
     /// Ctrl-C.

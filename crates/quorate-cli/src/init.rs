@@ -83,17 +83,22 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
     let nodes: Vec<&str> = config.node_names().collect();
     let groups: Vec<&str> = config.group_names().collect();
     let survival = arguments.losses.map(|losses| config.survival(losses));
+    let conflict = config.conflict();
+    let unplaced = conflict.as_ref().map(|conflict| {
+        Failure::new(Exit::Unplaced, format!("{}: {conflict}", arguments.file.display()))
+    });
     if arguments.json {
-        return Ok(json!({
-            "ok": true, "cluster": config.name(), "id": format!("{:016x}", config.id()),
+        let text = json!({
+            "ok": conflict.is_none(), "cluster": config.name(), "id": format!("{:016x}", config.id()),
             "nodes": nodes, "groups": groups, "timing_ms": timing_json(&config),
-            "warnings": config.warnings(), "conflict": config.conflict(), "survival": survival,
-        })
-        .to_string());
+            "warnings": config.warnings(), "conflict": conflict, "survival": survival,
+        });
+        return done_or(text.to_string(), unplaced);
     }
-    Ok(format!(
-        "{}: in order; {} ({}), {} ({})\n{}{}\n{}",
+    let text = format!(
+        "{}: {}; {} ({}), {} ({})\n{}{}\n{}",
         arguments.file.display(),
+        if unplaced.is_none() { "in order" } else { "valid, but not everything can run" },
         count(nodes.len(), "node"),
         nodes.join(", "),
         count(groups.len(), "group"),
@@ -101,13 +106,24 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
         warnings(&config),
         survival.map_or_else(String::new, |survival| format!("{survival}\n")),
         config.timing_derivation().trim_end()
-    ))
+    );
+    done_or(text, unplaced)
+}
+
+/// What to print, or, once it is printed, the failure.
+fn done_or(text: String, failure: Option<Failure>) -> Result<String, Failure> {
+    match failure {
+        None => Ok(text),
+        Some(failure) => {
+            println!("{text}");
+            Err(failure)
+        }
+    }
 }
 
 /// A line for each warning.
 fn warnings(config: &Config) -> String {
-    let conflict = config.conflict().map(|conflict| conflict.to_string());
-    config.warnings().into_iter().chain(conflict).map(|text| format!("warning: {text}\n")).collect()
+    config.warnings().into_iter().map(|text| format!("warning: {text}\n")).collect()
 }
 
 fn count(number: usize, what: &str) -> String {

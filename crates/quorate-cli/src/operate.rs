@@ -10,9 +10,9 @@ use quorate::{Disarm, Error, Failback, Node, Ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Ask;
-use crate::ask;
 use crate::control::Request;
 use crate::failure::{Exit, Failure};
+use crate::{ask, outcome};
 
 /// What returns to a node that may run groups again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -243,6 +243,7 @@ fn request(operation: Operation) -> Result<(Ask, Request), Failure> {
 pub(crate) fn carry_out(node: &Node, request: &Request) -> Option<Result<Ticket, Error>> {
     Some(match request {
         Request::Empty { node: name } => node.empty(name),
+        Request::EndDrain { node: name } => node.end_drain(name),
         Request::Fence { node: name, reason } => node.fence(name, reason),
         Request::Disable { group } => node.disable(group),
         Request::Unmanage { group } => node.unmanage(group),
@@ -267,6 +268,7 @@ pub(crate) fn carry_out(node: &Node, request: &Request) -> Option<Result<Ticket,
 /// What to print once it is accepted.
 pub(crate) fn said(request: &Request) -> String {
     match request {
+        Request::EndDrain { node } => format!("{node} is as it was before"),
         Request::Empty { node } => {
             format!("{node} is emptied: what nowhere else can run is stopped")
         }
@@ -292,7 +294,7 @@ pub(crate) fn said(request: &Request) -> String {
     }
 }
 
-/// Whatever comes of the command, the node runs groups again.
+/// Whatever comes of the command, the node is as it was before.
 fn maintain(
     node: &str,
     timeout: Duration,
@@ -300,13 +302,23 @@ fn maintain(
     command: &[String],
 ) -> Result<String, Failure> {
     let drain = Request::Drain { node: node.to_owned() };
-    let drained = ask::command(ask, &drain, Some(timeout));
+    let before = ask::connect(ask)?.ask(&Request::Status)?;
+    let nodes = before["nodes"].as_array().into_iter().flatten();
+    let found = nodes.into_iter().find(|one| one["name"] == node);
+    let was = |key: &str| found.is_some_and(|one| one[key] == true);
+    let drained = match was("draining") {
+        true => outcome::wait(ask, &drain, &before, timeout),
+        false => ask::command(ask, &drain, Some(timeout)),
+    };
     let status = match &drained {
         Ok(_) => process::Command::new(&command[0]).args(&command[1..]).status(),
         Err(_) => Ok(process::ExitStatus::default()),
     };
-    let resume = Request::Resume { node: node.to_owned(), failback: Return::Now };
-    let resumed = ask::command(ask, &resume, None);
+    let resumed = match (was("draining"), was("paused")) {
+        (true, _) => Ok(format!("{node} is drained, as it was before")),
+        (false, true) => ask::command(ask, &Request::Pause { node: node.to_owned() }, None),
+        (false, false) => ask::command(ask, &Request::EndDrain { node: node.to_owned() }, None),
+    };
     drained?;
     let status = status.map_err(|error| {
         Failure::new(Exit::Failed, format!("{}: {error}; name a program", command[0]))

@@ -40,13 +40,13 @@ pub(crate) fn wait(
     before: &Value,
     limit: Duration,
 ) -> Result<String, Failure> {
-    let end = Instant::now() + limit;
+    let end = Instant::now().checked_add(limit);
     loop {
         let status = connect(ask)?.ask(&Request::Status)?;
         match progress(request, before, &status) {
             Progress::Done(text) => return Ok(text),
             Progress::Stuck(text) => return Err(Failure::new(Exit::Failed, text)),
-            Progress::Under(text) if Instant::now() >= end => {
+            Progress::Under(text) if end.is_some_and(|end| Instant::now() >= end) => {
                 let text =
                     format!("not done after {} s, and may still be: {text}", limit.as_secs());
                 return Err(Failure::new(Exit::TimedOut, text));

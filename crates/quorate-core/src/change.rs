@@ -118,8 +118,8 @@ pub enum GroupReport {
     Vacated {
         /// The saved state that the next owner may resume.
         saved: Option<SaveToken>,
-        /// Whether it was given up because it could not be kept online here.
-        failed: bool,
+        /// How often it failed, before it was given up because it could not be kept online here; 0: it was not.
+        failures: u32,
     },
     /// The saved state is about to be resumed: it must never be used again.
     Consumed,
@@ -193,6 +193,11 @@ pub enum Change {
         node: NodeId,
         /// What returns to it.
         failback: Failback,
+    },
+    /// A pause or a drain of the node ends, and what was drained returns; a quarantine goes on.
+    EndDrain {
+        /// The node.
+        node: NodeId,
     },
     /// The node is about to leave: what it runs moves away. Its next admission ends that.
     Leave {

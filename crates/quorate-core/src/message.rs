@@ -194,6 +194,11 @@ pub enum Command {
         /// What returns to it. The end of a quarantine, too, is a resume.
         failback: Failback,
     },
+    /// Ends a pause or a drain of a node, and brings back what was drained; a quarantine goes on.
+    EndDrain {
+        /// The node's name.
+        node: String,
+    },
     /// Let no group move by itself for the sake of a rule or a preference, or let them again. While moves are held, a
     /// group that starts does so on the node that has it, whatever its scores say.
     HoldMoves {

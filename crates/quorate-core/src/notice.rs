@@ -264,12 +264,17 @@ pub enum Hold {
     },
     /// It has failed on every node where it may run.
     Everywhere,
+    /// Its turn: another group acts first, or has to leave its next node first.
+    Group {
+        /// The group.
+        group: GroupId,
+    },
 }
 
 impl Hold {
     /// Whether it only waits for others that go before it.
     pub fn is_turn(&self) -> bool {
-        matches!(self, Hold::Failovers { .. } | Hold::Starts { .. })
+        matches!(self, Hold::Failovers { .. } | Hold::Starts { .. } | Hold::Group { .. })
     }
 }
 
@@ -287,6 +292,7 @@ impl fmt::Display for Hold {
                 write!(f, "{groups} groups with driver {driver} have failed at once")
             }
             Hold::Everywhere => f.write_str("it has failed on every node where it may run"),
+            Hold::Group { group } => write!(f, "{group} comes first, by a rule or for its place"),
         }
     }
 }

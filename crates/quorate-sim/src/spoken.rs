@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_value_is_said_in_words() {
         let (node, lun, op, epoch) = (NodeId(2), LunId(1), OpId(7), Epoch(3));
-        let report = GroupReport::Vacated { saved: None, failed: true };
+        let report = GroupReport::Vacated { saved: None, failures: 1 };
         let group = Notice::Group { group: GroupId(4), epoch, node, report };
         let busy = Event::Lun { op, lun, result: Err(LunFailure::Conflict) };
         let done = Event::Lun { op, lun, result: Ok(LunReply::Done) };

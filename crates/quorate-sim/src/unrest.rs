@@ -213,6 +213,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::Arm
             | Command::Pause { .. }
             | Command::Resume { .. }
+            | Command::EndDrain { .. }
             | Command::HoldMoves { .. }
             | Command::LetCoordinate { .. }
             | Command::AddGroup(_)

@@ -39,9 +39,10 @@ use std::path::PathBuf;
 
 pub use quorate_sim::testing::*;
 
+use quorate_core::config::{ConfigError as CoreError, NewConfig};
 use quorate_sim::what_if;
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::item::{LunAccess, OpId};
 use crate::notice::Stamp;
 use crate::resource::Resource;
@@ -90,6 +91,29 @@ impl<R: Resource, F: FnMut(&str) -> R + Send> Served for OnEachNode<R, F> {
     fn gone(&mut self, node: &str) {
         self.objects.remove(node);
     }
+}
+
+/// Brings a configuration into force in a test cluster, in place of version `only_if`, or of whichever is in force.
+/// What has no number in it keeps the one that it has.
+///
+/// # Errors
+/// [`Error::Config`], or as [`Cluster::command`].
+pub fn apply(
+    cluster: &mut Cluster,
+    next: &Config,
+    reason: &str,
+    only_if: Option<u64>,
+) -> Result<(), Error> {
+    let wrong = |error: ConfigError| {
+        Error::Config(CoreError::new(error.place, error.problem, error.remedy))
+    };
+    // A cluster that was made without a configuration has drivers that no file can name.
+    let next = match Config::from_cluster(cluster.config()) {
+        Ok(current) => next.following(&current).map_err(wrong)?,
+        Err(_) => next.clone(),
+    };
+    let parts = next.cluster().parts().clone();
+    cluster.configure(NewConfig { parts, only_if, reason: reason.to_owned(), unix_ms: 0 })
 }
 
 /// A request of a test cluster as a node would make it, with LUNs and states in `dir`.

@@ -77,6 +77,24 @@ fn init_takes_nodes_and_makes_its_directory() {
 }
 
 #[test]
+fn check_ends_with_its_own_code_where_a_group_can_never_run() {
+    let home = new_cluster();
+    let path = home.path().join("cluster.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let more = "\n[[groups]]\nname = \"other\"\nscores = { n1 = \"never\", n2 = \"never\", n3 = \"never\" }\n\
+                [[groups.resources]]\nname = \"idle\"\ndriver = \"process\"\ncommand = [\"sleep\", \"9\"]\n";
+    fs::write(&path, good + more).unwrap();
+    let checked = quorate(home.path(), &["check"]);
+    assert_fails(&checked, 7, &["valid, but not everything can run", "other"]);
+    assert!(!said(&checked).contains("in order"), "{}", said(&checked));
+    let checked = quorate(home.path(), &["check", "--json"]);
+    assert_eq!(checked.status.code(), Some(7));
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    assert!(!json["conflict"].is_null(), "{json}");
+}
+
+#[test]
 fn check_names_file_line_place_and_remedy() {
     let home = new_cluster();
     let path = home.path().join("cluster.toml");

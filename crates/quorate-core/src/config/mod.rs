@@ -5,6 +5,8 @@
 //! it.
 
 mod amend;
+mod bounds;
+mod circles;
 pub mod policy;
 pub mod rules;
 mod successor;
@@ -18,6 +20,8 @@ use thiserror::Error;
 
 use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 pub use amend::NewGroup;
+pub use bounds::{FAILURES_MAX, LENGTH_MAX, SURVIVES_MAX};
+pub use circles::Turn;
 pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };
@@ -271,6 +275,7 @@ impl ClusterConfig {
         check_luns(&parts.luns)?;
         check_groups(&parts)?;
         policy::check_policies(&parts)?;
+        bounds::check_bounds(&parts)?;
         rules::check_rules(&parts)?;
         parts.nodes.sort_by_key(|node| node.id);
         let places = Places::of(&parts);

@@ -189,10 +189,10 @@ impl Default for Quarantine {
 pub(super) fn check_policies(parts: &ClusterParts) -> Result<(), ConfigError> {
     let limits = &parts.policy.limits;
     let counts = [
-        ("failovers_max", limits.failovers_max),
-        ("starts_per_node_max", limits.starts_per_node_max),
-        ("losses_max", limits.losses_max),
-        ("alike_max", limits.alike_max),
+        ("limits.failovers_max", limits.failovers_max),
+        ("limits.starts_per_node_max", limits.starts_per_node_max),
+        ("limits.losses_max", limits.losses_max),
+        ("limits.alike_max", limits.alike_max),
         ("quarantine.threshold", parts.policy.quarantine.map(|one| one.threshold)),
     ];
     if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::circles::Turn;
 use super::policy::{By, Hours, Limits, Quarantine};
 use super::{ClusterParts, ConfigError, SCORE_MUST, SCORE_NEVER, check_name, check_unique};
 use crate::id::GroupId;
@@ -97,14 +98,14 @@ pub enum Says {
 pub enum OrderKind {
     /// `then` starts only while `first` runs.
     Mandatory,
-    /// Only if both have something to do.
+    /// Only if both have something to do. Where that leads back to its start, see [`Turn`].
     Optional,
-    /// Never both at once.
+    /// Never both at once. Where that leads back to its start, see [`Turn`].
     Serialize,
 }
 
 /// What an order is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OrderAct {
     /// Starting.
     Start,
@@ -241,6 +242,8 @@ pub struct Bonds {
     of: BTreeMap<usize, Vec<usize>>,
     /// What groups use, in this order of kinds.
     kinds: Vec<String>,
+    /// Orders that close a circle, by their places.
+    turns: BTreeMap<usize, Turn>,
 }
 
 impl Bonds {
@@ -269,6 +272,7 @@ impl Bonds {
             .chain(parts.nodes.iter().flat_map(|node| node.capacity.keys()))
             .collect();
         bonds.kinds = kinds.into_iter().cloned().collect();
+        bonds.turns = super::circles::turns(parts);
         bonds
     }
 
@@ -285,6 +289,16 @@ impl Bonds {
     /// The rules that name a group, by their places.
     pub fn rules(&self, group: usize) -> &[usize] {
         self.of.get(&group).map_or(&[], Vec::as_slice)
+    }
+
+    /// What becomes of a rule, by its place, since it closes a circle of orders; none: it closes none.
+    pub fn turn(&self, rule: usize) -> Option<Turn> {
+        self.turns.get(&rule).copied()
+    }
+
+    /// The rules that close a circle of orders, by their places.
+    pub fn turns(&self) -> impl Iterator<Item = (usize, Turn)> + '_ {
+        self.turns.iter().map(|(&rule, &turn)| (rule, turn))
     }
 
     /// Everything that is used or had of anything.

@@ -9,6 +9,7 @@ use crate::change::{
 use crate::config::GroupConfig;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken};
 use crate::notice::Notice;
+use crate::placement;
 use crate::plant::{self, Plant};
 use crate::time::millis;
 
@@ -47,6 +48,7 @@ impl Database {
                 self.pause(node, false, (false, false), notices);
                 self.return_to(node, failback);
             }
+            Change::EndDrain { node } => self.pause(node, false, (false, false), notices),
             Change::Leave { node, incarnation, keep } => {
                 self.leave(node, incarnation, keep, notices);
             }
@@ -343,7 +345,8 @@ impl Database {
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
                     *state = OwnedState::Online;
-                    record.kept_until = Some(self.at_ms + millis(self.config.timing().detect));
+                    record.kept_until =
+                        Some(self.at_ms.saturating_add(millis(self.config.timing().detect)));
                 }
                 OwnedState::Starting | OwnedState::Online | OwnedState::StopFailed => return,
             },
@@ -389,7 +392,7 @@ impl Database {
         record.ownership = Ownership::Vacant(Vacancy::Fenced { node: owner, kind });
         let (epoch, report) = (record.epoch, GroupReport::StopFailed);
         notices.push(Notice::Group { group, epoch, node: owner, report });
-        self.count_failure(group, owner, notices);
+        self.count_failure(group, (owner, 1), notices);
     }
 
     /// A planned move: the next owner is entitled by the very word of the last one.
@@ -400,6 +403,11 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let Some((to, cause)) = next else { return };
+        // Another configuration may be in force by now than when it was released.
+        let config = self.config.group(group);
+        if !config.is_some_and(|group| placement::is_possible(group, to)) {
+            return;
+        }
         let open = |_: &&NodeRecord| self.is_open(to);
         let Some(target) = self.nodes.get(&to).filter(open).copied() else {
             return;
@@ -412,21 +420,21 @@ impl Database {
         }
     }
 
+    /// It has failed on its owner so many times, one after the other, and is given up there.
     pub(super) fn count_failure(
         &mut self,
         group: GroupId,
-        owner: NodeId,
+        (owner, times): (NodeId, u32),
         notices: &mut Vec<Notice>,
     ) {
         let Some(config) = self.config.group(group) else { return };
         let (threshold, period) = (config.failover_threshold, millis(config.failover_period));
         let retry = millis(config.retry_period);
         let now = self.at_ms;
-        let attempts = config.resources.iter().map(|one| one.restart_threshold).max().unwrap_or(0);
         let Some(record) = self.groups.get_mut(&group) else { return };
         let on = record.failures_on.entry(owner).or_default();
-        *on = (on.0.saturating_add(attempts).saturating_add(1), now);
-        record.failures.retain(|&at| at + period > now);
+        *on = (on.0.saturating_add(times), now);
+        record.failures.retain(|&at| at.saturating_add(period) > now);
         if record.failures.is_empty() {
             record.failed_on.clear();
         }
@@ -437,7 +445,7 @@ impl Database {
         }
         if record.failures.len() > usize::try_from(threshold).unwrap_or(usize::MAX) {
             record.failures.clear();
-            record.failed_until = Some(now + retry);
+            record.failed_until = Some(now.saturating_add(retry));
             notices.push(Notice::GroupFailed { group });
         }
     }

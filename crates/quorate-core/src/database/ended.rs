@@ -15,7 +15,7 @@ impl Database {
         report: GroupReport,
         notices: &mut Vec<Notice>,
     ) {
-        let GroupReport::Vacated { saved, failed } = report else { return };
+        let GroupReport::Vacated { saved, failures } = report else { return };
         let Some(record) = self.groups.get_mut(&group) else { return };
         let Ownership::Owned { state, .. } = record.ownership else { return };
         let epoch = record.epoch;
@@ -26,7 +26,7 @@ impl Database {
             // Nobody asked it to.
             OwnedState::Starting | OwnedState::Online => (Cause::Stopped, None),
         };
-        if failed {
+        if failures > 0 {
             record.cause = Cause::Failure;
         }
         let target = next.and_then(|(to, _)| self.nodes.get(&to).map(|one| (to, one)));
@@ -40,8 +40,8 @@ impl Database {
             record.loads = 0;
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
-        if failed {
-            self.count_failure(group, owner, notices);
+        if failures > 0 {
+            self.count_failure(group, (owner, failures), notices);
         } else {
             self.pass_on(group, next, notices);
         }

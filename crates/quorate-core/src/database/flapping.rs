@@ -55,7 +55,7 @@ impl Database {
         let last = |(&node, one): (&NodeId, &Flapping)| Some((*one.downs.last()?, node));
         let all = self.flapping.iter().filter_map(last);
         let mut losses: Vec<(u64, NodeId)> =
-            all.filter(|&(at, node)| at + period_ms > at_ms && lost(&node)).collect();
+            all.filter(|&(at, node)| at.saturating_add(period_ms) > at_ms && lost(&node)).collect();
         losses.sort_unstable();
         losses
     }
@@ -68,12 +68,12 @@ impl Database {
         let kept = period.max(millis(policy.limits.losses_period));
         let may = self.quarantines().count() < (self.nodes.len() / 4).max(1);
         let flapping = self.flapping.entry(node).or_default();
-        flapping.downs.retain(|&at| at + kept > now);
+        flapping.downs.retain(|&at| at.saturating_add(kept) > now);
         flapping.downs.push(now);
         if flapping.downs.len() > DOWNS_MAX {
             flapping.downs.remove(0);
         }
-        let recent = flapping.downs.iter().filter(|&&at| at + period > now).count();
+        let recent = flapping.downs.iter().filter(|&&at| at.saturating_add(period) > now).count();
         let failures = u32::try_from(recent).unwrap_or(u32::MAX);
         let Some(quarantine) = quarantine.filter(|one| may && failures >= one.threshold) else {
             return;
@@ -107,13 +107,13 @@ impl Flapping {
     /// Begins a quarantine, and says how long it is.
     fn begin(&mut self, now: u64, policy: &Quarantine) -> u64 {
         let most = millis(policy.hold_max);
-        if self.times > 0 && self.ended + most <= now {
+        if self.times > 0 && self.ended.saturating_add(most) <= now {
             self.times = 0;
         }
         let doubled = millis(policy.hold).saturating_mul(1 << self.times.min(32));
         let hold = doubled.min(most);
         self.times = self.times.saturating_add(1);
-        self.until = Some(now + hold);
+        self.until = Some(now.saturating_add(hold));
         hold
     }
 }

@@ -10,6 +10,8 @@ mod apply;
 mod ended;
 mod flapping;
 mod operating;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -246,7 +248,7 @@ impl GroupRecord {
     pub fn banned_on(&self, wishes: &Wishes, at_ms: u64) -> Vec<NodeId> {
         let Some(most) = wishes.node_failures_max else { return Vec::new() };
         let counts = |&(count, last): &(u32, u64)| {
-            let ends = wishes.failures_expire.map(|length| last + millis(length));
+            let ends = wishes.failures_expire.map(|length| last.saturating_add(millis(length)));
             count >= most && ends.is_none_or(|ends| ends > at_ms)
         };
         let banned = self.failures_on.iter().filter(|(_, failures)| counts(failures));
@@ -255,7 +257,7 @@ impl GroupRecord {
 
     /// Where it has failed, while its last failure counts.
     pub fn failed_lately(&self, at_ms: u64, period_ms: u64) -> &[NodeId] {
-        let counts = self.failures.last().is_some_and(|&at| at + period_ms > at_ms);
+        let counts = self.failures.last().is_some_and(|&at| at.saturating_add(period_ms) > at_ms);
         if counts { &self.failed_on } else { &[] }
     }
 
@@ -285,7 +287,7 @@ pub struct Database {
     /// Where in the log the configuration was changed last.
     configured: u64,
     versions: Vec<Version>,
-    /// The newest epoch of any group that there is no more: what comes in its place begins after it.
+    /// The newest epoch when a group, or a LUN of one, was last taken out: what comes in its place begins after it.
     epoch_passed: Epoch,
     disarmed: Option<Disarm>,
     /// When the cluster arms itself.

@@ -5,13 +5,16 @@ use crate::change::{Cause, Desire, Disarm, DownCause, Failback, GroupReport};
 use crate::config::{Amounts, NewGroup};
 use crate::id::{GroupId, Incarnation, NodeId};
 use crate::notice::Notice;
+use crate::placement;
 
 impl Database {
     pub(super) fn add_group(&mut self, index: u64, new: &NewGroup) {
         let Ok(config) = self.with_group(new) else { return };
         let group = &new.group;
+        // Its LUNs may have been another's: keys of its first owner are newer than any that stand on them.
+        let newest = self.newest_epoch();
         self.succeed(index, config, format!("group {} added", group.name), 0);
-        self.groups.insert(group.id, GroupRecord::fresh(group, self.epoch_passed));
+        self.groups.insert(group.id, GroupRecord::fresh(group, newest));
     }
 
     pub(super) fn remove_group(&mut self, index: u64, group: GroupId) {
@@ -56,10 +59,18 @@ impl Database {
         if failback == Failback::Now {
             return;
         }
-        for record in self.groups.values_mut() {
-            record.drained_from = record.drained_from.filter(|&from| from != node);
+        for (&id, record) in &mut self.groups {
+            let config = self.config.group(id);
+            let prefers = |(owner, _): (NodeId, Incarnation)| {
+                owner != node
+                    && config
+                        .is_some_and(|one| one.failback && placement::is_better(one, node, owner))
+            };
+            let drained = record.drained_from == Some(node);
             let elsewhere = record.owner().is_some_and(|(owner, _)| owner != node);
-            record.stays |= failback == Failback::Never && elsewhere;
+            let returns = drained && elsewhere || record.owner().is_some_and(prefers);
+            record.stays |= failback == Failback::Never && returns;
+            record.drained_from = record.drained_from.filter(|&from| from != node);
         }
     }
 

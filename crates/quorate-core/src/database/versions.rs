@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Database, GroupRecord};
 use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewConfig, NewGroup};
-use crate::id::{Epoch, GroupId};
+use crate::id::{Epoch, GroupId, LunId};
 
 /// How many versions are remembered.
 pub const VERSIONS_MAX: usize = 32;
@@ -92,7 +92,12 @@ impl Database {
             match config.group(id) {
                 None => self.epoch_passed = newest,
                 Some(group) => {
-                    let same = self.config.group(id).is_some_and(|old| old.luns == group.luns);
+                    let before = self.config.group(id);
+                    let same = before.is_some_and(|old| old.luns == group.luns);
+                    let is_left = |lun: &LunId| !group.luns.contains(lun);
+                    if before.is_some_and(|old| old.luns.iter().any(is_left)) {
+                        self.epoch_passed = newest;
+                    }
                     let epoch = if same { record.epoch } else { newest };
                     self.groups.insert(id, GroupRecord { epoch, ..record });
                 }
@@ -104,7 +109,8 @@ impl Database {
         self.succeed(index, config, new.reason.clone(), new.unix_ms);
     }
 
-    fn newest_epoch(&self) -> Epoch {
+    /// The newest of all epochs: no key on any LUN is newer.
+    pub(super) fn newest_epoch(&self) -> Epoch {
         let epochs = self.groups.values().map(|record| record.epoch);
         epochs.max().unwrap_or_default().max(self.epoch_passed)
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::standing;
 use super::{Asked, Engine};
+use super::{asking, standing};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
 use crate::codec;
@@ -15,7 +15,6 @@ use crate::id::{GroupId, NodeId, RequestId, VoterId};
 use crate::message::{Command, Message, Refusal};
 use crate::notice::DropReason;
 use crate::placement::{self, Candidate, NotHere, Now};
-use crate::time::millis;
 use crate::timer::Timer;
 
 /// An answer that the coordinator owes once the change is applied.
@@ -163,18 +162,25 @@ impl Engine {
             Command::Pause { node } => self.pause(node, false, false),
             Command::Unmanage { group } => self.desire(group, Desire::Unmanaged),
             Command::Disarm { mode, ttl } => {
-                Ok(vec![Change::Disarm { mode: *mode, ttl_ms: ttl.map(millis) }])
+                let ttl_ms = asking::time_to_live(*ttl)?;
+                Ok(vec![Change::Disarm { mode: *mode, ttl_ms }])
             }
             Command::Arm => Ok(vec![Change::Arm]),
             Command::CountFailures { group, node, count } => {
                 let (group, node) = (self.group_named(group)?, self.node_named(node)?);
-                Ok(vec![Change::CountFailures { group, node, count: *count }])
+                let count = asking::count_of_failures(*count)?;
+                Ok(vec![Change::CountFailures { group, node, count }])
             }
             Command::Load { group, load } => {
-                Ok(vec![Change::Load { group: self.group_named(group)?, load: load.clone() }])
+                let group = self.group_named(group)?;
+                asking::check_load(&self.config, load)?;
+                Ok(vec![Change::Load { group, load: load.clone() }])
             }
             Command::Resume { node, failback } => {
                 Ok(vec![Change::Resume { node: self.node_named(node)?, failback: *failback }])
+            }
+            Command::EndDrain { node } => {
+                Ok(vec![Change::EndDrain { node: self.node_named(node)? }])
             }
             Command::LetCoordinate { node, may } => {
                 Ok(vec![Change::LetCoordinate { node: self.node_named(node)?, may: *may }])

@@ -35,11 +35,12 @@ impl Engine {
             }
         }
         let mut changes = std::mem::take(&mut self.proposed);
+        let handed_in = changes.len();
         self.yield_without_lease();
         self.yield_if_reluctant();
         self.end_what_is_over(&mut changes);
         let newcomer = self.admissions(&mut changes);
-        self.notice_the_start(&mut changes);
+        let before = usize::from(self.notice_the_start(&mut changes));
         self.detect(&mut changes);
         self.fence(&mut changes);
         if std::mem::take(&mut self.reconsider) || !changes.is_empty() {
@@ -60,17 +61,14 @@ impl Engine {
         if taken {
             self.date_replies(index);
         } else {
-            self.keep_proposed(set.changes);
+            self.keep_proposed(set.changes.into_iter().skip(before).take(handed_in));
         }
         taken
     }
 
     /// What was handed in and could not be proposed waits; what was decided here is decided again.
-    fn keep_proposed(&mut self, changes: Vec<Change>) {
-        let handed_in = |change: &Change| {
-            !matches!(change, Change::Admit { .. } | Change::Down { .. } | Change::Assign { .. })
-        };
-        self.proposed.extend(changes.into_iter().filter(handed_in));
+    fn keep_proposed(&mut self, handed_in: impl Iterator<Item = Change>) {
+        self.proposed.extend(handed_in);
         self.reconsider = true;
         self.timers.set_sooner(Timer::Review, self.now + self.timing().interval);
     }
@@ -303,8 +301,9 @@ impl Engine {
     }
 
     /// The whole cluster starts: nobody takes part any more as it did. Those are admitted now that come first.
-    fn notice_the_start(&self, changes: &mut Vec<Change>) {
-        let Some(database) = &self.database else { return };
+    /// True: that comes before everything else.
+    fn notice_the_start(&self, changes: &mut Vec<Change>) -> bool {
+        let Some(database) = &self.database else { return false };
         let persistent = database.config().groups().iter().any(|group| group.wishes.persistent);
         let admits = |change: &Change| matches!(change, Change::Admit { .. });
         let takes_part = |(&node, record): (&NodeId, &NodeRecord)| {
@@ -312,9 +311,12 @@ impl Engine {
             let known = if node == self.me { Some(self.incarnation) } else { heard };
             known.is_some_and(|known| record.is_up_as(known))
         };
-        if persistent && changes.iter().any(admits) && !database.nodes().iter().any(takes_part) {
+        let starts =
+            persistent && changes.iter().any(admits) && !database.nodes().iter().any(takes_part);
+        if starts {
             changes.insert(0, Change::Starts);
         }
+        starts
     }
 
     /// Whether this node coordinates.

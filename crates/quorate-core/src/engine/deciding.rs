@@ -13,6 +13,7 @@ use crate::database::{
     Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy,
 };
 use crate::id::{Epoch, GroupId, NodeId};
+use crate::notice::Hold;
 use crate::placement::{self, Candidate};
 use crate::plant::{self, Plant};
 use crate::time::{Instant, millis};
@@ -68,6 +69,7 @@ impl Deciding<'_> {
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
                 | Change::Resume { .. }
+                | Change::EndDrain { .. }
                 | Change::HoldMoves { .. }
                 | Change::LetCoordinate { .. }
                 | Change::EndQuarantine { .. }
@@ -181,15 +183,15 @@ impl Deciding<'_> {
         if self.database.is_kept(record) || !record.strays.is_empty() {
             return None;
         }
-        let held = record.seat.filter(|_| self.database.are_moves_held());
-        let held = held.filter(|node| self.candidates.get(node).is_some_and(Candidate::is_open));
-        let Some(owner) = held.or(order.target(config.id)) else {
+        let Some(owner) = order.target(config.id) else {
             self.unplaced.push(config.id);
             self.look_when_forgiven(config, record);
             return None;
         };
-        let waits = order.start_waits(config.id, owner) || self.awaits_fences(config);
-        if waits && !self.database.are_moves_held() {
+        if let Some(group) = order.start_waits(config.id, owner) {
+            return self.wait(config.id, (Hold::Group { group }, None));
+        }
+        if self.awaits_fences(config) {
             return None;
         }
         if let Some(held) = self.hold(config, record, owner, cause) {
@@ -224,7 +226,7 @@ impl Deciding<'_> {
     /// Failures on a node are forgotten one day: then there may be a place.
     fn look_when_forgiven(&mut self, config: &GroupConfig, record: &GroupRecord) {
         let Some(length) = config.wishes.failures_expire.map(millis) else { return };
-        let ends = record.failures_on.values().map(|&(_, last)| last + length);
+        let ends = record.failures_on.values().map(|&(_, last)| last.saturating_add(length));
         let next = ends.filter(|&ends| ends > self.times.cluster_ms).min();
         if let Some(ends) = next {
             self.look_again(self.now + Duration::from_millis(ends - self.times.cluster_ms));
@@ -296,7 +298,7 @@ impl Deciding<'_> {
         // What it needs before it ends meanwhile: then it cannot go on either.
         let live = config.moves_live() && (held || !order.must_stop(config.id));
         let ends = due.kind == ReleaseKind::Stop || !live;
-        if !held && (order.waits_its_turn(config.id) || ends && order.stop_waits(config.id)) {
+        if order.waits_its_turn(config.id).is_some() || ends && order.stop_waits(config.id) {
             return None;
         }
         let (group, epoch) = (config.id, record.epoch);
@@ -306,10 +308,10 @@ impl Deciding<'_> {
         let waits = |to: NodeId| {
             let follows = || {
                 order.comes_after(group)
-                    || order.awaits_ground(group, to)
-                    || order.lacks_room(group, to)
+                    || order.awaits_ground(group, to).is_some()
+                    || order.lacks_room(group, to).is_some()
             };
-            order.is_taken(group, to) || !live && follows()
+            order.is_taken(group, to).is_some() || !live && follows()
         };
         let waits = to.is_some_and(waits);
         if waits && live {

@@ -93,7 +93,7 @@ impl Traffic {
         at_ms: u64,
         period: u64,
     ) {
-        let last = last_failure(record).filter(|&last| last + period > at_ms);
+        let last = last_failure(record).filter(|&last| last.saturating_add(period) > at_ms);
         let Some(last) = last else { return };
         let mut drivers: Vec<&str> = config.resources.iter().map(|one| &*one.driver).collect();
         drivers.sort_unstable();
@@ -157,7 +157,7 @@ impl Deciding<'_> {
         let place = losses.iter().position(|&(_, node)| node == lost)?;
         let before = losses.get(place.checked_sub(most)?)?;
         let nodes = u32::try_from(losses.len()).unwrap_or(u32::MAX);
-        Some((Hold::Losses { nodes }, Some(before.0 + millis(limits.losses_period))))
+        Some((Hold::Losses { nodes }, Some(before.0.saturating_add(millis(limits.losses_period)))))
     }
 
     fn hold_of_failures(
@@ -172,7 +172,7 @@ impl Deciding<'_> {
             drivers.filter_map(|driver| Some((driver, self.traffic.alike.get(driver)?)));
         let (driver, &(groups, last)) = counts.find(|(_, (groups, _))| *groups > most)?;
         let hold = Hold::Alike { driver: driver.clone(), groups };
-        Some((hold, Some(last + millis(limits.alike_period))))
+        Some((hold, Some(last.saturating_add(millis(limits.alike_period)))))
     }
 
     fn hold_everywhere(
@@ -183,7 +183,7 @@ impl Deciding<'_> {
         cause: Cause,
     ) -> Option<Held> {
         let pause = limits.everywhere_pause.filter(|_| cause == Cause::Failure)?;
-        let until = last_failure(record)? + millis(pause);
+        let until = last_failure(record)?.saturating_add(millis(pause));
         let able = |(node, candidate): (&NodeId, &Candidate)| {
             (candidate.is_open() && placement::is_possible(config, *node)).then_some(*node)
         };

@@ -294,7 +294,7 @@ impl Engine {
     /// The cluster's time: that of the newest change, and what has passed here since.
     pub(super) fn cluster_ms(&self) -> u64 {
         let at_ms = self.database.as_ref().map_or(0, Database::at_ms);
-        at_ms + crate::time::millis(self.now.since(self.applied_at))
+        at_ms.saturating_add(crate::time::millis(self.now.since(self.applied_at)))
     }
 
     /// Which time it is.

@@ -7,6 +7,7 @@
 //! *Architecture Invariant*: decides nothing that a machine or a policy can decide.
 
 mod admission;
+mod asking;
 mod balancing;
 mod beats;
 mod calm;

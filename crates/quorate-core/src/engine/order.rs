@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::change::ReleaseKind;
-use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says};
+use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says, Turn};
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
 use crate::placement::Plan;
@@ -147,10 +147,20 @@ impl<'a> Order<'a> {
     }
 
     fn rules(&self, group: GroupId) -> impl Iterator<Item = &Says> {
+        self.turned_rules(group).map(|(says, _)| says)
+    }
+
+    /// With what becomes of them where they lead back to their start.
+    fn turned_rules(&self, group: GroupId) -> impl Iterator<Item = (&Says, Option<Turn>)> {
         let config = self.config();
         let place = config.place_of(group);
         let rules = place.map_or(&[][..], |place| config.bonds().rules(place));
-        rules.iter().map(|&rule| &config.rules()[rule].says)
+        rules.iter().map(|&rule| (&config.rules()[rule].says, config.bonds().turn(rule)))
+    }
+
+    /// The rules but those that are not waited for.
+    fn awaited_rules(&self, group: GroupId) -> impl Iterator<Item = &Says> {
+        self.turned_rules(group).filter(|(_, turn)| turn.is_none()).map(|(says, _)| says)
     }
 
     /// Whether what it needs before it does not run, or is about to stop, so that it cannot run on.
@@ -158,53 +168,60 @@ impl<'a> Order<'a> {
         self.losing_ground.contains(&then)
     }
 
-    /// Whether a group that is to start has to wait.
-    pub(super) fn start_waits(&self, group: GroupId, node: NodeId) -> bool {
-        let ordered = self.rules(group).any(|says| match says {
-            Says::Order { kind: OrderKind::Serialize, .. } => false,
+    /// For whom a group that is to start has to wait: one of them, if there are more.
+    pub(super) fn start_waits(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
+        let ordered = self.awaited_rules(group).find_map(|says| match says {
+            Says::Order { kind: OrderKind::Serialize, .. } => None,
             Says::Order { first, then, kind, first_act, then_act: OrderAct::Start, .. }
                 if *then == group && self.is_known(first) =>
             {
+                let mut all = first.iter().copied();
                 match (first_act, kind) {
-                    (OrderAct::Start, OrderKind::Mandatory) => !first
-                        .iter()
-                        .any(|&first| self.doing(first) == Doing::Runs && !self.will_stop(first)),
-                    (OrderAct::Start, _) => first.iter().any(|&first| self.will_start(first)),
-                    (OrderAct::Stop, _) => first.iter().any(|&first| self.will_stop(first)),
+                    (OrderAct::Start, OrderKind::Mandatory) => {
+                        let stands = |one| self.doing(one) == Doing::Runs && !self.will_stop(one);
+                        if all.any(stands) { None } else { first.first().copied() }
+                    }
+                    (OrderAct::Start, _) => all.find(|&one| self.will_start(one)),
+                    (OrderAct::Stop, _) => all.find(|&one| self.will_stop(one)),
                 }
             }
             // Whoever comes after it and runs without it stops before it starts, and starts again after it.
             Says::Order { first, then, kind: OrderKind::Mandatory, symmetrical: true, .. }
                 if first.contains(&group) =>
             {
-                self.doing(*then) != Doing::Nothing
+                let ends = self.doing(*then) != Doing::Nothing
                     && !self.is_stuck(*then)
                     && self.is_managed(*then)
-                    && self.must_stop(*then)
+                    && self.must_stop(*then);
+                ends.then_some(*then)
             }
             Says::Order { .. } | Says::Near { .. } | Says::Together { .. } | Says::Apart { .. } => {
-                false
+                None
             }
         });
-        let ordered = ordered && !plant::is(Plant::OrderIgnored);
         ordered
-            || self.waits_its_turn(group)
-            || self.is_taken(group, node)
-            || self.lacks_room(group, node)
-            || self.awaits_ground(group, node)
+            .filter(|_| !plant::is(Plant::OrderIgnored))
+            .or_else(|| self.waits_its_turn(group))
+            .or_else(|| self.is_taken(group, node))
+            .or_else(|| self.lacks_room(group, node))
+            .or_else(|| self.awaits_ground(group, node))
     }
 
-    /// Whether another acts, or acts before it, that must never act together with it.
-    pub(super) fn waits_its_turn(&self, group: GroupId) -> bool {
-        self.rules(group).any(|says| {
+    /// Who acts, or acts before it, that must never act together with it.
+    pub(super) fn waits_its_turn(&self, group: GroupId) -> Option<GroupId> {
+        self.turned_rules(group).find_map(|(says, turn)| {
             let Says::Order { first, then, kind: OrderKind::Serialize, .. } = says else {
-                return false;
+                return None;
             };
-            let acts = |other: &&GroupId| {
-                **other != group && matches!(self.doing(**other), Doing::Starts | Doing::Stops)
+            let acts = |&other: &GroupId| matches!(self.doing(other), Doing::Starts | Doing::Stops);
+            let will = |one: &GroupId| self.will_act(*one);
+            let others = first.iter().chain([then]).copied().filter(|&other| other != group);
+            let before = match turn {
+                None if *then == group => first.iter().copied().find(will),
+                Some(Turn::Reversed) if first.contains(&group) => Some(*then).filter(will),
+                None | Some(Turn::Reversed | Turn::Void) => None,
             };
-            let is_before = *then == group && first.iter().any(|&one| self.will_act(one));
-            is_before || first.iter().chain([then]).find(acts).is_some()
+            before.or_else(|| others.into_iter().find(acts))
         })
     }
 
@@ -217,17 +234,17 @@ impl<'a> Order<'a> {
         moves || self.will_start(group) || self.will_stop(group)
     }
 
-    /// Whether another with which it must be is on its way to this node, and does not wait for it in turn.
-    pub(super) fn awaits_ground(&self, group: GroupId, node: NodeId) -> bool {
-        self.rules(group).any(|says| match *says {
+    /// Who is on its way to this node, of those with whom it must be, and does not wait for it in turn.
+    pub(super) fn awaits_ground(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
+        self.rules(group).find_map(|says| match *says {
             Says::Near { group: wants, with, score, .. }
                 if wants == group && score >= SCORE_MUST =>
             {
                 let there = self.node_of(with) == Some(node) && self.doing(with) == Doing::Runs;
                 let comes = self.target(with) == Some(node) && self.is_managed(with);
-                comes && !there && !self.needs(with, group)
+                (comes && !there && !self.needs(with, group)).then_some(with)
             }
-            _ => false,
+            _ => None,
         })
     }
 
@@ -259,7 +276,7 @@ impl<'a> Order<'a> {
 
     /// Whether a group that is to stop has to wait for another that stops before it.
     pub(super) fn stop_waits(&self, group: GroupId) -> bool {
-        self.rules(group).any(|says| match says {
+        self.awaited_rules(group).any(|says| match says {
             Says::Order { kind: OrderKind::Serialize, .. } => false,
             Says::Order { first, then, kind, first_act, then_act, symmetrical } => {
                 // What cannot be stopped, or is left alone, holds what it stands on.
@@ -300,50 +317,57 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
-    /// Whether those that are still on a node leave it no room.
-    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> bool {
+    /// One of those that are still on a node, where they leave it no room.
+    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
         let config = self.config();
         let uses = |one: GroupId| config.group(one).map(|one| &one.wishes.uses);
         let limited = config.policy().limited && !plant::is(Plant::RoomIgnored);
-        let (Some(own), Some(place)) = (uses(group), config.node(node)) else { return false };
+        let (own, place) = (uses(group)?, config.node(node)?);
         if !limited || own.is_empty() {
-            return false;
+            return None;
         }
         let there = |other: &GroupId| {
             *other != group
                 && self.node_of(*other) == Some(node)
                 && self.doing(*other) != Doing::Nothing
         };
-        let others = || self.database.groups().keys().copied().filter(there).filter_map(uses);
-        own.iter().any(|(kind, &more)| {
-            let used: u64 = others().filter_map(|amounts| amounts.get(kind)).sum();
-            more > 0 && used + more > place.capacity.get(kind).copied().unwrap_or_default()
+        let others = || self.database.groups().keys().copied().filter(there);
+        own.iter().find_map(|(kind, &more)| {
+            let of = |one: GroupId| uses(one)?.get(kind).copied().filter(|&used| used > 0);
+            let used = others().filter_map(of).fold(more, u64::saturating_add);
+            let full = more > 0 && used > place.capacity.get(kind).copied().unwrap_or_default();
+            others().find(|&one| full && of(one).is_some())
         })
     }
 
-    /// Whether a group is still on the node that must not be there together with this one.
-    pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> bool {
+    /// Who is still on the node, of those that must not be there together with this one.
+    pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
         if plant::is(Plant::ApartIgnored) {
-            return false;
+            return None;
         }
         let there = |other: &GroupId| {
             *other != group
                 && self.node_of(*other) == Some(node)
                 && self.doing(*other) != Doing::Nothing
         };
-        self.rules(group).any(|says| match says {
-            Says::Apart { groups, strict: true, by: By::Node } => groups.iter().any(there),
-            Says::Apart { groups, strict: true, by } => groups.iter().any(|other| {
-                let runs = *other != group && self.doing(*other) != Doing::Nothing;
-                let at = self.node_of(*other).filter(|_| runs);
-                let there = at.and_then(|at| self.config().node(at));
-                there.zip(self.config().node(node)).is_some_and(|(one, two)| one.is_with(two, *by))
-            }),
+        let is_close = |other: &GroupId, by: By| {
+            let runs = *other != group && self.doing(*other) != Doing::Nothing;
+            let at = self.node_of(*other).filter(|_| runs);
+            let there = at.and_then(|at| self.config().node(at));
+            there.zip(self.config().node(node)).is_some_and(|(one, two)| one.is_with(two, by))
+        };
+        self.rules(group).find_map(|says| match says {
+            Says::Apart { groups, strict: true, by: By::Node } => {
+                groups.iter().copied().find(there)
+            }
+            Says::Apart { groups, strict: true, by } => {
+                groups.iter().copied().find(|other| is_close(other, *by))
+            }
             Says::Near { group: wants, with, score, .. } if *score <= SCORE_NEVER => {
-                there(wants) || there(with)
+                [*wants, *with].into_iter().find(there)
             }
             Says::Near { .. } | Says::Order { .. } | Says::Together { .. } | Says::Apart { .. } => {
-                false
+                None
             }
         })
     }

@@ -69,6 +69,7 @@ fn of_one(
     times: Times,
 ) -> Now {
     let cluster_ms = times.cluster_ms;
+    let held = database.are_moves_held();
     let due = record.failed_until.is_none_or(|until| until <= cluster_ms);
     let base = Now {
         wanted: record.is_wanted() && due,
@@ -76,8 +77,8 @@ fn of_one(
         runs: false,
         under_way: is_under_way(record),
         fixed: database.is_kept(record) && record.is_wanted(),
-        home: record.drained_from,
-        stays: record.stays || opens_in(config, times).is_none_or(|left| left > 0),
+        home: record.drained_from.filter(|_| !held),
+        stays: held || record.stays || opens_in(config, times).is_none_or(|left| left > 0),
         avoids: record.failed_lately(cluster_ms, millis(config.failover_period)).to_vec(),
         banned: record.banned_on(&config.wishes, cluster_ms),
         load: record.load.clone(),
@@ -91,7 +92,7 @@ fn of_one(
         return Now { at: record.seat.filter(|&seat| seat != node), under_way: false, ..base };
     }
     let disarmed = database.disarmed().is_some() && !plant::is(Plant::DisarmIgnored);
-    let held = database.are_moves_held() || !record.is_managed() || disarmed;
+    let held = held || !record.is_managed() || disarmed;
     match state {
         OwnedState::Releasing { to: Some(to), .. } if record.is_wanted() => {
             Now { at: Some(to), runs: true, fixed: true, ..base }

@@ -5,6 +5,7 @@ mod configuring;
 mod freezing;
 mod handover;
 mod policies;
+mod waiting;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -643,7 +644,7 @@ fn while_moves_are_held_a_group_starts_and_stays_where_it_is() {
         group.auto_start = false;
         group.initial_owner = Some(B);
         group.failback = true;
-        group.scores = BTreeMap::from([(B, SCORE_NEVER), (C, 9)]);
+        group.scores = BTreeMap::from([(C, 9)]);
     };
     let mut trio = Trio::start_with(true, better);
     let member = |trio: &Trio| trio.engines[&A].status(trio.now).quorum;

@@ -1,6 +1,6 @@
 //! What the engine lets be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::holding::{Held, is_limited};
 use super::{Engine, Standing};
@@ -13,6 +13,15 @@ use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
 use crate::placement::{self, NotHere};
 use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status};
 use crate::time::{Instant, millis};
+
+/// Which groups wait, though they are to run.
+#[derive(Default)]
+struct Waiting {
+    /// Who could run.
+    held: BTreeMap<GroupId, Held>,
+    /// Who has no place.
+    unplaced: BTreeSet<GroupId>,
+}
 
 impl Engine {
     /// The configuration in force: the committed one, once there is one.
@@ -53,7 +62,7 @@ impl Engine {
         let groups = self.database.iter().flat_map(|database| database.groups());
         let disarm = self.database.as_ref().and_then(Database::disarmed);
         let disarmed_until = self.database.as_ref().and_then(Database::disarmed_until);
-        let held = self.held_now();
+        let waiting = self.waiting_now();
         Status {
             cluster: self.config.name().to_owned(),
             node: self.node_name(self.me),
@@ -72,9 +81,7 @@ impl Engine {
             config_version: self.database.as_ref().map_or(0, Database::version),
             config_differs: self.differs.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
-            groups: groups
-                .map(|(&id, record)| self.group_status(id, record, held.get(&id)))
-                .collect(),
+            groups: groups.map(|(&id, record)| self.group_status(id, record, &waiting)).collect(),
         }
     }
 
@@ -104,7 +111,7 @@ impl Engine {
             NotHere::Paused if database.quarantined_until(node).is_some() => NotHere::Quarantined,
             other => other,
         };
-        let group_status = self.group_status(group, record, self.held_now().get(&group));
+        let group_status = self.group_status(group, record, &self.waiting_now());
         Some(Explanation {
             retry_in_ms: group_status.retry_in_ms,
             group: group_status,
@@ -131,16 +138,20 @@ impl Engine {
         })
     }
 
-    /// Who waits though it could run: as it was decided, or would be decided here.
-    fn held_now(&self) -> BTreeMap<GroupId, Held> {
+    /// Who waits: as it was decided, or would be decided here. Every node says the same.
+    fn waiting_now(&self) -> Waiting {
         let limited = is_limited(&self.config.policy().limits);
+        let waits = |record: &GroupRecord| record.is_wanted() && record.owner().is_none();
         match &self.database {
-            Some(database) if limited && !self.is_coordinator() => {
+            _ if self.is_coordinator() => {
+                Waiting { held: self.held.clone(), unplaced: self.unplaced.clone() }
+            }
+            Some(database) if limited || database.groups().values().any(waits) => {
                 let mut deciding = self.deciding(database);
                 deciding.decide_all(&mut Vec::new());
-                deciding.held
+                Waiting { held: deciding.held, unplaced: deciding.unplaced.into_iter().collect() }
             }
-            _ => self.held.clone(),
+            _ => Waiting::default(),
         }
     }
 
@@ -202,11 +213,15 @@ impl Engine {
         }
     }
 
-    fn group_status(&self, id: GroupId, record: &GroupRecord, held: Option<&Held>) -> GroupStatus {
+    fn group_status(&self, id: GroupId, record: &GroupRecord, waiting: &Waiting) -> GroupStatus {
+        let held = waiting.held.get(&id);
         let failed_until = record.failed_until.filter(|_| record.owner().is_none());
         let held_until = held.and_then(|(_, until)| *until);
         let retry_at = failed_until.into_iter().chain(held_until).max();
-        let retry_at = retry_at.or_else(|| self.place_may_come(id, record));
+        let retry_at = retry_at.or_else(|| {
+            let unplaced = waiting.unplaced.contains(&id);
+            unplaced.then(|| self.place_may_come(id, record)).flatten()
+        });
         let retry_in = retry_at.map(|until| self.left_ms(until));
         let local = self.groups.get(&id);
         let resources = local.into_iter().flat_map(|group| group.resources());
@@ -225,16 +240,13 @@ impl Engine {
         }
     }
 
-    /// When a node may be open for it that is not now, of a group that waits: a quarantine ends, failures are
+    /// When a node may be open for it that is not now, of a group that has no place: a quarantine ends, failures are
     /// forgotten.
     fn place_may_come(&self, id: GroupId, record: &GroupRecord) -> Option<u64> {
         let database = self.database.as_ref()?;
-        if !self.unplaced.contains(&id) {
-            return None;
-        }
         let expire = self.config.group(id)?.wishes.failures_expire.map(millis);
         let last = record.failures_on.values().map(|&(_, last)| last);
-        let forgotten = last.filter_map(|last| Some(last + expire?));
+        let forgotten = last.filter_map(|last| Some(last.saturating_add(expire?)));
         let ends = database.quarantines().map(|(_, until)| until);
         forgotten.chain(ends).filter(|&at| at > self.cluster_ms()).min()
     }

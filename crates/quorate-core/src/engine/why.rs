@@ -131,10 +131,10 @@ impl Engine {
             },
             Notice::Up { node, .. } => Ground::Input(Input::Returned { node: *node }),
             Notice::Group { node, report, .. } => match report {
-                GroupReport::Vacated { failed: true, .. } => {
+                GroupReport::Vacated { failures: 1.., .. } => {
                     Ground::Before(is_trouble, Input::Resource { node: *node })
                 }
-                GroupReport::Vacated { failed: false, .. } => {
+                GroupReport::Vacated { failures: 0, .. } => {
                     Ground::Input(Input::Unacknowledged { node: *node })
                 }
                 _ => Ground::Input(Input::Resource { node: *node }),
@@ -170,7 +170,7 @@ fn has_failed(notice: &Notice) -> bool {
     let Notice::Group { report, .. } = notice else { return false };
     matches!(
         report,
-        GroupReport::Vacated { failed: true, .. }
+        GroupReport::Vacated { failures: 1.., .. }
             | GroupReport::StopFailed
             | GroupReport::Deadlocked
     )

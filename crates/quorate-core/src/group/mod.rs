@@ -132,7 +132,8 @@ pub struct LocalGroup {
     to: Option<NodeId>,
     /// It could not be handed over.
     kept: bool,
-    failed: bool,
+    /// How often it failed until it was given up for that; 0: it was not.
+    failures: u32,
     /// Where somebody has moved it.
     gone_to: Option<NodeId>,
     resources: BTreeMap<ResourceId, Resource>,
@@ -155,7 +156,7 @@ impl LocalGroup {
             save: false,
             to: None,
             kept: false,
-            failed: false,
+            failures: 0,
             gone_to: None,
             resources: config.resources.iter().map(resource).collect(),
             locks: config.luns.iter().map(lock).collect(),
@@ -240,7 +241,7 @@ impl LocalGroup {
             if plant::is(Plant::LaterOwnerPreempted) {
                 return;
             }
-            self.failed = true;
+            self.failures = self.failures.max(1);
             self.abandon();
         }
     }
@@ -350,7 +351,8 @@ impl LocalGroup {
             || self.resources.values().any(Resource::is_stuck)
             || self.resources.values().any(|resource| resource.is_exhausted(now))
         {
-            self.failed = true;
+            let recent = self.resources.values().map(|one| one.recent_failures(now)).max();
+            self.failures = recent.unwrap_or_default().max(1);
             self.goal = Goal::GiveUp;
             return self.wind_down(leave, now, out);
         }
@@ -432,7 +434,7 @@ impl LocalGroup {
             }
             // What was saved and is consumed lives here alone: it runs on, to be saved again.
             let handed_over = resource.config.save_on_move || resource.config.live_on_move;
-            let keep = self.save && !self.failed && leave.may_act && handed_over;
+            let keep = self.save && self.failures == 0 && leave.may_act && handed_over;
             let live = self.to.filter(|_| self.save && resource.config.live_on_move);
             match resource.state {
                 ResourceState::Online if self.kept || resource.is_held_until(now).is_some() => {}
@@ -543,8 +545,8 @@ impl LocalGroup {
         }
         if self.is_gone() {
             let saves = self.resources.values().filter_map(|resource| resource.saved);
-            let saved = saves.max().filter(|_| !self.failed);
-            return Some(GroupReport::Vacated { saved, failed: self.failed });
+            let saved = saves.max().filter(|_| self.failures == 0);
+            return Some(GroupReport::Vacated { saved, failures: self.failures });
         }
         if self.kept && self.goal == Goal::GiveUp {
             return Some(GroupReport::Kept);

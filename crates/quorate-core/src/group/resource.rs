@@ -286,9 +286,14 @@ impl Resource {
     }
 
     fn has_failed_too_often(&self, now: Instant) -> bool {
+        self.recent_failures(now) > self.config.restart_threshold
+    }
+
+    /// How often it has failed within its period.
+    pub(super) fn recent_failures(&self, now: Instant) -> u32 {
         let period = nanos(self.config.restart_period);
         let recent = self.failures.iter().filter(|at| nanos(now.since(**at)) < period).count();
-        recent > usize::try_from(self.config.restart_threshold).unwrap_or(usize::MAX)
+        u32::try_from(recent).unwrap_or(u32::MAX)
     }
 
     /// Leaves it failed if that is its policy, or ends its rest. What is to be told: it is left failed for so long;

@@ -163,6 +163,14 @@ pub fn is_possible(group: &GroupConfig, node: NodeId) -> bool {
     named && score(group, node) > SCORE_NEVER
 }
 
+/// Whether a group that fails back leaves `other` for `node`, as far as its owners and scores say.
+pub fn is_better(group: &GroupConfig, node: NodeId, other: NodeId) -> bool {
+    let (own, its) = (i64::from(score(group, node)), i64::from(score(group, other)));
+    let its = its.saturating_add(i64::from(group.stickiness));
+    let earlier = group.stickiness == 0 && preference(group, node) < preference(group, other);
+    is_possible(group, node) && (own > its || own == its && earlier)
+}
+
 fn score(group: &GroupConfig, node: NodeId) -> i32 {
     group.scores.get(&node).copied().unwrap_or_default()
 }

@@ -91,6 +91,7 @@ impl Caused {
             }
             Command::Pause { .. }
             | Command::Resume { .. }
+            | Command::EndDrain { .. }
             | Command::HoldMoves { .. }
             | Command::LetCoordinate { .. }
             | Command::AddGroup(_)
@@ -116,8 +117,8 @@ impl Caused {
                 self.in_trouble(group);
             }
             Notice::Lun { lun, held: false, .. } => self.in_trouble(view.config.group_of_lun(lun)),
-            Notice::Group { group, report: GroupReport::Vacated { failed, .. }, .. } => {
-                self.groups.entry(group).or_default().failed |= failed;
+            Notice::Group { group, report: GroupReport::Vacated { failures, .. }, .. } => {
+                self.groups.entry(group).or_default().failed |= failures > 0;
             }
             Notice::Group {
                 group, report: GroupReport::Gone { .. } | GroupReport::Stray, ..

@@ -21,7 +21,11 @@
 //! |                  |       | one declared down for a silence that was none                                    |
 //! | `Liveness`       | I6    | a group that can run and is not online in time, after the faults have stopped     |
 //! | `Possible`       | I6    | a new owner on which the group may never run                                     |
-//! | `Apart`          | I6    | a new owner that has a group from which the new one must be apart                 |
+//! | `Apart`          | I6    | a new owner that has a group from which the new one must be apart, on its node or
+//! |                  |       | in its rack or site                                                              |
+//! | `Together`       | I6    | a new owner while one that must be with it runs, and stays, elsewhere             |
+//! | `Near`           | I6    | a new owner elsewhere than the one by which it must be, or where it must never be |
+//! | `Failovers`      | I6    | more groups that fail over, or start on one node, at once than may                |
 //! | `Room`           | I6    | a new owner that has not the room                                                |
 //! | `Ordered`        | I6    | a new owner while nothing runs that has to before                                |
 //! | `Frozen`         | I6    | a new owner while the cluster is disarmed                                        |

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::Notice;
-use quorate_core::change::Cause;
-use quorate_core::config::{By, ClusterConfig, OrderAct, OrderKind, Says};
-use quorate_core::database::{Database, OwnedState};
+use quorate_core::change::{Cause, Desire};
+use quorate_core::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says};
+use quorate_core::database::{Database, GroupRecord, OwnedState};
 use quorate_core::id::{Epoch, GroupId, NodeId};
 use quorate_core::placement;
 use quorate_core::time::nanos;
@@ -26,10 +26,14 @@ const MOVES_MAX: usize = 4;
 struct State {
     applied: u64,
     disarmed: bool,
-    held: bool,
     online: BTreeSet<GroupId>,
     owners: BTreeMap<GroupId, NodeId>,
     releasing: BTreeSet<GroupId>,
+    /// Online where nothing takes them away.
+    settled: BTreeSet<GroupId>,
+    starting: BTreeSet<GroupId>,
+    /// Starting because of a failure.
+    failing_over: BTreeSet<GroupId>,
     by_hand: BTreeSet<GroupId>,
 }
 
@@ -53,9 +57,12 @@ pub(super) struct Ruled {
 
 /// The judges, each of one promise.
 pub(super) fn all() -> impl Iterator<Item = Box<dyn Checker>> {
-    let rules: [(&'static str, Rule); 5] = [
+    let rules: [(&'static str, Rule); 8] = [
         ("Possible", possible),
         ("Apart", apart),
+        ("Together", together),
+        ("Near", near),
+        ("Failovers", failovers),
         ("Room", room),
         ("Ordered", ordered),
         ("Frozen", frozen),
@@ -79,9 +86,7 @@ impl Checker for Ruled {
             }
             Fact::Told { node, notice: &Notice::Assigned { group, owner, epoch, cause } } => {
                 self.see(view, node);
-                // While moves are held everything starts where it is, whatever is said.
-                let held = self.states.iter().any(|state| state.held);
-                if cause == Cause::Found || held || !self.judged.insert((group, epoch)) {
+                if cause == Cause::Found || !self.judged.insert((group, epoch)) {
                     return Ok(());
                 }
                 (self.rule)(view.config, &self.states, New { group, owner, cause })
@@ -106,11 +111,21 @@ impl Ruled {
 }
 
 impl State {
+    fn has(&self, group: GroupId, owner: NodeId) -> bool {
+        self.owners.get(&group) == Some(&owner)
+    }
+
+    fn starting_on(&self, node: NodeId) -> usize {
+        let here = |group: &&GroupId| {
+            self.owners.get(group) == Some(&node) && !self.by_hand.contains(group)
+        };
+        self.starting.iter().filter(here).count()
+    }
+
     fn of(database: &Database) -> Self {
         let mut state = Self {
             applied: database.applied(),
             disarmed: database.disarmed().is_some(),
-            held: database.are_moves_held(),
             ..Self::default()
         };
         for (&group, record) in database.groups() {
@@ -121,8 +136,19 @@ impl State {
                 }
             }
             match record.owned_state() {
-                Some(OwnedState::Online) => drop(state.online.insert(group)),
+                Some(OwnedState::Online) => {
+                    state.online.insert(group);
+                    if is_settled(database, record) {
+                        state.settled.insert(group);
+                    }
+                }
                 Some(OwnedState::Releasing { .. }) => drop(state.releasing.insert(group)),
+                Some(OwnedState::Starting) if state.owners.contains_key(&group) => {
+                    state.starting.insert(group);
+                    if matches!(record.cause, Cause::NodeDown | Cause::Failure | Cause::Stopped) {
+                        state.failing_over.insert(group);
+                    }
+                }
                 Some(OwnedState::Starting | OwnedState::StopFailed) | None => {}
             }
             if record.cause == Cause::Found {
@@ -131,6 +157,20 @@ impl State {
         }
         state
     }
+}
+
+fn is_settled(database: &Database, record: &GroupRecord) -> bool {
+    let up = |(node, as_this)| database.is_up_as(node, as_this) && database.is_open(node);
+    record.owner().is_some_and(up)
+        && record.desire == Desire::Online
+        && record.kept_until.is_none()
+        && record.cause != Cause::Found
+}
+
+/// Whether it starts where nothing of it ran: what moves follows the others one by one.
+fn is_start(cause: Cause) -> bool {
+    let afresh = [Cause::Start, Cause::Online, Cause::NodeDown, Cause::Failure, Cause::Stopped];
+    afresh.contains(&cause)
 }
 
 fn possible(config: &ClusterConfig, _: &VecDeque<State>, new: New) -> Result<(), String> {
@@ -143,22 +183,98 @@ fn possible(config: &ClusterConfig, _: &VecDeque<State>, new: New) -> Result<(),
 
 fn apart(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
     let New { group, owner, .. } = new;
-    let strict = config.rules().iter().filter_map(|rule| match &rule.says {
-        Says::Apart { groups, strict: true, by: By::Node } if groups.contains(&group) => {
-            Some(groups)
+    let Some(state) = states.back().filter(|state| state.has(group, owner)) else { return Ok(()) };
+    for rule in config.rules() {
+        let Says::Apart { groups, strict: true, by } = &rule.says else { continue };
+        if !groups.contains(&group) {
+            continue;
         }
-        _ => None,
-    });
-    for other in strict.flatten().filter(|other| **other != group) {
-        let there = |state: &State| {
-            let held = state.owners.get(other) == Some(&owner);
-            held && !state.by_hand.contains(other) && state.owners.get(&group) == Some(&owner)
-        };
-        if states.back().is_some_and(there) {
-            return Err(format!("{group} gets {owner}, which has {other}: they must be apart"));
+        for other in groups.iter().filter(|&&other| other != group) {
+            let at = state.owners.get(other).filter(|_| !state.by_hand.contains(other));
+            if at.is_some_and(|&at| is_one_place(config, at, owner, *by)) {
+                return Err(format!(
+                    "{group} gets {owner}, and {other} is there: they must be apart"
+                ));
+            }
         }
     }
     Ok(())
+}
+
+fn is_one_place(config: &ClusterConfig, one: NodeId, other: NodeId, by: By) -> bool {
+    let nodes = config.node(one).zip(config.node(other));
+    nodes.is_some_and(|(one, other)| one.is_with(other, by))
+}
+
+/// Whoever must be together is not given different places, unless the other one is on its way, or lost.
+fn together(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
+    let New { group, owner, cause } = new;
+    // Where only so many start at once, those who go together go one after the other.
+    let free = config.policy().limits.starts_per_node_max.is_none() && is_start(cause);
+    let state = states.back().filter(|state| state.has(group, owner) && free);
+    let Some(state) = state else { return Ok(()) };
+    for rule in config.rules() {
+        let Says::Together { groups, strict: true, by } = &rule.says else { continue };
+        if !groups.contains(&group) {
+            continue;
+        }
+        for other in groups.iter().filter(|&&other| other != group) {
+            let stays = |state: &State| state.settled.contains(other);
+            let at = state.owners.get(other).filter(|_| states.iter().all(stays));
+            if at.is_some_and(|&at| !is_one_place(config, at, owner, *by)) {
+                return Err(format!(
+                    "{group} gets {owner}, and {other} is elsewhere: they must be together"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever must be where another is starts nowhere else; whoever must never be there does not.
+fn near(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
+    let New { group, owner, cause } = new;
+    // Where only so many start at once, those who go together go one after the other.
+    let free = config.policy().limits.starts_per_node_max.is_none() && is_start(cause);
+    let state = states.back().filter(|state| state.has(group, owner) && free);
+    let Some(state) = state else { return Ok(()) };
+    for rule in config.rules() {
+        let Says::Near { group: wants, with, score, .. } = &rule.says else { continue };
+        let other = if *wants == group { with } else { wants };
+        let stays = |state: &State| state.settled.contains(other);
+        let at = state.owners.get(other).filter(|_| states.iter().all(stays)).copied();
+        let wrong = match *score {
+            SCORE_NEVER if *wants == group || *with == group => at == Some(owner),
+            SCORE_MUST if *wants == group => at.is_some_and(|at| at != owner),
+            _ => false,
+        };
+        if wrong {
+            return Err(format!(
+                "{group} gets {owner}, and {other} is on {at:?}: by rule {}",
+                rule.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Never more groups fail over at once than may.
+fn failovers(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
+    let limits = &config.policy().limits;
+    let Some(state) = states.back().filter(|state| state.has(new.group, new.owner)) else {
+        return Ok(());
+    };
+    let (all, here) = (state.failing_over.len(), state.starting_on(new.owner));
+    let is_failover = state.failing_over.contains(&new.group);
+    match (limits.failovers_max, limits.starts_per_node_max) {
+        (Some(most), _) if is_failover && all > most as usize => {
+            Err(format!("{} gets {}: {all} groups fail over, {most} may", new.group, new.owner))
+        }
+        (_, Some(most)) if here > most as usize && new.cause != Cause::Move => {
+            Err(format!("{} gets {}: {here} groups start there, {most} may", new.group, new.owner))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn room(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
@@ -247,9 +363,91 @@ impl Checker for Steady {
 
 #[cfg(test)]
 mod tests {
+    use quorate_core::config::{ClusterParts, Domain};
     use quorate_core::random::Random;
 
     use super::*;
+
+    /// Four groups on four nodes, two in each rack, under this.
+    fn config(says: &[Says]) -> ClusterConfig {
+        let options = crate::options::Options {
+            nodes: Some(4),
+            groups: Some(4),
+            ..crate::options::Options::default()
+        };
+        let drawn = crate::cluster::draw(&mut Random::new(1), &options);
+        let mut parts = ClusterParts::from(drawn);
+        for (at, node) in parts.nodes.iter_mut().enumerate() {
+            node.domain = Domain { site: "s".into(), rack: format!("r{}", at / 2) };
+        }
+        let rule = |(at, says): (usize, &Says)| quorate_core::config::Rule {
+            name: format!("r{at}"),
+            says: says.clone(),
+        };
+        parts.rules = says.iter().enumerate().map(rule).collect();
+        parts.policy = quorate_core::config::Policy::default();
+        if says.is_empty() {
+            parts.policy.limits.failovers_max = Some(1);
+            parts.policy.limits.starts_per_node_max = Some(2);
+        }
+        ClusterConfig::new(parts).expect("it is valid")
+    }
+
+    /// The first group has just got the first node, for a cause; the second has another one.
+    fn judged(rule: Rule, says: &[Says], cause: Cause, other: u16) -> bool {
+        let owners = BTreeMap::from([(GroupId(1), NodeId(1)), (GroupId(2), NodeId(other))]);
+        let settled = BTreeSet::from([GroupId(2)]);
+        let starting = BTreeSet::from([GroupId(1)]);
+        let state =
+            State { owners, online: settled.clone(), settled, starting, ..State::default() };
+        let new = New { group: GroupId(1), owner: NodeId(1), cause };
+        rule(&config(says), &VecDeque::from(vec![state]), new).is_ok()
+    }
+
+    #[test]
+    fn groups_that_share_a_rack_though_they_must_be_apart_are_seen() {
+        let says = |by| [Says::Apart { groups: vec![GroupId(1), GroupId(2)], strict: true, by }];
+        assert!(!judged(apart, &says(By::Node), Cause::Start, 1));
+        assert!(judged(apart, &says(By::Node), Cause::Start, 2));
+        assert!(!judged(apart, &says(By::Rack), Cause::Start, 2));
+        assert!(judged(apart, &says(By::Rack), Cause::Start, 3));
+        assert!(!judged(apart, &says(By::Site), Cause::Start, 3));
+    }
+
+    #[test]
+    fn a_start_away_from_one_with_which_it_must_be_is_seen() {
+        let says = |by| [Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true, by }];
+        assert!(!judged(together, &says(By::Node), Cause::NodeDown, 2));
+        assert!(judged(together, &says(By::Rack), Cause::NodeDown, 2));
+        assert!(!judged(together, &says(By::Rack), Cause::NodeDown, 3));
+        assert!(judged(together, &says(By::Node), Cause::Drain, 2), "the others follow");
+        let says =
+            |score| [Says::Near { group: GroupId(1), with: GroupId(2), score, influence: false }];
+        assert!(!judged(near, &says(SCORE_MUST), Cause::Failure, 2));
+        assert!(judged(near, &says(SCORE_MUST), Cause::Failure, 1));
+        assert!(!judged(near, &says(SCORE_NEVER), Cause::Failure, 1));
+        assert!(judged(near, &says(5), Cause::Failure, 2));
+    }
+
+    #[test]
+    fn more_at_once_than_may_be_is_seen() {
+        let groups: Vec<GroupId> = (1..=3).map(GroupId).collect();
+        let on_one: BTreeMap<GroupId, NodeId> =
+            groups.iter().map(|&group| (group, NodeId(1))).collect();
+        let new = New { group: GroupId(1), owner: NodeId(1), cause: Cause::NodeDown };
+        let with = |starting: usize, failing: usize| State {
+            owners: on_one.clone(),
+            starting: groups[..starting].iter().copied().collect(),
+            failing_over: groups[..failing].iter().copied().collect(),
+            ..State::default()
+        };
+        let is_fine =
+            |state, new| failovers(&config(&[]), &VecDeque::from(vec![state]), new).is_ok();
+        assert!(is_fine(with(2, 1), new));
+        assert!(!is_fine(with(2, 2), new), "two fail over");
+        assert!(!is_fine(with(3, 1), new), "three start on one node");
+        assert!(is_fine(with(3, 0), New { cause: Cause::Move, ..new }), "by command");
+    }
 
     #[test]
     fn a_new_owner_in_a_disarmed_cluster_is_seen_unless_its_move_had_begun() {

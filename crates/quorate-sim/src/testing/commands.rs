@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_core::change::Failback;
+use quorate_core::change::{Disarm, Failback};
+use quorate_core::config::{Amounts, NewConfig};
 use quorate_core::id::NodeId;
 
 use super::{Cluster, Command, Error};
@@ -83,7 +84,104 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::command`].
     pub fn resume_node(&mut self, node: &str) -> Result<(), Error> {
-        self.command(Command::Resume { node: node.to_owned(), failback: Failback::ByPolicy })
+        self.resume_node_with(node, Failback::ByPolicy)
+    }
+
+    /// Ends a pause, a drain or a quarantine, and says what returns to the node.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn resume_node_with(&mut self, node: &str, failback: Failback) -> Result<(), Error> {
+        self.command(Command::Resume { node: node.to_owned(), failback })
+    }
+
+    /// Ends a pause or a drain of a node, and brings back what was drained; a quarantine goes on.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn end_drain(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::EndDrain { node: node.to_owned() })
+    }
+
+    /// Moves everything off a node, stops there what nowhere else can run, and lets nothing start there.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn empty(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::Empty { node: node.to_owned() })
+    }
+
+    /// Fences a node, though it is heard. `reason` says who wants it, and why.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn fence(&mut self, node: &str, reason: &str) -> Result<(), Error> {
+        self.command(Command::Fence { node: node.to_owned(), reason: reason.to_owned() })
+    }
+
+    /// Takes a group offline, and leaves it with its node whatever becomes of that.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn disable(&mut self, group: &str) -> Result<(), Error> {
+        self.command(Command::Disable { group: group.to_owned() })
+    }
+
+    /// Leaves a group alone, running or not, until it is commanded to be online or offline.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn unmanage(&mut self, group: &str) -> Result<(), Error> {
+        self.command(Command::Unmanage { group: group.to_owned() })
+    }
+
+    /// Starts, stops and moves nothing until [`Cluster::arm`], or until `ttl` is over.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn disarm(&mut self, mode: Disarm, ttl: Option<Duration>) -> Result<(), Error> {
+        self.command(Command::Disarm { mode, ttl })
+    }
+
+    /// Manages everything again, as it is found.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn arm(&mut self) -> Result<(), Error> {
+        self.command(Command::Arm)
+    }
+
+    /// Lets no group move by itself for the sake of a rule or a preference; or, with `false`, lets them again.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn hold_moves(&mut self, held: bool) -> Result<(), Error> {
+        self.command(Command::HoldMoves { held })
+    }
+
+    /// Says how often a group has failed on a node, in place of what was counted.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn count_failures(&mut self, group: &str, node: &str, count: u32) -> Result<(), Error> {
+        let (group, node) = (group.to_owned(), node.to_owned());
+        self.command(Command::CountFailures { group, node, count })
+    }
+
+    /// Reports how much a group loads its node, as measured.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn report_load(&mut self, group: &str, load: Amounts) -> Result<(), Error> {
+        self.command(Command::Load { group: group.to_owned(), load })
+    }
+
+    /// Brings a configuration into force.
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn configure(&mut self, new: NewConfig) -> Result<(), Error> {
+        self.command(Command::Configure(Box::new(new)))
     }
 
     /// A human's word that a node which is down runs nothing and writes nothing. It must be true: a word that is not

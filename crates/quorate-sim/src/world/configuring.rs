@@ -29,6 +29,11 @@ impl World {
         &self.configuring.file
     }
 
+    /// What every process is started with from here on.
+    pub(crate) fn write_files(&mut self, config: ClusterConfig) {
+        self.configuring.file = config;
+    }
+
     /// An engine has applied more of the log than any before it.
     pub(super) fn learn_config(&mut self, node: NodeId) {
         let process = self.hosts[&node].process.as_ref();

@@ -151,6 +151,11 @@ fn convert_group(
         .initial_owner
         .as_ref()
         .map(|name| find(&place_of("initial_owner"), "node", "[[nodes]]", name, &numbers.nodes));
+    if group.stickiness < 0 {
+        let problem = format!("{} is below 0", group.stickiness);
+        let remedy = "use 0 where it leaves its node for any better one";
+        return Err(ConfigError::new(place_of("stickiness"), problem, remedy));
+    }
     let others = u32::try_from(document.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let convert = |resource| convert_resource(&place, group, resource, resources);
     Ok(GroupConfig {

@@ -19,7 +19,7 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
-use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX};
+use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX, Turn};
 use quorate_core::placement;
 
 use crate::node::RecordOptions;
@@ -184,9 +184,22 @@ impl Config {
             2 => "two voters survive no loss, since either alone is no majority: use three",
             4 => "four voters survive the loss of one, as three do: use three or five",
             6 => "six voters survive the loss of two, as five do: use five or seven",
-            _ => return Vec::new(),
+            _ => "",
         };
-        vec![text.to_owned()]
+        let rules = self.cluster.bonds().turns();
+        let turned = rules.map(|(place, turn)| {
+            let name = &self.cluster.rules()[place].name;
+            match turn {
+                Turn::Void => {
+                    format!("rule {name} leads back to its start with others: nobody waits for it")
+                }
+                Turn::Reversed => {
+                    format!("rule {name} leads back to its start with others: `then` goes first")
+                }
+            }
+        });
+        let votes = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
+        votes.into_iter().chain(turned).collect()
     }
 
     /// Rules, owners or room that leave a group without a place though every node is open: the fewest that suffice;

@@ -216,8 +216,10 @@ impl LimitsWords {
 
 /// The words of `[policy.quarantine]`.
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Quarantine", deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default)]
 struct QuarantineWords {
+    #[serde(skip_serializing_if = "is_on")]
+    enabled: bool,
     threshold: u32,
     #[serde(rename = "period_s", with = "seconds")]
     period: Duration,
@@ -230,39 +232,36 @@ struct QuarantineWords {
 impl Default for QuarantineWords {
     fn default() -> Self {
         let Quarantine { threshold, period, hold, hold_max } = Quarantine::default();
-        Self { threshold, period, hold, hold_max }
+        Self { enabled: true, threshold, period, hold, hold_max }
     }
 }
 
-/// A table, or `enabled = false` in it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_on(enabled: &bool) -> bool {
+    *enabled
+}
+
+/// A table; with `enabled = false` in it there is no quarantine, whatever else it says.
 mod quarantine {
     use super::{Quarantine, QuarantineWords};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Table {
-        Off { enabled: bool },
-        On(#[serde(with = "QuarantineWords")] Quarantine),
-    }
 
     #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<Quarantine>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let table = value.map_or(Table::Off { enabled: false }, Table::On);
-        table.serialize(serializer)
+        let enabled = value.is_some();
+        let Quarantine { threshold, period, hold, hold_max } = value.unwrap_or_default();
+        QuarantineWords { enabled, threshold, period, hold, hold_max }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Quarantine>, D::Error> {
-        Ok(match Table::deserialize(deserializer)? {
-            Table::Off { enabled: false } => None,
-            Table::Off { enabled: true } => Some(Quarantine::default()),
-            Table::On(quarantine) => Some(quarantine),
-        })
+        let words = QuarantineWords::deserialize(deserializer)?;
+        let QuarantineWords { enabled, threshold, period, hold, hold_max } = words;
+        Ok(enabled.then_some(Quarantine { threshold, period, hold, hold_max }))
     }
 
     #[expect(clippy::ref_option, reason = "serde calls it so")]

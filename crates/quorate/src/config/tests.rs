@@ -320,7 +320,20 @@ fn a_quarantine_is_on_until_it_is_turned_off() {
     assert_eq!(policy("enabled = false"), Ok(None));
     let set = policy("threshold = 5").unwrap().unwrap();
     assert_eq!((set.threshold, set.hold), (5, Quarantine::default().hold));
-    assert!(policy("treshold = 5").is_err());
+    let both = policy("enabled = true\nthreshold = 5").unwrap().unwrap();
+    assert_eq!(both.threshold, 5, "what stands beside it counts too");
+    assert_eq!(policy("enabled = false\nthreshold = 5"), Ok(None));
+    for (wrong, parts) in [
+        ("treshold = 5", ["cluster.toml:", "did you mean threshold?"]),
+        ("enabled = true\ntreshold = 5", ["cluster.toml:", "did you mean threshold?"]),
+        ("threshold = 0", ["policy.quarantine.threshold", "use 1 or more"]),
+        ("period_s = 0", ["policy.quarantine.period_s", "use 1 or more"]),
+        ("hold_s = 90000", ["policy.quarantine.hold_max_s", "is below hold_s"]),
+        ("hold_s = 18446744073709551615", ["cluster.toml:", ""]),
+    ] {
+        let text = policy(wrong).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{wrong}: {text}");
+    }
 }
 
 #[test]

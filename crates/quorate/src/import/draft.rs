@@ -132,7 +132,20 @@ impl Draft {
         count
     }
 
-    pub(super) fn into_document(self) -> Document {
+    /// What groups take and no node names, the first node has none of.
+    fn name_all_kinds(&mut self) {
+        let nodes = &self.nodes;
+        let known = |kind: &&String| nodes.iter().any(|node| node.capacity.contains_key(*kind));
+        let taken = self.groups.iter().flat_map(|one| one.uses.keys().chain(one.load.keys()));
+        let missing: BTreeSet<String> = taken.filter(|kind| !known(kind)).cloned().collect();
+        let is_empty = nodes.iter().all(|node| node.capacity.is_empty());
+        if let Some(first) = self.nodes.first_mut().filter(|_| !is_empty) {
+            first.capacity.extend(missing.into_iter().map(|kind| (kind, 0)));
+        }
+    }
+
+    pub(super) fn into_document(mut self) -> Document {
+        self.name_all_kinds();
         let name = if self.name.is_empty() { "imported" } else { &self.name };
         Document {
             cluster: Cluster { name: plain_name(name), id: format!("{:016x}", self.id) },

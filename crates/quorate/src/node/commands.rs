@@ -65,15 +65,33 @@ impl Node {
         self.inner.command(Command::Resume { node: node.to_owned(), failback })
     }
 
-    /// Drains a node until the guard is dropped; then it may run groups again, and what was drained returns. Waits for
-    /// at most `timeout` until nothing is left on it.
+    /// Ends a pause or a drain of a node, and brings back what was drained; a quarantine goes on.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Busy`], or [`Error::TimedOut`]: the node is not drained then.
+    /// [`Error::Busy`].
+    pub fn end_drain(&self, node: &str) -> Result<Ticket, Error> {
+        self.inner.command(Command::EndDrain { node: node.to_owned() })
+    }
+
+    /// Drains a node until the guard is dropped; then it is as it was before: it may run groups again, and what was
+    /// drained returns; or it is paused or drained, if somebody had wanted that. A quarantine goes on. Waits for at
+    /// most `timeout` until nothing is left on it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Busy`], or [`Error::TimedOut`]: the node is as it was before then.
     pub fn maintenance(&self, node: &str, timeout: Duration) -> Result<Maintenance<'_>, Error> {
-        let guard = Maintenance { by: self, node: node.to_owned() };
-        let ticket = self.drain(node)?;
-        self.command_wait(ticket, timeout)?;
+        let status = self.status()?;
+        let found = status.node(node);
+        let before = match found {
+            Some(one) if one.draining => Before::Drained,
+            Some(one) if one.paused => Before::Paused,
+            Some(_) | None => Before::Open,
+        };
+        let guard = Maintenance { by: self, node: node.to_owned(), before };
+        if before != Before::Drained {
+            let ticket = self.drain(node)?;
+            self.command_wait(ticket, timeout)?;
+        }
         self.wait_until(timeout, |status| {
             let is_drained = status.node(node).is_some_and(|one| one.draining);
             is_drained && !status.groups.iter().any(|group| group.owner.as_deref() == Some(node))
@@ -153,11 +171,20 @@ impl Node {
     }
 }
 
-/// A node that is drained as long as this lives. Dropped, it is resumed, also when the program unwinds.
+/// How a node was before its maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Open,
+    Paused,
+    Drained,
+}
+
+/// A node that is drained as long as this lives. Dropped, it is as it was before, also when the program unwinds.
 #[derive(Debug)]
 pub struct Maintenance<'a> {
     by: &'a Node,
     node: String,
+    before: Before,
 }
 
 impl Maintenance<'_> {
@@ -169,7 +196,11 @@ impl Maintenance<'_> {
 
 impl Drop for Maintenance<'_> {
     fn drop(&mut self) {
-        let resumed = self.by.resume_with(&self.node, Failback::Now);
+        let resumed = match self.before {
+            Before::Open => self.by.end_drain(&self.node),
+            Before::Paused => self.by.pause(&self.node),
+            Before::Drained => return,
+        };
         let resumed = resumed.and_then(|ticket| self.by.command_wait(ticket, RESUME_WAIT));
         if let Err(error) = resumed {
             tracing::warn!(node = self.node, %error, "the end of a maintenance was not heard: resume it by hand");

@@ -3,6 +3,7 @@
 use quorate_core::Notice as Told;
 use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Engine;
+use quorate_core::notice::Hold;
 use quorate_core::placement::Outlook;
 use quorate_core::status::{Because, Explanation as Whole, Happened, Status, Why as Chain};
 use quorate_core::time::Instant;
@@ -145,7 +146,7 @@ fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
         state: group.state,
         owner: group.owner,
         online_wanted: group.online_wanted,
-        held: group.held.map(|hold| hold.to_string()),
+        held: group.held.map(|hold| held(&hold, config)),
         retry_in_ms,
         placement,
         not_there,
@@ -176,7 +177,7 @@ fn sentences(
     }
     let group = &explanation.group.name;
     let known = if status.quorum { "is" } else { "was last known to be" };
-    lines.push(format!("{group} {known} {}", state(explanation)));
+    lines.push(format!("{group} {known} {}", state(explanation, names.0)));
     lines.extend(explanation.history.iter().map(|one| happened(one, names, now)));
     lines.push(match &explanation.placement {
         Some(node) => format!("if {group} ran nowhere, it would be placed on {node}"),
@@ -187,7 +188,7 @@ fn sentences(
 }
 
 /// How the group is, as the end of a sentence.
-fn state(explanation: &Whole) -> String {
+fn state(explanation: &Whole, config: &ClusterConfig) -> String {
     let group = &explanation.group;
     let owner = group.owner.as_deref().unwrap_or("no node");
     match group.state.as_str() {
@@ -195,7 +196,7 @@ fn state(explanation: &Whole) -> String {
             "offline, and kept so: by command, or since it has auto_start = false; `quorate online {}` starts it",
             group.name
         ),
-        "waiting" => waiting(explanation),
+        "waiting" => waiting(explanation, config),
         "failed" => failed(explanation),
         "stop-failed" => {
             format!("stuck on {owner}: it could not be stopped there, and may still run")
@@ -206,12 +207,23 @@ fn state(explanation: &Whole) -> String {
     }
 }
 
-fn waiting(explanation: &Whole) -> String {
+/// For what it waits, by name.
+fn held(hold: &Hold, config: &ClusterConfig) -> String {
+    match hold {
+        Hold::Group { group } => {
+            let name = config.group(*group).map_or("another group", |one| one.name.as_str());
+            format!("{name} comes first, by a rule or for its place")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn waiting(explanation: &Whole, config: &ClusterConfig) -> String {
     let again = explanation.retry_in_ms.map_or_else(String::new, |left| {
         format!("; it is tried again in {} s at the latest", left.div_ceil(1000))
     });
     match &explanation.group.held {
-        Some(why) => format!("waiting: {why}{again}"),
+        Some(why) => format!("waiting: {}{again}", held(why, config)),
         None => format!("waiting for a node that may run it{again}"),
     }
 }

@@ -280,13 +280,14 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let text = format!("{group} could not be handed over, and runs on on {node}");
             notice(NoticeKind::Online, text, fields)
         }
-        GroupReport::Vacated { saved, failed } => {
-            let how = match (saved, failed) {
+        GroupReport::Vacated { saved, failures } => {
+            let how = match (saved, failures) {
                 (Some(_), _) => "saved and gone",
-                (None, true) => "failed and gone",
-                (None, false) => "gone",
+                (None, 1..) => "failed and gone",
+                (None, 0) => "gone",
             };
-            let fields = fields.with("saved", saved.is_some()).with("failed", *failed);
+            let fields = fields.with("saved", saved.is_some()).with("failed", *failures > 0);
+            let fields = fields.with("failures", u64::from(*failures));
             notice(NoticeKind::Vacated, format!("{group} is {how} from {node}"), fields)
         }
         GroupReport::Degraded => {

@@ -217,6 +217,7 @@ fn command_words(command: &Command) -> String {
         Command::Drain { node } => format!("drain {node}"),
         Command::Empty { node } => format!("empty {node}"),
         Command::Pause { node } => format!("pause {node}"),
+        Command::EndDrain { node } => format!("end the drain of {node}"),
         Command::Resume { node, failback: Failback::ByPolicy } => format!("resume {node}"),
         Command::Resume { node, failback: Failback::Now } => {
             format!("resume {node} and bring back what was drained")

@@ -128,6 +128,26 @@ fn a_node_in_maintenance_is_empty_until_the_end_of_the_block() {
 }
 
 #[test]
+fn a_node_that_was_paused_or_drained_is_so_again_after_its_maintenance() {
+    let trio = Trio::with_counter();
+    let owner = trio.wait_online("counter", None);
+    let other = owner % 3 + 1;
+    let (name, node) = (format!("n{other}"), trio.node(owner));
+    for drained in [false, true] {
+        accept(node, if drained { node.drain(&name) } else { node.pause(&name) });
+        let is_so = |status: &quorate::Status| {
+            status.node(&name).is_some_and(|one| one.paused && one.draining == drained)
+        };
+        node.wait_until(PATIENCE, is_so).unwrap();
+        {
+            let _maintenance = node.maintenance(&name, PATIENCE).unwrap();
+            assert!(node.status().unwrap().node(&name).unwrap().draining);
+        }
+        node.wait_until(PATIENCE, is_so).unwrap();
+    }
+}
+
+#[test]
 fn every_command_of_an_operator_is_carried_out() {
     let trio = Trio::with_counter();
     let owner = trio.wait_online("counter", None);

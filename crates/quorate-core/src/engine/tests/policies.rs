@@ -17,8 +17,8 @@ use crate::placement::NotHere;
 use crate::status::{Because, GroupStatus, Input, NodeStatus};
 use crate::time::Instant;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// I7: whatever is asked of a driver can be led back to what came in.
 pub(super) fn assert_explained(engine: &Engine, action: &Action) {
@@ -35,7 +35,19 @@ pub(super) fn assert_explained(engine: &Engine, action: &Action) {
 }
 
 /// So many groups, of which only the first has a LUN, under a policy.
-fn many(count: u32, policy: Policy, edit: impl Fn(&mut GroupConfig)) -> Trio {
+pub(super) fn many(count: u32, policy: Policy, edit: impl Fn(&mut GroupConfig)) -> Trio {
+    let parts = parts_of(count, policy, edit);
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).expect("it is valid"));
+    trio.run_until(SECOND * 10, |trio| trio.all_online_on(A));
+    trio.notices.clear();
+    trio
+}
+
+pub(super) fn parts_of(
+    count: u32,
+    policy: Policy,
+    edit: impl Fn(&mut GroupConfig),
+) -> ClusterParts {
     let mut parts = ClusterParts::from(config(true, |group| group.failback = false));
     let first = parts.groups[0].clone();
     for id in 2..=count {
@@ -48,10 +60,7 @@ fn many(count: u32, policy: Policy, edit: impl Fn(&mut GroupConfig)) -> Trio {
     }
     parts.groups.iter_mut().for_each(edit);
     parts.policy = policy;
-    let mut trio = Trio::start_as(ClusterConfig::new(parts).expect("it is valid"));
-    trio.run_until(SECOND * 10, |trio| trio.all_online_on(A));
-    trio.notices.clear();
-    trio
+    parts
 }
 
 impl Trio {
@@ -62,7 +71,7 @@ impl Trio {
         self.engines.values().all(|engine| engine.database().is_some() && all(engine))
     }
 
-    fn status_of(&self, asked: NodeId, group: usize) -> GroupStatus {
+    pub(super) fn status_of(&self, asked: NodeId, group: usize) -> GroupStatus {
         self.engines[&asked].status(self.now).groups[group].clone()
     }
 
@@ -74,7 +83,7 @@ impl Trio {
         self.notices.iter().filter(move |one| one.1 == node).map(|one| &one.2)
     }
 
-    fn coordinator(&self) -> NodeId {
+    pub(super) fn coordinator(&self) -> NodeId {
         let of = |engine: &Engine| engine.coordinator().0;
         self.engines.values().find_map(of).expect("somebody coordinates")
     }
@@ -84,7 +93,7 @@ impl Trio {
         self.run_until(SECOND * 10, |trio| trio.node_seen(B, node).state == "up");
     }
 
-    fn failed(&mut self, node: NodeId, group: u32) {
+    pub(super) fn failed(&mut self, node: NodeId, group: u32) {
         let id = GroupId(group);
         let epoch = self.engines[&node].database().and_then(|one| one.group(id)).unwrap().epoch;
         let (resource, trouble) = (ResourceId(group), Trouble::Exited);
@@ -430,7 +439,7 @@ fn the_start_after_a_death_is_led_back_to_the_connection_that_was_closed() {
 fn a_configuration_whose_policies_do_not_hold_together_is_refused_at_its_place() {
     type Edit = fn(&mut ClusterParts);
     let refused: [(Edit, &str); 8] = [
-        (|parts| parts.policy.limits.failovers_max = Some(0), "policy.failovers_max"),
+        (|parts| parts.policy.limits.failovers_max = Some(0), "policy.limits.failovers_max"),
         (
             |parts| parts.groups[0].wishes.failback_hours = Some(Hours { from: 7, to: 7 }),
             "groups.vm.failback_hours",

@@ -143,3 +143,66 @@ fn where_a_configuration_differs_is_said_by_name() {
     let places = committed.differences(&own);
     assert_eq!(places, ["nodes.n1", "groups.second (not in this node's file)"]);
 }
+
+#[test]
+fn numbers_in_commands_that_nobody_can_mean_are_refused_with_what_would_do() {
+    let parts = {
+        let mut parts = ClusterParts::from(super::config(true, |_| ()));
+        parts.nodes[0].capacity = crate::config::Amounts::from([("memory".into(), 4)]);
+        parts
+    };
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).expect("it is valid"));
+    trio.run_until(Duration::from_secs(5), |trio| trio.is_online_on(A));
+    let disarm = |ttl| Command::Disarm { mode: crate::change::Disarm::Freeze, ttl: Some(ttl) };
+    let load = |kind: &str| {
+        let load = crate::config::Amounts::from([(kind.to_owned(), 5)]);
+        Command::Load { group: "vm".into(), load }
+    };
+    let count = |count| {
+        let (group, node) = ("vm".to_owned(), "n1".to_owned());
+        Command::CountFailures { group, node, count }
+    };
+    let cases = [
+        (disarm(Duration::ZERO), "for 0 s"),
+        (disarm(Duration::from_secs(u64::MAX)), "use at most 3153600000 s"),
+        (load("nonsense"), "no node has any nonsense; what there is: memory"),
+        (count(u32::MAX), "more than 1000000"),
+    ];
+    for (command, words) in cases {
+        trio.answers.clear();
+        trio.command(B, command);
+        trio.run_until(Duration::from_secs(1), |trio| !trio.answers.is_empty());
+        let text = trio.answers[0].clone().unwrap_err().to_string();
+        assert!(text.contains(words), "{text}");
+    }
+    for command in [load("memory"), count(1_000_000), disarm(Duration::from_secs(1))] {
+        trio.answers.clear();
+        trio.command(B, command);
+        trio.run_until(Duration::from_secs(1), |trio| !trio.answers.is_empty());
+        assert_eq!(trio.answers, [Ok(())]);
+    }
+}
+
+#[test]
+fn the_end_of_a_drain_is_no_end_of_a_quarantine() {
+    let mut trio = Trio::online();
+    for _ in 0..3 {
+        trio.kill(C);
+        trio.run_until(Duration::from_secs(5), |trio| {
+            trio.engines[&B].database().is_some_and(|one| !one.is_up(C))
+        });
+        trio.boot(C);
+        trio.run_until(Duration::from_secs(5), |trio| {
+            trio.engines[&B].database().is_some_and(|one| one.is_up(C))
+        });
+    }
+    let until = |trio: &Trio| trio.engines[&B].database().unwrap().quarantined_until(C);
+    assert!(until(&trio).is_some());
+    for command in [Command::Drain { node: "n3".into() }, Command::EndDrain { node: "n3".into() }] {
+        trio.answers.clear();
+        trio.command(B, command);
+        trio.run_until(Duration::from_secs(2), |trio| !trio.answers.is_empty());
+    }
+    let record = *trio.engines[&B].database().unwrap().node(C).unwrap();
+    assert!(!record.paused && !record.draining && until(&trio).is_some());
+}

@@ -153,7 +153,7 @@ fn a_group_with_what_is_left_failed_can_be_given_up() {
     t.fail(APP);
     t.group.give_up(ReleaseKind::Move, None);
     t.advance();
-    let vacated = GroupReport::Vacated { saved: None, failed: false };
+    let vacated = GroupReport::Vacated { saved: None, failures: 0 };
     assert_eq!(t.group.report(None), Some(vacated));
 }
 

@@ -309,7 +309,7 @@ fn ledger_at(state: &str) -> Ledger {
         t.assign(NODE);
     }
     match state {
-        "vacant (stopped)" => t.report(GroupReport::Vacated { saved: None, failed: false }),
+        "vacant (stopped)" => t.report(GroupReport::Vacated { saved: None, failures: 0 }),
         "vacant (fenced)" => t.fenced(FenceKind::LeaseOver),
         "online" => t.report(GroupReport::Online),
         "degraded" => t.report(GroupReport::Degraded),
@@ -343,10 +343,10 @@ fn every_state_of_a_group_takes_every_change_as_the_page_says() {
         ("its owner: online", |t| t.report(GroupReport::Online)),
         ("its owner: degraded", |t| t.report(GroupReport::Degraded)),
         ("its owner: gone in order", |t| {
-            t.report(GroupReport::Vacated { saved: None, failed: false });
+            t.report(GroupReport::Vacated { saved: None, failures: 0 });
         }),
         ("its owner: failed and gone", |t| {
-            t.report(GroupReport::Vacated { saved: None, failed: true });
+            t.report(GroupReport::Vacated { saved: None, failures: 1 });
         }),
         ("its owner: could not be handed over", |t| t.report(GroupReport::Kept)),
         ("its owner: cannot be stopped", |t| t.report(GroupReport::StopFailed)),

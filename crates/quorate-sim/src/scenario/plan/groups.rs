@@ -151,7 +151,7 @@ impl Maker<'_> {
                 priority: number(member.priority),
                 uses: amounts(&member.utilization),
                 load: BTreeMap::new(),
-                node_failures_max: if fatal { Some(1) } else { most },
+                node_failures_max: if fatal { Some(1) } else { most.filter(|&most| most > 0) },
                 failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
                 awaits_fences: member.requires == Requires::Fencing,
                 found_twice: match member.multiple_active {

@@ -105,9 +105,10 @@ impl Plan {
             return Err(Missing::new(format!("more than {most} nodes")));
         }
         let mut names = Names::default();
-        let nodes = nodes(scenario, hidden, &mut names);
+        let mut nodes = nodes(scenario, hidden, &mut names);
         let scores = rules::scores(scenario);
         let (mut groups, mut planned) = groups::groups(scenario, &scores, &mut names);
+        name_all_kinds(&mut nodes, &groups);
         let all_rules = rules::between(scenario, &planned);
         let first = match &scenario.story {
             Story::Timeline { groups, .. } => groups.len(),
@@ -145,6 +146,17 @@ impl Plan {
         let mut rules = without(&self.rules, absent.into_iter());
         rules.retain(|rule| rule.says.groups().any(|id| *id == group.id));
         Some((NewGroup { group, luns: Vec::new(), rules, only_if: None }, planned))
+    }
+}
+
+/// What groups take and no node names, the first node has none of.
+fn name_all_kinds(nodes: &mut [NodeConfig], groups: &[GroupConfig]) {
+    let known = |kind: &&String| nodes.iter().any(|node| node.capacity.contains_key(*kind));
+    let taken = groups.iter().flat_map(|one| one.wishes.uses.keys().chain(one.wishes.load.keys()));
+    let missing: BTreeSet<String> = taken.filter(|kind| !known(kind)).cloned().collect();
+    let is_empty = nodes.iter().all(|node| node.capacity.is_empty());
+    if let Some(first) = nodes.first_mut().filter(|_| !is_empty) {
+        first.capacity.extend(missing.into_iter().map(|kind| (kind, 0)));
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! A timeline begins with a cluster that has been founded and was switched off, its moves held; its nodes boot when the
 //! facts begin, what is wanted of its groups is said, and the moves are let go. Before that it lives through what a
-//! record says of it. For a snapshot everything is made as it
-//! was before things went wrong: all nodes up, moves held, every group started where it is said to run. Then what is
-//! lost is lost, the facts begin, and the rest of the state is said.
+//! record says of it. For a snapshot everything is made as it was before things went wrong: all nodes up, no rules yet,
+//! moves held, every group started where it is said to run. Then the rules come into force, what is lost is lost, the
+//! facts begin, and the rest of the state is said.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::change::Disarm;
+use quorate_core::config::FAILURES_MAX;
 use quorate_core::database::{Database, NodeState};
 use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::message::Command;
@@ -79,7 +80,7 @@ impl Stage<'_> {
         }
         self.start_what_ran();
         self.wish(Command::Disarm { mode: Disarm::Ignore, ttl: None });
-        self.wish(Command::HoldMoves { held: false });
+        self.end_the_past();
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
         self.start_what_ran_twice();
         for node in in_state(GivenState::Lost) {
@@ -197,6 +198,7 @@ impl Stage<'_> {
     fn say_failures(&mut self) {
         for planned in self.plan.groups.clone() {
             for (node, &count) in planned.fail_count.iter().filter(|(_, count)| **count > 0) {
+                let count = count.min(FAILURES_MAX);
                 let node = self.name_of(self.plan.names.id_of(node));
                 let group = planned.configured.clone();
                 self.wish(Command::CountFailures { group, node, count });

@@ -7,6 +7,7 @@ mod actions;
 mod departures;
 mod history;
 mod operator;
+mod past;
 mod quiet;
 mod record;
 mod view;
@@ -103,7 +104,7 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario, plan: Plan, seed: u64, trace: bool) -> Self {
         let options = Options {
-            config: Some(plan.config.clone()),
+            config: Some(past::founded(scenario, &plan)),
             faults: Faults::NONE,
             story: trace,
             timeline: true,

@@ -28,11 +28,8 @@ impl Stage<'_> {
                 continue;
             };
             let group = planned.configured.clone();
-            let is_up = |node: &&String| up.get(*node).copied().unwrap_or(true);
-            let target = recorded.target.as_ref().filter(is_up);
-            let target = target.filter(|_| recorded.state == RecordedState::Migrate);
             // Nothing of it runs yet: whoever has it starts it.
-            if let Some(seat) = target.or(recorded.owner.as_ref()) {
+            if let Some(seat) = recorded.seat(up) {
                 let to = Some(self.name_of(self.plan.names.id_of(seat)));
                 self.wish(Command::Move { group: group.clone(), to, restart: false });
             }
@@ -63,7 +60,7 @@ impl Stage<'_> {
         for (_, resource) in failed {
             self.world.starts_fail_anywhere(resource, 0);
         }
-        self.wish(Command::HoldMoves { held: false });
+        self.end_the_past();
     }
 
     /// Whether a node that does not boot is recorded as one that took part, or that had something.

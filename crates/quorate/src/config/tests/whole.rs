@@ -11,9 +11,11 @@ use super::*;
 
 const NODES: usize = 3;
 const GROUPS: usize = 4;
+const KINDS: [&str; 4] = ["cpus", "memory", "gpu_a", "x"];
 
 fn amounts() -> impl Strategy<Value = Amounts> {
-    btree_map("[a-z_]{1,8}", 0..1_000_000_u64, 0..3)
+    let kinds = prop::sample::select(KINDS.to_vec()).prop_map(str::to_owned);
+    btree_map(kinds, 0..1_000_000_u64, 0..3)
 }
 
 fn score() -> impl Strategy<Value = Score> {
@@ -28,7 +30,8 @@ fn priority() -> impl Strategy<Value = Priority> {
 
 fn node(at: usize) -> impl Strategy<Value = Node> {
     (amounts(), any::<bool>(), "[ab]").prop_map(move |(capacity, voter, site)| Node {
-        capacity,
+        // The first one names everything.
+        capacity: if at == 0 { KINDS.map(|kind| (kind.to_owned(), 9)).into() } else { capacity },
         rack: format!("{site}1"),
         site,
         voter: voter || at == 0,
@@ -64,8 +67,8 @@ fn resource(name: String) -> impl Strategy<Value = Resource> {
 
 fn group(at: usize) -> impl Strategy<Value = Group> {
     let scores = btree_map((0..NODES).prop_map(|node| format!("n{node}")), score(), 0..NODES);
-    let room = (amounts(), amounts(), any::<i32>(), any::<[bool; 4]>());
-    let failures = (any::<Option<u32>>(), prop::option::of(0..1_000_000_u64), 0..=NODES);
+    let room = (amounts(), amounts(), 0..=1_000_000_i32, any::<[bool; 4]>());
+    let failures = (prop::option::of(1..u32::MAX), prop::option::of(0..1_000_000_u64), 0..=NODES);
     (scores, priority(), room, failures, resource(format!("r{at}"))).prop_map(
         move |(scores, priority, (uses, load, stickiness, flags), failures, resource)| {
             let (node_failures_max, failures_expire_s, owner) = failures;

@@ -50,6 +50,7 @@ impl<'a> Importer<'a> {
         tie: Tie,
     ) -> Result<(), ConfigError> {
         let mut before: Option<(Vec<Meant>, bool)> = None;
+        let mut speaks = false;
         for set in element.all("resource_set").map(Element::resolved) {
             set.id();
             if !is_plain_role(set, "role") {
@@ -62,6 +63,7 @@ impl<'a> Importer<'a> {
             set.read("require-all");
             let members: Vec<Meant> =
                 set.all("resource_ref").filter_map(|one| self.meaning(one, one.id())).collect();
+            speaks |= sequential || before.is_some();
             if sequential {
                 self.within(element, id, &members, tie);
             }
@@ -81,6 +83,11 @@ impl<'a> Importer<'a> {
                 }
             }
             before = Some((members, sequential));
+        }
+        if before.is_some() && !speaks {
+            let settings = [("sequential", "false")];
+            let text = "members of its only set mean nothing for each other";
+            element.note(NotNeeded, &settings, text, "");
         }
         Ok(())
     }

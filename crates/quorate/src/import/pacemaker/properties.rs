@@ -17,7 +17,16 @@ pub(super) struct Switches {
     pub(super) opt_in: bool,
     /// Everything is to be stopped.
     pub(super) stop_all: bool,
+    /// Whether a failed start takes a resource from its node is said, and told of.
+    pub(super) says_of_starts: bool,
 }
+
+/// What becomes of it that a failed start is final on its node.
+pub(super) const FATAL_STARTS: &str = "a failed start is tried again as often as restart_threshold says, then on \
+                                       another node";
+/// What can be done about that.
+pub(super) const FATAL_STARTS_REMEDY: &str =
+    "set restart_threshold = 0 to try another node at once";
 
 impl<'a> Importer<'a> {
     pub(super) fn properties(&mut self, section: Element<'a>) -> Result<(), ConfigError> {
@@ -44,19 +53,13 @@ impl<'a> Importer<'a> {
                                 cannot run or write it; that cannot be switched off";
                     pair.note(NotNeeded, text, "");
                 }
-                "start-failure-is-fatal" if pair.flag()? => {
-                    let text = "a failed start is tried again as often as restart_threshold says, \
-                                then on another node";
-                    pair.note(
-                        Approximated,
-                        text,
-                        "set restart_threshold = 0 to try another node at once",
-                    );
+                "start-failure-is-fatal" => {
+                    self.switches.says_of_starts = true;
+                    if pair.flag()? {
+                        pair.note(Approximated, FATAL_STARTS, FATAL_STARTS_REMEDY);
+                    }
                 }
-                "maintenance-mode"
-                | "stonith-enabled"
-                | "fencing-enabled"
-                | "start-failure-is-fatal" => {}
+                "maintenance-mode" | "stonith-enabled" | "fencing-enabled" => {}
                 _ => continue,
             }
         }

@@ -97,6 +97,10 @@ impl ProxmoxFiles {
         if let Some((name, text)) = &self.datacenter {
             importer.datacenter(name, text)?;
         }
+        // Whoever says "only there" says so of every node, also of those that are named later.
+        for (name, text) in self.groups.iter().chain(&self.rules) {
+            importer.meet_nodes(name, text)?;
+        }
         let groups = match &self.groups {
             Some((name, text)) => importer.node_groups(name, text)?,
             None => BTreeMap::new(),

@@ -6,7 +6,7 @@ use quorate_core::config::SCORE_MUST;
 use quorate_core::id::GroupId;
 
 use super::Importer;
-use super::sections::Property;
+use super::sections::{Property, sections};
 use crate::config::{ConfigError, Score};
 use crate::import::draft::points;
 
@@ -14,6 +14,20 @@ use crate::import::draft::points;
 pub(super) type Nodes = BTreeMap<String, i32>;
 
 impl Importer {
+    /// Adds every node that a file names where guests should run.
+    pub(super) fn meet_nodes(&mut self, file: &str, text: &str) -> Result<(), ConfigError> {
+        for section in sections(file, text)? {
+            let known = matches!(section.kind, "group" | "node-affinity");
+            if known
+                && !section.flag("disable", false)?
+                && let Some(list) = section.read("nodes")
+            {
+                self.nodes_of(list)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads `n1:2,n2`.
     pub(super) fn nodes_of(&mut self, list: &Property<'_>) -> Result<Nodes, ConfigError> {
         let mut nodes = Nodes::new();

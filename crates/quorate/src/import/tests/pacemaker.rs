@@ -288,3 +288,24 @@ fn what_cannot_hold_together_is_told() {
     let empty = import_pacemaker("<cib><configuration/></cib>", "cib.xml").unwrap();
     is_told(&empty, Needed, &["nodes", "there is no node"]);
 }
+
+#[test]
+fn what_holds_where_nothing_is_said_of_it_is_told_too() {
+    let cib = small(&primitives(&["a", "b"]), "");
+    let imported = import_pacemaker(&cib, "cib.xml").unwrap();
+    is_told(&imported, Approximated, &["start-failure-is-fatal", "restart_threshold"]);
+    let said = "<crm_config><cluster_property_set id='o'><nvpair id='f' name='start-failure-is-fatal' \
+                value='false'/></cluster_property_set></crm_config>";
+    let imported = import_pacemaker(&cib.replace("<crm_config/>", said), "cib.xml").unwrap();
+    assert_eq!(findings(&imported, "start-failure-is-fatal"), Vec::<String>::new());
+}
+
+#[test]
+fn a_set_alone_whose_members_mean_nothing_for_each_other_is_told_of() {
+    let colocation = "<rsc_colocation id='side' score='INFINITY'><resource_set id='s' sequential='false'>\
+                      <resource_ref id='a'/><resource_ref id='b'/></resource_set></rsc_colocation>";
+    let imported =
+        import_pacemaker(&small(&primitives(&["a", "b"]), colocation), "cib.xml").unwrap();
+    is_told(&imported, NotNeeded, &["side", "sequential"]);
+    assert!(imported.document.rules.is_empty());
+}

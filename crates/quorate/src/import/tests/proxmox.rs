@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::config::{Balance, Config, Group};
+use crate::config::{Balance, Config, Group, Score};
 use crate::import::FindingKind::*;
 use crate::import::{ProxmoxFiles, import_proxmox};
 
@@ -169,4 +169,27 @@ fn a_directory_is_read_with_what_stands_above_it() {
     let imported = import_proxmox(&ha).unwrap();
     assert_eq!(imported.document.nodes.len(), 3);
     assert_eq!(imported.document.groups[0].name, "vm-7");
+}
+
+#[test]
+fn a_strict_rule_is_strict_about_nodes_that_only_a_later_rule_names() {
+    let file = |name: &str, text: &str| Some((name.to_owned(), text.to_owned()));
+    let files = ProxmoxFiles {
+        resources: file("resources.cfg", "vm: 100\n\tgroup old\n\nvm: 101\n\nvm: 102\n"),
+        groups: file("groups.cfg", "group: old\n\tnodes pve1\n\trestricted 1\n"),
+        rules: file(
+            "rules.cfg",
+            "node-affinity: first\n\tresources vm:101\n\tnodes pve2\n\tstrict 1\n\n\
+             node-affinity: second\n\tresources vm:102\n\tnodes pve3\n\tstrict 1\n",
+        ),
+        ..ProxmoxFiles::default()
+    };
+    let imported = files.import().unwrap();
+    let never = Score::NEVER.points();
+    for (guest, home) in [("vm-100", "pve1"), ("vm-101", "pve2"), ("vm-102", "pve3")] {
+        let others: Vec<(String, i32)> =
+            scores(&imported, guest).into_iter().filter(|(node, _)| node != home).collect();
+        assert_eq!(others.len(), 2, "{guest}: {others:?}");
+        assert!(others.iter().all(|&(_, score)| score == never), "{guest}: {others:?}");
+    }
 }

@@ -1,0 +1,164 @@
+//! What waits, for whom, until when; and what does not wait, though somebody might think so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::policies::{MINUTE, SECOND, many, parts_of};
+use super::{A, B, C, Trio, VM};
+use crate::change::{Change, Disarm};
+use crate::config::{By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says};
+use crate::id::{GroupId, NodeId};
+use crate::message::Command;
+use crate::notice::Hold;
+
+const OTHER: GroupId = GroupId(2);
+const THIRD: GroupId = GroupId(3);
+
+fn order(first: GroupId, then: GroupId, kind: OrderKind) -> Says {
+    Says::Order {
+        first: vec![first],
+        then,
+        kind,
+        symmetrical: kind != OrderKind::Serialize,
+        first_act: OrderAct::Start,
+        then_act: OrderAct::Start,
+    }
+}
+
+/// Three groups under these rules, not started yet.
+fn ruled(says: &[Says]) -> Trio {
+    let mut parts = parts_of(3, Policy::default(), |_| ());
+    let rules = says.iter().enumerate();
+    let rule = |(at, says): (usize, &Says)| Rule { name: format!("r{at}"), says: says.clone() };
+    parts.rules = rules.map(rule).collect();
+    Trio::start_as(ClusterConfig::new(parts).expect("it is valid"))
+}
+
+impl Trio {
+    fn are_all_online(&self) -> bool {
+        (0..3).all(|group| self.status_of(B, group).state == "online")
+    }
+
+    fn is_member(&self) -> bool {
+        self.engines.values().all(|engine| engine.database().is_some())
+    }
+}
+
+#[test]
+fn orders_in_a_circle_let_everything_start() {
+    use OrderKind::{Mandatory, Optional, Serialize};
+    let circles: [&[Says]; 6] = [
+        &[order(VM, OTHER, Optional), order(OTHER, VM, Optional)],
+        &[order(VM, OTHER, Serialize), order(OTHER, VM, Serialize)],
+        &[order(VM, OTHER, Optional), order(OTHER, VM, Mandatory)],
+        &[order(VM, OTHER, Serialize), order(OTHER, VM, Mandatory)],
+        &[order(VM, OTHER, Optional), order(OTHER, THIRD, Optional), order(THIRD, VM, Optional)],
+        &[order(VM, OTHER, Serialize), order(OTHER, THIRD, Mandatory), order(THIRD, VM, Serialize)],
+    ];
+    for says in circles {
+        let mut trio = ruled(says);
+        trio.run_until(SECOND * 20, |trio| trio.is_member() && trio.are_all_online());
+    }
+}
+
+#[test]
+fn a_group_that_waits_for_another_says_for_which_on_every_node() {
+    let mut trio = ruled(&[order(VM, OTHER, OrderKind::Mandatory)]);
+    trio.mute.extend([A, B, C]);
+    trio.run_until(SECOND * 20, |trio| {
+        trio.is_member() && trio.status_of(B, 0).state == "starting"
+    });
+    trio.pass(SECOND);
+    for asked in [A, B, C] {
+        let waiting = trio.status_of(asked, 1);
+        assert_eq!(waiting.held, Some(Hold::Group { group: VM }), "as {asked} has it");
+    }
+}
+
+#[test]
+fn while_moves_are_held_nothing_starts_where_it_must_not() {
+    let mut parts = parts_of(3, Policy::default(), |group| {
+        group.preferred_owners.clear();
+        group.auto_start = false;
+        group.initial_owner = Some(A);
+    });
+    parts.groups[0].scores = BTreeMap::from([(A, SCORE_NEVER)]);
+    let says = Says::Apart { groups: vec![VM, OTHER, THIRD], strict: true, by: By::Node };
+    parts.rules.push(Rule { name: "apart".into(), says });
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).expect("it is valid"));
+    trio.run_until(SECOND * 20, |trio| {
+        trio.is_member() && trio.engines[&A].status(trio.now).quorum
+    });
+    trio.command(A, Command::HoldMoves { held: true });
+    for group in ["vm", "vm2", "vm3"] {
+        trio.command(A, Command::Online { group: group.into() });
+    }
+    trio.run_until(SECOND * 20, Trio::are_all_online);
+    let owner = |group: usize| trio.status_of(B, group).owner;
+    assert_ne!(owner(0).as_deref(), Some("n1"), "it may never run there");
+    assert_ne!(owner(0), owner(1));
+    assert_ne!(owner(1), owner(2));
+    assert!([owner(1), owner(2)].contains(&Some("n1".into())), "who may stays where it is");
+}
+
+#[test]
+fn every_node_says_the_same_of_when_a_place_may_come() {
+    let mut trio = many(1, Policy::default(), |group| {
+        group.possible_owners = vec![A];
+        group.resources[0].restart_threshold = 0;
+        group.wishes.node_failures_max = Some(1);
+        group.wishes.failures_expire = Some(MINUTE);
+        group.failover_threshold = 9;
+    });
+    trio.failed(A, 1);
+    trio.drain();
+    trio.run_until(SECOND * 10, |trio| trio.status_of(B, 0).state == "waiting");
+    trio.pass(SECOND * 5);
+    let said = [A, B, C].map(|node| trio.status_of(node, 0).retry_in_ms.expect("it is known"));
+    assert!(said.iter().all(|left| (45_000..=60_000).contains(left)), "{said:?}");
+    let (least, most) = (said.iter().min().unwrap(), said.iter().max().unwrap());
+    assert!(most - least < 500, "{said:?}");
+    trio.run_until(MINUTE * 2, |trio| trio.status_of(B, 0).state == "online");
+}
+
+#[test]
+fn what_was_decided_and_could_not_be_proposed_is_decided_again_and_not_kept() {
+    let mut trio = Trio::online();
+    let coordinator = trio.coordinator();
+    let disarm = Command::Disarm { mode: Disarm::Freeze, ttl: Some(MINUTE) };
+    trio.command(coordinator, disarm);
+    trio.run_until(SECOND, |trio| trio.engines[&A].database().unwrap().disarmed().is_some());
+    trio.pass(SECOND);
+    let other: NodeId = [A, B, C].into_iter().find(|&node| node != coordinator).unwrap();
+    let engine = trio.engines.get_mut(&coordinator).unwrap();
+    let voter = engine.database().and_then(|database| database.voter(other)).unwrap();
+    engine.now += MINUTE * 2;
+    engine.consensus.as_mut().unwrap().hand_over(voter);
+    let handed_in = Change::HoldMoves { held: true };
+    engine.proposed.push(handed_in.clone());
+    assert!(!engine.coordinate(), "a coordinator that hands over proposes nothing");
+    assert_eq!(engine.proposed, [handed_in], "and that the cluster arms itself is not kept");
+}
+
+#[test]
+fn a_resource_may_have_the_longest_times_and_fail_all_the_same() {
+    let longest = crate::config::LENGTH_MAX;
+    let mut policy = Policy::default();
+    policy.limits.alike_max = Some(1);
+    policy.limits.alike_period = longest;
+    policy.limits.everywhere_pause = Some(longest);
+    let mut trio = many(2, policy, |group| {
+        group.resources[0].restart_threshold = 0;
+        group.resources[0].restart_period = longest;
+        group.resources[0].pending_timeout = longest;
+        group.retry_period = longest;
+        group.failover_period = longest;
+        group.wishes.failures_expire = Some(longest);
+        group.wishes.node_failures_max = Some(1);
+    });
+    (1..=2).for_each(|group| trio.failed(A, group));
+    trio.drain();
+    trio.pass(Duration::from_secs(10));
+    let held = |group: usize| trio.status_of(B, group).retry_in_ms.is_some();
+    assert!(held(0) || held(1), "who failed last waits, and says for how long");
+}
