@@ -67,7 +67,7 @@ from .loss import Case, Fate, GroupOutcome, Report, what_if
 from .node import Node, Stream
 from .replay import Replay, ReplayStep, replay
 from .resource import Resource
-from .status import GroupStatus, NodeStatus, Status
+from .status import GroupStatus, NodeStatus, Status, WitnessStatus
 
 __version__ = VERSION
 
@@ -128,6 +128,7 @@ __all__ = [
     "Version",
     "ViolationError",
     "WhyNot",
+    "WitnessStatus",
     "WorkDirectoryError",
     "conflict",
     "diff",

@@ -72,6 +72,7 @@ impl Deciding<'_> {
                 | Change::LetCoordinate { .. }
                 | Change::EndQuarantine { .. }
                 | Change::Starts
+                | Change::Witnessed { .. }
                 | Change::Arm
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}

@@ -23,6 +23,7 @@ mod standing;
 mod stray;
 mod view;
 mod why;
+mod witness;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -175,6 +176,7 @@ pub struct Engine {
     acts: why::Acts,
     /// Where the configuration it was started with differs from the committed one.
     differs: Vec<String>,
+    hands: witness::Hands,
     leaving: bool,
     /// What it leaves is kept for it.
     leave_keeps: bool,
@@ -244,6 +246,7 @@ impl Engine {
             noted: BTreeMap::new(),
             acts: why::Acts::default(),
             differs: Vec::new(),
+            hands: witness::Hands::default(),
             leaving: false,
             leave_keeps: false,
             left: false,
@@ -352,6 +355,7 @@ impl Engine {
             }
             Event::Command { request, command } => self.on_command(request, command),
             Event::Leave { keep } => self.on_leave(keep),
+            Event::Witness { op, result } => self.on_witness(op, result),
             Event::TimeOfDay { seconds } => {
                 self.day = Some((u64::from(seconds), self.now));
                 self.reconsider = true;
@@ -367,6 +371,7 @@ impl Engine {
                     return self.drop_from(from, DropReason::Malformed);
                 }
                 let now = self.now;
+                self.note_spoken(from);
                 let known = self.consensus.as_mut().is_some_and(|one| one.receive(&inner, now));
                 if !known {
                     self.drop_from(from, DropReason::UnknownVoter);
@@ -425,8 +430,12 @@ impl Engine {
                 }
                 Timer::Consensus => {
                     self.stir.consensus = true;
-                    let now = self.now;
+                    let (now, asks) = (self.now, self.asks_witness());
+                    let later = now + self.timing().interval;
                     if let Some(consensus) = &mut self.consensus {
+                        if asks {
+                            consensus.put_off_election(later);
+                        }
                         consensus.tick(now);
                     }
                 }
@@ -442,6 +451,7 @@ impl Engine {
                     self.stir = Stir::WHOLE;
                     self.reconsider = true;
                 }
+                Timer::Witness => self.tend_witness(),
                 Timer::Lease | Timer::Isolation | Timer::Detection => self.stir.clock = true,
             }
         }
