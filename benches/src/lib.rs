@@ -87,6 +87,7 @@ pub fn cluster(nodes: usize, groups: usize) -> ClusterParts {
         groups: (0..groups).map(group).collect(),
         rules: Vec::new(),
         policy: Policy::default(),
+        witness: None,
     }
 }
 

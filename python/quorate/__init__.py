@@ -69,7 +69,7 @@ from .loss import Case, Fate, GroupOutcome, Report, what_if
 from .node import Node, Stream
 from .replay import Replay, ReplayStep, replay
 from .resource import Resource
-from .status import GroupStatus, NodeStatus, Status
+from .status import GroupStatus, NodeStatus, Status, WitnessStatus
 
 __version__ = VERSION
 
@@ -132,6 +132,7 @@ __all__ = [
     "ViolationError",
     "Why",
     "WhyNot",
+    "WitnessStatus",
     "WorkDirectoryError",
     "conflict",
     "diff",

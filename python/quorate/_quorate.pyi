@@ -372,6 +372,7 @@ class TestCluster:
         groups: Optional[list[tuple[str, str]]] = None,
         networks: int = 2,
         profile: str = "default",
+        witness: bool = False,
     ) -> Self: ...
     @property
     def now(self) -> float:
@@ -466,6 +467,12 @@ class TestCluster:
     def mend_storage(self, node: str, lun: Optional[str] = None) -> None:
         """Mends the way of a node to a LUN, or to all."""
 
+    def cut_witness(self, node: Optional[str] = None) -> None:
+        """Lets a node reach the witness no more, or all nodes."""
+
+    def mend_witness(self, node: Optional[str] = None) -> None:
+        """Lets a node reach the witness again, or all nodes."""
+
     def kill_guest(self, group: str) -> None:
         """Lets what runs of a group die where it runs."""
 
@@ -476,7 +483,7 @@ class TestCluster:
         """Lets a resource hang when it is next asked to stop: it must be killed."""
 
     def heal(self) -> None:
-        """Mends all links and ways to storage, ends all pauses, switches every host on and starts
+        """Mends all links and ways to storage and to the witness, ends all pauses, switches every host on and starts
         every process. Starts that were to fail succeed again."""
 
     def move_group(self, group: str, to: Optional[str] = None) -> None:

@@ -66,6 +66,22 @@ class GroupStatus:
 
 
 @dataclass(frozen=True)
+class WitnessStatus:
+    """The witness, as one node sees it."""
+
+    path: str
+    """Where it lives."""
+    votes: bool
+    """Whether it votes: where the nodes that vote are even in number."""
+    made: bool
+    """Whether it takes part: it is made, and two nodes at least have seen it."""
+    reachable: Optional[bool]
+    """Whether it could be reached when it was last looked at; None: nobody has looked yet."""
+    trouble: str
+    """What is wrong with it; empty: nothing."""
+
+
+@dataclass(frozen=True)
 class Status:
     """One node's view of the cluster at one moment."""
 
@@ -88,7 +104,9 @@ class Status:
     quorum: bool
     """Whether a coordinator is followed: a majority of votes stands behind it."""
     votes: int
-    """How many votes there are."""
+    """How many votes there are, that of the witness included."""
+    witness: Optional[WitnessStatus]
+    """The witness, if there is one."""
     lease_left_ms: Optional[int]
     """Milliseconds that this node may act without hearing more; None: it may not."""
     applied: int
@@ -137,6 +155,7 @@ def status_from(fields: dict[str, Any]) -> Status:
     whole = {
         **fields,
         "at": Stamp(**fields["at"]),
+        "witness": WitnessStatus(**fields["witness"]) if fields["witness"] else None,
         "config_differs": tuple(fields["config_differs"]),
         "nodes": tuple(NodeStatus(**node) for node in nodes),
         "groups": tuple(GroupStatus(**group) for group in groups),

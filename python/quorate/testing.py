@@ -98,10 +98,13 @@ class Cluster(TestCluster):
         groups: Union[Sequence[str], Mapping[str, Disk], None] = None,
         networks: int = 2,
         profile: Literal["default", "fast"] = "default",
+        witness: bool = False,
         dir: Union[str, Path, None] = None,
     ) -> Cluster:
         """Nodes `n1` and on, with the `groups`: each has one resource of the same name, and a LUN
         `disk-GROUP`. A sequence of groups stands on enforced LUNs; without any there is `vm1`.
+
+        With `witness`, there is one: it votes where the nodes are even in number.
 
         With `config`, the cluster is that of the configuration, and the rest but `seed` is left
         aside; drivers and their settings are, too. In requests, LUNs and saved states are files in
@@ -113,7 +116,14 @@ class Cluster(TestCluster):
         elif groups is not None:
             pairs = [(group, "enforced") for group in groups]
         return super().__new__(
-            cls, nodes, seed, config=config, groups=pairs, networks=networks, profile=profile
+            cls,
+            nodes,
+            seed,
+            config=config,
+            groups=pairs,
+            networks=networks,
+            profile=profile,
+            witness=witness,
         )
 
     def __init__(
@@ -125,6 +135,7 @@ class Cluster(TestCluster):
         groups: Union[Sequence[str], Mapping[str, Disk], None] = None,
         networks: int = 2,
         profile: Literal["default", "fast"] = "default",
+        witness: bool = False,
         dir: Union[str, Path, None] = None,
     ) -> None:
         super().__init__()

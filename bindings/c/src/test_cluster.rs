@@ -71,6 +71,29 @@ pub extern "C" fn quorate_test_cluster_new(
     })
 }
 
+/// Makes a test cluster as `quorate_test_cluster_new` does, with a witness: it votes where the nodes
+/// are even in number.
+///
+/// Parameters: `nodes`: how many. `seed`: the same seed gives the same run. `cluster`: the cluster, on
+/// success.
+///
+/// Memory and lifetimes: free it with `quorate_test_cluster_free`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_test_cluster_new_with_witness(
+    nodes: u16,
+    seed: u64,
+    cluster: Option<&mut MaybeUninit<Box<quorate_test_cluster>>>,
+) -> quorate_status {
+    guard(|| {
+        let place = output(cluster, "cluster")?;
+        let made = Cluster::builder().nodes(nodes).seed(seed).witness(true).build()?;
+        place.write(Box::new(quorate_test_cluster(Mutex::new(made))));
+        Ok(())
+    })
+}
+
 /// Makes the test cluster of a configuration; drivers and their settings are left aside.
 ///
 /// Parameters: `config`: the configuration. `seed`: the same seed gives the same run. `cluster`:

@@ -330,6 +330,48 @@ pub unsafe extern "C" fn quorate_test_cluster_mend_storage(
     })
 }
 
+/// Lets a node reach the witness no more, or all nodes.
+///
+/// Parameters: `cluster`: the cluster. `node`: the node; no text: all.
+///
+/// Returns: `QUORATE_UNKNOWN`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_test_cluster_cut_witness(
+    cluster: *mut quorate_test_cluster,
+    node: quorate_text,
+) -> quorate_status {
+    // SAFETY: the caller promised a cluster that lives, or NULL.
+    let cluster = unsafe { cluster.as_ref() };
+    on_cluster(cluster, |cluster| {
+        // SAFETY: the caller promised readable text.
+        let node = unsafe { node.optional("node") }?;
+        Ok(cluster.cut_witness(node)?)
+    })
+}
+
+/// Lets a node reach the witness again, or all nodes.
+///
+/// Parameters: `cluster`: the cluster. `node`: the node; no text: all.
+///
+/// Returns: `QUORATE_UNKNOWN`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_test_cluster_mend_witness(
+    cluster: *mut quorate_test_cluster,
+    node: quorate_text,
+) -> quorate_status {
+    // SAFETY: the caller promised a cluster that lives, or NULL.
+    let cluster = unsafe { cluster.as_ref() };
+    on_cluster(cluster, |cluster| {
+        // SAFETY: the caller promised readable text.
+        let node = unsafe { node.optional("node") }?;
+        Ok(cluster.mend_witness(node)?)
+    })
+}
+
 /// Lets what runs of a group die where it runs.
 ///
 /// Parameters: `cluster`: the cluster. `group`: the group.

@@ -42,7 +42,7 @@ pub(crate) struct TestCluster {
 #[pymethods]
 impl TestCluster {
     #[new]
-    #[pyo3(signature = (nodes = 3, seed = 0, *, config = None, groups = None, networks = 2, profile = "default"))]
+    #[pyo3(signature = (nodes = 3, seed = 0, *, config = None, groups = None, networks = 2, profile = "default", witness = false))]
     fn new(
         nodes: u16,
         seed: u64,
@@ -50,12 +50,13 @@ impl TestCluster {
         groups: Option<Vec<(String, String)>>,
         networks: u8,
         profile: &str,
+        witness: bool,
     ) -> Result<TestCluster, Failure> {
         let cluster = match config {
             Some(config) => Cluster::of(config.0.cluster().clone(), seed),
             None => {
                 let builder = Cluster::builder().nodes(nodes).seed(seed).networks(networks);
-                let builder = builder.timing(timing(profile)?);
+                let builder = builder.timing(timing(profile)?).witness(witness);
                 with_groups(builder, groups.unwrap_or_default())?.build()?
             }
         };
@@ -229,6 +230,16 @@ impl TestCluster {
     #[pyo3(signature = (node, lun = None))]
     fn mend_storage(&self, py: Python<'_>, node: &str, lun: Option<&str>) -> Result<(), Failure> {
         self.with(py, |cluster| cluster.mend_storage(node, lun))
+    }
+
+    #[pyo3(signature = (node = None))]
+    fn cut_witness(&self, py: Python<'_>, node: Option<&str>) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.cut_witness(node))
+    }
+
+    #[pyo3(signature = (node = None))]
+    fn mend_witness(&self, py: Python<'_>, node: Option<&str>) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.mend_witness(node))
     }
 
     fn kill_guest(&self, py: Python<'_>, group: &str) -> Result<(), Failure> {

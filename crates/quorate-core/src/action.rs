@@ -74,6 +74,28 @@ pub enum Action {
     },
     /// Everything here is stopped, the engine may be dropped.
     Left,
+    /// Ask the register in which the witness lives; answer [`crate::Event::Witness`]. One request at a time.
+    Witness {
+        /// The request.
+        op: OpId,
+        /// What.
+        verb: WitnessVerb,
+    },
+}
+
+/// A request to the witness's register: bytes with a version, which whoever writes them compares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WitnessVerb {
+    /// Read version and bytes.
+    Read,
+    /// Put these bytes in the place of those of the version that is expected, all at once and on stable storage. Their
+    /// version is the next one. If the register has another version than that, nothing is done.
+    Swap {
+        /// The version whose place they take; 0: that of a register that was never written.
+        expected: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
 }
 
 /// A request to a LUN, in the words of SPC where SPC has them.

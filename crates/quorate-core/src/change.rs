@@ -322,6 +322,11 @@ pub enum Change {
     },
     /// The whole cluster starts: no node takes part any more as it did.
     Starts,
+    /// The witness's register is made. From here on another one, or an empty one, is refused.
+    Witnessed {
+        /// What this one is known by.
+        made: u64,
+    },
 }
 
 impl Change {

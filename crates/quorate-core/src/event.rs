@@ -144,6 +144,30 @@ pub enum Event {
         /// The resource.
         resource: ResourceId,
     },
+    /// The answer to [`crate::Action::Witness`].
+    Witness {
+        /// The request.
+        op: OpId,
+        /// What the register said, or why it said nothing (for people): then a swap may or may not have been done, or
+        /// may be done yet.
+        result: Result<WitnessReply, String>,
+    },
+}
+
+/// What the witness's register answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WitnessReply {
+    /// The answer to `Read`.
+    State {
+        /// The version; 0: it was never written.
+        version: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// The swap is done.
+    Swapped,
+    /// The swap was not done: the register has another version than was expected.
+    Changed,
 }
 
 /// How a stream ended.

@@ -377,6 +377,7 @@ mod tests {
             sequence,
             sent: sequence,
             acknowledged: None,
+            witnessed: None,
             applied: 0,
             lease: true,
             heard: Ages::default(),

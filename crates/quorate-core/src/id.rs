@@ -79,6 +79,11 @@ id!(
     "cluster "
 );
 
+impl NodeId {
+    /// The witness, wherever voters are named: no node has this number.
+    pub const WITNESS: Self = Self(u16::MAX);
+}
+
 /// One life of a node's engine.
 ///
 /// `boot` is given by the driver at every start and grows (microseconds since 1970, or one more
@@ -117,6 +122,9 @@ impl Incarnation {
 pub struct VoterId(pub u64);
 
 impl VoterId {
+    /// The witness's log. It is made once for a cluster, and never again: see [`crate::consensus::witness`].
+    pub const WITNESS: Self = Self(1 << 16 | NodeId::WITNESS.0 as u64);
+
     /// The identity of a log made by `node` in the boot `boot`.
     pub fn new(node: NodeId, boot: u64) -> Self {
         let boot = if plant::is(Plant::IdentityReused) { 1 } else { boot };

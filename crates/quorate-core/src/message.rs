@@ -23,6 +23,9 @@ pub struct Beat {
     /// The receiver's newest beat that the sender has accepted and acknowledges: its boot and
     /// `sent`.
     pub acknowledged: Option<(u64, u64)>,
+    /// The receiver's newest beat that the witness acknowledges, by the word of the coordinator, who sends this: its
+    /// boot and `sent`.
+    pub witnessed: Option<(u64, u64)>,
     /// How much of the log the sender has applied.
     pub applied: u64,
     /// Whether the sender may act: it has a lease.
@@ -335,6 +338,14 @@ pub struct ConsensusMessage {
 }
 
 impl ConsensusMessage {
+    /// The kind by which a coordinator brings entries.
+    pub const APPENDS: u8 = 0;
+    /// The kind by which it brings the state up to a place.
+    pub const BRINGS_SNAPSHOT: u8 = 4;
+    /// The kind by which it says that it is there.
+    pub const BEATS: u8 = 5;
+    /// The kind that asks whether there would be a vote.
+    pub const ASKS_BEFORE_VOTE: u8 = 8;
     /// The kind that says: all up to `index` stands in my log.
     pub const APPENDED: u8 = 1;
     /// The kind that asks for a vote, and gives the sender's own.

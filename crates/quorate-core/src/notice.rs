@@ -216,6 +216,16 @@ pub enum Notice {
     },
     /// Everything is managed again. Committed.
     Armed,
+    /// The witness cannot be used from this node, or can again.
+    Witness {
+        /// Why not; none: it can.
+        trouble: Option<WitnessTrouble>,
+    },
+    /// The witness refuses its vote to this node, whose data are older than its own.
+    WitnessAhead {
+        /// Which node has the newest data, as far as the witness knows: its last coordinator.
+        node: Option<NodeId>,
+    },
     /// What was committed while this node did not take part, and is learned of now.
     Past {
         /// When it was committed, in the cluster's time in milliseconds.
@@ -231,6 +241,34 @@ impl Notice {
         match self {
             Self::Past { told, .. } => *told,
             now => now,
+        }
+    }
+}
+
+/// Why the witness cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WitnessTrouble {
+    /// Its place does not answer: why, for people.
+    Unreachable(String),
+    /// Its place is empty, and it was made long ago: it is not made anew, since it would vote twice.
+    Empty,
+    /// What stands in its place belongs to another cluster, or to an earlier life of this one.
+    Foreign,
+    /// What stands in its place cannot be read.
+    Unreadable,
+}
+
+impl fmt::Display for WitnessTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WitnessTrouble::Unreachable(why) => write!(f, "it does not answer: {why}"),
+            WitnessTrouble::Empty => f.write_str(
+                "its place is empty, though it was made before: see whether the share is mounted",
+            ),
+            WitnessTrouble::Foreign => f.write_str(
+                "what stands in its place belongs to another cluster, or to this one before it was founded anew",
+            ),
+            WitnessTrouble::Unreadable => f.write_str("what stands in its place cannot be read"),
         }
     }
 }

@@ -35,6 +35,11 @@ impl Output {
         (self.actions.len(), self.notices.len())
     }
 
+    /// Takes back what was asked last. For a mistake on purpose.
+    pub(crate) fn take_back(&mut self) {
+        self.actions.pop();
+    }
+
     /// Takes the actions.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)

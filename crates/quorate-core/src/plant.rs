@@ -78,6 +78,11 @@ plants! {
     ApartIgnored: "Groups that must be apart are placed as if nobody had said so.",
     RoomIgnored: "A node is given more than it has room for.",
     OrderIgnored: "A group starts before what must run before it.",
+    WitnessAnswersFromMemory: "The witness is answered for as it was when it was seen last, and nothing is written.",
+    WitnessVoteBeforeSwap: "What the witness says counts before it stands in its register.",
+    WitnessLeaseOfOldTerm: "The witness acknowledges a coordinator though it follows a later one.",
+    WitnessWordTooEarly: "The witness's word about a node is as old as the coordinator's own.",
+    WitnessMadeAnew: "An empty register is made anew, though the witness has voted.",
     DisarmIgnored: "A disarmed cluster goes on placing groups.",
 }
 

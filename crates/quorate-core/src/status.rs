@@ -28,8 +28,10 @@ pub struct Status {
     pub epoch: u64,
     /// Whether a coordinator is followed: a majority of votes stands behind it.
     pub quorum: bool,
-    /// How many votes there are.
+    /// How many votes there are, that of the witness included.
     pub votes: u32,
+    /// The witness, if there is one.
+    pub witness: Option<WitnessStatus>,
     /// How long this node may still act, in milliseconds; none: it may not.
     pub lease_left_ms: Option<u64>,
     /// How much of the log is applied here.
@@ -48,6 +50,21 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
     /// Every group.
     pub groups: Vec<GroupStatus>,
+}
+
+/// The witness, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessStatus {
+    /// Where it lives.
+    pub path: String,
+    /// Whether it votes: where the nodes that vote are even in number.
+    pub votes: bool,
+    /// Whether it takes part: it is made, and two nodes at least have seen it.
+    pub made: bool,
+    /// Whether it could be reached when it was last looked at; none: nobody has looked yet, or it does not vote.
+    pub reachable: Option<bool>,
+    /// What is wrong with it, for people; empty: nothing.
+    pub trouble: String,
 }
 
 /// A node, as this one sees it.
@@ -105,10 +122,12 @@ pub struct GroupStatus {
 }
 
 impl Status {
-    /// How many of the votes this node hears, its own included.
+    /// How many of the votes this node hears, its own and that of a witness which it reaches included.
     pub fn votes_heard(&self) -> u32 {
         let heard = |node: &&NodeStatus| node.voter && matches!(&*node.heard, "self" | "alive");
-        u32::try_from(self.nodes.iter().filter(heard).count()).unwrap_or(u32::MAX)
+        let witness = self.witness.as_ref().is_some_and(|one| one.reachable == Some(true));
+        let count = self.nodes.iter().filter(heard).count() + usize::from(witness);
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Timer {
     Repeat,
     /// The coordinator looks at groups that wait for a time.
     Review,
+    /// The witness is to be looked at, or may be asked.
+    Witness,
 }
 
 /// Deadlines by purpose; at most one each.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_core::config::{
     ClusterConfig, ClusterParts, GroupConfig, Limits, LunConfig, NodeConfig, Policy, Quarantine,
-    ResourceConfig, TimingInputs, VOTERS_MAX,
+    ResourceConfig, TimingInputs, VOTERS_MAX, WitnessConfig,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 use quorate_core::random::Random;
@@ -28,15 +28,21 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
     let groups = options.groups.unwrap_or_else(|| 2 + random.below(3) as u32);
     let timing = options.timing.unwrap_or_else(|| draw_timing(random));
     let voters = if nodes > 3 && random.chance(1, 3) { 3 } else { nodes.min(VOTERS_MAX as u16) };
+    let id = ClusterId(random.draw());
+    // By the cluster's number, so that no draw is needed: some have two nodes in place of three.
+    let few =
+        options.nodes.is_none() && !options.ruled && nodes == 3 && (id.0 >> 8).is_multiple_of(5);
+    let (nodes, voters) = if few { (2, 2) } else { (nodes, voters) };
     let mut parts = ClusterParts {
         name: "simulated".into(),
-        id: ClusterId(random.draw()),
+        id,
         timing,
         nodes: (1..=nodes).map(|id| node(id, id <= voters)).collect(),
         luns: Vec::new(),
         groups: Vec::new(),
         rules: Vec::new(),
         policy: Policy::default(),
+        witness: witness(id, voters),
     };
     parts.policy = policy(&parts);
     for id in 1..=groups {
@@ -48,6 +54,12 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         crate::ruled::rule(random, &mut parts);
     }
     ClusterConfig::new(parts).expect("a drawn cluster holds together")
+}
+
+/// Where the nodes that vote are even in number, there is a witness; of four, in three clusters of four.
+fn witness(id: ClusterId, voters: u16) -> Option<WitnessConfig> {
+    let wanted = voters.is_multiple_of(2) && (voters == 2 || !(id.0 >> 16).is_multiple_of(4));
+    wanted.then(|| WitnessConfig { path: "/mnt/share/simulated".into() })
 }
 
 /// Mostly nothing is held back: who comes and goes is given groups all the same, so that much happens. Some clusters

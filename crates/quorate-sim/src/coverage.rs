@@ -241,6 +241,7 @@ impl Coverage {
             Action::SendBeat { .. }
             | Action::Persist { .. }
             | Action::Answer { .. }
+            | Action::Witness { .. }
             | Action::Reincarnated { .. }
             | Action::Left => {}
         }

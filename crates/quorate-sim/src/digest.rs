@@ -285,6 +285,7 @@ mod tests {
             sequence,
             sent: 9,
             acknowledged: Some((1, 2)),
+            witnessed: None,
             applied: 3,
             lease: true,
             heard: [(NodeId(2), 70), (NodeId(3), 80)].into_iter().collect(),

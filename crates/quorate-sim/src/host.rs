@@ -186,7 +186,7 @@ impl Host {
             Some(process) => &process.acknowledged,
             None => &self.last_acknowledged,
         };
-        let voters: Vec<NodeId> = config.voters().collect();
+        let voters = config.voting();
         let own = usize::from(voters.contains(&self.id));
         let needed = (voters.len() / 2 + 1).saturating_sub(own);
         let mut sent: Vec<u64> = acknowledged

@@ -53,6 +53,7 @@ plants! {
     RewriteTears: "A crash leaves a rewritten log without its end, until the next write is stable.",
     RotUnnoticed: "A damaged log is cut off at the damage, and its node goes on with the rest.",
     ClockBeyondBound: "A clock runs at half of its rate, though two clocks may not differ so much.",
+    WitnessSwapsBlindly: "The witness's register takes a swap whatever it expects to find.",
     NoWatchdog: "A paused process does not trip its host's watchdog.",
     NeverHeals: "The network stays cut when the faults are over.",
 }

@@ -90,11 +90,20 @@ fn storm(seed: u64) -> Options {
     use FaultKind::*;
     let kinds: &[FaultKind] = match seed % 5 {
         // A LUN is taken by one who is cut off meanwhile.
-        0 => &[CutNode, CutOneWay, PauseEngine, LunSlow, LunPath, Command],
+        0 => &[
+            CutNode,
+            CutOneWay,
+            PauseEngine,
+            LunSlow,
+            LunPath,
+            Command,
+            WitnessUnmounted,
+            WitnessPath,
+        ],
         // Nodes hear each other by way of others, and connections break.
-        1 => &[StreamReset, PartialMesh, Ring, Bridge, PauseProcess, Loss],
+        1 => &[StreamReset, PartialMesh, Ring, Bridge, PauseProcess, Loss, WitnessLoses],
         // Whoever decides stands still while others are gone.
-        2 => &[PauseEngine, PauseProcess, Crash, PowerLoss, CutNode],
+        2 => &[PauseEngine, PauseProcess, Crash, PowerLoss, CutNode, WitnessPath, WitnessOff],
         // Disks forget, and are slow to remember.
         3 => &[Crash, CrashMidway, TornWrite, DiskSlow, Wipe],
         // Guests do not end where their node has to let them go.

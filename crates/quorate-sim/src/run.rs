@@ -157,8 +157,9 @@ fn describe(config: &ClusterConfig) -> String {
         })
         .collect();
     let detect = config.timing().detect;
+    let witness = if config.witness_votes() { " and a witness" } else { "" };
     format!(
-        "{} nodes, {voters} vote, detect {detect:?}, {}",
+        "{} nodes, {voters} vote{witness}, detect {detect:?}, {}",
         config.nodes().len(),
         groups.join(", ")
     )

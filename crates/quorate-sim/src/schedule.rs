@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use quorate_core::Event;
+use quorate_core::action::WitnessVerb;
 use quorate_core::event::StreamEnd;
 use quorate_core::id::{LunId, NodeId, OpId, PathId, ResourceId};
 use quorate_core::message::Beat;
@@ -43,6 +44,8 @@ pub enum Happening {
     LunArrival(NodeId, LunId),
     /// The answer to a LUN request is too late.
     LunTimeout(NodeId, u64, LunId, OpId),
+    /// A request has reached the witness's register.
+    WitnessArrival(NodeId, u64, OpId, Box<WitnessVerb>),
     /// A guest's I/O is too late.
     GuestIoTimeout(NodeId, LunId),
     /// A node's heartbeat on a LUN is due.

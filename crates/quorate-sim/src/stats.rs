@@ -76,6 +76,12 @@ stats! {
     lun_timeouts,
     /// Sessions to LUNs lost under a guest.
     luns_lost,
+    /// Requests to the witness.
+    witness_requests,
+    /// Those that failed or were never answered.
+    witness_failures,
+    /// Swaps that found the witness changed.
+    witness_races,
     /// Leases lost.
     leases_lost,
     /// Nodes declared down.

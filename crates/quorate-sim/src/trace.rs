@@ -45,13 +45,14 @@ impl Trace {
             sequence,
             sent,
             acknowledged,
+            witnessed,
             applied,
             lease,
             probe,
             heard: _,
             withheld: _,
         } = beat;
-        let own = (incarnation, sequence, sent, acknowledged, applied, lease, probe);
+        let own = (incarnation, sequence, sent, acknowledged, witnessed, applied, lease, probe);
         self.mix(at, node, &(way, own, self.lists.2));
     }
 

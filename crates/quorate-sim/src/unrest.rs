@@ -15,6 +15,8 @@ use crate::fault::{Fault, Link, Shape};
 enum Place {
     Node(NodeId),
     Group(GroupId),
+    /// The witness, for whomever.
+    Witness,
     /// What two nodes say to each other, on one network.
     Link(NodeId, NodeId, PathId),
     /// Networks as a whole, by a cut of many links.
@@ -117,6 +119,11 @@ impl Unrest {
         self.is_calm(Place::Node(node), since)
     }
 
+    /// Whether nothing has touched the witness since `since`, or a node's way to it.
+    pub fn is_witness_calm(&self, since: Moment) -> bool {
+        self.was_calm(Place::Witness, since, Moment::NEVER)
+    }
+
     /// Whether nothing has touched a group since `since`.
     pub fn is_group_calm(&self, group: GroupId, since: Moment) -> bool {
         self.is_calm(Place::Group(group), since)
@@ -192,6 +199,10 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         Fault::Reset(..) => Vec::new(),
         Fault::Noise(_) => vec![Place::All],
         Fault::LunReset(lun) | Fault::TargetPower(lun, _) | Fault::Stranger(lun) => of_lun(lun),
+        Fault::WitnessOff(_)
+        | Fault::WitnessSlow
+        | Fault::WitnessLoses
+        | Fault::WitnessUnmounted(_) => vec![Place::Witness],
         Fault::GuestDies(group) => vec![Place::Group(*group)],
         Fault::StartsFail(_, resource, _)
         | Fault::KillsFail(_, resource, _)

@@ -83,5 +83,5 @@ pub use notice::{Notice, NoticeKind, Stamp};
 pub use plan::{Effect, Plan};
 pub use replay::{Between, Progress, ReplayOptions, ReplayReport, ReplayStep, replay, replay_with};
 pub use resource::Resource;
-pub use status::{GroupStatus, NodeStatus, Status};
+pub use status::{GroupStatus, NodeStatus, Status, WitnessStatus};
 pub use why::{Conflict, Link, Loss, Survival, Why, WhyNot};

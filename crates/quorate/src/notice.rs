@@ -95,6 +95,10 @@ kinds! {
     Configured = "configured",
     /// This node follows the coordinator `node`, or none; `epoch`.
     Coordinator = "coordinator",
+    /// The witness cannot be used from this node, for a reason in `detail`, or can again; `up`.
+    Witness = "witness",
+    /// The witness has newer data than this node, and does not let it coordinate; `node` has them too.
+    WitnessAhead = "witness_ahead",
     /// This node may act.
     LeaseGained = "lease_gained",
     /// It may not; its guests stop.

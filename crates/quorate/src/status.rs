@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use quorate_core::status::{GroupStatus, NodeStatus};
+pub use quorate_core::status::{GroupStatus, NodeStatus, WitnessStatus};
 
 use crate::notice::Stamp;
 
@@ -29,8 +29,10 @@ pub struct Status {
     pub epoch: u64,
     /// Whether a coordinator is followed: a majority of votes stands behind it.
     pub quorum: bool,
-    /// How many votes there are.
+    /// How many votes there are, that of the witness included.
     pub votes: u32,
+    /// The witness, if there is one.
+    pub witness: Option<WitnessStatus>,
     /// How long this node may act without hearing more, in milliseconds; none: it may not.
     pub lease_left_ms: Option<u64>,
     /// How much of the log is applied here.

@@ -146,6 +146,7 @@ pub fn real_status(status: Status, at: std::time::Duration) -> crate::Status {
         epoch: status.epoch,
         quorum: status.quorum,
         votes: status.votes,
+        witness: status.witness,
         lease_left_ms: status.lease_left_ms,
         applied: status.applied,
         cluster_ms: status.cluster_ms,

@@ -11,6 +11,7 @@ pub mod policy;
 pub mod rules;
 mod successor;
 pub mod timing;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use rules::{
 };
 pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
+pub use witness::WitnessConfig;
 
 /// At most this many nodes in one configuration: for so many it is known how long placement takes.
 pub const NODES_MAX: usize = 10_000;
@@ -94,6 +96,8 @@ pub struct ClusterParts {
     pub rules: Vec<Rule>,
     /// Policies of the whole cluster.
     pub policy: Policy,
+    /// A voter that lives in storage: it votes where the nodes that vote are even in number.
+    pub witness: Option<WitnessConfig>,
 }
 
 /// One node.
@@ -230,7 +234,8 @@ pub struct ClusterConfig {
 /// Where in the parts each thing stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Places {
-    voters: Vec<NodeId>,
+    /// The nodes that vote, by number, and after them the witness, if it votes.
+    voting: Vec<NodeId>,
     luns: BTreeMap<LunId, usize>,
     groups: BTreeMap<GroupId, usize>,
     resources: BTreeMap<ResourceId, (usize, usize)>,
@@ -241,7 +246,9 @@ struct Places {
 impl Places {
     fn of(parts: &ClusterParts) -> Self {
         let voters = parts.nodes.iter().filter(|node| node.voter).map(|node| node.id);
-        let mut places = Self { voters: voters.collect(), ..Self::default() };
+        let mut voting: Vec<NodeId> = voters.collect();
+        voting.extend(witness::votes(parts, voting.len()).then_some(NodeId::WITNESS));
+        let mut places = Self { voting, ..Self::default() };
         places.luns.extend(parts.luns.iter().enumerate().map(|(at, lun)| (lun.id, at)));
         for (at, group) in parts.groups.iter().enumerate() {
             places.groups.insert(group.id, at);
@@ -272,6 +279,7 @@ impl ClusterConfig {
         })?;
         check_name("cluster.name", &parts.name)?;
         check_nodes(&parts.nodes)?;
+        witness::check(parts.witness.as_ref())?;
         check_luns(&parts.luns)?;
         check_groups(&parts)?;
         policy::check_policies(&parts)?;
@@ -372,12 +380,12 @@ impl ClusterConfig {
 
     /// The nodes that vote.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.voting().iter().copied()
+        self.voting().iter().copied().filter(|&voter| voter != NodeId::WITNESS)
     }
 
-    /// The nodes that vote, by number.
+    /// All that vote: the nodes that do, by number, and after them [`NodeId::WITNESS`], if the witness does.
     pub fn voting(&self) -> &[NodeId] {
-        &self.places.voters
+        &self.places.voting
     }
 
     /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to
@@ -403,6 +411,9 @@ impl ClusterConfig {
         compare("rules", &own.rules, &theirs.rules, |rule| &rule.name, &mut places);
         if own.policy != theirs.policy {
             places.push("policy".to_owned());
+        }
+        if own.witness != theirs.witness {
+            places.push("witness".to_owned());
         }
         places
     }
@@ -514,6 +525,10 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
         check_name(&place, &node.name)?;
         if node.id.0 == 0 {
             return Err(ConfigError::new(place, "its id is 0", "count nodes from 1"));
+        }
+        if node.id == NodeId::WITNESS {
+            let problem = format!("its id is {}, which stands for the witness", node.id.0);
+            return Err(ConfigError::new(place, problem, "count nodes from 1"));
         }
         check_count(&format!("{place}.addresses"), node.addresses.len(), PATHS_MAX)?;
         if node.addresses.is_empty() || node.addresses.len() != networks {

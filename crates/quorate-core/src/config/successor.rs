@@ -46,6 +46,11 @@ impl ClusterConfig {
             let remedy = "leave it as it is, or found the cluster anew with it";
             return Err(ConfigError::new("timing", problem, remedy));
         }
+        if self.parts.witness != next.parts.witness {
+            let problem = "the witness of a running cluster cannot change: it is one of its voters";
+            let remedy = "leave it as it is, or found the cluster anew with it";
+            return Err(ConfigError::new("witness", problem, remedy));
+        }
         check_nodes(self.nodes(), next.nodes())?;
         for group in self.groups() {
             if let Some(how) = in_use(group.id) {

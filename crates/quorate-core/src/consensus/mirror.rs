@@ -179,6 +179,10 @@ mod tests {
             (ConsensusMessage::APPENDED, MessageType::MsgAppendResponse),
             (ConsensusMessage::ASKS_FOR_VOTE, MessageType::MsgRequestVote),
             (ConsensusMessage::VOTES, MessageType::MsgRequestVoteResponse),
+            (ConsensusMessage::APPENDS, MessageType::MsgAppend),
+            (ConsensusMessage::BRINGS_SNAPSHOT, MessageType::MsgSnapshot),
+            (ConsensusMessage::BEATS, MessageType::MsgHeartbeat),
+            (ConsensusMessage::ASKS_BEFORE_VOTE, MessageType::MsgRequestPreVote),
         ];
         for (number, kind) in kinds {
             assert_eq!(KINDS[usize::from(number)], kind);

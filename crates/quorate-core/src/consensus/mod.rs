@@ -9,6 +9,7 @@
 
 mod mirror;
 mod store;
+pub mod witness;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -147,6 +148,16 @@ impl Consensus {
         self.forget_coordinator();
         self.election_at = self.election_at.min(now + delay);
         self.insists = Some(self.timing.tick / 64);
+    }
+
+    /// Whether it has asked for votes and waits for them.
+    pub fn is_standing(&self) -> bool {
+        matches!(self.raw.raft.state, StateRole::PreCandidate | StateRole::Candidate)
+    }
+
+    /// Does not ask for votes anew before `at`: an answer is under way.
+    pub fn put_off_election(&mut self, at: Instant) {
+        self.election_at = self.election_at.max(at);
     }
 
     /// No longer counts what it heard from the coordinator as a reason to refuse its vote to

@@ -115,6 +115,11 @@ impl Store {
         .records()
     }
 
+    /// How many entries it holds, those before the snapshot included.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     fn last(&self) -> u64 {
         self.compacted.0 + self.entries.len() as u64
     }

@@ -69,6 +69,9 @@ impl Database {
             Change::Arm => self.arm(notices),
             Change::EndQuarantine { node } => self.outlive_quarantine(node, notices),
             Change::Starts => self.seat_the_persistent(),
+            Change::Witnessed { made } => {
+                self.witness.get_or_insert(made);
+            }
             Change::CountFailures { group, node, count } => self.set_failures(group, node, count),
             Change::Load { group, ref load } => self.set_load(group, load),
             Change::Seat { group, node } => self.seat(group, node),

@@ -293,6 +293,8 @@ pub struct Database {
     /// When the cluster arms itself.
     disarmed_until: Option<u64>,
     flapping: BTreeMap<NodeId, Flapping>,
+    /// What the witness's register is known by, once it is made.
+    witness: Option<u64>,
     at_ms: u64,
     applied: u64,
 }
@@ -329,6 +331,7 @@ impl Database {
             disarmed: None,
             disarmed_until: None,
             flapping: BTreeMap::new(),
+            witness: None,
             at_ms: 0,
             applied: 1,
         }
@@ -352,6 +355,11 @@ impl Database {
     /// The identity of a node's log.
     pub fn voter(&self, node: NodeId) -> Option<VoterId> {
         self.voters.get(&node).copied()
+    }
+
+    /// What the witness's register is known by; none: it is not made yet, and nothing was asked of it.
+    pub fn witness(&self) -> Option<u64> {
+        self.witness
     }
 
     /// What is committed about a node.

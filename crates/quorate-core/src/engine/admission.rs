@@ -191,7 +191,9 @@ impl Engine {
 
     fn genesis(&self, founders: &[VoterId]) -> Durable {
         let database = Database::genesis(self.config.clone(), founders.to_vec());
-        let snapshot = consensus::genesis(founders, &[], codec::encode(&database));
+        let mut voters = founders.to_vec();
+        voters.extend(self.config.witness_votes().then_some(VoterId::WITNESS));
+        let snapshot = consensus::genesis(&voters, &[], codec::encode(&database));
         Durable {
             identity: self.identity,
             hard_state: Some((1, VoterId(0), 1)),

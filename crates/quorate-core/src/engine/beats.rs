@@ -38,7 +38,8 @@ impl Engine {
 
     fn beat_to(&mut self, to: NodeId, word: &Beat, probe: bool) {
         let acknowledged = self.peers.get(&to).and_then(Peer::acknowledgement);
-        let beat = Beat { acknowledged, probe, ..word.clone() };
+        let witnessed = self.vouches_for(to);
+        let beat = Beat { acknowledged, witnessed, probe, ..word.clone() };
         let paths = self.config.node(to).map_or(0, |node| node.addresses.len());
         let Some(last) = u8::try_from(paths).unwrap_or(u8::MAX).checked_sub(1) else { return };
         for path in 0..last {
@@ -68,6 +69,7 @@ impl Engine {
             sequence: self.beat_sequence,
             sent: self.now.0,
             acknowledged: None,
+            witnessed: None,
             applied: self.database.as_ref().map_or(0, Database::applied),
             lease: self.may_act(),
             heard: heard.collect(),
@@ -98,17 +100,18 @@ impl Engine {
         }
         let willing = self.is_willing(from, &beat);
         let (interval, now) = (self.timing().interval, self.now);
-        let (acknowledged, probe) = (beat.acknowledged, beat.probe);
+        let (acknowledged, witnessed, probe) = (beat.acknowledged, beat.witnessed, beat.probe);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if peer.on_beat(path, beat, willing, interval, now).is_err() {
             return self.drop_from(from, DropReason::StaleIncarnation);
         }
-        if let Some((boot, sent)) = acknowledged {
+        for (voter, said) in [(from, acknowledged), (NodeId::WITNESS, witnessed)] {
+            let Some((boot, sent)) = said else { continue };
             let sent = Instant(sent);
             let ours = boot == self.incarnation.boot && sent <= now && sent >= self.session_since;
-            if ours && self.is_voter(from) {
+            if ours && self.is_voter(voter) {
                 let sent = if plant::is(Plant::LeaseFromReceipt) { now } else { sent };
-                self.lease.on_acknowledged(from, sent);
+                self.lease.on_acknowledged(voter, sent);
             }
         }
         if probe {
@@ -162,6 +165,7 @@ impl Engine {
     pub(super) fn watch_peers(&mut self) {
         let mut next: Option<Instant> = None;
         let mut suspects = false;
+        let mut doubted = Vec::new();
         self.leans = false;
         for (node, liveness, others) in self.judge_all() {
             let (now, timing) = (self.now, self.config.timing());
@@ -180,6 +184,9 @@ impl Engine {
                 self.stir = Stir::WHOLE;
             }
             let admitted = self.database.as_ref().is_some_and(|database| database.is_up(node));
+            if was == Liveness::Alive && liveness != Liveness::Alive {
+                doubted.push((node, liveness));
+            }
             match (was == Liveness::Alive, liveness == Liveness::Alive) {
                 (true, false) if admitted => {
                     suspects = true;
@@ -192,6 +199,7 @@ impl Engine {
         if suspects {
             self.beat_now(true);
         }
+        doubted.into_iter().for_each(|(node, liveness)| self.doubt(node, liveness));
         match next {
             Some(at) if at > self.now => self.timers.set(Timer::Detection, at),
             _ => self.timers.clear(Timer::Detection),

@@ -207,7 +207,7 @@ impl Engine {
             let age = peer.says_withheld(node, self.now)?;
             Some(Withheld { applied: peer.applied(), age })
         });
-        let words = own.into_iter().chain(theirs);
+        let words = own.into_iter().chain(theirs).chain(self.witness_word(node));
         if plant::is(Plant::FenceByStaleWord) && self.has_been_down_before(node) {
             return words.map(|word| Withheld { age: Duration::MAX, ..word }).collect();
         }

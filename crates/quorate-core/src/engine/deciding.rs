@@ -74,6 +74,7 @@ impl Deciding<'_> {
                 | Change::LetCoordinate { .. }
                 | Change::EndQuarantine { .. }
                 | Change::Starts
+                | Change::Witnessed { .. }
                 | Change::Arm
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}

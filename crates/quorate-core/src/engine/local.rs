@@ -123,7 +123,7 @@ impl Engine {
         if self.persisting.remove(&op) {
             return self.on_persist_failed("the disk has not answered in time".to_owned());
         }
-        if self.on_probe_answer(op, &Err(LunFailure::Unreachable)) {
+        if self.on_witness_overdue(op) || self.on_probe_answer(op, &Err(LunFailure::Unreachable)) {
             return;
         }
         let mut overdue = None;
@@ -175,6 +175,8 @@ impl Engine {
                     },
                 ))
             }
+            // Later than that its answer helps neither a lease nor an election.
+            Action::Witness { op, .. } => Some((*op, self.timing().detect / 2)),
             Action::SendBeat { .. }
             | Action::Send { .. }
             | Action::Answer { .. }
@@ -378,6 +380,7 @@ impl Engine {
                 Change::Report { node, .. }
                 | Change::Leave { node, .. }
                 | Change::Left { node, .. } => node == from,
+                Change::Witnessed { .. } => self.is_voter(from),
                 _ => false,
             };
             if own {

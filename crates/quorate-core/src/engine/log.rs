@@ -48,6 +48,9 @@ impl Engine {
         let consensus = Consensus::new(identity, durable, applied, timing, random, self.now);
         self.consensus = Some(consensus);
         self.standing = Standing::Member;
+        if self.config.witness_votes() {
+            self.timers.set(Timer::Witness, self.now + self.timing().interval);
+        }
     }
 
     pub(super) fn persist(&mut self, records: Vec<Record>, rewrite: bool) -> OpId {
@@ -110,11 +113,16 @@ impl Engine {
         }
         self.fold_log(fold);
         self.watch_coordinator();
+        self.watch_settling();
         self.settle_replies();
     }
 
     fn send_consensus(&mut self, messages: Vec<ConsensusMessage>) {
         for message in messages {
+            if message.to == VoterId::WITNESS {
+                self.say_to_witness(message);
+                continue;
+            }
             self.send(message.to.node(), Message::Consensus(message));
         }
     }

@@ -24,6 +24,7 @@ mod standing;
 mod stray;
 mod view;
 mod why;
+mod witness;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -176,6 +177,7 @@ pub struct Engine {
     acts: why::Acts,
     /// Where the configuration it was started with differs from the committed one.
     differs: Vec<String>,
+    hands: witness::Hands,
     leaving: bool,
     /// What it leaves is kept for it.
     leave_keeps: bool,
@@ -245,6 +247,7 @@ impl Engine {
             noted: BTreeMap::new(),
             acts: why::Acts::default(),
             differs: Vec::new(),
+            hands: witness::Hands::default(),
             leaving: false,
             leave_keeps: false,
             left: false,
@@ -353,6 +356,7 @@ impl Engine {
             }
             Event::Command { request, command } => self.on_command(request, command),
             Event::Leave { keep } => self.on_leave(keep),
+            Event::Witness { op, result } => self.on_witness(op, result),
             Event::TimeOfDay { seconds } => {
                 self.day = Some((u64::from(seconds), self.now));
                 self.reconsider = true;
@@ -368,6 +372,7 @@ impl Engine {
                     return self.drop_from(from, DropReason::Malformed);
                 }
                 let now = self.now;
+                self.note_spoken(from);
                 let known = self.consensus.as_mut().is_some_and(|one| one.receive(&inner, now));
                 if !known {
                     self.drop_from(from, DropReason::UnknownVoter);
@@ -426,8 +431,12 @@ impl Engine {
                 }
                 Timer::Consensus => {
                     self.stir.consensus = true;
-                    let now = self.now;
+                    let (now, asks) = (self.now, self.asks_witness());
+                    let later = now + self.timing().interval;
                     if let Some(consensus) = &mut self.consensus {
+                        if asks {
+                            consensus.put_off_election(later);
+                        }
                         consensus.tick(now);
                     }
                 }
@@ -443,6 +452,7 @@ impl Engine {
                     self.stir = Stir::WHOLE;
                     self.reconsider = true;
                 }
+                Timer::Witness => self.tend_witness(),
                 Timer::Lease | Timer::Isolation | Timer::Detection => self.stir.clock = true,
             }
         }

@@ -6,6 +6,7 @@ mod freezing;
 mod handover;
 mod policies;
 mod waiting;
+mod witness;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -92,6 +93,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         groups: vec![group],
         rules: Vec::new(),
         policy: crate::config::Policy::default(),
+        witness: None,
     })
     .expect("it is valid")
 }
@@ -115,6 +117,8 @@ pub(crate) struct Trio {
     refused_sends: u32,
     /// Nodes whose drivers do not answer.
     mute: BTreeSet<NodeId>,
+    /// The witness's register; none: nobody reaches it.
+    register: Option<(u64, Vec<u8>)>,
 }
 
 impl Trio {
@@ -144,8 +148,10 @@ impl Trio {
             notices: Vec::new(),
             refused_sends: 0,
             mute: BTreeSet::new(),
+            register: Some((0, Vec::new())),
         };
-        [A, B, C].into_iter().for_each(|node| trio.boot(node));
+        let nodes: Vec<NodeId> = trio.config.nodes().iter().map(|node| node.id).collect();
+        nodes.into_iter().for_each(|node| trio.boot(node));
         trio
     }
 
@@ -275,6 +281,10 @@ impl Trio {
                 }
                 assert!(self.running.len() <= 1 || self.config.luns()[0].enforced, "two owners");
                 self.queue.push_back((node, Event::Resource { op, resource, result: Ok(()) }));
+            }
+            Action::Witness { op, verb } => {
+                let result = self.take_witness(verb);
+                self.queue.push_back((node, Event::Witness { op, result }));
             }
             Action::Answer { result, .. } => self.answers.push(result),
             Action::SendBeat { .. }

@@ -11,7 +11,7 @@ use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
 use crate::placement::{self, NotHere};
-use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status};
+use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status, WitnessStatus};
 use crate::time::{Instant, millis};
 
 /// Which groups wait, though they are to run.
@@ -73,6 +73,7 @@ impl Engine {
             epoch: self.epoch().0,
             quorum: coordinator.is_some(),
             votes: u32::try_from(self.voters().len()).unwrap_or(u32::MAX),
+            witness: self.config.witness().map(|witness| self.witness_status(witness)),
             lease_left_ms: left.map(|until| millis(until.since(now))),
             applied: self.database.as_ref().map_or(0, Database::applied),
             cluster_ms: self.cluster_ms(),
@@ -82,6 +83,18 @@ impl Engine {
             config_differs: self.differs.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
             groups: groups.map(|(&id, record)| self.group_status(id, record, &waiting)).collect(),
+        }
+    }
+
+    fn witness_status(&self, witness: &crate::config::WitnessConfig) -> WitnessStatus {
+        let trouble = self.hands.trouble.as_ref();
+        let looked = self.hands.has_answered || trouble.is_some();
+        WitnessStatus {
+            path: witness.path.clone(),
+            votes: self.config.witness_votes(),
+            made: self.database.as_ref().is_some_and(|database| database.witness().is_some()),
+            reachable: looked.then_some(trouble.is_none()),
+            trouble: trouble.map(ToString::to_string).unwrap_or_default(),
         }
     }
 

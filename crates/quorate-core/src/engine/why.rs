@@ -82,6 +82,7 @@ impl Engine {
             | Action::Persist { .. }
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
+            | Action::Witness { .. }
             | Action::Left => return,
         };
         let Some(group) = group else { return };

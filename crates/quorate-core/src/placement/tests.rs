@@ -73,6 +73,7 @@ fn cluster(nodes: u16, groups: Vec<GroupConfig>, says: Vec<Says>, policy: Policy
         groups,
         rules: says.into_iter().enumerate().map(rule).collect(),
         policy,
+        witness: None,
     })
     .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -69,6 +69,7 @@ pub(super) struct BeatChange {
     sequence: i64,
     sent: i64,
     acknowledged: Acknowledged,
+    witnessed: Option<(u64, u64)>,
     applied: i64,
     lease: bool,
     probe: bool,
@@ -122,6 +123,7 @@ impl Beats {
             sequence: difference(beat.sequence, last.sequence),
             sent: difference(beat.sent, last.expected(beat.sequence)),
             acknowledged,
+            witnessed: beat.witnessed,
             applied: difference(beat.applied, last.applied),
             lease: beat.lease,
             probe: beat.probe,
@@ -147,6 +149,7 @@ impl Beats {
                 }
                 Acknowledged::Other(boot, sent) => Some((boot, sent)),
             },
+            witnessed: change.witnessed,
             applied: sum(last.applied, change.applied),
             lease: change.lease,
             heard: change.heard,

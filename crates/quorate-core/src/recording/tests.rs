@@ -249,6 +249,7 @@ fn beats() -> impl Strategy<Value = Vec<(u16, Beat)>> {
                 sequence,
                 sent,
                 acknowledged,
+                witnessed: acknowledged,
                 applied,
                 lease,
                 heard,

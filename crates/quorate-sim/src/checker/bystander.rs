@@ -205,8 +205,10 @@ impl Bystander {
             let takes_part = self.admitted.get(&node).is_some_and(|&at| at < since);
             runs && old && takes_part && view.unrest.is_node_calm(node, since)
         };
-        let voters = view.config.voters().count();
+        let voters = view.config.voting().len();
         let calm_voters = view.config.voters().filter(|&voter| calm(voter)).count();
+        let witness = view.config.witness_votes() && view.unrest.is_witness_calm(since);
+        let calm_voters = calm_voters + usize::from(witness);
         calm(node) && calm_voters > voters / 2
     }
 }

@@ -1,6 +1,8 @@
 //! I4: what any node takes for committed stands on the disks of a majority of voters at that moment; so it survives the
 //! loss of any minority, and a loss of power of all.
 
+use quorate_core::id::NodeId;
+
 use super::{Checker, Fact, View};
 
 #[derive(Default)]
@@ -20,9 +22,14 @@ impl Checker for NothingLost {
         match *fact {
             Fact::Applied { node, index } if index > self.committed => {
                 self.committed = index;
-                let voters = view.config.voters().count();
-                let holds = |voter: &_| view.hosts[voter].disk.last_entry() >= index;
-                let holders = view.config.voters().filter(holds).count();
+                let voters = view.config.voting();
+                let witness = view.storage.register.state().map_or(0, |state| state.last().1);
+                let last = |voter: &NodeId| match view.hosts.get(voter) {
+                    Some(host) => host.disk.last_entry(),
+                    None => witness,
+                };
+                let holders = voters.iter().filter(|voter| last(voter) >= index).count();
+                let voters = voters.len();
                 if holders <= voters / 2 && index > GENESIS {
                     return Err(format!(
                         "{node} takes the entry at {index} for committed, and {holders} of {voters} disks hold it"

@@ -55,6 +55,11 @@ pub(super) fn draw(random: &mut Random, kind: FaultKind, config: &ClusterConfig)
         | FaultKind::TargetPower
         | FaultKind::ReservationLoss
         | FaultKind::Stranger => storage(random, kind, node, config),
+        FaultKind::WitnessPath => Fault::WitnessOff(Some(node)),
+        FaultKind::WitnessOff => Fault::WitnessOff(None),
+        FaultKind::WitnessSlow => Fault::WitnessSlow,
+        FaultKind::WitnessLoses => Fault::WitnessLoses,
+        FaultKind::WitnessUnmounted => Fault::WitnessUnmounted(node),
         FaultKind::GuestDies
         | FaultKind::StartFails
         | FaultKind::KillFails

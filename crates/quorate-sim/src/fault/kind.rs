@@ -94,6 +94,16 @@ kinds! {
     ReservationLoss = "reservation_loss", 2;
     /// Somebody who is no part of the cluster takes a LUN.
     Stranger = "stranger", 1;
+    /// A node does not reach the witness.
+    WitnessPath = "witness_path", 6;
+    /// Nobody reaches the witness.
+    WitnessOff = "witness_off", 5;
+    /// Requests to the witness take long, some too long.
+    WitnessSlow = "witness_slow", 3;
+    /// Requests to the witness get lost, or their answers do.
+    WitnessLoses = "witness_loses", 5;
+    /// A node finds an empty directory where the witness was.
+    WitnessUnmounted = "witness_unmounted", 3;
     /// Guests die.
     GuestDies = "guest_dies", 5;
     /// Guests do not start.
@@ -142,6 +152,12 @@ impl fmt::Display for FaultKind {
 }
 
 impl FaultKind {
+    /// Whether it is about the witness: drawn only where one votes.
+    pub fn is_of_witness(self) -> bool {
+        use FaultKind::*;
+        matches!(self, WitnessPath | WitnessOff | WitnessSlow | WitnessLoses | WitnessUnmounted)
+    }
+
     /// The kind of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -204,6 +220,8 @@ impl Faults {
                 DiskFull,
                 DiskSlow,
                 Command,
+                WitnessPath,
+                WitnessLoses,
             ],
             2 => &[
                 PauseEngine,
@@ -218,6 +236,10 @@ impl Faults {
                 StreamReset,
                 Loss,
                 Command,
+                WitnessPath,
+                WitnessOff,
+                WitnessLoses,
+                WitnessUnmounted,
             ],
             3 => &[
                 Crash,
@@ -232,6 +254,10 @@ impl Faults {
                 ReservationLoss,
                 Stranger,
                 Command,
+                WitnessPath,
+                WitnessSlow,
+                WitnessOff,
+                WitnessUnmounted,
             ],
             _ => &[
                 Crash,

@@ -70,6 +70,14 @@ pub enum Fault {
     TargetPower(LunId, bool),
     /// A stranger registers, preempts whoever holds the LUN, and goes when the fault ends.
     Stranger(LunId),
+    /// A node does not reach the witness; none: nobody does.
+    WitnessOff(Option<NodeId>),
+    /// Requests to the witness take long; some longer than the bound for I/O.
+    WitnessSlow,
+    /// Some requests to the witness get lost, or their answers do, once they are carried out.
+    WitnessLoses,
+    /// A node has lost the share with the witness, and finds an empty directory in its place.
+    WitnessUnmounted(NodeId),
     /// The guests of a group die where they run.
     GuestDies(GroupId),
     /// The next starts of a resource on a node fail.
@@ -126,6 +134,11 @@ impl Fault {
             Fault::TargetPower(_, true) => FaultKind::TargetPower,
             Fault::TargetPower(_, false) => FaultKind::ReservationLoss,
             Fault::Stranger(_) => FaultKind::Stranger,
+            Fault::WitnessOff(Some(_)) => FaultKind::WitnessPath,
+            Fault::WitnessOff(None) => FaultKind::WitnessOff,
+            Fault::WitnessSlow => FaultKind::WitnessSlow,
+            Fault::WitnessLoses => FaultKind::WitnessLoses,
+            Fault::WitnessUnmounted(_) => FaultKind::WitnessUnmounted,
             Fault::GuestDies(_) => FaultKind::GuestDies,
             Fault::StartsFail(..) => FaultKind::StartFails,
             Fault::KillsFail(..) => FaultKind::KillFails,
@@ -174,7 +187,8 @@ pub fn duration(options: &Options, config: &ClusterConfig) -> Duration {
 /// Draws the faults of a run.
 pub fn draw(random: &mut Random, options: &Options, config: &ClusterConfig) -> Vec<Planned> {
     let mut faults: Vec<Planned> = options.script.iter().map(planned).collect();
-    let mut kinds: Vec<FaultKind> = options.faults.kinds().collect();
+    let fits = |kind: &FaultKind| config.witness_votes() || !kind.is_of_witness();
+    let mut kinds: Vec<FaultKind> = options.faults.kinds().filter(fits).collect();
     chance::shuffle(random, &mut kinds);
     let half = kinds.len().div_ceil(2) as u64;
     kinds.truncate((half + random.below(half.max(1))) as usize);

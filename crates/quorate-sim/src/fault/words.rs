@@ -26,7 +26,10 @@ impl fmt::Display for Fault {
             | Fault::HostNever(node)
             | Fault::HostTwice(node)
             | Fault::Handover(node)
+            | Fault::WitnessOff(Some(node))
+            | Fault::WitnessUnmounted(node)
             | Fault::Leave(node) => write!(f, ": {node}"),
+            Fault::WitnessOff(None) | Fault::WitnessSlow | Fault::WitnessLoses => Ok(()),
             Fault::Busy(group) => write!(f, ": {group}"),
             Fault::MovedByHand(group, node) => write!(f, ": {group} to {node}"),
             Fault::Power(nodes) => write!(f, ": {}", words(nodes)),

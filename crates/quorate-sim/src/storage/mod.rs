@@ -2,6 +2,7 @@
 
 mod device;
 mod nexus;
+mod register;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub use device::{
     Attention, Device, Failure, Initiator, Kind, ReservationType, ReserveOut, Written,
 };
 pub use nexus::{Attached, Body, Command, Nexus};
+pub use register::{Register, Swapped};
 
 /// Everything that outlives every node.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Storage {
     pub saves: BTreeMap<SaveToken, BTreeMap<LunId, u64>>,
     /// Those that were handed over to the process of a node, and die with it.
     pub sent: BTreeMap<SaveToken, (NodeId, u64)>,
+    /// Where the witness lives.
+    pub register: Register,
 }
 
 impl Storage {
@@ -42,7 +46,13 @@ impl Storage {
             .flat_map(|node| config.luns().iter().map(|lun| (node.id, lun.id)))
             .map(|key| (key, Nexus::default()))
             .collect();
-        Self { luns, nexuses, saves: BTreeMap::new(), sent: BTreeMap::new() }
+        Self {
+            luns,
+            nexuses,
+            saves: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            register: Register::default(),
+        }
     }
 
     /// A LUN of the configuration.

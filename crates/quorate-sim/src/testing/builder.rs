@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quorate_core::config::{
     ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, TimingInputs,
+    WitnessConfig,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
@@ -30,11 +31,19 @@ pub struct Builder {
     networks: u8,
     timing: TimingInputs,
     groups: Vec<(String, Disk)>,
+    witness: bool,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { seed: 0, nodes: 3, networks: 2, timing: TimingInputs::DEFAULT, groups: Vec::new() }
+        Self {
+            seed: 0,
+            nodes: 3,
+            networks: 2,
+            timing: TimingInputs::DEFAULT,
+            groups: Vec::new(),
+            witness: false,
+        }
     }
 }
 
@@ -63,6 +72,12 @@ impl Builder {
         Self { timing, ..self }
     }
 
+    /// Whether there is a witness: it votes where the nodes that vote are even in number. Default: no.
+    #[must_use]
+    pub fn witness(self, witness: bool) -> Self {
+        Self { witness, ..self }
+    }
+
     /// Adds a group. Without any there is one, `vm1` on an enforced LUN.
     #[must_use]
     pub fn group(mut self, name: &str, disk: Disk) -> Self {
@@ -84,6 +99,7 @@ impl Builder {
             groups: numbered().map(|(id, (name, disk))| self.a_group(id, name, *disk)).collect(),
             rules: Vec::new(),
             policy: quorate_core::config::Policy::default(),
+            witness: self.witness.then(|| WitnessConfig { path: "/mnt/share/test".into() }),
         }
     }
 

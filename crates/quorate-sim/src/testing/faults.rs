@@ -173,6 +173,24 @@ impl Cluster {
         Ok(())
     }
 
+    /// Lets a node reach the witness no more; without one, all nodes.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn cut_witness(&mut self, node: Option<&str>) -> Result<(), Error> {
+        self.nodes(node)?.into_iter().for_each(|node| self.world.witness_off(node));
+        Ok(())
+    }
+
+    /// Lets a node reach the witness again; without one, all nodes.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn mend_witness(&mut self, node: Option<&str>) -> Result<(), Error> {
+        self.nodes(node)?.into_iter().for_each(|node| self.world.witness_on(node));
+        Ok(())
+    }
+
     /// Lets what runs of a group die where it runs.
     ///
     /// # Errors
@@ -212,7 +230,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Mends all links and ways to storage, ends all pauses, switches every host on and starts every process. Starts
+    /// Mends all links and ways to storage and to the witness, ends all pauses, switches every host on and starts every process. Starts
     /// that were to fail succeed again.
     pub fn heal(&mut self) {
         self.world.mend_all();
@@ -226,6 +244,7 @@ impl Cluster {
             .collect();
         for node in self.nodes(None).unwrap_or_default() {
             self.world.storage_on(node, &luns);
+            self.world.witness_on(node);
             self.world.go_on(node);
             self.world.switch_on(node);
             for &resource in &resources {

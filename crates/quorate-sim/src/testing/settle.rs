@@ -60,10 +60,14 @@ impl Cluster {
             let awake = voters.iter().filter(|&&node| self.world.host_of(node).is_awake());
             return awake.count() * 2 > voters.len();
         };
+        let waits = status.witness.as_ref().is_some_and(|one| one.votes && !one.made);
+        let witness_comes = waits && status.witness.is_some_and(|one| one.reachable != Some(false));
         let moves = |state: &str| matches!(state, "starting" | "moving" | "lost");
         let groups_move = status.groups.iter().any(|group| moves(&group.state));
         let paused = self.world.hosts().any(|host| host.process.is_some() && !host.is_awake());
-        (status.quorum && groups_move) || paused || self.serving.is_busy(&self.world)
+        (status.quorum && (groups_move || witness_comes))
+            || paused
+            || self.serving.is_busy(&self.world)
     }
 
     fn rest(&self) -> Rest {

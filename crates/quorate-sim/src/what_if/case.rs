@@ -54,6 +54,9 @@ fn lose(cluster: &mut Cluster, loss: &Loss) -> Result<(), testing::Error> {
             cluster.cut_storage(node, Some(lun))?;
         }
     }
+    if loss.witness {
+        cluster.cut_witness(None)?;
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub enum Lose {
     Networks(usize),
     /// Any so many LUNs.
     Luns(usize),
-    /// A node, a LUN, or a network as in `network0`.
+    /// A node, a LUN, a network as in `network0`, or `witness`.
     Named(String),
 }
 
@@ -54,13 +54,20 @@ pub struct Loss {
     pub networks: BTreeSet<u8>,
     /// LUNs that no node reaches any more.
     pub luns: BTreeSet<String>,
+    /// Whether no node reaches the witness any more.
+    pub witness: bool,
 }
+
+/// How the witness is called where it is to be lost.
+const WITNESS: &str = "witness";
 
 impl Loss {
     /// The names of what is lost.
     pub fn names(&self) -> Vec<String> {
         let networks = self.networks.iter().map(|&network| network_name(network));
-        self.nodes.iter().cloned().chain(networks).chain(self.luns.iter().cloned()).collect()
+        let witness = self.witness.then(|| WITNESS.to_owned());
+        let all = self.nodes.iter().cloned().chain(networks).chain(self.luns.iter().cloned());
+        all.chain(witness).collect()
     }
 }
 
@@ -80,6 +87,7 @@ struct Stock {
     running: Vec<String>,
     networks: Vec<String>,
     luns: Vec<String>,
+    witness: Option<String>,
 }
 
 impl Stock {
@@ -91,11 +99,13 @@ impl Stock {
             nodes,
             networks: (0..networks as u8).map(network_name).collect(),
             luns: config.luns().iter().map(|lun| lun.name.clone()).collect(),
+            witness: config.witness().map(|_| WITNESS.to_owned()),
         }
     }
 
     fn has(&self, name: &str) -> bool {
-        let mut all = self.nodes.iter().chain(&self.networks).chain(&self.luns);
+        let mut all =
+            self.nodes.iter().chain(&self.networks).chain(&self.luns).chain(&self.witness);
         all.any(|known| known == name)
     }
 
@@ -109,6 +119,7 @@ impl Stock {
             nodes: of(&self.nodes),
             networks: networks.map(|(number, _)| number).collect(),
             luns: of(&self.luns),
+            witness: self.witness.as_deref().is_some_and(|name| names.contains(name)),
         }
     }
 }
@@ -160,7 +171,7 @@ pub(super) fn cases(
 }
 
 fn unknown(stock: &Stock, name: &str) -> Error {
-    let all = stock.nodes.iter().chain(&stock.networks).chain(&stock.luns);
+    let all = stock.nodes.iter().chain(&stock.networks).chain(&stock.luns).chain(&stock.witness);
     let known = all.map(String::as_str).collect::<Vec<_>>().join(", ");
     Error::Unknown { name: name.to_owned(), known }
 }

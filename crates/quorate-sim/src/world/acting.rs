@@ -25,6 +25,7 @@ enum Lane {
     Disk,
     Lun(LunId),
     Resource(ResourceId),
+    Witness,
     None,
 }
 
@@ -33,6 +34,7 @@ fn lane(action: &Action) -> Lane {
         Action::Persist { .. } => Lane::Disk,
         Action::Lun { lun, .. } => Lane::Lun(*lun),
         Action::Resource { resource, .. } => Lane::Resource(*resource),
+        Action::Witness { .. } => Lane::Witness,
         Action::SendBeat { .. }
         | Action::Send { .. }
         | Action::Answer { .. }
@@ -80,6 +82,7 @@ impl World {
             }
             Action::Lun { op, lun, verb } => self.ask_lun(node, life, op, lun, verb),
             Action::Resource { op, resource, verb } => self.ask_resource(node, op, resource, verb),
+            Action::Witness { op, verb } => self.ask_witness(node, life, op, verb),
             Action::Answer { request, result } => self.on_answer(node, request, result),
             Action::Reincarnated { incarnation } => {
                 self.tell(|| format!("{node}: becomes {}", words(&incarnation)));
@@ -220,6 +223,7 @@ impl World {
             | Event::ResourceBusy { .. }
             | Event::ResourceMoved { .. }
             | Event::ResourceFound { .. }
+            | Event::Witness { .. }
             | Event::Command { .. }
             | Event::Leave { .. }
             | Event::TimeOfDay { .. } => self.tell(|| format!("{node} <- {}", words(event))),

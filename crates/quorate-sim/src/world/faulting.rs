@@ -57,6 +57,10 @@ impl World {
             | Fault::LunReset(_)
             | Fault::TargetPower(..)
             | Fault::Stranger(_) => self.storage_fault(&planned.fault, true),
+            Fault::WitnessOff(_)
+            | Fault::WitnessSlow
+            | Fault::WitnessLoses
+            | Fault::WitnessUnmounted(_) => self.witness_fault(&planned.fault, true),
             Fault::GuestDies(group) => self.guests_die(group),
             Fault::StartsFail(node, resource, count) => {
                 self.slot(node, resource).failing_starts = count;
@@ -118,6 +122,10 @@ impl World {
             | Fault::LunReset(_)
             | Fault::TargetPower(..)
             | Fault::Stranger(_) => self.storage_fault(&planned.fault, false),
+            Fault::WitnessOff(_)
+            | Fault::WitnessSlow
+            | Fault::WitnessLoses
+            | Fault::WitnessUnmounted(_) => self.witness_fault(&planned.fault, false),
             Fault::StartsFail(node, resource, _) => {
                 self.slot(node, resource).failing_starts = 0;
             }

@@ -13,7 +13,7 @@ use quorate_core::message::{Command, Refusal};
 use super::World;
 use super::processes::Death;
 use crate::clock::Moment;
-use crate::fault::Link;
+use crate::fault::{Fault, Link};
 use crate::host::Pause;
 use crate::timeline::Kind;
 
@@ -44,6 +44,8 @@ pub(super) struct Script {
     cuts: BTreeMap<u64, BTreeSet<Link>>,
     /// Which ways to LUNs are cut, likewise.
     storage: BTreeMap<u64, BTreeSet<(NodeId, LunId)>>,
+    /// Which nodes were cut off the witness, and under which number.
+    witness: BTreeMap<NodeId, u64>,
     /// How many of both there have been.
     count: u64,
     answers: BTreeMap<RequestId, Result<(), Refusal>>,
@@ -255,6 +257,24 @@ impl World {
         }
         storage.retain(|_, ways| !ways.is_empty());
         self.script.storage = storage;
+    }
+
+    /// Lets a node reach the witness no more.
+    pub fn witness_off(&mut self, node: NodeId) {
+        if !self.script.witness.contains_key(&node) {
+            self.witness_fault(&Fault::WitnessOff(Some(node)), true);
+            let name = self.config.node(node).map_or_else(String::new, |node| node.name.clone());
+            let number = self.begin_by_hand(&format!("{name} loses its way to the witness"));
+            self.script.witness.insert(node, number);
+        }
+    }
+
+    /// Lets it reach the witness again, if it was cut off by hand.
+    pub fn witness_on(&mut self, node: NodeId) {
+        if let Some(number) = self.script.witness.remove(&node) {
+            self.witness_fault(&Fault::WitnessOff(Some(node)), false);
+            self.mark(Kind::FaultEnds, number.to_string(), None, String::new());
+        }
     }
 
     /// Lets what runs of a group die where it runs.

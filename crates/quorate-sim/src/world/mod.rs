@@ -20,6 +20,7 @@ mod staging;
 mod storing;
 mod telling;
 mod wires;
+mod witnessing;
 mod writing;
 
 use std::cmp::Reverse;
@@ -231,6 +232,7 @@ impl World {
     fn sow(&mut self) {
         let leaves = self.is_planted(Plant::PreemptLeavesRegistration);
         self.storage.luns.values_mut().for_each(|lun| lun.leaves_registrations = leaves);
+        self.storage.register.is_blind = self.is_planted(Plant::WitnessSwapsBlindly);
         let tears = self.is_planted(Plant::RewriteTears);
         self.hosts.values_mut().for_each(|host| host.disk.tears_rewrites = tears);
         if self.is_planted(Plant::ClockBeyondBound)
@@ -269,6 +271,9 @@ impl World {
             Happening::DiskDone(node, life) => self.disk_done(node, life),
             Happening::LunArrival(node, lun) => self.lun_arrival(node, lun),
             Happening::LunTimeout(node, life, lun, op) => self.lun_timeout(node, life, lun, op),
+            Happening::WitnessArrival(node, life, op, verb) => {
+                self.witness_arrival(node, life, op, *verb);
+            }
             Happening::GuestIoTimeout(node, lun) => self.guest_io_timeout(node, lun),
             Happening::StorageBeat(node, lun, serial) => self.storage_beat(node, lun, serial),
             Happening::GuestStage(node, resource, work) => self.guest_stage(node, resource, work),

@@ -159,6 +159,7 @@ impl World {
         self.stats.steps += 1;
         self.coverage.event(&event);
         self.note_acknowledgement(node, &event);
+        self.note_witness(node, &event);
         match &event {
             Event::Command { command, .. } => self.fact(&Fact::Asked { command }),
             Event::Leave { .. } => self.fact(&Fact::Leaves { node }),
@@ -250,6 +251,11 @@ impl World {
             && host.process.as_ref().is_some_and(|process| process.boot == boot)
         {
             host.acknowledged(*from, sent, &self.config, self.now);
+        }
+        if let Some((boot, sent)) = beat.witnessed
+            && host.process.as_ref().is_some_and(|process| process.boot == boot)
+        {
+            host.acknowledged(NodeId::WITNESS, sent, &self.config, self.now);
         }
     }
 

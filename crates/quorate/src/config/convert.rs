@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_core::config::{
     ClusterParts, Domain, GroupConfig, LunConfig, NodeConfig, OrderKind, ResourceConfig,
-    ResourcePolicy, Rule, Says, Wishes,
+    ResourcePolicy, Rule, Says, Wishes, WitnessConfig,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
@@ -46,6 +46,7 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
             .collect::<Result<_, _>>()?,
         rules: (document.rules.iter()).map(|one| rule(one, &groups)).collect::<Result<_, _>>()?,
         policy: document.policy.clone(),
+        witness: document.witness.as_ref().map(|one| WitnessConfig { path: one.path.clone() }),
     })
 }
 

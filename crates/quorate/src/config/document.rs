@@ -29,6 +29,9 @@ pub struct Document {
     /// `[recording]`.
     #[serde(default, skip_serializing_if = "Recording::is_default")]
     pub recording: Recording,
+    /// `[witness]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// `[[nodes]]`.
     #[serde(default)]
     pub nodes: Vec<Node>,
@@ -58,6 +61,14 @@ pub struct Cluster {
     pub name: String,
     /// Its identity: 16 hex digits, drawn at random.
     pub id: String,
+}
+
+/// `[witness]`: a voter that lives in storage. It votes where the nodes that vote are even in number.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// An empty directory on a share that every node that votes mounts at the same place; the witness's alone.
+    pub path: String,
 }
 
 /// `[timing]`: a profile, and what shall differ from it.

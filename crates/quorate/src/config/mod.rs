@@ -181,7 +181,10 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let text = match self.cluster.voters().count() {
             1 => "one voter survives no loss: use three",
-            2 => "two voters survive no loss, since either alone is no majority: use three",
+            2 | 4 | 6 if self.cluster.witness_votes() => return Vec::new(),
+            2 => {
+                "two voters survive no loss, since either alone is no majority: use three, or add a [witness]"
+            }
             4 => "four voters survive the loss of one, as three do: use three or five",
             6 => "six voters survive the loss of two, as five do: use five or seven",
             _ => "",

@@ -13,6 +13,7 @@ use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 use super::ConfigError;
 use super::document::{
     Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings, Timing,
+    Witness,
 };
 use super::relations::{Members, Near, Order, Priority, Rule, Score};
 
@@ -44,6 +45,7 @@ pub(super) fn document(cluster: &ClusterConfig) -> Result<Document, ConfigError>
             .collect::<Result<_, _>>()?,
         rules: cluster.rules().iter().filter_map(|one| rule(one, &names)).collect(),
         policy: cluster.policy().clone(),
+        witness: cluster.witness().map(|one| Witness { path: one.path.clone() }),
     })
 }
 

@@ -16,6 +16,7 @@ mod resources;
 mod start;
 pub(crate) mod tell;
 mod view;
+mod witness;
 
 use std::any::Any;
 use std::convert::Infallible;

@@ -29,6 +29,7 @@ use super::resources::Resources;
 use super::start::Desks;
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
+use super::witness::Witness;
 use crate::clock;
 use crate::drivers::{Answer as DriverAnswer, DriverReport};
 use crate::item::{Answer, Item, Ticket};
@@ -61,6 +62,7 @@ pub(crate) struct Pump {
     pub(crate) queues: Queues,
     pub(crate) log: Sender<Persist>,
     pub(crate) luns: Luns,
+    pub(crate) witness: Witness,
     pub(crate) resources: Resources,
     /// The digest of the configuration that the desks were made for.
     pub(crate) digest: u64,
@@ -324,6 +326,7 @@ impl Pump {
             Action::Answer { request, result } => {
                 self.items.push(Item::Answer(Answer { ticket: Ticket(request.0), result }));
             }
+            Action::Witness { op, verb } => return Carried::of(self.witness.carry_out(op, verb)),
             Action::Reincarnated { .. } => {}
             Action::Left => return Carried::Ended(Outcome::Left),
         }

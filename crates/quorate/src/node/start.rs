@@ -29,6 +29,7 @@ use super::recorder::{self, Recording};
 use super::resources::{Places, Resources, STATE_FILE_END, Ways, checks};
 use super::tell::{Fields, Names, notice};
 use super::view::Snapshot;
+use super::witness::Witness;
 use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
@@ -77,6 +78,9 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
+    let votes = config.witness().filter(|_| config.witness_votes() && me.voter);
+    let place = votes.map(|witness| PathBuf::from(&witness.path));
+    let witness = Witness::start(place, me.id, boot, lines.facts.clone())?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
     let snapshot = first_look(&engine, now, &lines, &net);
@@ -102,6 +106,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         queues: lines.queues,
         log: log_thread.requests,
         luns,
+        witness,
         resources,
         digest: config.digest(),
         pulse: desks.pulse.clone(),

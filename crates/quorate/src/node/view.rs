@@ -84,6 +84,7 @@ impl Snapshot {
             epoch: view.epoch,
             quorum: view.quorum,
             votes: view.votes,
+            witness: view.witness,
             lease_left_ms: view.lease_left_ms,
             applied: view.applied,
             cluster_ms: view.cluster_ms,

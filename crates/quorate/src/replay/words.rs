@@ -1,8 +1,8 @@
 //! Events and actions in words.
 
-use quorate_core::action::{LunVerb, ResourceVerb};
+use quorate_core::action::{LunVerb, ResourceVerb, WitnessVerb};
 use quorate_core::change::{Disarm, Failback};
-use quorate_core::event::{LunFailure, LunReply, StreamEnd};
+use quorate_core::event::{LunFailure, LunReply, StreamEnd, WitnessReply};
 use quorate_core::message::{Command, Message};
 use quorate_core::{Action, Event};
 
@@ -26,6 +26,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::ResourceFound { .. }
         | Event::Command { .. }
         | Event::Leave { .. }
+        | Event::Witness { .. }
         | Event::TimeOfDay { .. } => true,
     }
 }
@@ -86,6 +87,9 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         }
         Event::Command { command, .. } => {
             ("command", format!("the host commands: {}", command_words(command)))
+        }
+        Event::Witness { result, .. } => {
+            ("witness", format!("the witness: {}", witness_words(result)))
         }
         Event::TimeOfDay { seconds } => {
             let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
@@ -156,9 +160,23 @@ fn action_words(action: &Action, names: &Names<'_>) -> Option<String> {
         Action::Reincarnated { .. } => {
             "all is stopped here: ask to be admitted as another incarnation".to_owned()
         }
+        Action::Witness { verb: WitnessVerb::Read, .. } => "read the witness".to_owned(),
+        Action::Witness { verb: WitnessVerb::Swap { expected, .. }, .. } => {
+            format!("let the witness be another in place of version {expected}")
+        }
         Action::Left => "all is stopped here: leave".to_owned(),
     };
     Some(words)
+}
+
+fn witness_words(result: &Result<WitnessReply, String>) -> String {
+    match result {
+        Ok(WitnessReply::State { version: 0, .. }) => "its place is empty".to_owned(),
+        Ok(WitnessReply::State { version, .. }) => format!("version {version} is read"),
+        Ok(WitnessReply::Swapped) => "it is the one that was asked for".to_owned(),
+        Ok(WitnessReply::Changed) => "somebody else was first".to_owned(),
+        Err(why) => format!("no answer: {why}"),
+    }
 }
 
 fn message_word(message: &Message) -> &'static str {

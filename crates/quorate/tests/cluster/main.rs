@@ -10,3 +10,4 @@ mod measure;
 mod recording;
 mod safety;
 mod trio;
+mod witness;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use quorate::config::{
     Cluster, Document, Group, Lun, Node as NodeText, Resource, Settings, Timing,
+    Witness as WitnessText,
 };
 use quorate::{
     ClusterKey, Config, Error, Item, Node, NodeOptions, Notice, NoticeKind, ReplayOptions, Status,
@@ -67,6 +68,25 @@ impl Trio {
         let config = Config::new(document(&free_addresses(), &shared, groups(&shared))).unwrap();
         let key = ClusterKey::generate().unwrap();
         Self { dir, config, key, nodes: vec![None, None, None] }
+    }
+
+    /// Two nodes and a witness, with the counter, all started.
+    pub(crate) fn pair_with_witness() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, witness) = (dir.path().join("shared"), dir.path().join("witness"));
+        std::fs::create_dir(&witness).unwrap();
+        let groups = vec![counter("counter", COUNTER)];
+        let two = document(&free_addresses()[..2], &shared, groups);
+        let witness = Some(WitnessText { path: witness.to_str().unwrap().to_owned() });
+        let config = Config::new(Document { witness, ..two }).unwrap();
+        let key = ClusterKey::generate().unwrap();
+        let mut pair = Self { dir, config, key, nodes: vec![None, None] };
+        (1..=2).for_each(|number| pair.start(number));
+        pair
+    }
+
+    pub(crate) fn witness_dir(&self) -> PathBuf {
+        self.dir.path().join("witness")
     }
 
     pub(crate) fn started(mut self) -> Self {

@@ -229,6 +229,7 @@ impl Ledger {
             groups: vec![group],
             rules: Vec::new(),
             policy: Policy::default(),
+            witness: None,
         });
         let founders = (1..=3).map(|id| VoterId::new(NodeId(id), 1)).collect();
         let config = config.expect("it is valid");

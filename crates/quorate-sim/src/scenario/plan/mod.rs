@@ -130,6 +130,7 @@ impl Plan {
             groups,
             rules: without(&all_rules, to_come.into_iter()),
             policy: cluster::policy(scenario),
+            witness: None,
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;
