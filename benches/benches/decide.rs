@@ -126,7 +126,10 @@ impl Cluster {
                 }
                 Event::Resource { op, resource, result: Ok(()) }
             }
-            Action::Answer { .. } | Action::Reincarnated { .. } | Action::Left => return,
+            Action::Answer { .. }
+            | Action::Reincarnated { .. }
+            | Action::Witness { .. }
+            | Action::Left => return,
         };
         self.queue.push_back((node, event));
     }
@@ -200,6 +203,7 @@ fn config(groups: u32) -> ClusterConfig {
         resources: vec![resource(id)],
     };
     ClusterConfig::new(ClusterParts {
+        witness: None,
         name: "bench".into(),
         id: ClusterId(7),
         timing: TimingInputs::FAST,

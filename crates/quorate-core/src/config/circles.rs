@@ -189,6 +189,7 @@ mod tests {
     fn turned(says: &[Says]) -> Vec<(usize, Turn)> {
         let rule = |says: &Says| Rule { name: "r".into(), says: says.clone() };
         let parts = ClusterParts {
+            witness: None,
             name: "c".into(),
             id: ClusterId(1),
             timing: TimingInputs::DEFAULT,

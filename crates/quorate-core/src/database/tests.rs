@@ -39,6 +39,7 @@ fn parts() -> ClusterParts {
         enforced: true,
     };
     ClusterParts {
+        witness: None,
         name: "trio".into(),
         id: ClusterId(7),
         timing: TimingInputs::FAST,
@@ -158,7 +159,8 @@ fn keys_of_a_lun_that_passes_from_one_group_to_another_are_newer_than_any_before
     }
     let stands = story.record(VM).epoch;
     story.configure(|parts| parts.groups[0].luns.clear());
-    let added = NewGroup { group: group(3, &[1]), luns: Vec::new(), rules: Vec::new() };
+    let added =
+        NewGroup { group: group(3, &[1]), luns: Vec::new(), rules: Vec::new(), only_if: None };
     story.apply(Change::AddGroup(Box::new(added)));
     assert_eq!(story.database.config().group_of_lun(LunId(1)), Some(THIRD));
     assert!(story.record(THIRD).epoch >= stands, "{:?}", story.record(THIRD).epoch);
