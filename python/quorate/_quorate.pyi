@@ -281,8 +281,8 @@ class Node:
         """Reports how much a group loads its node, as measured, in place of what is configured."""
 
     def remove_group(self, group: str, *, timeout: Optional[float] = None) -> Ticket:
-        """Takes a group out of the configuration. What runs of it runs on, and nobody looks after
-        it any more: take it offline before."""
+        """Takes a group out of the configuration. Refused while it runs: take it offline before, or
+        unmanage it, if it is to run on with nobody to look after it."""
 
     def roll_back(
         self, to: Optional[int] = None, reason: str = "", *, timeout: Optional[float] = None

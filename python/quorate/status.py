@@ -53,6 +53,8 @@ class GroupStatus:
     """How often its ownership has been given."""
     online_wanted: bool
     """Whether it should be online."""
+    wanted: str
+    """What is wanted of it: `online`, `offline`, `disabled`, or `unmanaged`: it is left alone."""
     saved: bool
     """Whether it has a saved state that its next start resumes."""
     held: Optional[Any]

@@ -400,8 +400,8 @@ pub unsafe extern "C" fn quorate_node_add_group(
     })
 }
 
-/// Takes a group out of the configuration. What runs of it runs on, and nobody looks after it any more:
-/// take it offline before.
+/// Takes a group out of the configuration. Refused while it runs: take it offline before, or unmanage it,
+/// if it is to run on with nobody to look after it.
 ///
 /// Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
 /// answer, on success.

@@ -202,6 +202,9 @@ fn table(status: &Value) -> String {
                 let _ = write!(state, ", {word}");
             }
         }
+        if let Some(left) = node["quarantine_left_ms"].as_u64() {
+            let _ = write!(state, ", in quarantine for {} s more", left.div_ceil(1000));
+        }
         vec![text(&node["name"]), state + last, text(&node["voter"]), text(&node["heard"])]
     });
     // Pairs of a name and what this node holds of it.
@@ -211,12 +214,11 @@ fn table(status: &Value) -> String {
         pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
     };
     let groups = rows(status, "groups").into_iter().map(|group| {
-        let wanted = if group["online_wanted"] == true { "online" } else { "offline" };
         vec![
             text(&group["name"]),
             text(&group["state"]) + last,
             text(&group["owner"]),
-            wanted.to_owned(),
+            text(&group["wanted"]),
             pairs(&group["luns"]),
             pairs(&group["resources"]),
         ]
@@ -248,6 +250,13 @@ fn headline(status: &Value) -> String {
         Some(left) => format!("{node} may act for {left} ms more\n"),
         None => format!("{node} may NOT act\n"),
     };
+    if let Some(mode) = status["disarmed"].as_str() {
+        let until = status["disarm_left_ms"].as_u64().map_or_else(
+            || "until `quorate arm`".to_owned(),
+            |left| format!("for {} s more", left.div_ceil(1000)),
+        );
+        out += &format!("DISARMED ({mode}) {until}: nothing is started, stopped or moved\n");
+    }
     let differs: Vec<String> = rows(status, "config_differs").iter().map(text).collect();
     if !differs.is_empty() {
         out += &format!(
@@ -318,7 +327,7 @@ mod tests {
             })
         };
         let group = json!({
-            "name": "vm1", "state": "online", "owner": "n1", "online_wanted": true,
+            "name": "vm1", "state": "online", "owner": "n1", "wanted": "online",
             "luns": [["disk1", "Held"]], "resources": [["guest", "StopFailed"]],
         });
         let mut status = json!({

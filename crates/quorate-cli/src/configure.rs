@@ -128,7 +128,14 @@ pub(crate) fn configure(command: &Configure) -> Result<String, Failure> {
                     (answer["plan"].clone(), text)
                 }
             };
-            Ok(if *json { data.to_string() } else { text })
+            let text = if *json { data.to_string() } else { text };
+            match data["refusal"].as_str() {
+                None => Ok(text),
+                Some(refusal) => {
+                    println!("{text}");
+                    Err(Failure::new(Exit::Failed, format!("it would be refused: {refusal}")))
+                }
+            }
         }
         Configure::Apply { file, reason, only_if, ask } => {
             let config = Config::from_file(file)?.to_json();

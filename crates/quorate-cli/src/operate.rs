@@ -184,7 +184,7 @@ pub enum Operation {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Take a group out of the running cluster; what runs of it runs on: take it offline before
+    /// Take a group out of the running cluster; take it offline before, or unmanage it if it is to run on
     RemoveGroup {
         /// The group
         group: String,

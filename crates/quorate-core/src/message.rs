@@ -267,7 +267,8 @@ pub enum Command {
     },
     /// Take a group into the configuration. It is offline, or on its way if it is to start by itself.
     AddGroup(Box<NewGroup>),
-    /// Take a group out of the configuration. What runs of it runs on, and nobody looks after it any more.
+    /// Take a group out of the configuration. Refused while it runs, unless it is left alone ([`Command::Unmanage`]):
+    /// then it runs on, and nobody looks after it any more.
     RemoveGroup {
         /// The group's name.
         group: String,

@@ -109,6 +109,8 @@ pub struct GroupStatus {
     pub epoch: u64,
     /// Whether it should be online.
     pub online_wanted: bool,
+    /// What is wanted of it: `online`, `offline`, `disabled`, or `unmanaged`: it is left alone.
+    pub wanted: String,
     /// Whether it has a saved state that its next start resumes.
     pub saved: bool,
     /// Why it waits though it could run.

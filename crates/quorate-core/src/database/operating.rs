@@ -18,7 +18,7 @@ impl Database {
     }
 
     pub(super) fn remove_group(&mut self, index: u64, group: GroupId) {
-        let Ok(config) = self.config.without_group(group) else { return };
+        let Ok(config) = self.without_group(group) else { return };
         let Some(record) = self.groups.remove(&group) else { return };
         let name = self.config.group(group).map_or("", |group| group.name.as_str());
         let reason = format!("group {name} removed");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Database, GroupRecord};
 use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewConfig, NewGroup};
-use crate::id::{Epoch, GroupId, LunId};
+use crate::id::{Epoch, GroupId, LunId, NodeId};
 
 /// How many versions are remembered.
 pub const VERSIONS_MAX: usize = 32;
@@ -63,6 +63,25 @@ impl Database {
     pub fn with_group(&self, new: &NewGroup) -> Result<ClusterConfig, ConfigError> {
         self.check_version(new.only_if)?;
         self.config.with_group(new)
+    }
+
+    /// The configuration that would be in force without a group. One that runs and is managed is not let go: nobody
+    /// would look after it any more, and its LUNs would be free for another.
+    ///
+    /// # Errors
+    /// It runs, or what is left does not hold together.
+    pub fn without_group(&self, group: GroupId) -> Result<ClusterConfig, ConfigError> {
+        let record = self.groups.get(&group).filter(|record| record.is_managed());
+        if let Some((node, _)) = record.and_then(GroupRecord::owner) {
+            let name = |id: NodeId| self.config.node(id).map_or("a node", |node| &node.name);
+            let place = self.config.group(group).map_or("", |group| &group.name);
+            return Err(ConfigError::new(
+                format!("groups.{place}"),
+                format!("runs on {}, and would run on with nobody to look after it", name(node)),
+                "take it offline first, or leave it alone (unmanage) if it is to run on",
+            ));
+        }
+        self.config.without_group(group)
     }
 
     fn check_version(&self, wanted: Option<u64>) -> Result<(), ConfigError> {

@@ -193,7 +193,8 @@ impl Engine {
             }
             Command::RemoveGroup { group } => {
                 let group = self.group_named(group)?;
-                let config = self.config.without_group(group);
+                let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
+                let config = database.without_group(group);
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
             }
             Command::Configure(new) => self.configure_changes(new),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::holding::{Held, is_limited};
 use super::{Engine, Standing};
-use crate::change::{Disarm, FenceKind};
+use crate::change::{Desire, Disarm, FenceKind};
 use crate::config::NodeConfig;
 use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
@@ -245,6 +245,13 @@ impl Engine {
             owner: record.owner().map(|(node, _)| self.node_name(node)),
             epoch: record.epoch.0,
             online_wanted: record.is_wanted(),
+            wanted: match record.desire {
+                Desire::Online => "online",
+                Desire::Offline => "offline",
+                Desire::Disabled => "disabled",
+                Desire::Unmanaged => "unmanaged",
+            }
+            .to_owned(),
             saved: record.saved.is_some(),
             held: held.map(|(why, _)| why.clone()),
             retry_in_ms: retry_in.filter(|&left| left > 0),

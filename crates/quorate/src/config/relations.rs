@@ -173,9 +173,12 @@ impl Priority {
     }
 }
 
+/// Medium, so that "low" is below whoever says nothing.
+///
+/// Source: Windows clustering.
 impl Default for Priority {
     fn default() -> Self {
-        Priority::Points(0)
+        Priority::Points(2_000)
     }
 }
 

@@ -39,13 +39,19 @@ impl Trio {
 }
 
 #[test]
-fn a_group_that_is_removed_runs_on_and_nobody_looks_after_it() {
+fn a_group_that_runs_is_removed_only_when_it_is_left_alone_and_then_runs_on() {
     let mut trio = Trio::online();
     let epoch = trio.group(A).epoch;
     trio.verbs.clear();
     trio.command(B, Command::RemoveGroup { group: "vm".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 1);
+    let refused = trio.answers.remove(0).unwrap_err().to_string();
+    assert!(refused.contains("runs on n1") && refused.contains("offline first"), "{refused}");
+    trio.command(B, Command::Unmanage { group: "vm".into() });
+    trio.run_until(Duration::from_secs(2), |trio| trio.answers.len() == 1);
+    trio.command(B, Command::RemoveGroup { group: "vm".into() });
     trio.run_until(Duration::from_secs(2), |trio| trio.knows(VM) == [false; 3]);
-    assert_eq!(trio.answers, [Ok(())]);
+    assert_eq!(trio.answers, [Ok(()), Ok(())]);
     trio.silent.insert(A);
     let until = trio.now + Duration::from_secs(20);
     trio.run_until(Duration::from_secs(21), |trio| trio.now >= until);

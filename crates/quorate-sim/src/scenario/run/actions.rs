@@ -126,6 +126,8 @@ impl Stage<'_> {
             }
             GroupAct::Remove => {
                 self.removed.insert(name.to_owned());
+                // The guest stays as it is.
+                self.wish(Command::Unmanage { group: group.clone() });
                 self.wish(Command::RemoveGroup { group });
             }
             GroupAct::Lock => self.world.lock(id),
