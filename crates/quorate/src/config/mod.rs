@@ -27,7 +27,7 @@ use crate::why::{Conflict, Survival};
 
 pub use document::{
     Amounts, Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings,
-    Timing,
+    Timing, Witness,
 };
 pub(crate) use drivers::{LunSettings, ResourceSettings};
 pub use following::{Difference, diff};
