@@ -1618,6 +1618,21 @@ quorate_status quorate_test_cluster_new(uint16_t nodes,
                                         quorate_test_cluster **cluster);
 
 /**
+ * Makes a test cluster as `quorate_test_cluster_new` does, with a witness: it votes where the nodes
+ * are even in number.
+ *
+ * Parameters: `nodes`: how many. `seed`: the same seed gives the same run. `cluster`: the cluster, on
+ * success.
+ *
+ * Memory and lifetimes: free it with `quorate_test_cluster_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_new_with_witness(uint16_t nodes,
+                                                     uint64_t seed,
+                                                     quorate_test_cluster **cluster);
+
+/**
  * Makes the test cluster of a configuration; drivers and their settings are left aside.
  *
  * Parameters: `config`: the configuration. `seed`: the same seed gives the same run. `cluster`:
@@ -1998,6 +2013,30 @@ quorate_status quorate_test_cluster_cut_storage(quorate_test_cluster *cluster,
 quorate_status quorate_test_cluster_mend_storage(quorate_test_cluster *cluster,
                                                  quorate_text node,
                                                  quorate_text lun);
+
+/**
+ * Lets a node reach the witness no more, or all nodes.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node; no text: all.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_cut_witness(quorate_test_cluster *cluster,
+                                                quorate_text node);
+
+/**
+ * Lets a node reach the witness again, or all nodes.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node; no text: all.
+ *
+ * Returns: `QUORATE_UNKNOWN`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_mend_witness(quorate_test_cluster *cluster,
+                                                 quorate_text node);
 
 /**
  * Lets what runs of a group die where it runs.

@@ -19,6 +19,8 @@ const SLOW: &[&str] = &[
     "ResetIsDeath",
     "RewriteTears",
     "StaleAnswerTaken",
+    "WitnessMadeAnew",
+    "WitnessWordTooEarly",
 ];
 
 #[test]

@@ -120,11 +120,12 @@ impl Bystander {
             return Ok(());
         }
         let is_calm = self.is_calm(view, node);
+        let ear = self.ear(view, teller, node).filter(|_| cause == DownCause::Silence);
         self.admitted.remove(&node);
         if is_calm {
             return Err(format!("{node} is declared down, and nothing has happened to it"));
         }
-        match self.ear(view, teller, node).filter(|_| cause == DownCause::Silence) {
+        match ear {
             Some(ear) => Err(format!("{node} is declared down, and {ear} has heard it")),
             None => Ok(()),
         }
@@ -168,7 +169,10 @@ impl Bystander {
         let host = view.hosts.get(&node)?;
         let end = host.lease_end(view.config)?;
         let over = host.clock.local(view.now).0.saturating_sub(end.0);
-        let powered = host.leased_since() < since && over < detect * 2 - interval * 2;
+        // Admitted again, it begins without any lease.
+        let powered = host.leased_since() < since
+            && old(self.admitted.get(&node), since)
+            && over < detect * 2 - interval * 2;
         // A clock that has jumped makes a moment seem long.
         let steady = |node: NodeId| {
             view.hosts.get(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))

@@ -46,6 +46,8 @@ pub(super) struct Kept {
     newest: Option<Swap>,
     /// The heartbeats for which it vouches.
     vouched: BTreeMap<NodeId, (u64, u64)>,
+    /// The epoch in which it has vouched for any.
+    vouched_in: Option<Epoch>,
 }
 
 #[derive(Debug)]
@@ -66,12 +68,12 @@ impl Kept {
 }
 
 impl Engine {
-    /// A swap has succeeded, after which the witness is in `state`. `before`: since when the beat counter stood as the
-    /// swap found it.
+    /// A swap has succeeded, after which the witness is in `state`. `before`: the beat counter as the swap found it, and
+    /// since when it stood so.
     pub(super) fn note_kept(
         &mut self,
         state: &WitnessState,
-        before: Instant,
+        before: (u64, Instant),
         (begun, epoch): (Instant, Epoch),
         accepted: BTreeMap<NodeId, Accepted>,
     ) {
@@ -79,10 +81,11 @@ impl Engine {
         let mine = follows || state.vote == self.identity.unwrap_or_default();
         let kept = &mut self.hands.kept;
         if state.term == epoch.0 && mine && kept.quiet_since.is_none_or(|quiet| quiet.0 != epoch) {
-            kept.quiet_since = Some((epoch, before));
+            kept.quiet_since = Some((epoch, before.1));
         }
         let coordinates = self.consensus.as_ref().is_some_and(Consensus::is_coordinator);
-        if coordinates && (follows || plant::is(Plant::WitnessLeaseOfOldTerm)) {
+        let taken = follows && state.beats > before.0;
+        if coordinates && (taken || plant::is(Plant::WitnessLeaseOfOldTerm)) {
             kept.newest = Some(Swap { epoch, begun, accepted });
             self.count_witness();
         }
@@ -104,10 +107,15 @@ impl Engine {
             database.is_up_as(node, incarnation).then_some((node, beat))
         };
         kept.vouched = accepted.into_iter().filter_map(up).collect();
+        // Whoever has waited for it through an election hears it at once.
+        let first = kept.vouched_in.replace(epoch) != Some(epoch);
         if database.is_up_as(self.me, self.incarnation) {
             self.lease.on_acknowledged(NodeId::WITNESS, begun);
         }
         self.stir.clock |= !self.lease_held;
+        if first {
+            self.beat_now(false);
+        }
     }
 
     /// The newest heartbeat of a node of which the coordinator may say that the witness acknowledges it.

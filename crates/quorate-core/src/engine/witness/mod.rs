@@ -397,7 +397,7 @@ impl Engine {
         let Served { state, replies } = served;
         let Some(Known { version, .. }) = self.hands.known.take() else { return };
         self.tell_witness(None);
-        let before = self.hands.still.map_or(self.now, |still| still.1);
+        let before = self.hands.still.unwrap_or((0, self.now));
         if self.epoch() == epoch {
             self.note_kept(&state, before, (begun, epoch), accepted);
         }
