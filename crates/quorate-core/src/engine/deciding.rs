@@ -26,6 +26,8 @@ pub(super) struct Deciding<'a> {
     pub(super) forming: Option<Instant>,
     /// Nodes that go down by the very changes which come before.
     pub(super) falling: Vec<NodeId>,
+    /// Who gets which node by what is decided in this round.
+    pub(super) coming: Vec<(GroupId, NodeId)>,
     /// Groups that nowhere can run.
     pub(super) unplaced: Vec<GroupId>,
     /// What is under way.
@@ -188,7 +190,9 @@ impl Deciding<'_> {
             self.look_when_forgiven(config, record);
             return None;
         };
-        let waits = order.start_waits(config.id, owner) || self.awaits_fences(config);
+        let waits = order.start_waits(config.id, owner)
+            || order.lacks_room(config.id, owner, &self.coming)
+            || self.awaits_fences(config);
         if waits && !self.database.are_moves_held() {
             return None;
         }
@@ -196,6 +200,7 @@ impl Deciding<'_> {
             return self.wait(config.id, held);
         }
         self.traffic.count(owner, cause);
+        self.coming.push((config.id, owner));
         Some(Change::Assign {
             group: config.id,
             epoch: Epoch(record.epoch.0 + u64::from(!plant::is(Plant::EpochNotRaised))),
@@ -295,6 +300,13 @@ impl Deciding<'_> {
         let held = self.database.are_moves_held();
         // What it needs before it ends meanwhile: then it cannot go on either.
         let live = config.moves_live() && (held || !order.must_stop(config.id));
+        // Nor can it go as it runs where there is no room, unless that is being made.
+        let full =
+            due.to.is_some_and(|to| live && !held && order.lacks_room(config.id, to, &self.coming));
+        if full && due.to.is_some_and(|to| order.makes_room(config.id, to)) {
+            return None;
+        }
+        let live = live && !full;
         let ends = due.kind == ReleaseKind::Stop || !live;
         if !held && (order.waits_its_turn(config.id) || ends && order.stop_waits(config.id)) {
             return None;
@@ -307,12 +319,12 @@ impl Deciding<'_> {
             let follows = || {
                 order.comes_after(group)
                     || order.awaits_ground(group, to)
-                    || order.lacks_room(group, to)
+                    || order.lacks_room(group, to, &self.coming)
             };
             order.is_taken(group, to) || !live && follows()
         };
         let waits = to.is_some_and(waits);
-        if waits && live {
+        if live && (waits || to.is_some() && !held && order.travels_with(group)) {
             return None;
         }
         let to = to.filter(|_| !waits);
@@ -321,6 +333,7 @@ impl Deciding<'_> {
                 return self.wait(group, held);
             }
             self.traffic.count(to, cause);
+            self.coming.push((group, to));
         }
         Some(Change::Release { group, epoch, to, kind, cause })
     }

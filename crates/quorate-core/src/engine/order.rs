@@ -54,11 +54,14 @@ impl<'a> Order<'a> {
         else {
             return None;
         };
-        let stands = |&first: &GroupId| {
-            self.goes_over(first) || self.doing(first) == Doing::Runs && !self.will_stop(first)
-        };
+        let stands = |&first: &GroupId| self.goes_over(first) || self.runs_on(first);
         let falls = self.is_known(first) && !first.iter().any(stands);
         (falls && !self.losing_ground.contains(then)).then_some(*then)
+    }
+
+    /// Whether it runs and goes on. What could not be stopped is no ground: nobody knows how it is.
+    fn runs_on(&self, group: GroupId) -> bool {
+        self.doing(group) == Doing::Runs && !self.is_stuck(group) && !self.will_stop(group)
     }
 
     /// Whether it is being handed over as it runs: whoever needs it never misses it.
@@ -166,9 +169,9 @@ impl<'a> Order<'a> {
                 if *then == group && self.is_known(first) =>
             {
                 match (first_act, kind) {
-                    (OrderAct::Start, OrderKind::Mandatory) => !first
-                        .iter()
-                        .any(|&first| self.doing(first) == Doing::Runs && !self.will_stop(first)),
+                    (OrderAct::Start, OrderKind::Mandatory) => {
+                        !first.iter().any(|&first| self.runs_on(first))
+                    }
                     (OrderAct::Start, _) => first.iter().any(|&first| self.will_start(first)),
                     (OrderAct::Stop, _) => first.iter().any(|&first| self.will_stop(first)),
                 }
@@ -190,7 +193,6 @@ impl<'a> Order<'a> {
         ordered
             || self.waits_its_turn(group)
             || self.is_taken(group, node)
-            || self.lacks_room(group, node)
             || self.awaits_ground(group, node)
     }
 
@@ -203,8 +205,28 @@ impl<'a> Order<'a> {
             let acts = |other: &&GroupId| {
                 **other != group && matches!(self.doing(**other), Doing::Starts | Doing::Stops)
             };
-            let is_before = *then == group && first.iter().any(|&one| self.will_act(one));
+            // What cannot run on stops before those start which it needs.
+            let follows = *then == group && !self.must_stop(group);
+            let is_before = follows && first.iter().any(|&one| self.will_act(one));
             is_before || first.iter().chain([then]).find(acts).is_some()
+        })
+    }
+
+    /// Whether another that it needs, or that needs it, is on its way as it runs: one of them goes at a time.
+    pub(super) fn travels_with(&self, group: GroupId) -> bool {
+        self.rules(group).any(|says| {
+            let Says::Order { first, then, kind: OrderKind::Mandatory, .. } = says else {
+                return false;
+            };
+            let goes = |&first: &GroupId| {
+                let departs = self.will_act(first) && self.moves_live(first);
+                let free = self.target(first).is_some_and(|to| !self.is_taken(first, to));
+                departs && free && !self.waits_its_turn(first)
+            };
+            match *then == group {
+                true => first.iter().any(|one| self.goes_over(*one) || goes(one)),
+                false => self.goes_over(*then),
+            }
         })
     }
 
@@ -272,9 +294,12 @@ impl<'a> Order<'a> {
                     && (self.will_stop(*then) || stays && !self.stands_elsewhere(first, group));
                 let after = *then == group
                     && *then_act == OrderAct::Stop
-                    && first.iter().any(|&first| match first_act {
-                        OrderAct::Start => self.will_start(first),
-                        OrderAct::Stop => self.will_stop(first),
+                    && first.iter().any(|&first| match (first_act, kind) {
+                        (OrderAct::Start, OrderKind::Mandatory) => {
+                            self.doing(first) != Doing::Runs || self.will_stop(first)
+                        }
+                        (OrderAct::Start, _) => self.will_start(first),
+                        (OrderAct::Stop, _) => self.will_stop(first),
                     });
                 before || after
             }
@@ -300,8 +325,13 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
-    /// Whether those that are still on a node leave it no room.
-    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> bool {
+    /// Whether those that are still on a node, or come there by the very changes that are decided, leave it no room.
+    pub(super) fn lacks_room(
+        &self,
+        group: GroupId,
+        node: NodeId,
+        coming: &[(GroupId, NodeId)],
+    ) -> bool {
         let config = self.config();
         let uses = |one: GroupId| config.group(one).map(|one| &one.wishes.uses);
         let limited = config.policy().limited && !plant::is(Plant::RoomIgnored);
@@ -314,10 +344,28 @@ impl<'a> Order<'a> {
                 && self.node_of(*other) == Some(node)
                 && self.doing(*other) != Doing::Nothing
         };
-        let others = || self.database.groups().keys().copied().filter(there).filter_map(uses);
+        let comes = |&&(other, to): &&(GroupId, NodeId)| to == node && !there(&other);
+        let others = || {
+            let there = self.database.groups().keys().copied().filter(there);
+            there.chain(coming.iter().filter(comes).map(|one| one.0)).filter_map(uses)
+        };
         own.iter().any(|(kind, &more)| {
             let used: u64 = others().filter_map(|amounts| amounts.get(kind)).sum();
             more > 0 && used + more > place.capacity.get(kind).copied().unwrap_or_default()
+        })
+    }
+
+    /// Whether one of those that leave it no room there is on its way out, or can go.
+    pub(super) fn makes_room(&self, group: GroupId, node: NodeId) -> bool {
+        let there = |other: &&GroupId| **other != group && self.node_of(**other) == Some(node);
+        let mut others = self.database.groups().keys().filter(there);
+        others.any(|&other| match self.doing(other) {
+            Doing::Stops => true,
+            Doing::Starts | Doing::Runs => {
+                let to = self.target(other).filter(|&to| to != node);
+                self.is_managed(other) && to.is_some_and(|to| !self.lacks_room(other, to, &[]))
+            }
+            Doing::Nothing => false,
         })
     }
 

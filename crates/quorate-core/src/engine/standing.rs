@@ -74,6 +74,8 @@ fn of_one(
         at: record.seat,
         runs: false,
         under_way: is_under_way(record),
+        recovers: record.cause == Cause::NodeDown
+            && !matches!(record.ownership, Ownership::Vacant(Vacancy::NeverOwned)),
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from,
         stays: record.stays || opens_in(config, times).is_none_or(|left| left > 0),
@@ -87,7 +89,8 @@ fn of_one(
         || owner
             .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
     if down {
-        return Now { at: record.seat.filter(|&seat| seat != node), under_way: false, ..base };
+        let at = record.seat.filter(|&seat| seat != node);
+        return Now { at, under_way: false, recovers: true, ..base };
     }
     let held = database.are_moves_held() || !record.is_managed() || database.disarmed().is_some();
     match state {
