@@ -268,8 +268,9 @@ impl ClusterConfig {
         Ok(config)
     }
 
-    /// As [`ClusterConfig::new`], but orders may lead back to their start: nothing in such a circle ever starts, and what
-    /// runs there runs on while all of it does. For what is found elsewhere and tried out.
+    /// As [`ClusterConfig::new`], but orders may lead back to their start: nothing in such a circle
+    /// ever starts, and what runs there runs on while all of it does. For what is found elsewhere
+    /// and tried out.
     ///
     /// # Errors
     /// The first thing that is wrong, with its place and the remedy.

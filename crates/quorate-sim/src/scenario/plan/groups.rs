@@ -165,23 +165,7 @@ impl Maker<'_> {
                 OnFail::Ignore => BTreeMap::new(),
                 _ => initial.fail_count.clone(),
             },
-            wishes: Wishes {
-                priority: number(member.priority),
-                uses: amounts(&member.utilization),
-                load: BTreeMap::new(),
-                // A start that fails for good is told as failing without end.
-                node_failures_max: Some(member.migration_threshold.unwrap_or(FAILURES_MAX))
-                    .filter(|&most| most > 0),
-                failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
-                awaits_fences: member.requires == Requires::Fencing,
-                found_twice: match member.multiple_active {
-                    MultipleActive::StopStart => FoundTwice::Restart,
-                    MultipleActive::StopUnexpected => FoundTwice::KeepOwner,
-                    MultipleActive::StopOnly => FoundTwice::Stop,
-                    MultipleActive::Block => FoundTwice::Leave,
-                },
-                ..Wishes::default()
-            },
+            wishes: wishes(member),
         };
         self.add(wants);
     }
@@ -365,6 +349,27 @@ pub(super) fn number(score: Score) -> i32 {
 pub(in super::super) fn amounts(given: &BTreeMap<String, f64>) -> Amounts {
     let whole = |value: f64| (value * THOUSAND).round().clamp(0.0, 1e15) as u64;
     given.iter().map(|(kind, &value)| (kind.clone(), whole(value))).collect()
+}
+
+/// What a member wishes, in the words of the configuration.
+fn wishes(member: &Member) -> Wishes {
+    Wishes {
+        priority: number(member.priority),
+        uses: amounts(&member.utilization),
+        load: BTreeMap::new(),
+        // A start that fails for good is told as failing without end.
+        node_failures_max: Some(member.migration_threshold.unwrap_or(FAILURES_MAX))
+            .filter(|&most| most > 0),
+        failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
+        awaits_fences: member.requires == Requires::Fencing,
+        found_twice: match member.multiple_active {
+            MultipleActive::StopStart => FoundTwice::Restart,
+            MultipleActive::StopUnexpected => FoundTwice::KeepOwner,
+            MultipleActive::StopOnly => FoundTwice::Stop,
+            MultipleActive::Block => FoundTwice::Leave,
+        },
+        ..Wishes::default()
+    }
 }
 
 /// What is said of a failure that is found: the word about watching, or the only one there is.
