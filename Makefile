@@ -9,10 +9,10 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbi
 # In the order in which they run: what fails soonest comes first.
 steps := setup fmt deny clippy docs unit planted doctests c python e2e torture
 
-.PHONY: help demo test fix bench bench-placement plants demo-setup tidy $(steps)
+.PHONY: help demo test fix bench bench-placement beside-pacemaker plants demo-setup tidy $(steps)
 
 help: ## this list
-	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 ##@ The two commands
 
@@ -38,6 +38,15 @@ bench: ## measures speed, as ratios within one run
 bench-placement: ## placement beside Pacemaker's scheduler; installs that one's command line tools
 	@tools/setup.sh bench-placement
 	cargo bench --locked -p quorate-benches --bench placement --bench pacemaker
+
+# Other clusters: make beside-pacemaker SEED=2 CLUSTERS=5000 LEVEL=single (or pairs).
+SEED ?= 1
+CLUSTERS ?= 1000
+LEVEL ?= all
+beside-pacemaker: ## decisions beside Pacemaker's scheduler, on random small clusters; installs that one's tools
+	@tools/setup.sh bench-placement
+	cargo build --release --locked -p quorate-cli
+	python3 tests/beside_pacemaker --quorate target/release/quorate --seed $(SEED) --clusters $(CLUSTERS) --level $(LEVEL)
 
 plants: ## puts every bug on purpose into the simulator: who catches it, and how soon
 	cargo run --quiet --release --locked -p quorate-sim --features plants --example plants

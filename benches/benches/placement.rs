@@ -144,6 +144,7 @@ fn differ() -> u32 {
                 at: Some(at),
                 runs: draw(4) > 0,
                 under_way: draw(8) == 0,
+                recovers: draw(8) == 0,
                 fixed: draw(20) == 0,
                 home,
                 stays: draw(8) == 0,

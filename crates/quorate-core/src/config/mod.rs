@@ -273,7 +273,19 @@ impl ClusterConfig {
     ///
     /// # Errors
     /// The first thing that is wrong, with its place and the remedy.
-    pub fn new(mut parts: ClusterParts) -> Result<Self, ConfigError> {
+    pub fn new(parts: ClusterParts) -> Result<Self, ConfigError> {
+        let config = Self::with_circles(parts)?;
+        rules::check_circles(&config.parts)?;
+        Ok(config)
+    }
+
+    /// As [`ClusterConfig::new`], but orders may lead back to their start: nothing in such a circle
+    /// ever starts, and what runs there runs on while all of it does. For what is found elsewhere
+    /// and tried out.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and the remedy.
+    pub fn with_circles(mut parts: ClusterParts) -> Result<Self, ConfigError> {
         let timing = Timing::derive(&parts.timing).map_err(|error| {
             ConfigError::new("timing", error.to_string(), "change one of the values it names")
         })?;
@@ -432,8 +444,9 @@ impl ClusterConfig {
 
 impl TryFrom<ClusterParts> for ClusterConfig {
     type Error = ConfigError;
+    /// What was refused when it was made is not written down.
     fn try_from(parts: ClusterParts) -> Result<Self, ConfigError> {
-        Self::new(parts)
+        Self::with_circles(parts)
     }
 }
 

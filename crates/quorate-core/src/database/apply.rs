@@ -411,11 +411,15 @@ impl Database {
         if !config.is_some_and(|group| placement::is_possible(group, to)) {
             return;
         }
-        let open = |_: &&NodeRecord| self.is_open(to);
+        let Some(record) = self.groups.get(&group) else { return };
+        // What has come as it runs is there, though the node is to be empty by now.
+        let open = |target: &&NodeRecord| {
+            let holds = record.held_by == Some((to, target.incarnation));
+            self.is_open(to) || holds && self.is_up_as(to, target.incarnation)
+        };
         let Some(target) = self.nodes.get(&to).filter(open).copied() else {
             return;
         };
-        let Some(record) = self.groups.get(&group) else { return };
         if record.is_wanted() {
             let raised = u64::from(!plant::is(Plant::EpochNotRaised));
             let epoch = Epoch(record.epoch.0 + raised);

@@ -244,6 +244,7 @@ impl Engine {
             times: self.times(),
             forming: forming_until.filter(|&until| self.now < until),
             falling: Vec::new(),
+            coming: Vec::new(),
             unplaced: Vec::new(),
             traffic: Traffic::of(database, self.cluster_ms()),
             held: BTreeMap::new(),

@@ -27,6 +27,8 @@ pub(super) struct Deciding<'a> {
     pub(super) forming: Option<Instant>,
     /// Nodes that go down by the very changes which come before.
     pub(super) falling: Vec<NodeId>,
+    /// Who gets which node by what is decided in this round.
+    pub(super) coming: Vec<(GroupId, NodeId)>,
     /// Groups that nowhere can run.
     pub(super) unplaced: Vec<GroupId>,
     /// What is under way.
@@ -189,7 +191,9 @@ impl Deciding<'_> {
             self.look_when_forgiven(config, record);
             return None;
         };
-        if let Some(group) = order.start_waits(config.id, owner) {
+        let waits = order.start_waits(config.id, owner);
+        let waits = waits.or_else(|| order.lacks_room(config.id, owner, &self.coming));
+        if let Some(group) = waits {
             return self.wait(config.id, (Hold::Group { group }, None));
         }
         if self.awaits_fences(config) {
@@ -199,6 +203,7 @@ impl Deciding<'_> {
             return self.wait(config.id, held);
         }
         self.traffic.count(owner, cause);
+        self.coming.push((config.id, owner));
         Some(Change::Assign {
             group: config.id,
             epoch: Epoch(record.epoch.0 + u64::from(!plant::is(Plant::EpochNotRaised))),
@@ -298,6 +303,13 @@ impl Deciding<'_> {
         let held = self.database.are_moves_held();
         // What it needs before it ends meanwhile: then it cannot go on either.
         let live = config.moves_live() && (held || !order.must_stop(config.id));
+        // Nor can it go as it runs where there is no room, unless that is being made.
+        let full = |to| order.lacks_room(config.id, to, &self.coming).is_some();
+        let full = due.to.is_some_and(|to| live && !held && full(to));
+        if full && due.to.is_some_and(|to| order.makes_room(config.id, to)) {
+            return None;
+        }
+        let live = live && !full;
         let ends = due.kind == ReleaseKind::Stop || !live;
         if order.waits_its_turn(config.id).is_some() || ends && order.stop_waits(config.id) {
             return None;
@@ -310,12 +322,12 @@ impl Deciding<'_> {
             let follows = || {
                 order.comes_after(group)
                     || order.awaits_ground(group, to).is_some()
-                    || order.lacks_room(group, to).is_some()
+                    || order.lacks_room(group, to, &self.coming).is_some()
             };
             order.is_taken(group, to).is_some() || !live && follows()
         };
         let waits = to.is_some_and(waits);
-        if waits && live {
+        if live && (waits || to.is_some() && !held && order.travels_with(group)) {
             return None;
         }
         let to = to.filter(|_| !waits);
@@ -324,6 +336,7 @@ impl Deciding<'_> {
                 return self.wait(group, held);
             }
             self.traffic.count(to, cause);
+            self.coming.push((group, to));
         }
         Some(Change::Release { group, epoch, to, kind, cause })
     }

@@ -54,11 +54,14 @@ impl<'a> Order<'a> {
         else {
             return None;
         };
-        let stands = |&first: &GroupId| {
-            self.goes_over(first) || self.doing(first) == Doing::Runs && !self.will_stop(first)
-        };
+        let stands = |&first: &GroupId| self.goes_over(first) || self.runs_on(first);
         let falls = self.is_known(first) && !first.iter().any(stands);
         (falls && !self.losing_ground.contains(then)).then_some(*then)
+    }
+
+    /// Whether it runs and goes on. What could not be stopped is no ground: nobody knows how it is.
+    fn runs_on(&self, group: GroupId) -> bool {
+        self.doing(group) == Doing::Runs && !self.is_stuck(group) && !self.will_stop(group)
     }
 
     /// Whether it is being handed over as it runs: whoever needs it never misses it.
@@ -178,8 +181,11 @@ impl<'a> Order<'a> {
                 let mut all = first.iter().copied();
                 match (first_act, kind) {
                     (OrderAct::Start, OrderKind::Mandatory) => {
-                        let stands = |one| self.doing(one) == Doing::Runs && !self.will_stop(one);
-                        if all.any(stands) { None } else { first.first().copied() }
+                        if all.any(|one| self.runs_on(one)) {
+                            None
+                        } else {
+                            first.first().copied()
+                        }
                     }
                     (OrderAct::Start, _) => all.find(|&one| self.will_start(one)),
                     (OrderAct::Stop, _) => all.find(|&one| self.will_stop(one)),
@@ -203,7 +209,6 @@ impl<'a> Order<'a> {
             .filter(|_| !plant::is(Plant::OrderIgnored))
             .or_else(|| self.waits_its_turn(group))
             .or_else(|| self.is_taken(group, node))
-            .or_else(|| self.lacks_room(group, node))
             .or_else(|| self.awaits_ground(group, node))
     }
 
@@ -217,11 +222,32 @@ impl<'a> Order<'a> {
             let will = |one: &GroupId| self.will_act(*one);
             let others = first.iter().chain([then]).copied().filter(|&other| other != group);
             let before = match turn {
-                None if *then == group => first.iter().copied().find(will),
+                // What cannot run on stops before those start which it needs.
+                None if *then == group && !self.must_stop(group) => {
+                    first.iter().copied().find(will)
+                }
                 Some(Turn::Reversed) if first.contains(&group) => Some(*then).filter(will),
                 None | Some(Turn::Reversed | Turn::Void) => None,
             };
             before.or_else(|| others.into_iter().find(acts))
+        })
+    }
+
+    /// Whether another that it needs, or that needs it, is on its way as it runs: one of them goes at a time.
+    pub(super) fn travels_with(&self, group: GroupId) -> bool {
+        self.rules(group).any(|says| {
+            let Says::Order { first, then, kind: OrderKind::Mandatory, .. } = says else {
+                return false;
+            };
+            let goes = |&first: &GroupId| {
+                let departs = self.will_act(first) && self.moves_live(first);
+                let free = self.target(first).is_some_and(|to| self.is_taken(first, to).is_none());
+                departs && free && self.waits_its_turn(first).is_none()
+            };
+            match *then == group {
+                true => first.iter().any(|one| self.goes_over(*one) || goes(one)),
+                false => self.goes_over(*then),
+            }
         })
     }
 
@@ -289,9 +315,12 @@ impl<'a> Order<'a> {
                     && (self.will_stop(*then) || stays && !self.stands_elsewhere(first, group));
                 let after = *then == group
                     && *then_act == OrderAct::Stop
-                    && first.iter().any(|&first| match first_act {
-                        OrderAct::Start => self.will_start(first),
-                        OrderAct::Stop => self.will_stop(first),
+                    && first.iter().any(|&first| match (first_act, kind) {
+                        (OrderAct::Start, OrderKind::Mandatory) => {
+                            self.doing(first) != Doing::Runs || self.will_stop(first)
+                        }
+                        (OrderAct::Start, _) => self.will_start(first),
+                        (OrderAct::Stop, _) => self.will_stop(first),
                     });
                 before || after
             }
@@ -317,8 +346,14 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
-    /// One of those that are still on a node, where they leave it no room.
-    pub(super) fn lacks_room(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
+    /// One of those that are still on a node, or come there by the very changes that are decided, where they leave it no
+    /// room.
+    pub(super) fn lacks_room(
+        &self,
+        group: GroupId,
+        node: NodeId,
+        coming: &[(GroupId, NodeId)],
+    ) -> Option<GroupId> {
         let config = self.config();
         let uses = |one: GroupId| config.group(one).map(|one| &one.wishes.uses);
         let limited = config.policy().limited && !plant::is(Plant::RoomIgnored);
@@ -331,12 +366,31 @@ impl<'a> Order<'a> {
                 && self.node_of(*other) == Some(node)
                 && self.doing(*other) != Doing::Nothing
         };
-        let others = || self.database.groups().keys().copied().filter(there);
+        let comes = |&&(other, to): &&(GroupId, NodeId)| to == node && !there(&other);
+        let others = || {
+            let there = self.database.groups().keys().copied().filter(there);
+            there.chain(coming.iter().filter(comes).map(|one| one.0))
+        };
         own.iter().find_map(|(kind, &more)| {
             let of = |one: GroupId| uses(one)?.get(kind).copied().filter(|&used| used > 0);
             let used = others().filter_map(of).fold(more, u64::saturating_add);
             let full = more > 0 && used > place.capacity.get(kind).copied().unwrap_or_default();
             others().find(|&one| full && of(one).is_some())
+        })
+    }
+
+    /// Whether one of those that leave it no room there is on its way out, or can go.
+    pub(super) fn makes_room(&self, group: GroupId, node: NodeId) -> bool {
+        let there = |other: &&GroupId| **other != group && self.node_of(**other) == Some(node);
+        let mut others = self.database.groups().keys().filter(there);
+        others.any(|&other| match self.doing(other) {
+            Doing::Stops => true,
+            Doing::Starts | Doing::Runs => {
+                let to = self.target(other).filter(|&to| to != node);
+                let goes = to.is_some_and(|to| self.lacks_room(other, to, &[]).is_none());
+                self.is_managed(other) && goes
+            }
+            Doing::Nothing => false,
         })
     }
 

@@ -76,6 +76,8 @@ fn of_one(
         at: record.seat,
         runs: false,
         under_way: is_under_way(record),
+        recovers: record.cause == Cause::NodeDown
+            && !matches!(record.ownership, Ownership::Vacant(Vacancy::NeverOwned)),
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from.filter(|_| !held),
         stays: held || record.stays || opens_in(config, times).is_none_or(|left| left > 0),
@@ -89,7 +91,8 @@ fn of_one(
         || owner
             .is_none_or(|owner| matches!(owner.state, NodeState::Down(_) | NodeState::Fenced(_)));
     if down {
-        return Now { at: record.seat.filter(|&seat| seat != node), under_way: false, ..base };
+        let at = record.seat.filter(|&seat| seat != node);
+        return Now { at, under_way: false, recovers: true, ..base };
     }
     let disarmed = database.disarmed().is_some() && !plant::is(Plant::DisarmIgnored);
     let held = held || !record.is_managed() || disarmed;

@@ -89,6 +89,8 @@ pub struct Now {
     pub runs: bool,
     /// It ran, and has ended only to run where it should: nothing but scores holds it where it was.
     pub under_way: bool,
+    /// It ran until its node was lost.
+    pub recovers: bool,
     /// It stays as it is, whatever the rules say.
     pub fixed: bool,
     /// The node from which it was drained, and to which it returns.

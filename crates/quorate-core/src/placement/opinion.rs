@@ -14,6 +14,17 @@ use crate::plant::{self, Plant};
 const MUST: i64 = SCORE_MUST as i64;
 const NEVER: i64 = SCORE_NEVER as i64;
 
+/// Two scores together: "never" wins over all, then "must".
+fn sum(one: i64, two: i64) -> i64 {
+    if one <= NEVER || two <= NEVER {
+        NEVER
+    } else if one >= MUST || two >= MUST {
+        MUST
+    } else {
+        (one + two).clamp(NEVER, MUST)
+    }
+}
+
 /// What the rules say about one node for the groups that are being placed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
@@ -50,7 +61,7 @@ impl Solver<'_> {
         for &member in members {
             for (&at, view) in field.slots.iter().zip(&mut opinion.views) {
                 let own = self.own_score(member, self.table.board.slots[at].id);
-                view.score = view.score.saturating_add(own);
+                view.score = sum(view.score, own);
             }
             let rules = self.bonds.rules(member);
             if rules.is_empty() {
@@ -67,7 +78,6 @@ impl Solver<'_> {
                 }
             }
         }
-        opinion.views.iter_mut().for_each(|view| view.score = view.score.clamp(NEVER, MUST));
         opinion.views
     }
 
@@ -76,7 +86,7 @@ impl Solver<'_> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let sticks = (now.runs || now.under_way) && now.at == Some(node);
         let stickiness = if sticks { i64::from(config.stickiness) } else { 0 };
-        i64::from(score(config, node)) + stickiness
+        sum(i64::from(score(config, node)), stickiness)
     }
 
     /// One rule that names `member`.
@@ -127,12 +137,19 @@ impl Solver<'_> {
                 } else if let Some(wants) = wants.filter(|wants| !members.contains(wants))
                     && let Some(at) = self.table.goes_to(wants)
                     && i64::from(*score) <= NEVER
+                    && !self.puts_up_with(member, wants, at)
                 {
                     opinion.forbid(at, NotHere::Apart(number));
                 }
             }
             Says::Order { .. } => {}
         }
+    }
+
+    /// Whether a group runs where another that wants to be apart from it does, and is left alone.
+    fn puts_up_with(&self, group: usize, other: usize, at: usize) -> bool {
+        let now = &self.table.now[group];
+        !self.table.now[other].wanted && now.runs && self.table.is_at(group) == Some(at)
     }
 
     /// Says something about every node that is one place with this one.
@@ -185,7 +202,7 @@ impl Solver<'_> {
             }
             Some(at) => {
                 if let Some(view) = opinion.of(at) {
-                    view.score = view.score.saturating_add(score);
+                    view.score = sum(view.score, score);
                 }
             }
             None => {}
@@ -213,6 +230,9 @@ impl Solver<'_> {
             let Some((wants, score, influence)) = dependent.filter(|one| seen.insert(one.0)) else {
                 continue;
             };
+            // Nobody is disturbed where the ground does not run yet.
+            let now = &self.table.now[ground];
+            let influence = influence || !now.runs && !now.under_way;
             let weight = passed * score / MUST;
             if weight >= MUST {
                 cohort.and(&self.table.loads[wants]);
@@ -233,7 +253,9 @@ impl Solver<'_> {
             return None;
         };
         let wants = self.config.place_of(group)?;
-        let open = matches!(self.table.placed[wants], Placed::Not | Placed::Begun);
+        // One on its way has its place, and needs the other there.
+        let open = matches!(self.table.placed[wants], Placed::Not | Placed::Begun)
+            || self.table.now[wants].fixed && score >= SCORE_MUST;
         let here = self.config.place_of(with) == Some(ground);
         (here && open && self.table.now[wants].wanted).then_some((
             wants,
@@ -245,38 +267,58 @@ impl Solver<'_> {
     /// What one that is not placed yet would say for itself.
     fn heed(&self, wants: usize, weight: i64, opinion: &mut Opinion<'_>) {
         let (config, now) = (&self.config.groups()[wants], &self.table.now[wants]);
-        let ground = self.grounds(wants);
-        let apart_from = if weight >= MUST { self.apart_from(wants) } else { Vec::new() };
+        let ground = match self.table.placed[wants] {
+            Placed::Done(at) => at,
+            Placed::Not | Placed::Begun => self.grounds(wants),
+        };
+        let taken = if weight >= MUST { self.taken(wants) } else { Vec::new() };
         for (&at, view) in opinion.field.slots.iter().zip(&mut opinion.views) {
             let slot = &self.table.board.slots[at];
-            let banned = !is_possible(config, slot.id) || now.banned.contains(&slot.id);
-            let elsewhere = ground.is_some_and(|ground| ground != at);
             let is_one_place =
                 |&(seat, by): &(usize, By)| self.table.board.are_one_place(at, seat, by);
-            if weight >= MUST && (banned || elsewhere || apart_from.iter().any(is_one_place)) {
+            let banned = !is_possible(config, slot.id)
+                || now.banned.contains(&slot.id)
+                || taken.iter().any(is_one_place);
+            let elsewhere = ground.is_some_and(|ground| ground != at);
+            if weight >= MUST && (banned || elsewhere) {
                 view.hinders += 1;
                 continue;
             }
             let stays = (now.runs || now.under_way) && now.at == Some(slot.id);
             let own = if banned { NEVER } else { self.own_score(wants, slot.id) };
-            let own = own.clamp(NEVER, MUST);
             // Where nothing else is said, it would rather not have to move.
             view.company -= i64::from(stays && weight >= MUST && own == 0);
             if weight > 0 || own > 0 {
-                let share = own * weight / MUST;
-                view.score = view.score.saturating_add(share);
+                // A small wish counts for little, but not for nothing.
+                let share = match own * weight / MUST {
+                    0 => own.signum() * weight.signum(),
+                    share => share,
+                };
+                view.score = sum(view.score, share);
             }
         }
     }
 
-    /// Where those are placed from which one that is not placed yet must be apart.
-    fn apart_from(&self, wants: usize) -> Vec<(usize, By)> {
+    /// Where those go with which it must not be.
+    fn taken(&self, wants: usize) -> Vec<(usize, By)> {
         let mut seats = Vec::new();
         for &rule in self.bonds.rules(wants) {
-            if let Says::Apart { groups, strict: true, by } = &self.config.rules()[rule].says {
-                let others = groups.iter().filter_map(|&group| self.config.place_of(group));
-                let others = others.filter(|&other| other != wants);
-                seats.extend(others.filter_map(|other| Some((self.table.goes_to(other)?, *by))));
+            match &self.config.rules()[rule].says {
+                Says::Apart { groups, strict: true, by } => {
+                    let others = groups.iter().filter_map(|&group| self.config.place_of(group));
+                    let others = others.filter(|&other| other != wants);
+                    let others = others.filter_map(|other| self.table.goes_to(other));
+                    seats.extend(others.map(|seat| (seat, *by)));
+                }
+                Says::Near { group, with, score, .. }
+                    if self.config.place_of(*group) == Some(wants)
+                        && i64::from(*score) <= NEVER =>
+                {
+                    let with = self.config.place_of(*with);
+                    let seat = with.and_then(|with| self.table.goes_to(with));
+                    seats.extend(seat.map(|seat| (seat, By::Node)));
+                }
+                _ => {}
             }
         }
         seats

@@ -24,6 +24,22 @@ pub(super) struct Solver<'a> {
     told: BTreeMap<NodeId, NotHere>,
 }
 
+/// When a group has its turn; less is earlier. The order of the fields is the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    priority: Reverse<i32>,
+    /// It does not run, or has to leave where it runs.
+    leaves: bool,
+    /// It did not run before either.
+    first: bool,
+    /// How many nodes it may run on.
+    choice: usize,
+    /// The highest score that a node has for it.
+    score: Reverse<i32>,
+    size: Reverse<u64>,
+    group: usize,
+}
+
 /// Groups that are being placed together, and those that come before them, the last one first.
 struct Begun {
     members: Vec<usize>,
@@ -84,7 +100,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Who comes first: less is earlier. Large loads come before small ones, which fill what is left.
-    pub(super) fn turn(&self, group: usize) -> (Reverse<i32>, bool, usize, Reverse<u64>, usize) {
+    pub(super) fn turn(&self, group: usize) -> Turn {
         let config = &self.config.groups()[group];
         let board = &self.table.board;
         let never = config.scores.iter().filter(|(_, score)| **score <= SCORE_NEVER);
@@ -95,8 +111,18 @@ impl<'a> Solver<'a> {
             possible.filter(|node| board.place_of(**node).is_some()).count()
         };
         let size = board.size(&self.table.loads[group]);
+        let score = config.scores.values().copied().max().unwrap_or_default().max(0);
         let (priority, is_settled) = self.precedence(group);
-        (Reverse(priority), !is_settled, choice, Reverse(size), group)
+        let now = &self.table.now[group];
+        Turn {
+            priority: Reverse(priority),
+            leaves: !is_settled,
+            first: !now.recovers && !now.runs,
+            choice,
+            score: Reverse(score),
+            size: Reverse(size),
+            group,
+        }
     }
 
     /// Priority, then whether it runs where it need not leave: whoever has to leave pushes nobody of its own priority
@@ -375,8 +401,11 @@ impl<'a> Solver<'a> {
                 kind: OrderKind::Mandatory,
                 first_act: OrderAct::Start,
                 then_act: OrderAct::Start,
-                ..
-            } if self.is_known(first) && !first.iter().any(|&one| self.will_run(one)) => {
+                symmetrical,
+            } if self.is_known(first)
+                && !first.iter().any(|&one| self.will_run(one))
+                && (*symmetrical || !self.runs_on(*then)) =>
+            {
                 Some((*then, NotHere::NothingBefore(number)))
             }
             Says::Near { group, with, score, .. }
@@ -397,6 +426,17 @@ impl<'a> Solver<'a> {
     fn will_run(&self, group: GroupId) -> bool {
         let place = self.config.place_of(group);
         place.is_some_and(|place| self.table.placed[place] != Placed::Done(None))
+    }
+
+    /// Whether it runs, and stays where it does as far as is known.
+    fn runs_on(&self, group: GroupId) -> bool {
+        let Some(place) = self.config.place_of(group) else { return false };
+        match self.table.placed[place] {
+            Placed::Not | Placed::Begun => self.table.now[place].runs,
+            Placed::Done(at) => {
+                self.table.now[place].runs && at.is_some() && at == self.table.is_at(place)
+            }
+        }
     }
 
     fn tell_all(&mut self, group: usize, why: NotHere) {

@@ -410,11 +410,13 @@ impl Score {
         self.0
     }
 
-    /// Both together; "must not" wins.
+    /// Both together; "must not" wins, then "must".
     #[must_use]
     pub fn and(self, other: Score) -> Score {
         if self == Self::NEVER || other == Self::NEVER {
             Self::NEVER
+        } else if self == Self::MUST || other == Self::MUST {
+            Self::MUST
         } else {
             Self::of(self.0 + other.0)
         }

@@ -34,10 +34,12 @@ fn now() -> impl Strategy<Value = Now> {
     let home = prop_oneof![5 => Just(None), 1 => node_id().prop_map(Some)];
     let at = prop_oneof![1 => Just(None), 4 => node_id().prop_map(Some)];
     let flag = prop::bool::weighted;
-    (flag(0.9), at, flag(0.8), flag(0.1), home, few(), (flag(0.1), flag(0.1), few())).prop_map(
-        |(wanted, at, runs, fixed, home, avoids, (stays, under_way, banned))| {
+    let more = (flag(0.1), flag(0.1), flag(0.1), few());
+    (flag(0.9), at, flag(0.8), flag(0.1), home, few(), more).prop_map(
+        |(wanted, at, runs, fixed, home, avoids, (stays, under_way, recovers, banned))| {
             let runs = runs && at.is_some();
-            Now { wanted, at, runs, under_way, fixed, home, stays, avoids, banned, load: None }
+            let load = None;
+            Now { wanted, at, runs, under_way, recovers, fixed, home, stays, avoids, banned, load }
         },
     )
 }

@@ -7,11 +7,13 @@ use quorate_core::config::{Amounts, FoundTwice, GroupConfig, ResourceConfig, Wis
 use quorate_core::id::{GroupId, NodeId, ResourceId};
 
 use super::super::model::{
-    Act, Collection, Desired, GivenState, Group, Member, MultipleActive, OnFail, Placement,
-    Requires, Scenario, Score, Story,
+    Act, Collection, Desired, Given, GivenState, Group, Member, MultipleActive, OnFail, Placement,
+    Requires, Rule, Scenario, Score, Story,
 };
 use super::{Configured, Names, Planned, Recovery, Scores};
 
+/// So many failures are without end.
+const FAILURES_MAX: u32 = 1_000_000;
 /// A guest of the simulated world answers long before this.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long one attempt to start may take, to reckon until when failures count.
@@ -36,6 +38,7 @@ struct Wants<'a> {
     desired: Desired,
     runs_before: bool,
     also_on: Vec<String>,
+    stuck: bool,
     recovery: Recovery,
     fail_count: BTreeMap<String, u32>,
     wishes: Wishes,
@@ -93,6 +96,7 @@ impl Maker<'_> {
             desired: self.desired(group.desired),
             runs_before: false,
             also_on: Vec::new(),
+            stuck: false,
             recovery: Recovery::None,
             fail_count: BTreeMap::new(),
             wishes: Wishes { load: amounts(load), ..Wishes::default() },
@@ -110,17 +114,24 @@ impl Maker<'_> {
     fn member(&mut self, member: &Member, of: Option<(&str, usize)>) {
         let initial = &member.initial;
         let owner = self.owner(member, of.map(|(group, _)| group));
-        let fatal = self.scenario.cluster.start_failure_is_fatal;
         let most = member.migration_threshold.filter(|&most| most < 1_000);
         let desired = self.desired(member.desired);
+        let block = member.multiple_active == MultipleActive::Block && initial.running_on.len() > 1;
+        // What fences its node frees it.
+        let blocked = initial.blocked && !owner.is_some_and(|node| self.is_to_be_fenced(node));
         let alone = !member.managed
-            || initial.blocked
+            || blocked
             || self.scenario.cluster.maintenance
-            || owner.is_some_and(|node| self.is_in_maintenance(node));
-        let block = member.multiple_active == MultipleActive::Block;
+            || initial.running_on.iter().any(|node| self.is_in_maintenance(node))
+            || block;
+        // What runs twice wants to stay nowhere.
+        let stickiness = match initial.running_on.len() {
+            0 | 1 => member.stickiness,
+            _ => Score::default(),
+        };
         let recovery = match recovery(member) {
             _ if !initial.failed || owner.is_none() => Recovery::None,
-            _ if initial.running_on.len() > 1 && block => Recovery::None,
+            _ if block => Recovery::None,
             recovery => recovery,
         };
         let gives_up = recovery == Recovery::Stop;
@@ -128,14 +139,17 @@ impl Maker<'_> {
             name: &member.name,
             of,
             owner: owner.map(String::as_str),
-            failback: member.stickiness != Score::MUST,
-            stickiness: member.stickiness,
-            restarts: if fatal || gives_up { 0 } else { most.unwrap_or(4).clamp(1, 10) - 1 },
+            failback: stickiness != Score::MUST,
+            stickiness,
+            restarts: if gives_up { 0 } else { most.unwrap_or(4).clamp(1, 10) - 1 },
             moves: if gives_up { 0 } else { 3 },
             live: member.live_movable,
             desired: match recovery {
                 Recovery::Leave => Desired::Unmanaged,
                 _ if alone => Desired::Unmanaged,
+                Recovery::Stop if owner.is_some_and(|node| self.is_to_be_fenced(node)) => {
+                    Desired::Stopped
+                }
                 _ => desired,
             },
             runs_before: owner.is_some(),
@@ -145,23 +159,13 @@ impl Maker<'_> {
                 .filter(|node| Some(*node) != owner && !self.is_gone(node))
                 .cloned()
                 .collect(),
+            stuck: owner.is_some() && (blocked || !alone && recovery == Recovery::Leave),
             recovery: if alone { Recovery::None } else { recovery },
-            fail_count: initial.fail_count.clone(),
-            wishes: Wishes {
-                priority: number(member.priority),
-                uses: amounts(&member.utilization),
-                load: BTreeMap::new(),
-                node_failures_max: if fatal { Some(1) } else { most.filter(|&most| most > 0) },
-                failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
-                awaits_fences: member.requires == Requires::Fencing,
-                found_twice: match member.multiple_active {
-                    MultipleActive::StopStart => FoundTwice::Restart,
-                    MultipleActive::StopUnexpected => FoundTwice::KeepOwner,
-                    MultipleActive::StopOnly => FoundTwice::Stop,
-                    MultipleActive::Block => FoundTwice::Leave,
-                },
-                ..Wishes::default()
+            fail_count: match on_fail(member) {
+                OnFail::Ignore => BTreeMap::new(),
+                _ => initial.fail_count.clone(),
             },
+            wishes: wishes(member),
         };
         self.add(wants);
     }
@@ -181,6 +185,18 @@ impl Maker<'_> {
         let there = member.initial.running_on.iter().filter(|node| !self.is_gone(node));
         // Of equals the first.
         there.rev().max_by_key(|node| (stays(node), suits(node)))
+    }
+
+    /// Whether it is fenced because of the state in which it is found.
+    fn is_to_be_fenced(&self, node: &str) -> bool {
+        let fenced = |one: &Given| matches!(one.state, GivenState::Lost | GivenState::Unclean);
+        match &self.scenario.story {
+            Story::Snapshot { given, .. } => {
+                let cluster = &self.scenario.cluster;
+                cluster.fencing && !cluster.maintenance && given.get(node).is_some_and(fenced)
+            }
+            Story::Timeline { .. } => false,
+        }
     }
 
     fn is_in_maintenance(&self, node: &str) -> bool {
@@ -206,6 +222,50 @@ impl Maker<'_> {
         match desired {
             Desired::Running if self.scenario.cluster.stop_all => Desired::Stopped,
             other => other,
+        }
+    }
+
+    /// Whether less than nothing speaks for a node, taken all together: as in Pacemaker it is none for the group then.
+    fn repels(&self, name: &str, of: Option<(&str, usize)>, node: &str, score: Score) -> bool {
+        let Story::Snapshot { groups, .. } = &self.scenario.story else { return false };
+        if score.value() >= 0 {
+            return false;
+        }
+        let whole = of.map(|(group, _)| group).filter(|group| self.is_collocated(group));
+        let with_it = |group: &&Collection| whole == Some(group.name.as_str());
+        let mates: Vec<&Member> = match groups.iter().find(with_it) {
+            Some(group) => group.members.iter().collect(),
+            None => groups
+                .iter()
+                .flat_map(|group| &group.members)
+                .filter(|one| one.name == name)
+                .collect(),
+        };
+        let attracts = |rule: &Rule| match rule {
+            Rule::Colocation { group, with, score, .. } => {
+                let named = |one: &String| {
+                    mates.iter().any(|mate| mate.name == *one) || of.is_some_and(|of| of.0 == one)
+                };
+                score.value() > 0 && (named(group) || named(with))
+            }
+            _ => false,
+        };
+        let sticks = |mate: &&&Member| mate.initial.running_on.iter().eq([node]);
+        let own = |mate: &&&Member| mate.name != name;
+        let others =
+            mates.iter().filter(own).filter_map(|mate| self.scores.get(&mate.name)?.get(node));
+        let stay = mates.iter().filter(sticks).map(|mate| &mate.stickiness);
+        let sum = others.chain(stay).copied().fold(score, Score::and);
+        let open = self.scenario.cluster.opt_in_placement;
+        sum.value() < 0 && (open || !self.scenario.rules.iter().any(attracts))
+    }
+
+    fn is_collocated(&self, name: &str) -> bool {
+        match &self.scenario.story {
+            Story::Snapshot { groups, .. } => {
+                groups.iter().any(|group| group.name == name && group.collocated)
+            }
+            Story::Timeline { .. } => false,
         }
     }
 
@@ -249,17 +309,20 @@ impl Maker<'_> {
             desired: wants.desired,
             runs_before: wants.runs_before,
             also_on: wants.also_on,
+            stuck: wants.stuck,
             recovery: wants.recovery,
             fail_count: wants.fail_count,
         });
     }
 
-    /// The scores of a group; of a member, with those of the group in which it is: the first has them, the others only
-    /// what must not be.
+    /// The scores of a group; of a member, with those of the group in which it is. Of members that run on one node the
+    /// first has them, the others only what must not be.
     fn node_scores(&self, name: &str, of: Option<(&str, usize)>) -> BTreeMap<NodeId, i32> {
         let own = self.scores.get(name);
         let (whole, first) = match of {
-            Some((group, place)) => (self.scores.get(group), place == 0),
+            Some((group, place)) => {
+                (self.scores.get(group), place == 0 || !self.is_collocated(group))
+            }
             None => (None, false),
         };
         let score = |node: &str| {
@@ -267,6 +330,7 @@ impl Maker<'_> {
             let whole = whole.and_then(|scores| scores.get(node)).copied();
             let shared = whole.filter(|&score| first || score == Score::NEVER);
             match own.into_iter().chain(shared).reduce(Score::and) {
+                Some(score) if self.repels(name, of, node, score) => Score::NEVER,
                 None if self.scenario.cluster.opt_in_placement && whole.is_none() => Score::NEVER,
                 named => named.unwrap_or_default(),
             }
@@ -287,15 +351,41 @@ pub(in super::super) fn amounts(given: &BTreeMap<String, f64>) -> Amounts {
     given.iter().map(|(kind, &value)| (kind.clone(), whole(value))).collect()
 }
 
-/// What a failure that is found leads to: the word about watching, or the only one there is.
-fn recovery(member: &Member) -> Recovery {
+/// What a member wishes, in the words of the configuration.
+fn wishes(member: &Member) -> Wishes {
+    Wishes {
+        priority: number(member.priority),
+        uses: amounts(&member.utilization),
+        load: BTreeMap::new(),
+        // A start that fails for good is told as failing without end.
+        node_failures_max: Some(member.migration_threshold.unwrap_or(FAILURES_MAX))
+            .filter(|&most| most > 0),
+        failures_expire: member.failure_timeout.filter(|length| !length.is_zero()),
+        awaits_fences: member.requires == Requires::Fencing,
+        found_twice: match member.multiple_active {
+            MultipleActive::StopStart => FoundTwice::Restart,
+            MultipleActive::StopUnexpected => FoundTwice::KeepOwner,
+            MultipleActive::StopOnly => FoundTwice::Stop,
+            MultipleActive::Block => FoundTwice::Leave,
+        },
+        ..Wishes::default()
+    }
+}
+
+/// What is said of a failure that is found: the word about watching, or the only one there is.
+fn on_fail(member: &Member) -> OnFail {
     let only = member.on_fail.values().next().copied();
-    match member.on_fail.get("monitor").copied().or(only) {
-        None | Some(OnFail::Restart) => Recovery::Restart,
-        Some(OnFail::Stop) => Recovery::Stop,
-        Some(OnFail::Block) => Recovery::Leave,
-        Some(OnFail::Ignore) => Recovery::None,
-        Some(OnFail::Fence) => Recovery::Fence,
+    member.on_fail.get("monitor").copied().or(only).unwrap_or(OnFail::Restart)
+}
+
+/// What such a failure leads to.
+fn recovery(member: &Member) -> Recovery {
+    match on_fail(member) {
+        OnFail::Restart => Recovery::Restart,
+        OnFail::Stop => Recovery::Stop,
+        OnFail::Block => Recovery::Leave,
+        OnFail::Ignore => Recovery::None,
+        OnFail::Fence => Recovery::Fence,
     }
 }
 

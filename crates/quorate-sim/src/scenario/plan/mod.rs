@@ -23,6 +23,9 @@ pub(super) use names::Names;
 /// How many nodes beside the scenario's hold the votes of a snapshot, whose quorum is given.
 const HIDDEN_VOTERS: usize = 3;
 
+/// How many nodes a snapshot may have. More than a cluster that runs: no heartbeat of the simulated world is too long.
+const SNAPSHOT_NODES_MAX: usize = 250;
+
 /// A feature that the engine lacks, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Missing(pub(in super::super) String);
@@ -52,6 +55,8 @@ pub(super) struct Planned {
     pub(super) runs_before: bool,
     /// Where else it runs, though nobody has asked for it.
     pub(super) also_on: Vec<String>,
+    /// It could not be stopped, and is left as it is.
+    pub(super) stuck: bool,
     /// It is found failed: what becomes of it.
     pub(super) recovery: Recovery,
     /// How often it has failed on each node before.
@@ -100,7 +105,10 @@ impl Plan {
             Story::Snapshot { .. } => HIDDEN_VOTERS,
             Story::Timeline { .. } => 0,
         };
-        let most = quorate_core::config::RUNNING_NODES_MAX - hidden;
+        let most = match scenario.story {
+            Story::Snapshot { .. } => SNAPSHOT_NODES_MAX,
+            Story::Timeline { .. } => quorate_core::config::RUNNING_NODES_MAX,
+        };
         if scenario.nodes.len() > most {
             return Err(Missing::new(format!("more than {most} nodes")));
         }
@@ -121,7 +129,7 @@ impl Plan {
         let there = |id: &GroupId| groups.iter().any(|group| group.id == *id);
         let to_come: Vec<GroupId> =
             later.iter().map(|(group, _)| group.id).filter(|id| !there(id)).collect();
-        let config = ClusterConfig::new(ClusterParts {
+        let config = ClusterConfig::with_circles(ClusterParts {
             name: "scenario".into(),
             id: ClusterId(1),
             timing: TimingInputs::DEFAULT,

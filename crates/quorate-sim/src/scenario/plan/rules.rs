@@ -132,7 +132,12 @@ impl Maker<'_> {
                 let (group, with) = (self.meant(group), self.meant(with));
                 let wants = if group.collocated { group.first() } else { group.parts };
                 let must = *score == Score::MUST && with.collocated;
-                let grounds = if must { with.last() } else { with.first() };
+                let grounds = match (must, with.collocated) {
+                    (true, _) => with.last(),
+                    (false, true) => with.first(),
+                    (false, false) if *score == Score::MUST => with.first(),
+                    (false, false) => with.parts,
+                };
                 for &group in &wants {
                     for &with in grounds.iter().filter(|&&with| with != group) {
                         let (score, influence) = (number(*score), *influence);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use quorate_core::change::Disarm;
 use quorate_core::config::FAILURES_MAX;
-use quorate_core::database::{Database, NodeState};
+use quorate_core::database::{Database, NodeState, OwnedState};
 use quorate_core::id::{NodeId, ResourceId};
 use quorate_core::message::Command;
 
@@ -79,6 +79,7 @@ impl Stage<'_> {
             self.world.power_off(node);
         }
         self.start_what_ran();
+        self.fail_to_stop();
         self.wish(Command::Disarm { mode: Disarm::Ignore, ttl: None });
         self.end_the_past();
         self.wait("the cluster is not disarmed", |stage| !stage.is_asking());
@@ -112,6 +113,7 @@ impl Stage<'_> {
                 GivenState::Maintenance => {
                     self.wish(Command::Pause { node: name });
                 }
+                GivenState::Unclean if self.scenario.cluster.maintenance => {}
                 GivenState::Unclean if self.scenario.cluster.fencing => self.fence(node),
                 // Nobody can fence it: what it has stopped by itself is free, and so is nothing else.
                 GivenState::Unclean => {
@@ -171,10 +173,29 @@ impl Stage<'_> {
                 running.iter().all(|&id| {
                     let record = database.group(id);
                     let state = record.and_then(|record| record.owned_state());
-                    state == Some(quorate_core::database::OwnedState::Online)
+                    state == Some(OwnedState::Online)
                 })
             };
             !stage.is_asking() && stage.database().is_some_and(online)
+        });
+    }
+
+    /// What is blocked could not be stopped. Without a quorum it is ended all the same, with its node's lease.
+    fn fail_to_stop(&mut self) {
+        let ends = loses_quorum(self.scenario);
+        let stuck = self.plan.groups.iter().filter(|one| one.stuck && !ends);
+        let stuck: Vec<Planned> = stuck.cloned().collect();
+        for planned in &stuck {
+            self.world.never_stops(planned.resource);
+            self.wish(Command::Offline { group: planned.configured.clone() });
+        }
+        self.wait("what is blocked could be stopped", |stage| {
+            let is_stuck = |database: &Database, planned: &Planned| {
+                let state = database.group(planned.id).and_then(|record| record.owned_state());
+                state == Some(OwnedState::StopFailed)
+            };
+            let database = stage.database();
+            stuck.iter().all(|one| database.is_some_and(|database| is_stuck(database, one)))
         });
     }
 

@@ -49,7 +49,7 @@ impl Stage<'_> {
                 |record| matches!(record.state, NodeState::Fenced(kind) if kind != FenceKind::Left),
             );
             let fenced = self.world.has_fenced_itself(node) || proven;
-            return if fenced && self.scenario.cluster.fencing {
+            return if fenced && self.is_fenced_by(node) {
                 NodeWord::Fenced
             } else {
                 NodeWord::Offline
@@ -64,6 +64,21 @@ impl Stage<'_> {
         } else {
             NodeWord::Online
         }
+    }
+
+    /// Whether the proof that it can no longer run anything is a fence: where nobody fences, it is just off.
+    fn is_fenced_by(&self, node: NodeId) -> bool {
+        let cluster = &self.scenario.cluster;
+        let name = self.shown(node);
+        let never_seen = match &self.scenario.story {
+            Story::Snapshot { given, groups } => {
+                let lost = given.get(&name).is_some_and(|one| one.state == GivenState::Lost);
+                let mut members = groups.iter().flat_map(|group| &group.members);
+                lost && !members.any(|member| member.initial.running_on.contains(&name))
+            }
+            Story::Timeline { .. } => false,
+        };
+        cluster.fencing && !cluster.maintenance && (cluster.startup_fencing || !never_seen)
     }
 
     fn is_given_in_maintenance(&self, node: NodeId) -> bool {
