@@ -230,9 +230,6 @@ impl Solver<'_> {
             let Some((wants, score, influence)) = dependent.filter(|one| seen.insert(one.0)) else {
                 continue;
             };
-            // Nobody is disturbed where the ground does not run yet.
-            let now = &self.table.now[ground];
-            let influence = influence || !now.runs && !now.under_way;
             let weight = passed * score / MUST;
             if weight >= MUST {
                 cohort.and(&self.table.loads[wants]);
