@@ -42,7 +42,8 @@ pub(crate) struct TestCluster {
 #[pymethods]
 impl TestCluster {
     #[new]
-    #[pyo3(signature = (nodes = 3, seed = 0, *, config = None, groups = None, networks = 2, profile = "default", witness = false))]
+    #[pyo3(signature = (nodes = 3, seed = 0, *, config = None, groups = None, networks = 2,
+        profile = "default", witness = false))]
     fn new(
         nodes: u16,
         seed: u64,

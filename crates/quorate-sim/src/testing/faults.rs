@@ -230,8 +230,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Mends all links and ways to storage and to the witness, ends all pauses, switches every host on and starts every process. Starts
-    /// that were to fail succeed again.
+    /// Mends all links and ways to storage and to the witness, ends all pauses, switches every host on and starts every
+    /// process. Starts that were to fail succeed again.
     pub fn heal(&mut self) {
         self.world.mend_all();
         let luns: Vec<LunId> = self.config().luns().iter().map(|lun| lun.id).collect();

@@ -70,9 +70,9 @@ impl World {
                 self.guest_falls_silent(node, resource);
             }
             Fault::Hangs(node, resource) => self.hang(node, resource),
-            Fault::HostLate(node) => self.host(node).manners.late += 1,
-            Fault::HostNever(node) => self.host(node).manners.never += 1,
-            Fault::HostTwice(node) => self.host(node).manners.twice += 1,
+            Fault::HostLate(_) | Fault::HostNever(_) | Fault::HostTwice(_) => {
+                self.host_grows_rude(&planned.fault);
+            }
             Fault::Command(node, command) => self.command(node, command),
             Fault::Leave(node) => self.leave(node),
             Fault::Busy(group) => self.lock(group),
@@ -145,6 +145,15 @@ impl World {
             | Fault::MovedByHand(..)
             | Fault::Leave(_) => {}
             Fault::Busy(group) => self.unlock(group),
+        }
+    }
+
+    fn host_grows_rude(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::HostLate(node) => self.host(node).manners.late += 1,
+            Fault::HostNever(node) => self.host(node).manners.never += 1,
+            Fault::HostTwice(node) => self.host(node).manners.twice += 1,
+            _ => {}
         }
     }
 

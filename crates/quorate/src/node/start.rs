@@ -78,9 +78,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
-    let votes = config.witness().filter(|_| config.witness_votes() && me.voter);
-    let place = votes.map(|witness| PathBuf::from(&witness.path));
-    let witness = Witness::start(place, me.id, boot, lines.facts.clone())?;
+    let witness = Witness::start(&config, &me, boot, lines.facts.clone())?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
     let snapshot = first_look(&engine, now, &lines, &net);

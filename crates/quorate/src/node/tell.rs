@@ -1,6 +1,7 @@
 //! The engine's notices in words: names instead of numbers, one sentence each.
 
 mod policies;
+mod witness;
 
 use quorate_core::Notice as Told;
 use quorate_core::change::{Cause, DownCause, FenceKind, GroupReport};
@@ -66,9 +67,8 @@ impl Names<'_> {
             | Told::Coordinator { .. }
             | Told::LeaseGained
             | Told::LeaseLost
-            | Told::Witness { .. }
-            | Told::WitnessAhead { .. }
             | Told::StorageFailed { .. } => self.of_cluster(told),
+            Told::Witness { .. } | Told::WitnessAhead { .. } => witness::told(self, told),
             Told::Quarantined { .. }
             | Told::QuarantineEnded { .. }
             | Told::Held { .. }
@@ -134,25 +134,6 @@ impl Names<'_> {
                 );
                 let fields = Fields::default().with("node", node).with("epoch", epoch.0);
                 notice(NoticeKind::Coordinator, text, fields)
-            }
-            Told::Witness { trouble } => {
-                let text = match trouble {
-                    None => "the witness can be used".to_owned(),
-                    Some(trouble) => format!("the witness cannot be used: {trouble}"),
-                };
-                let trouble = trouble.as_ref().map(ToString::to_string);
-                let fields =
-                    Fields::default().with("up", trouble.is_none()).with("detail", trouble);
-                notice(NoticeKind::Witness, text, fields)
-            }
-            Told::WitnessAhead { node } => {
-                let node = node.map(|node| self.node(node));
-                let text = format!(
-                    "the witness has newer data than this node, and does not let it coordinate; {} has them too: \
-                     start it",
-                    node.as_deref().unwrap_or("another node")
-                );
-                notice(NoticeKind::WitnessAhead, text, Fields::default().with("node", node))
             }
             Told::LeaseGained => {
                 notice(NoticeKind::LeaseGained, "this node may act", Fields::default())

@@ -68,8 +68,8 @@ impl Kept {
 }
 
 impl Engine {
-    /// A swap has succeeded, after which the witness is in `state`. `before`: the beat counter as the swap found it, and
-    /// since when it stood so.
+    /// A swap has succeeded, after which the witness is in `state`. `before`: the beat counter as the swap found it,
+    /// and since when it stood so.
     pub(super) fn note_kept(
         &mut self,
         state: &WitnessState,

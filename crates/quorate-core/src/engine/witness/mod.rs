@@ -60,6 +60,8 @@ pub(super) struct Hands {
     unsettled_since: Option<Instant>,
     kept: Kept,
     pub(super) trouble: Option<WitnessTrouble>,
+    /// What the register was known by that was read and had been asked before.
+    served: Option<u64>,
     /// Whether it has ever answered.
     pub(super) has_answered: bool,
     ahead_told: Option<(u64, u64)>,
@@ -92,7 +94,7 @@ struct Doing {
 impl Engine {
     /// Consensus has said something to the witness.
     pub(super) fn say_to_witness(&mut self, message: ConsensusMessage) {
-        let made = self.database.as_ref().and_then(Database::witness).is_some();
+        let made = self.made_witness().is_some();
         let wanted = message.is_of_coordinator() || message.asks_for_vote();
         let room = self.hands.waiting.len() < WAITING_MAX;
         if !made || !wanted || !room || !self.needs_witness() {
@@ -107,6 +109,12 @@ impl Engine {
         }
         waiting.push(message);
         self.tend_witness();
+    }
+
+    /// What the witness that counts is known by: as it is committed; or as it was read, if it was ever asked anything,
+    /// which is done only once that is committed. A node that starts alone may not know how much of its log is.
+    fn made_witness(&self) -> Option<u64> {
+        self.database.as_ref().and_then(Database::witness).or(self.hands.served)
     }
 
     /// A node has said something of consensus.
@@ -244,7 +252,7 @@ impl Engine {
     /// Thinks for the witness, and asks its register to take what comes of it.
     fn serve_waiting(&mut self) {
         // What this node once made where no other saw it has the same versions.
-        let made = self.database.as_ref().and_then(Database::witness);
+        let made = self.made_witness();
         let known = self.hands.known.as_ref().filter(|known| Some(known.state.made) == made);
         let Some(Known { version, state }) = known else {
             return self.ask_witness(None, Vec::new());
@@ -359,6 +367,7 @@ impl Engine {
         let now = self.now;
         self.hands.still =
             self.hands.still.filter(|still| still.0 == state.beats).or(Some((state.beats, now)));
+        self.hands.served = (state.term > 0).then_some(state.made);
         if made.is_none() && state.maker != self.me {
             self.confirm_witness(state.made);
         }

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use quorate_core::Event;
 use quorate_core::action::WitnessVerb;
+use quorate_core::config::{ClusterConfig, NodeConfig};
 use quorate_core::event::WitnessReply;
-use quorate_core::id::{NodeId, OpId};
+use quorate_core::id::OpId;
 
 use super::input::Facts;
 use crate::Error;
@@ -32,14 +33,15 @@ impl Witness {
     /// # Errors
     /// The operating system gives no thread.
     pub(crate) fn start(
-        path: Option<PathBuf>,
-        node: NodeId,
+        config: &ClusterConfig,
+        me: &NodeConfig,
         boot: u64,
         facts: Facts,
     ) -> Result<Self, Error> {
-        let Some(path) = path else { return Ok(Self { jobs: None }) };
+        let votes = config.witness().filter(|_| config.witness_votes() && me.voter);
+        let Some(witness) = votes else { return Ok(Self { jobs: None }) };
         let (jobs, queue) = bounded(1);
-        let directory = Directory::new(path, node, boot);
+        let directory = Directory::new(PathBuf::from(&witness.path), me.id, boot);
         std::thread::Builder::new()
             .name("quorate-witness".to_owned())
             .spawn(move || run(&directory, &queue, &facts))
