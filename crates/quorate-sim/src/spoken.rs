@@ -367,7 +367,10 @@ mod tests {
             (words(&Event::Persisted { op }), "persisted (op 7)"),
             (words(&Notice::Lun { lun, epoch, held: false }), "lun (lun 1, epoch 3, not held)"),
             (words(&Notice::Coordinator { node: None, epoch }), "coordinator (no node, epoch 3)"),
-            (words(&group), "group (group 4, epoch 3, node 2, report vacated (no saved, failed))"),
+            (
+                words(&group),
+                "group (group 4, epoch 3, node 2, report vacated (no saved, failures 1))",
+            ),
             (words(&busy), "lun (op 7, lun 1, result failed: conflict)"),
             (words(&done), "lun (op 7, lun 1, result done)"),
             (words(&Ok::<(), String>(())), "done"),

@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn of_orders_in_a_circle_the_least_strict_and_then_the_last_gives_way() {
         use OrderKind::{Mandatory, Optional, Serialize};
-        let cases: [(&[Says], &[(usize, Turn)]); 7] = [
+        type Case<'a> = (&'a [Says], &'a [(usize, Turn)]);
+        let cases: [Case<'_>; 7] = [
             (&[order(1, 2, Optional), order(2, 3, Optional)], &[]),
             (&[order(1, 2, Optional), order(2, 1, Optional)], &[(1, Turn::Void)]),
             (&[order(1, 2, Optional), order(2, 1, Mandatory)], &[(0, Turn::Void)]),
