@@ -225,7 +225,7 @@ fn what_is_no_recording_is_refused_with_the_place() {
     let mut file = longest();
     file[8] = 9;
     assert_eq!(error(&file), "byte 8: the recording has format 9, this build reads format 2");
-    file[8] = 1;
+    file[8] = 2;
     file[30] ^= 1;
     assert_eq!(error(&file), "byte 0: the header does not match its checksum");
 }
