@@ -7,9 +7,9 @@ SHELL := bash
 export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # In the order in which they run: what fails soonest comes first.
-steps := setup fmt deny clippy docs unit planted doctests c python e2e torture
+steps := setup fmt clippy docs unit planted doctests c python e2e torture
 
-.PHONY: help demo test fix bench bench-placement beside-pacemaker plants demo-setup tidy $(steps)
+.PHONY: help demo test fix deny bench bench-placement beside-pacemaker plants demo-setup tidy $(steps)
 
 help: ## this list
 	@sed -nE 's/^##@ (.*)/\n\1:/p; s/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
@@ -31,6 +31,10 @@ fix: ## formats, mends what clippy can mend, writes generated files anew
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
 	UPDATE=1 cargo test --quiet -p quorate-c
 	UPDATE=1 cargo test --quiet -p quorate-tests --test docs
+
+deny: ## licences, sources and known faults of dependencies: before one is added or changed
+	@tools/setup.sh deny
+	@tools/deny.sh
 
 bench: ## measures speed, as ratios within one run
 	cargo bench --locked -p quorate-benches --bench decide --bench simulate --bench placement
@@ -64,9 +68,6 @@ demo-setup:
 
 fmt: ## the format of the Rust code
 	cargo fmt --check
-
-deny: ## licences, sources and known faults of dependencies
-	@tools/deny.sh
 
 clippy: ## lints, in every crate and every test
 	cargo clippy --locked --workspace --all-targets -- -D warnings

@@ -1294,8 +1294,8 @@ quorate_status quorate_node_add_group(quorate_node *node,
                                       uint64_t *ticket);
 
 /**
- * Takes a group out of the configuration. What runs of it runs on, and nobody looks after it any more:
- * take it offline before.
+ * Takes a group out of the configuration. Refused while it runs: take it offline before, or unmanage it,
+ * if it is to run on with nobody to look after it.
  *
  * Parameters: `node`: the node that is asked. `group`: the group. `ticket`: names the command in its
  * answer, on success.
@@ -1423,6 +1423,23 @@ quorate_status quorate_node_why_not_json(const quorate_node *node,
                                          quorate_text group,
                                          quorate_text target,
                                          quorate_string **json);
+
+/**
+ * Why a node asked a driver, or its host, for something, back to what came in from outside.
+ *
+ * Parameters: `node`: the node that asked. `op`: the number of a request, or `op` of a notice `requested` or
+ * `completed`. `json`: a JSON object, on success: `group`, `at_ms`, `chain` (the nearest cause first; each with
+ * `code`, `is_input`, `at_ms`, `text`); or `null`: it is none of the newest 512 requests to resources and LUNs.
+ *
+ * Returns: as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_explain_action_json(const quorate_node *node,
+                                                uint64_t op,
+                                                quorate_string **json);
 
 /**
  * What would have no place after each loss of some nodes, as the cluster stands.
@@ -2023,8 +2040,7 @@ quorate_status quorate_test_cluster_mend_storage(quorate_test_cluster *cluster,
  *
  * Threads: any.
  */
-quorate_status quorate_test_cluster_cut_witness(quorate_test_cluster *cluster,
-                                                quorate_text node);
+quorate_status quorate_test_cluster_cut_witness(quorate_test_cluster *cluster, quorate_text node);
 
 /**
  * Lets a node reach the witness again, or all nodes.
@@ -2035,8 +2051,7 @@ quorate_status quorate_test_cluster_cut_witness(quorate_test_cluster *cluster,
  *
  * Threads: any.
  */
-quorate_status quorate_test_cluster_mend_witness(quorate_test_cluster *cluster,
-                                                 quorate_text node);
+quorate_status quorate_test_cluster_mend_witness(quorate_test_cluster *cluster, quorate_text node);
 
 /**
  * Lets what runs of a group die where it runs.

@@ -40,6 +40,10 @@ fn the_page_of_other_clusters_names_nothing_that_we_do_not_have() {
     let mut missing = Vec::new();
     for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| there")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        // What is decided otherwise there is told in words.
+        if cells.len() == 2 {
+            continue;
+        }
         assert_eq!(cells.len(), 5, "{row}");
         let ours = cells[2].split('`').skip(1).step_by(2);
         for word in ours {

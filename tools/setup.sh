@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Looks for what `make demo`, `make test` or `make bench-placement` needs and installs what is missing.
+# Looks for what `make demo`, `make test`, `make deny` or `make bench-placement` needs and installs what is missing.
 #
-# usage: tools/setup.sh [demo|test|bench-placement]
+# usage: tools/setup.sh [demo|test|deny|bench-placement]
 #
 # Debian packages go in through tools/apt-install.sh (as root, or by sudo); cargo's own tools go
 # into target/tools, which nothing else uses. Prints one line for each thing it does, and nothing
@@ -18,8 +18,8 @@ nextest_min=0.9.100 nextest_version=0.9.143
 
 purpose=${1:-test}
 case $purpose in
-demo | test | bench-placement) ;;
-*) echo "usage: tools/setup.sh [demo|test|bench-placement]" >&2 && exit 2 ;;
+demo | test | deny | bench-placement) ;;
+*) echo "usage: tools/setup.sh [demo|test|deny|bench-placement]" >&2 && exit 2 ;;
 esac
 
 say() { echo "setup: $*"; }
@@ -107,13 +107,12 @@ cargo_tool() {
 }
 
 check_rust
-if [ "$purpose" = bench-placement ]; then
-    bench_packages
-else
-    debian_packages
-fi
+case $purpose in
+demo | test) debian_packages ;;
+bench-placement) bench_packages ;;
+esac
 install_debian_packages
-if [ "$purpose" = test ]; then
-    cargo_tool cargo-nextest "$nextest_min" "$nextest_version"
-    cargo_tool cargo-deny "$deny_min" "$deny_version"
-fi
+case $purpose in
+test) cargo_tool cargo-nextest "$nextest_min" "$nextest_version" ;;
+deny) cargo_tool cargo-deny "$deny_min" "$deny_version" ;;
+esac

@@ -195,8 +195,8 @@ pub unsafe extern "C" fn quorate_node_why_not_json(
 /// Why a node asked a driver, or its host, for something, back to what came in from outside.
 ///
 /// Parameters: `node`: the node that asked. `op`: the number of a request, or `op` of a notice `requested` or
-/// `completed`. `json`: a JSON object, on success: `group`, `at_ms`, `chain` (the nearest cause first; each with `code`,
-/// `is_input`, `at_ms`, `text`); or `null`: it is none of the newest 512 requests to resources and LUNs.
+/// `completed`. `json`: a JSON object, on success: `group`, `at_ms`, `chain` (the nearest cause first; each with
+/// `code`, `is_input`, `at_ms`, `text`); or `null`: it is none of the newest 512 requests to resources and LUNs.
 ///
 /// Returns: as for `quorate_node_configuration`.
 ///

@@ -293,8 +293,8 @@ pub enum Refusal {
     },
     /// No coordinator answered in time: there is no quorum, or an election is under way.
     #[error(
-        "no coordinator has answered: the cluster has no quorum here, or is electing one; whether it was carried out is \
-         not known, look at the status before trying again"
+        "no coordinator has answered: the cluster has no quorum here, or is electing one; whether it was carried out \
+         is not known, look at the status before trying again"
     )]
     NoQuorum,
     /// The group may not run there, or cannot be moved as it is.

@@ -70,8 +70,8 @@ pub struct Why {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// One word, the same in all languages: the kind of a notice, as `down`; of what came in from outside `command`,
-    /// `configuration`, `silence`, `connection`, `returned`, `resource`, `lun`, `unacknowledged`, or `earlier`: it began
-    /// before what this node remembers.
+    /// `configuration`, `silence`, `connection`, `returned`, `resource`, `lun`, `unacknowledged`, or `earlier`: it
+    /// began before what this node remembers.
     pub code: String,
     /// Whether it came in from outside: the last link does.
     pub is_input: bool,

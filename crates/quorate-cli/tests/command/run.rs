@@ -192,6 +192,12 @@ fn operators_are_obeyed_and_told_why() {
     fs::write(alone.home.path().join("new.toml"), group).unwrap();
     does(&["add-group", "new.toml"]);
     assert!(does(&["status"]).contains("new "));
+    does(&["online", "new", "--wait"]);
+    assert_fails(
+        &alone.ask(&["remove-group", "new"]),
+        1,
+        &["groups.new", "runs on n1", "offline first"],
+    );
     does(&["offline", "new", "--wait"]);
     does(&["remove-group", "new"]);
     let failed = alone.ask(&["maintenance", "n1", "--timeout", "1", "--", "true"]);
@@ -200,7 +206,7 @@ fn operators_are_obeyed_and_told_why() {
     does(&["disable", "counter"]);
     alone.wait_for_status("offline");
     let said = does(&["maintenance", "n1", "--", "sh", "-c", "echo in it"]);
-    assert!(said.starts_with("in it\n") && said.contains("n1 may run groups again"), "{said}");
+    assert!(said.starts_with("in it\n") && said.contains("n1 is as it was before"), "{said}");
     assert_fails(
         &alone.ask(&["maintenance", "n1", "--", "false"]),
         1,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::rules::Amounts;
 use super::{ClusterParts, ConfigError, GroupConfig, ResourceConfig, SCORE_MUST, SCORE_NEVER};
-use crate::quorum;
 
 /// The longest length of time in a configuration: a hundred years.
 pub const LENGTH_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -58,11 +57,10 @@ fn check_policy(parts: &ClusterParts) -> Result<(), ConfigError> {
         Some(count) if !(1..=most).contains(&count) => {
             let problem = format!("{count} is not from 1 to {most}");
             let remedy = if most == 0 {
-                "leave it out, or let more nodes vote: without a majority of the votes nothing runs"
-                    .to_owned()
+                "leave it out, or let more nodes vote: without a majority nothing runs".to_owned()
             } else {
                 format!(
-                    "use 1 to {most}, leave it out, or let more nodes vote: without a majority of the votes nothing runs"
+                    "use 1 to {most}, leave it out, or let more nodes vote: without a majority nothing runs"
                 )
             };
             Err(ConfigError::new("policy.survives", problem, remedy))
@@ -75,7 +73,7 @@ fn check_policy(parts: &ClusterParts) -> Result<(), ConfigError> {
 fn losses_of_votes(parts: &ClusterParts) -> u32 {
     let nodes = parts.nodes.iter().filter(|node| node.voter).count();
     let votes = nodes + usize::from(super::witness::votes(parts, nodes));
-    u32::try_from(votes - quorum::majority(votes).min(votes)).unwrap_or(u32::MAX)
+    u32::try_from(votes.saturating_sub(1) / 2).unwrap_or(u32::MAX)
 }
 
 fn check_group(group: &GroupConfig) -> Result<(), ConfigError> {

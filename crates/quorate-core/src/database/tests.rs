@@ -286,7 +286,7 @@ proptest! {
 #[test]
 fn lengths_and_numbers_that_nobody_can_mean_are_refused_at_their_place() {
     type Edit = fn(&mut ClusterParts);
-    let refused: [(&str, Edit); 13] = [
+    let refused: [(&str, Edit); 14] = [
         ("groups.vm1.failover_period_s", |one| one.groups[0].failover_period = Duration::MAX),
         ("groups.vm1.retry_period_s", |one| one.groups[0].retry_period = Duration::MAX),
         ("groups.vm1.failures_expire_s", |one| {
@@ -300,6 +300,8 @@ fn lengths_and_numbers_that_nobody_can_mean_are_refused_at_their_place() {
         ("groups.vm1.scores", |one| one.groups[0].scores = BTreeMap::from([(A, i32::MIN)])),
         ("policy.survives", |one| one.policy.survives = Some(0)),
         ("policy.survives", |one| one.policy.survives = Some(3)),
+        // Two of three votes lost is the quorum lost.
+        ("policy.survives", |one| one.policy.survives = Some(2)),
         ("policy.limits.losses_period_s", |one| one.policy.limits.losses_period = Duration::MAX),
         ("policy.quarantine.period_s", |one| {
             one.policy.quarantine =
@@ -324,7 +326,7 @@ fn lengths_and_numbers_that_nobody_can_mean_are_refused_at_their_place() {
     }
     let mut longest = parts();
     longest.groups[0].retry_period = crate::config::LENGTH_MAX;
-    longest.policy.survives = Some(2);
+    longest.policy.survives = Some(1);
     assert!(ClusterConfig::new(longest).is_ok());
     assert_eq!(crate::config::SURVIVES_MAX, crate::placement::LOSSES_MAX);
 }

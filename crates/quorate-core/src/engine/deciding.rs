@@ -300,6 +300,11 @@ impl Deciding<'_> {
             return None;
         }
         let due = self.departure(config, record, (node, state, owner), order)?;
+        // What arrives as it ran would be lost if it had to go on before it is there.
+        let arrives = config.moves_live() || record.saved.is_some();
+        if state == OwnedState::Starting && arrives && due.cause != Cause::Offline {
+            return None;
+        }
         let held = self.database.are_moves_held();
         // What it needs before it ends meanwhile: then it cannot go on either.
         let live = config.moves_live() && (held || !order.must_stop(config.id));

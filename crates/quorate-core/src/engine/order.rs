@@ -226,7 +226,11 @@ impl<'a> Order<'a> {
                 None if *then == group && !self.must_stop(group) => {
                     first.iter().copied().find(will)
                 }
-                Some(Turn::Reversed) if first.contains(&group) => Some(*then).filter(will),
+                Some(Turn::Reversed) if first.contains(&group) => {
+                    // One that needs it first cannot start before it, whosever turn it is.
+                    let able = self.doing(*then) != Doing::Nothing || !self.needs(*then, group);
+                    Some(*then).filter(|then| able && will(then))
+                }
                 None | Some(Turn::Reversed | Turn::Void) => None,
             };
             before.or_else(|| others.into_iter().find(acts))
@@ -285,7 +289,7 @@ impl<'a> Order<'a> {
             if !seen.insert(one) {
                 continue;
             }
-            for says in self.rules(one) {
+            for says in self.awaited_rules(one) {
                 match says {
                     Says::Order { first, then, .. } if *then == one => open.extend(first),
                     Says::Near { group, with, score, .. }
@@ -346,8 +350,8 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
-    /// One of those that are still on a node, or come there by the very changes that are decided, where they leave it no
-    /// room.
+    /// One of those that are still on a node, or come there by the very changes that are decided, where they leave it
+    /// no room.
     pub(super) fn lacks_room(
         &self,
         group: GroupId,

@@ -6,7 +6,8 @@ use super::{Candidate, Keeps, Now, plan};
 use crate::config::{ClusterConfig, ClusterParts, Policy, Rule};
 use crate::id::{GroupId, NodeId};
 
-/// So many times a group is placed with some of the rules while the smallest set is looked for: some tenths of a second.
+/// So many times a group is placed with some of the rules while the smallest set is looked for: some tenths of a
+/// second.
 const LOOKS_MAX: usize = 200_000;
 /// The largest set that is looked for by trying all.
 const SIZE_MAX: usize = 3;

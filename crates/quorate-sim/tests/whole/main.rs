@@ -8,3 +8,4 @@ mod single;
 mod testing;
 mod timeline;
 mod what_if;
+mod witness;

@@ -1,4 +1,5 @@
-//! A thousand seeds of random faults: nothing is broken in any. Those that ever failed are in crates/quorate-cli/tests/command.
+//! A thousand seeds of random faults: nothing is broken in any. Those that ever failed are in
+//! crates/quorate-cli/tests/command.
 
 use quorate_sim::{Faults, Options, Outcome, Stats, run};
 

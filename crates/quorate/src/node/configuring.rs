@@ -155,8 +155,8 @@ impl Node {
         self.inner.command(Command::AddGroup(Box::new(new)))
     }
 
-    /// Takes a group out of the configuration. Refused while it runs: take it offline before, or unmanage it, if it is to
-    /// run on with nobody to look after it.
+    /// Takes a group out of the configuration. Refused while it runs: take it offline before, or unmanage it, if it is
+    /// to run on with nobody to look after it.
     ///
     /// # Errors
     /// [`Error::Busy`].
