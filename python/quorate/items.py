@@ -24,6 +24,8 @@ NoticeKind = Literal[
     "configuration_differs",
     "configured",
     "coordinator",
+    "witness",
+    "witness_ahead",
     "lease_gained",
     "lease_lost",
     "path",

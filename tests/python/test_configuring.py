@@ -107,8 +107,11 @@ def test_groups_come_and_go(cluster: Cluster) -> None:
     process = '[[groups.resources]]\nname = "idle"\ndriver = "process"\ncommand = ["sleep", "1000"]'
     node.add_group(f'[[groups]]\nname = "new"\n{process}', timeout=WAIT)
     node.wait_until(lambda status: status.online_on("new"), timeout=WAIT)
+    with pytest.raises(quorate.RefusedError, match="take it offline first"):
+        node.remove_group("new", timeout=WAIT)
     node.offline("new", timeout=WAIT)
-    node.wait_until(lambda status: status.online_on("new") is None, timeout=WAIT)
+    offline = lambda status: [one.state for one in status.groups if one.name == "new"] == ["offline"]
+    node.wait_until(offline, timeout=WAIT)
     node.remove_group("new", timeout=WAIT)
     node.wait_until(lambda status: status.group_named("new") is None, timeout=WAIT)
     with pytest.raises(quorate.ConfigError, match="one at a time"):
