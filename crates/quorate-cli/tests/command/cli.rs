@@ -1,31 +1,9 @@
 //! The command as a user meets it: what it writes, what it says, how it exits.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn quorate(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_quorate"))
-        .args(words)
-        .current_dir(home)
-        .env_remove("QUORATE_KEY")
-        .env_remove("QUORATE_CONFIG")
-        .output()
-        .unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, words: &[&str]) {
-    let said = said(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    for word in words {
-        assert!(said.contains(word), "no {word:?} in: {said}");
-    }
-}
+use super::home::{assert_fails, quorate, said};
 
 fn new_cluster() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
