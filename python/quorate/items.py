@@ -36,6 +36,7 @@ NoticeKind = Literal[
     "fenced",
     "up",
     "paused",
+    "evicted",
     "assigned",
     "releasing",
     "online",

@@ -74,6 +74,9 @@ pub enum Action {
     },
     /// Everything here is stopped, the engine may be dropped.
     Left,
+    /// This node was taken out of the cluster. Everything here is stopped, the engine may be dropped; it is not to come
+    /// back.
+    Evicted,
     /// Ask the register in which the witness lives; answer [`crate::Event::Witness`]. One request at a time.
     Witness {
         /// The request.

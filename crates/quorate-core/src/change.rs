@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Amounts, NewConfig, NewGroup};
+use crate::config::{Amounts, NewConfig, NewGroup, NewNode};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
@@ -327,12 +327,40 @@ pub enum Change {
         /// What this one is known by.
         made: u64,
     },
+    /// A node more. It does not vote yet.
+    AddNode(Box<NewNode>),
+    /// A node is to be taken out: it is given nothing, and coordinates only where nobody else can.
+    Evict {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node votes from here on, or does not. Only with the change of voters that makes it so.
+    Vote {
+        /// The node.
+        node: NodeId,
+        /// Whether it does.
+        votes: bool,
+    },
+    /// The witness votes by its rule again. Only with the change of voters that makes it so.
+    WitnessVote,
+    /// A node that was to be taken out belongs to the cluster no more, and its number is nobody's for ever.
+    Evicted {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 impl Change {
     /// Whether it changes the configuration.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Change::AddGroup(_) | Change::RemoveGroup { .. } | Change::Configure(_))
+        matches!(
+            self,
+            Change::AddGroup(_)
+                | Change::RemoveGroup { .. }
+                | Change::Configure(_)
+                | Change::AddNode(_)
+                | Change::Evict { .. }
+        )
     }
 
     /// Whether it changes the standing of a node.

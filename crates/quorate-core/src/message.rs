@@ -5,10 +5,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change::{Change, Disarm, Failback};
-use crate::config::{Amounts, NewConfig, NewGroup};
+use crate::config::{Amounts, ClusterParts, NewConfig, NewGroup, NewNode};
 use crate::id::{Incarnation, NodeId, RequestId, VoterId};
 
 /// A heartbeat, as a datagram on one path. Small, idempotent, the newest counts.
@@ -123,6 +124,8 @@ pub enum Message {
         #[serde(deserialize_with = "spoken")]
         message: Box<Message>,
     },
+    /// The configuration in force, and its version, to a node whose log is empty: its file may name too few nodes.
+    InForce(u64, Box<ClusterParts>),
 }
 
 /// What may be relayed: the decoder goes no deeper, however many relays somebody puts into one another.
@@ -133,6 +136,8 @@ enum Spoken {
     Propose(Vec<Change>),
     Request { request: RequestId, command: Command },
     Reply { request: RequestId, result: Result<(), Refusal> },
+    Relay,
+    InForce(u64, Box<ClusterParts>),
 }
 
 fn spoken<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Message>, D::Error> {
@@ -142,6 +147,8 @@ fn spoken<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Message>, D:
         Spoken::Propose(changes) => Message::Propose(changes),
         Spoken::Request { request, command } => Message::Request { request, command },
         Spoken::Reply { request, result } => Message::Reply { request, result },
+        Spoken::Relay => return Err(D::Error::custom("a relay in a relay")),
+        Spoken::InForce(version, parts) => Message::InForce(version, parts),
     }))
 }
 
@@ -275,6 +282,15 @@ pub enum Command {
     },
     /// A whole configuration in place of the one in force. What may not change while the cluster runs is refused.
     Configure(Box<NewConfig>),
+    /// Take a node into the cluster. It joins when it is started, runs groups from then on, and votes, if it is to,
+    /// once it has caught up.
+    AddNode(Box<NewNode>),
+    /// Take a node out of the cluster for ever: its vote first, then itself. Refused while it has a group, while it is
+    /// down and not proven harmless, and where the rest would be no majority.
+    EvictNode {
+        /// The node's name.
+        node: String,
+    },
 }
 
 /// Why a command was not carried out. The cluster is as it was, except that after

@@ -226,6 +226,16 @@ pub enum Notice {
         /// Which node has the newest data, as far as the witness knows: its last coordinator.
         node: Option<NodeId>,
     },
+    /// A node belongs to the cluster no more. Committed; told of this node itself, it ends.
+    Evicted {
+        /// The node.
+        node: NodeId,
+    },
+    /// Nothing more is to be said to a node that was evicted: its connections can be closed.
+    Parted {
+        /// The node.
+        node: NodeId,
+    },
     /// What was committed while this node did not take part, and is learned of now.
     Past {
         /// When it was committed, in the cluster's time in milliseconds.

@@ -84,6 +84,8 @@ plants! {
     WitnessWordTooEarly: "The witness's word about a node is as old as the coordinator's own.",
     WitnessMadeAnew: "An empty register is made anew, though the witness has voted.",
     DisarmIgnored: "A disarmed cluster goes on placing groups.",
+    VoteBeforeCaughtUp: "A node that is added counts as a voter before its log follows.",
+    EvictedStillVotes: "A node that was evicted keeps its vote in consensus.",
 }
 
 /// Whether mistakes can be made in this build at all.

@@ -59,7 +59,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
 /// Where the nodes that vote are even in number, there is a witness; of four, in three clusters of four.
 fn witness(id: ClusterId, voters: u16) -> Option<WitnessConfig> {
     let wanted = voters.is_multiple_of(2) && (voters == 2 || !(id.0 >> 16).is_multiple_of(4));
-    wanted.then(|| WitnessConfig { path: "/mnt/share/simulated".into() })
+    wanted.then(|| WitnessConfig { path: "/mnt/share/simulated".into(), votes: None })
 }
 
 /// Mostly nothing is held back: who comes and goes is given groups all the same, so that much happens. Some clusters

@@ -243,7 +243,8 @@ impl Coverage {
             | Action::Answer { .. }
             | Action::Witness { .. }
             | Action::Reincarnated { .. }
-            | Action::Left => {}
+            | Action::Left
+            | Action::Evicted => {}
         }
     }
 

@@ -19,7 +19,7 @@ pub const SLOW: TimingInputs = TimingInputs {
 
 pub use crate::fault::Faults;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 
 macro_rules! plants {
     ($($name:ident: $what:literal,)*) => {
@@ -127,6 +127,23 @@ impl Default for Options {
             story: false,
             timeline: false,
             config: None,
+        }
+    }
+}
+
+impl Options {
+    /// A run in which nodes come and go, amid the faults whose turn it is with this seed; every other one is longer and
+    /// faster.
+    pub fn of_members(seed: u64) -> Self {
+        let faults = Faults::turn(seed).with(FaultKind::AddNode, 50).with(FaultKind::EvictNode, 60);
+        let drawn = Self { faults, duration: 25, ..Self::default() };
+        match seed / 5 % 2 {
+            0 => drawn,
+            _ => {
+                let timing = TimingInputs::FAST;
+                let pace = Some(timing.detect * 3 / 4);
+                Self { timing: Some(timing), pace, duration: 40, ..drawn }
+            }
         }
     }
 }

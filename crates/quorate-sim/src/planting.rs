@@ -49,9 +49,14 @@ impl Bug {
         }
     }
 
-    /// The runs in which it is looked for. Nothing here is made for one bug.
+    /// The runs in which it is looked for. Nothing here is made for one bug; nodes come and go only where that is it.
     pub fn options(self, seed: u64) -> Options {
-        let options = setting(seed);
+        let options = match self {
+            Self::Engine(Mistake::VoteBeforeCaughtUp | Mistake::EvictedStillVotes) => {
+                Options::of_members(seed)
+            }
+            Self::Engine(_) | Self::World(_) => setting(seed),
+        };
         match self {
             Self::Engine(mistake) => Options { mistake: Some(mistake), ..options },
             Self::World(plant) => Options { plant: Some(plant), ..options },

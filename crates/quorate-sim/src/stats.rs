@@ -86,6 +86,12 @@ stats! {
     leases_lost,
     /// Nodes declared down.
     downs,
+    /// Nodes added.
+    nodes_added,
+    /// Nodes evicted.
+    nodes_evicted,
+    /// Changes of who votes.
+    votes_changed,
     /// Commands of hosts accepted.
     commands_accepted,
     /// Commands refused.

@@ -189,6 +189,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         | Fault::HostNever(node)
         | Fault::HostTwice(node)
         | Fault::Handover(node)
+        | Fault::EvictNode(node)
         | Fault::Leave(node) => vec![Place::Node(*node)],
         Fault::Busy(group) | Fault::MovedByHand(group, _) => vec![Place::Group(*group)],
         Fault::Cut(shape, links) => {
@@ -196,7 +197,7 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             of_cut(*shape, links, config).into_iter().chain(each).collect()
         }
         // A connection is no more than a connection.
-        Fault::Reset(..) => Vec::new(),
+        Fault::Reset(..) | Fault::AddNode(_) => Vec::new(),
         Fault::Noise(_) => vec![Place::All],
         Fault::LunReset(lun) | Fault::TargetPower(lun, _) | Fault::Stranger(lun) => of_lun(lun),
         Fault::WitnessOff(_)
@@ -230,6 +231,8 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
             | Command::Configure(_)
+            | Command::AddNode(_)
+            | Command::EvictNode { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
     }
@@ -238,7 +241,9 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
 fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
     match shape {
         Shape::Node | Shape::OneWay => {
-            let of = |node: NodeId| links.iter().all(|&(from, to, _)| from == node || to == node);
+            let is_in = |node: NodeId| config.node(node).is_some();
+            let between = || links.iter().filter(|&&(from, to, _)| is_in(from) && is_in(to));
+            let of = |node: NodeId| between().all(|&(from, to, _)| from == node || to == node);
             let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
             cut.map(Place::Node).collect()
         }

@@ -119,6 +119,8 @@ kinds! {
     Up = "up",
     /// A `node` is `paused` or resumed. Committed.
     Paused = "paused",
+    /// A `node` belongs to the cluster no more. Committed; a node that hears it of itself ends.
+    Evicted = "evicted",
     /// A `group` has the new owner `node` in `epoch`, by `cause`. Committed.
     Assigned = "assigned",
     /// A `group` is asked to let go of its node; `epoch`, `cause`. Committed.

@@ -7,6 +7,7 @@
 mod amend;
 mod bounds;
 mod circles;
+mod membership;
 pub mod policy;
 pub mod rules;
 mod successor;
@@ -23,6 +24,7 @@ use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 pub use amend::NewGroup;
 pub use bounds::{FAILURES_MAX, LENGTH_MAX, SURVIVES_MAX};
 pub use circles::Turn;
+pub use membership::NewNode;
 pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };

@@ -46,7 +46,8 @@ impl ClusterConfig {
             let remedy = "leave it as it is, or found the cluster anew with it";
             return Err(ConfigError::new("timing", problem, remedy));
         }
-        if self.parts.witness != next.parts.witness {
+        let place = |config: &ClusterConfig| config.witness().map(|one| one.path.clone());
+        if place(self) != place(next) {
             let problem = "the witness of a running cluster cannot change: it is one of its voters";
             let remedy = "leave it as it is, or found the cluster anew with it";
             return Err(ConfigError::new("witness", problem, remedy));
@@ -104,8 +105,9 @@ fn check_nodes(before: &[NodeConfig], after: &[NodeConfig]) -> Result<(), Config
     for node in before {
         let place = format!("nodes.{}", node.name);
         let Some(next) = after.iter().find(|next| next.id == node.id) else {
-            let problem = "a node cannot be taken out of a running cluster by its configuration";
-            return Err(ConfigError::new(place, problem, "drain it, and leave it in"));
+            let problem = "a node is not taken out of a running cluster by its configuration";
+            let remedy = "evict it by the command evict-node, or leave it in";
+            return Err(ConfigError::new(place, problem, remedy));
         };
         let fixed = |one: &NodeConfig| (one.name.clone(), one.addresses.clone(), one.voter);
         if fixed(node) != fixed(next) {
@@ -119,7 +121,7 @@ fn check_nodes(before: &[NodeConfig], after: &[NodeConfig]) -> Result<(), Config
         Some(node) => Err(ConfigError::new(
             format!("nodes.{}", node.name),
             format!("no node with the number {} is in the running cluster", node.id.0),
-            "take it out, or correct its number: a node keeps its own for life",
+            "add it by the command add-node first, or correct its number: a node keeps its own for life",
         )),
     }
 }

@@ -10,6 +10,9 @@ use crate::id::NodeId;
 pub struct WitnessConfig {
     /// A directory on a file system that all nodes that vote share, the same path on each. It is the witness's alone.
     pub path: String,
+    /// Whether it votes, while that is not yet as the number of nodes that vote wants it; none: it is. Nobody writes it
+    /// into a file: it stands only between two steps by which who votes changes.
+    pub votes: Option<bool>,
 }
 
 /// Whether the witness votes, beside so many nodes: where they are even in number, half of them are no majority, and
@@ -17,7 +20,8 @@ pub struct WitnessConfig {
 ///
 /// Source: Windows clustering, dynamic witness (there by the nodes that vote at present, here by the configuration).
 pub(super) fn votes(parts: &ClusterParts, nodes: usize) -> bool {
-    parts.witness.is_some() && nodes.is_multiple_of(2)
+    let Some(witness) = &parts.witness else { return false };
+    witness.votes.unwrap_or(nodes.is_multiple_of(2))
 }
 
 /// Refuses a place where no register can be.
@@ -52,7 +56,8 @@ mod tests {
     #[test]
     fn a_witness_without_an_absolute_path_is_refused_with_the_remedy() {
         for path in ["", "share/cluster", "./here"] {
-            let error = check(Some(&WitnessConfig { path: path.to_owned() })).unwrap_err();
+            let error =
+                check(Some(&WitnessConfig { path: path.to_owned(), votes: None })).unwrap_err();
             assert_eq!(error.place, "witness.path");
             assert!(error.remedy.contains("/mnt/share/cluster"), "{error}");
         }

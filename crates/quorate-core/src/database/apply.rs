@@ -79,6 +79,11 @@ impl Database {
             Change::AddGroup(ref new) => self.add_group(index, new),
             Change::RemoveGroup { group } => self.remove_group(index, group),
             Change::Configure(ref new) => self.configure(index, new),
+            Change::AddNode(ref new) => self.add_node(index, new),
+            Change::Evict { node } => self.begin_eviction(node, notices),
+            Change::Vote { node, votes } => self.vote(index, node, votes),
+            Change::WitnessVote => self.settle_witness(index),
+            Change::Evicted { node } => self.end_eviction(index, node, notices),
         }
     }
 

@@ -9,12 +9,13 @@
 mod apply;
 mod ended;
 mod flapping;
+mod membership;
 mod operating;
 #[cfg(test)]
 mod tests;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,9 +71,25 @@ pub struct NodeRecord {
     pub keeps: bool,
     /// It coordinates only where nobody else can.
     pub reluctant: bool,
+    /// It is to be taken out of the cluster.
+    pub evicted: bool,
 }
 
 impl NodeRecord {
+    /// One that has never taken part.
+    const ABSENT: Self = Self {
+        incarnation: Incarnation { boot: 0, session: 0 },
+        state: NodeState::Absent,
+        since: 0,
+        paused: false,
+        draining: false,
+        emptied: false,
+        leaving: false,
+        keeps: false,
+        reluctant: false,
+        evicted: false,
+    };
+
     /// Whether this incarnation takes part.
     pub fn is_up_as(&self, incarnation: Incarnation) -> bool {
         self.state == NodeState::Up && self.incarnation == incarnation
@@ -87,7 +104,7 @@ impl NodeRecord {
 
     /// Whether it may get groups.
     pub fn is_open(&self) -> bool {
-        !self.paused && !self.leaving
+        !self.paused && !self.leaving && !self.evicted
     }
 }
 
@@ -295,6 +312,12 @@ pub struct Database {
     flapping: BTreeMap<NodeId, Flapping>,
     /// What the witness's register is known by, once it is made.
     witness: Option<u64>,
+    /// Nodes that are to vote once they have caught up.
+    to_vote: BTreeSet<NodeId>,
+    /// Where in the log it changed last who votes.
+    voted: u64,
+    /// Numbers of nodes that were taken out: keys of theirs may stand on LUNs for ever.
+    departed: BTreeSet<NodeId>,
     at_ms: u64,
     applied: u64,
 }
@@ -302,18 +325,7 @@ pub struct Database {
 impl Database {
     /// The state that the founders begin with.
     pub fn genesis(config: ClusterConfig, founders: Vec<VoterId>) -> Self {
-        let absent = NodeRecord {
-            incarnation: Incarnation::default(),
-            state: NodeState::Absent,
-            since: 0,
-            paused: false,
-            draining: false,
-            emptied: false,
-            leaving: false,
-            keeps: false,
-            reluctant: false,
-        };
-        let nodes = config.nodes().iter().map(|node| (node.id, absent)).collect();
+        let nodes = config.nodes().iter().map(|node| (node.id, NodeRecord::ABSENT)).collect();
         let epoch_passed = first_epoch(&founders);
         let fresh = |group: &GroupConfig| (group.id, GroupRecord::fresh(group, epoch_passed));
         let groups = config.groups().iter().map(fresh).collect();
@@ -332,6 +344,9 @@ impl Database {
             disarmed_until: None,
             flapping: BTreeMap::new(),
             witness: None,
+            to_vote: BTreeSet::new(),
+            voted: 1,
+            departed: BTreeSet::new(),
             at_ms: 0,
             applied: 1,
         }

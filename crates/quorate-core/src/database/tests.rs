@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+mod membership;
+
 use super::{Database, GroupRecord, OwnedState, Ownership, Vacancy};
 use crate::change::{
     Cause, Change, ChangeSet, DownCause, Failback, FenceKind, GroupReport, ReleaseKind,

@@ -52,7 +52,7 @@ impl Database {
     pub fn successor(&self, new: &NewConfig) -> Result<ClusterConfig, ConfigError> {
         self.check_version(new.only_if)?;
         // Whoever hands one in has been told of orders that lead back to their start.
-        let next = ClusterConfig::with_circles(new.parts.clone())?;
+        let next = ClusterConfig::with_circles(self.as_in_force(new.parts.clone()))?;
         self.config.check_successor(&next, |group| self.in_use(group))?;
         Ok(next)
     }
@@ -85,7 +85,7 @@ impl Database {
         self.config.without_group(group)
     }
 
-    fn check_version(&self, wanted: Option<u64>) -> Result<(), ConfigError> {
+    pub(super) fn check_version(&self, wanted: Option<u64>) -> Result<(), ConfigError> {
         let Some(wanted) = wanted.filter(|&wanted| wanted != self.version()) else { return Ok(()) };
         Err(ConfigError::new(
             "version",

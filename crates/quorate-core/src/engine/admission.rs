@@ -57,6 +57,9 @@ impl Engine {
         if hello.voter.node() != from {
             return self.drop_from(from, DropReason::Malformed);
         }
+        if hello.founders.is_none() && self.hellos.get(&from) != Some(&hello) {
+            self.say_in_force(from);
+        }
         let newer = |old: &Hello| hello.incarnation >= old.incarnation;
         if self.hellos.get(&from).is_none_or(newer) {
             self.hellos.insert(from, hello);
@@ -216,6 +219,9 @@ impl Engine {
 
     /// A node that was declared down and has stopped everything comes back as its next session.
     pub(super) fn watch_standing(&mut self) {
+        if self.is_evicted() {
+            return self.end_evicted();
+        }
         let same = plant::is(Plant::SameIncarnationReadmitted);
         if !self.is_declared_down() || self.left || same {
             return;

@@ -24,10 +24,9 @@ impl Engine {
 
     pub(super) fn beat_now(&mut self, probe: bool) {
         self.beat_sequence += 1;
-        if self.is_voter(self.me) {
-            self.lease.on_acknowledged(self.me, self.now);
-        }
-        let here = self.is_voter(self.me);
+        // Who votes may change: whoever is about to is counted from that moment on.
+        self.lease.on_acknowledged(self.me, self.now);
+        let here = self.is_voter(self.me) || self.is_to_vote();
         let others: Vec<NodeId> =
             self.peers.keys().copied().filter(|&node| here || self.is_voter(node)).collect();
         let word = self.word();
@@ -109,7 +108,7 @@ impl Engine {
             let Some((boot, sent)) = said else { continue };
             let sent = Instant(sent);
             let ours = boot == self.incarnation.boot && sent <= now && sent >= self.session_since;
-            if ours && self.is_voter(voter) {
+            if ours && (voter != NodeId::WITNESS || self.is_voter(voter)) {
                 let sent = if plant::is(Plant::LeaseFromReceipt) { now } else { sent };
                 self.lease.on_acknowledged(voter, sent);
             }

@@ -71,6 +71,7 @@ impl Engine {
         };
         consensus.is_settled()
             && !self.reconsider
+            && self.are_members_settled(database)
             && database.nodes().iter().all(|(node, record)| takes_part(record, node))
     }
 

@@ -144,6 +144,11 @@ impl Engine {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
             Change::Configure(new) => self.config.parts() == &new.parts,
+            Change::AddNode(new) => self.config.node(new.node.id).is_some(),
+            Change::Evict { node } => {
+                let record = self.database.as_ref().and_then(|database| database.node(*node));
+                record.is_none_or(|record| record.evicted)
+            }
             _ => true,
         }
     }
@@ -198,6 +203,8 @@ impl Engine {
                 config.map(|_| vec![Change::RemoveGroup { group }]).map_err(not_valid)
             }
             Command::Configure(new) => self.configure_changes(new),
+            Command::AddNode(new) => self.add_node_changes(new).map_err(not_valid),
+            Command::EvictNode { node } => self.evict_changes(self.node_named(node)?),
             Command::Fence { node, .. } => Ok(self.fence_changes(self.node_named(node)?)),
             Command::ConfirmFenced { node, reason } => {
                 let change = self.confirm(self.node_named(node)?, reason);

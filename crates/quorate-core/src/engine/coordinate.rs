@@ -39,6 +39,7 @@ impl Engine {
         self.yield_without_lease();
         self.yield_if_reluctant();
         self.end_what_is_over(&mut changes);
+        self.evictions(&mut changes);
         let newcomer = self.admissions(&mut changes);
         let before = usize::from(self.notice_the_start(&mut changes));
         self.detect(&mut changes);
@@ -47,7 +48,7 @@ impl Engine {
             self.place_groups(&mut changes);
         }
         if changes.is_empty() {
-            return newcomer.is_some_and(|voter| self.add_voter(voter));
+            return newcomer.is_some_and(|voter| self.add_voter(voter)) || self.change_voters();
         }
         let set = ChangeSet { at_ms: self.cluster_ms(), changes };
         let index = self.database.as_ref().map_or(0, Database::applied) + 1;

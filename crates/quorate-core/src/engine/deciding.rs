@@ -66,7 +66,11 @@ impl Deciding<'_> {
                 Change::AddGroup(_) => {}
                 Change::RemoveGroup { group } => touched.push(*group),
                 // What is decided now must not be done after it.
-                Change::Disarm { .. } | Change::Configure(_) => return,
+                Change::Disarm { .. }
+                | Change::Configure(_)
+                | Change::AddNode(_)
+                | Change::Evict { .. }
+                | Change::Evicted { .. } => return,
                 Change::Admit { .. }
                 | Change::Rejoin { .. }
                 | Change::Pause { .. }
@@ -76,6 +80,8 @@ impl Deciding<'_> {
                 | Change::LetCoordinate { .. }
                 | Change::EndQuarantine { .. }
                 | Change::Starts
+                | Change::Vote { .. }
+                | Change::WitnessVote
                 | Change::Witnessed { .. }
                 | Change::Arm
                 | Change::Leave { .. }

@@ -86,7 +86,7 @@ impl Engine {
         if is_whole {
             self.session_since = session_since;
             self.lease = Lease::of(acknowledged);
-            self.adopt_config(&database);
+            self.adopt_config(database.config());
             let mut durable = durable.clone();
             let applied = database.applied();
             if let Some((_, _, commit)) = &mut durable.hard_state {

@@ -181,7 +181,8 @@ impl Engine {
             | Action::Send { .. }
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
-            | Action::Left => None,
+            | Action::Left
+            | Action::Evicted => None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Engine, HISTORY_MAX, Handover, Standing};
 use crate::action::Action;
 use crate::change::{Change, ChangeSet};
 use crate::codec;
+use crate::config::ClusterConfig;
 use crate::config::policy::DAY;
 use crate::consensus::{Committed, Consensus, Outcome};
 use crate::database::Database;
@@ -46,6 +47,7 @@ impl Engine {
         let random = Random::new(self.random.draw());
         let timing = self.consensus_timing();
         let consensus = Consensus::new(identity, durable, applied, timing, random, self.now);
+        self.participants = consensus.participants();
         self.consensus = Some(consensus);
         self.standing = Standing::Member;
         if self.config.witness_votes() {
@@ -100,6 +102,7 @@ impl Engine {
             self.out.act(Action::Persist { op, records, rewrite: false });
         }
         self.send_consensus(outcome.messages);
+        let restored = outcome.restored.is_some();
         if let Some(snapshot) = outcome.restored {
             self.restore(&snapshot);
         }
@@ -112,6 +115,9 @@ impl Engine {
             fold |= committed.voters_changed;
         }
         self.fold_log(fold);
+        if fold || restored {
+            self.watch_participants();
+        }
         self.watch_coordinator();
         self.watch_settling();
         self.settle_replies();
@@ -142,8 +148,8 @@ impl Engine {
     fn restore(&mut self, snapshot: &LogSnapshot) {
         let database: Database =
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
-        self.tell_differences(&database);
-        self.adopt_config(&database);
+        self.tell_differences(database.config());
+        self.adopt_config(database.config());
         match &self.database {
             None => self.out.tell(Notice::Joined),
             Some(before) if before.version() != database.version() => {
@@ -159,8 +165,7 @@ impl Engine {
         self.on_applied();
     }
 
-    fn tell_differences(&mut self, database: &Database) {
-        let config = database.config();
+    pub(super) fn tell_differences(&mut self, config: &ClusterConfig) {
         if config.digest() != self.held_digest && self.differs.is_empty() {
             self.differs = self.config.differences(config);
             let places = self.differs.clone();
@@ -169,13 +174,20 @@ impl Engine {
     }
 
     /// Goes on with the committed configuration. A group that is not in it is nobody's: what runs of it here is let be.
-    pub(super) fn adopt_config(&mut self, database: &Database) {
-        let config = database.config();
+    pub(super) fn adopt_config(&mut self, config: &ClusterConfig) {
         if config != &self.config && config.node(self.me).is_some() {
-            self.config = config.clone();
+            let before = std::mem::replace(&mut self.config, config.clone());
             let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != self.me);
             for node in others {
                 self.peers.entry(node).or_insert_with(|| Peer::new(self.now));
+            }
+            self.peers.retain(|&node, _| config.node(node).is_some());
+            self.hellos.retain(|&node, _| config.node(node).is_some());
+            let gone = before.nodes().iter().map(|node| node.id);
+            self.tell_parted(gone.collect());
+            let keeps = config.witness_votes() && self.timers.at(Timer::Witness).is_none();
+            if keeps && self.standing == Standing::Member {
+                self.timers.set(Timer::Witness, self.now + self.timing().interval);
             }
             self.groups.retain(|&id, _| config.group(id).is_some());
             self.said.retain(|&id, _| config.group(id).is_some());
@@ -225,7 +237,7 @@ impl Engine {
             });
         }
         if configured && let Some(database) = self.database.take() {
-            self.adopt_config(&database);
+            self.adopt_config(database.config());
             self.out.tell(Notice::Configured { version: database.version() });
             self.database = Some(database);
             self.touch_all();

@@ -18,6 +18,7 @@ mod handover;
 mod holding;
 mod local;
 mod log;
+mod membership;
 mod order;
 mod probe;
 mod standing;
@@ -178,6 +179,12 @@ pub struct Engine {
     /// Where the configuration it was started with differs from the committed one.
     differs: Vec<String>,
     hands: witness::Hands,
+    /// Who left the cluster and still follows the log, and until when at most.
+    parting: BTreeMap<VoterId, Instant>,
+    /// Who is about to get a vote, and since when it could.
+    ripens: Option<(NodeId, Instant)>,
+    /// Who takes part in consensus.
+    participants: Vec<VoterId>,
     leaving: bool,
     /// What it leaves is kept for it.
     leave_keeps: bool,
@@ -248,6 +255,9 @@ impl Engine {
             acts: why::Acts::default(),
             differs: Vec::new(),
             hands: witness::Hands::default(),
+            parting: BTreeMap::new(),
+            ripens: None,
+            participants: Vec::new(),
             leaving: false,
             leave_keeps: false,
             left: false,
@@ -365,6 +375,10 @@ impl Engine {
     }
 
     fn on_message(&mut self, from: NodeId, message: Message) {
+        // Whoever coordinates is heard, known or not, be it by way of another: a log that is behind may not name it.
+        if !self.is_linked(from) && !matches!(message, Message::Consensus(_)) {
+            return self.drop_from(from, DropReason::UnknownVoter);
+        }
         match message {
             Message::Hello(hello) => self.on_hello(from, hello),
             Message::Consensus(inner) => {
@@ -381,6 +395,7 @@ impl Engine {
             Message::Propose(changes) => self.on_propose(from, changes),
             Message::Request { request, command } => self.on_request(from, request, command),
             Message::Reply { request, result } => self.on_reply(request, result),
+            Message::InForce(version, parts) => self.on_in_force(version, *parts),
             Message::Relay { from: speaker, to, message } => {
                 let nested = matches!(*message, Message::Relay { .. });
                 if nested || speaker == self.me {

@@ -4,6 +4,7 @@
 mod configuring;
 mod freezing;
 mod handover;
+mod membership;
 mod policies;
 mod waiting;
 mod witness;
@@ -290,7 +291,8 @@ impl Trio {
             Action::SendBeat { .. }
             | Action::Send { .. }
             | Action::Reincarnated { .. }
-            | Action::Left => {}
+            | Action::Left
+            | Action::Evicted => {}
         }
     }
 

@@ -172,7 +172,7 @@ impl Engine {
         until.saturating_sub(self.cluster_ms())
     }
 
-    fn node_name(&self, id: NodeId) -> String {
+    pub(super) fn node_name(&self, id: NodeId) -> String {
         self.config.node(id).map_or_else(|| id.to_string(), |node| node.name.clone())
     }
 

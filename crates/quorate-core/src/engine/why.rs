@@ -83,7 +83,8 @@ impl Engine {
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Witness { .. }
-            | Action::Left => return,
+            | Action::Left
+            | Action::Evicted => return,
         };
         let Some(group) = group else { return };
         if self.acts.0.len() == ACTS_MAX {

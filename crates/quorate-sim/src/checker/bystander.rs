@@ -191,7 +191,8 @@ impl Bystander {
             let paths = (0..=u8::MAX).take(paths).map(PathId);
             view.unrest.was_link_calm((from, to), paths, since, until)
         };
-        let mut ears = view.hosts.keys().copied().filter(|&ear| ear != node && hears(node, ear));
+        let members = view.config.nodes().iter().map(|node| node.id);
+        let mut ears = members.filter(|&ear| ear != node && hears(node, ear));
         ears.find(|&ear| ear == coordinator || calm(ear) && steady(ear) && hears(ear, coordinator))
     }
 

@@ -97,6 +97,8 @@ impl Caused {
             | Command::AddGroup(_)
             | Command::RemoveGroup { .. }
             | Command::Configure(_)
+            | Command::AddNode(_)
+            | Command::EvictNode { .. }
             | Command::Disarm { .. }
             | Command::Arm
             | Command::CountFailures { .. }

@@ -75,6 +75,8 @@ pub struct View<'a> {
     pub hosts: &'a BTreeMap<NodeId, Host>,
     /// The storage.
     pub storage: &'a Storage,
+    /// Who voted before the change of voters that has just been committed; none: none has.
+    pub voting_before: Option<&'a [NodeId]>,
     /// What is not promised at present.
     pub waivers: &'a Waivers,
     /// What the faults have touched.

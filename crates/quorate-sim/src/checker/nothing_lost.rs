@@ -28,9 +28,13 @@ impl Checker for NothingLost {
                     Some(host) => host.disk.last_entry(),
                     None => witness,
                 };
-                let holders = voters.iter().filter(|voter| last(voter) >= index).count();
-                let voters = voters.len();
-                if holders <= voters / 2 && index > GENESIS {
+                let holders =
+                    |voters: &[NodeId]| voters.iter().filter(|one| last(one) >= index).count();
+                let holds = |voters: &[NodeId]| holders(voters) > voters.len() / 2;
+                // A change of voters, and what was written before it, is committed by those who voted until then.
+                let before = view.voting_before.is_some_and(holds);
+                let (holders, voters) = (holders(voters), voters.len());
+                if holders <= voters / 2 && !before && index > GENESIS {
                     return Err(format!(
                         "{node} takes the entry at {index} for committed, and {holders} of {voters} disks hold it"
                     ));

@@ -72,6 +72,8 @@ pub(super) fn draw(random: &mut Random, kind: FaultKind, config: &ClusterConfig)
         FaultKind::Policy => Fault::Command(node, policy(random, config)),
         FaultKind::Busy => Fault::Busy(group(random, config).id),
         FaultKind::Handover => Fault::Handover(node),
+        FaultKind::AddNode => Fault::AddNode(random.chance(3, 4)),
+        FaultKind::EvictNode => Fault::EvictNode(node),
         FaultKind::MovedByHand => Fault::MovedByHand(group(random, config).id, node),
     }
 }

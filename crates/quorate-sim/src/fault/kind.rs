@@ -130,14 +130,21 @@ kinds! {
     Handover = "handover", 6;
     /// Somebody moves a group, and asks nobody.
     MovedByHand = "moved_by_hand", 4;
+    /// A node is added, and started.
+    AddNode = "add_node", 10;
+    /// A node is drained, and evicted later.
+    EvictNode = "evict_node", 10;
 }
 
 /// From this on a kind is drawn only where it is asked for, as for a cluster with rules.
 const FIRST_OF_RULED: FaultKind = FaultKind::Policy;
 
-const fn without_ruled() -> [u16; COUNT] {
+/// From this on a kind is drawn only where nodes are to come and go.
+const FIRST_OF_MEMBERS: FaultKind = FaultKind::AddNode;
+
+const fn without(first: FaultKind) -> [u16; COUNT] {
     let mut weights = WEIGHTS;
-    let mut at = FIRST_OF_RULED as usize;
+    let mut at = first as usize;
     while at < COUNT {
         weights[at] = 0;
         at += 1;
@@ -173,10 +180,10 @@ pub struct Faults {
 
 impl Faults {
     /// Everything may happen, but for what people do with policies and with their own hands.
-    pub const ALL: Self = Self { weights: without_ruled() };
+    pub const ALL: Self = Self { weights: without(FIRST_OF_RULED) };
 
     /// That may happen too.
-    pub const RULED: Self = Self { weights: WEIGHTS };
+    pub const RULED: Self = Self { weights: without(FIRST_OF_MEMBERS) };
 
     /// Nothing happens by itself.
     pub const NONE: Self = Self { weights: [0; COUNT] };

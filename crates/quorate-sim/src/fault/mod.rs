@@ -102,6 +102,10 @@ pub enum Fault {
     Handover(NodeId),
     /// Somebody moves a group to a node; only one that needs no LUN.
     MovedByHand(GroupId, NodeId),
+    /// A node that was never there is added and started; whether it is to vote.
+    AddNode(bool),
+    /// A node is drained, and evicted when the fault ends.
+    EvictNode(NodeId),
 }
 
 impl Fault {
@@ -152,6 +156,8 @@ impl Fault {
             Fault::Busy(_) => FaultKind::Busy,
             Fault::Handover(_) => FaultKind::Handover,
             Fault::MovedByHand(..) => FaultKind::MovedByHand,
+            Fault::AddNode(_) => FaultKind::AddNode,
+            Fault::EvictNode(_) => FaultKind::EvictNode,
         }
     }
 }

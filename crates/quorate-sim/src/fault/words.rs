@@ -26,10 +26,12 @@ impl fmt::Display for Fault {
             | Fault::HostNever(node)
             | Fault::HostTwice(node)
             | Fault::Handover(node)
+            | Fault::EvictNode(node)
             | Fault::WitnessOff(Some(node))
             | Fault::WitnessUnmounted(node)
             | Fault::Leave(node) => write!(f, ": {node}"),
             Fault::WitnessOff(None) | Fault::WitnessSlow | Fault::WitnessLoses => Ok(()),
+            Fault::AddNode(votes) => write!(f, "{}", if *votes { ": with a vote" } else { "" }),
             Fault::Busy(group) => write!(f, ": {group}"),
             Fault::MovedByHand(group, node) => write!(f, ": {group} to {node}"),
             Fault::Power(nodes) => write!(f, ": {}", words(nodes)),

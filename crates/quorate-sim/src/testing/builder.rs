@@ -99,7 +99,9 @@ impl Builder {
             groups: numbered().map(|(id, (name, disk))| self.a_group(id, name, *disk)).collect(),
             rules: Vec::new(),
             policy: quorate_core::config::Policy::default(),
-            witness: self.witness.then(|| WitnessConfig { path: "/mnt/share/test".into() }),
+            witness: self
+                .witness
+                .then(|| WitnessConfig { path: "/mnt/share/test".into(), votes: None }),
         }
     }
 

@@ -39,7 +39,8 @@ fn lane(action: &Action) -> Lane {
         | Action::Send { .. }
         | Action::Answer { .. }
         | Action::Reincarnated { .. }
-        | Action::Left => Lane::None,
+        | Action::Left
+        | Action::Evicted => Lane::None,
     }
 }
 
@@ -87,6 +88,7 @@ impl World {
             Action::Reincarnated { incarnation } => {
                 self.tell(|| format!("{node}: becomes {}", words(&incarnation)));
             }
+            Action::Evicted => self.switch_off(node),
             Action::Left => {
                 self.end_process(node, Death::Goodbye);
                 let delay = percent(&mut self.random, self.config.timing().detect, 10, 400);

@@ -44,6 +44,10 @@ impl World {
         self.configuring.at = database.configured();
         let config = database.config().clone();
         let before = std::mem::replace(&mut self.config, config);
+        self.count_members(&before);
+        for one in before.nodes().iter().filter(|one| self.config.node(one.id).is_none()) {
+            self.unrest.on_node(one.id, self.now);
+        }
         let gone = before.groups().iter().filter(|one| self.config.group(one.id).is_none());
         let gone: Vec<&GroupConfig> = gone.collect();
         let is_gone = |id: GroupId| gone.iter().any(|group| group.id == id);

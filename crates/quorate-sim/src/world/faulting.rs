@@ -77,6 +77,8 @@ impl World {
             Fault::Leave(node) => self.leave(node),
             Fault::Busy(group) => self.lock(group),
             Fault::Handover(node) => self.replace_engine(node),
+            Fault::AddNode(votes) => self.add_spare(votes),
+            Fault::EvictNode(node) => self.drain_to_evict(node),
             Fault::MovedByHand(group, node) => {
                 let plain = self.config.group(group).is_some_and(|one| one.luns.is_empty());
                 if plain && self.hosts[&node].is_awake() {
@@ -143,7 +145,9 @@ impl World {
             | Fault::Command(..)
             | Fault::Handover(_)
             | Fault::MovedByHand(..)
+            | Fault::AddNode(_)
             | Fault::Leave(_) => {}
+            Fault::EvictNode(node) => self.evict(node),
             Fault::Busy(group) => self.unlock(group),
         }
     }
@@ -198,13 +202,17 @@ impl World {
     /// to survive: of two voters neither may lose its own. Nor may it hold what nobody has applied: its acknowledgement
     /// is on its way, and may be the last that makes a majority.
     fn may_lose_disk(&self, node: NodeId) -> bool {
+        if self.config.node(node).is_none() || self.members_change() {
+            return false;
+        }
         let voters = self.config.voters().count();
         let left = self.config.voters().filter(|&voter| voter != node).count();
         if left <= voters / 2 {
             return false;
         }
         let early = self.now.since(Default::default()) < self.config.timing().detect * 3;
-        let others = || self.hosts.values().filter(|host| host.id != node);
+        let is_in = |host: &&Host| host.id != node && self.config.node(host.id).is_some();
+        let others = || self.hosts.values().filter(is_in);
         let applied = |host: &Host| {
             let database = host.process.as_ref()?.engine.database()?;
             database.nodes().get(&host.id).filter(|one| one.state == NodeState::Up)?;

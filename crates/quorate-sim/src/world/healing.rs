@@ -9,6 +9,7 @@ use super::World;
 use crate::checker::Fact;
 use crate::clock::Moment;
 use crate::guest::Stage;
+use crate::host::Host;
 use crate::spoken::words;
 use crate::timeline::Kind;
 
@@ -24,6 +25,7 @@ impl World {
         self.is_healed = true;
         self.links.end_all_noise();
         self.unlock_all();
+        self.switch_off_departed();
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         for &node in &nodes {
             if let Some(process) = &mut self.host(node).process {
@@ -44,7 +46,9 @@ impl World {
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         let disarmed = self.newest_disarmed().then_some(Wish(Command::Arm));
-        disarmed.into_iter().chain(resumes).chain(onlines).collect()
+        let added =
+            self.missing_nodes().into_iter().map(|new| Wish(Command::AddNode(Box::new(new))));
+        disarmed.into_iter().chain(resumes).chain(onlines).chain(added).collect()
     }
 
     /// Says what is wanted and not so, each to some node.
@@ -74,10 +78,14 @@ impl World {
 
     /// The first thing that is not as it should be in a healed cluster; none: it has converged.
     pub fn missing(&self) -> Option<String> {
-        if let Some(host) = self.hosts.values().find(|host| !host.is_awake()) {
+        let is_in = |host: &&Host| self.config.node(host.id).is_some();
+        if let Some(host) = self.hosts.values().filter(is_in).find(|host| !host.is_awake()) {
             return Some(format!("{} does not run", host.id));
         }
         let Some(status) = self.newest_status() else { return Some("nobody is a member".into()) };
+        if let Some(missing) = self.missing_members() {
+            return Some(missing);
+        }
         let closed = |node: &&NodeStatus| node.paused || node.quarantine_left_ms.is_some();
         if let Some(node) = status.nodes.iter().find(|one| one.state != "up" || closed(one)) {
             return Some(format!("{} is {}, paused: {}", node.name, node.state, node.paused));

@@ -68,7 +68,7 @@ impl World {
     }
 
     /// The node that has applied the most, and what it has.
-    fn newest(&self) -> Option<(NodeId, &Database)> {
+    pub(super) fn newest(&self) -> Option<(NodeId, &Database)> {
         let known = self
             .hosts
             .values()

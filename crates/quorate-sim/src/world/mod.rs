@@ -13,6 +13,7 @@ mod hosted;
 mod looking;
 mod luns;
 mod manual;
+mod membership;
 mod processes;
 mod resting;
 mod sending;
@@ -33,6 +34,7 @@ pub use manual::Direction;
 use configuring::Configuring;
 use hosted::Hosting;
 use manual::Script;
+use membership::Members;
 use quorate_core::config::ClusterConfig;
 use quorate_core::id::{LunId, NodeId};
 use quorate_core::random::Random;
@@ -60,6 +62,7 @@ pub struct World {
     /// The newest that any engine has for committed.
     config: ClusterConfig,
     configuring: Configuring,
+    members: Members,
     plant: Option<Plant>,
     random: Random,
     now: Moment,
@@ -104,11 +107,12 @@ impl World {
         let config = cluster::draw(&mut random, options);
         // From a generator of their own: how many are drawn changes nothing else in the run.
         let mut others = Random::new(random.draw());
-        let faults = crate::fault::draw(&mut others, options, &config);
+        let wider = membership::with_spares(&config, options);
+        let faults = crate::fault::draw(&mut others, options, &wider);
         let ignores = options.plant == Some(Plant::LunIgnoresReservations);
-        let storage = Storage::new(&config, ignores, &mut random);
+        let storage = Storage::new(&wider, ignores, &mut random);
         let paths = config.nodes()[0].addresses.len() as u8;
-        let hosts = config.nodes().iter().map(|node| {
+        let hosts = wider.nodes().iter().map(|node| {
             let clock = draw_clock(&mut random, &config);
             (node.id, Host::new(node.id, clock))
         });
@@ -145,6 +149,7 @@ impl World {
             coverage: Coverage::default(),
             chosen: options.chosen.clone(),
             random,
+            members: Members::new(&config, &wider),
             configuring: Configuring::new(&config),
             config,
         };
@@ -303,6 +308,7 @@ impl World {
             hosts: &self.hosts,
             storage: &self.storage,
             waivers: &self.waivers,
+            voting_before: self.members.voting_before(),
             unrest: &self.unrest,
         };
         self.look_at = Moment::NEVER;

@@ -59,7 +59,7 @@ impl World {
 
     /// Starts what is not running: the host, the process, the engine on what the disk holds.
     pub(super) fn restart(&mut self, node: NodeId) {
-        if self.hosts[&node].process.is_some() {
+        if self.hosts[&node].process.is_some() || self.members.is_outside(node) {
             return;
         }
         if self.hosts[&node].disk.is_rotten && self.is_planted(Plant::RotUnnoticed) {
@@ -96,7 +96,7 @@ impl World {
         let seed = self.random.draw();
         let inherits = self.take_handover(node);
         let goes_on = inherits.is_some();
-        let config = self.file().clone();
+        let config = self.members.file(node).unwrap_or_else(|| self.file()).clone();
         let now = self.now;
         let host = self.host(node);
         host.lives += 1;
@@ -184,9 +184,11 @@ impl World {
             Ok((actions, notices, deadline, applied)) => {
                 self.plan_wake(node, deadline);
                 if applied > self.applied {
-                    self.applied = applied;
+                    let before = std::mem::replace(&mut self.applied, applied);
+                    self.learn_votes(node, before);
                     self.learn_config(node);
                     self.fact(&Fact::Applied { node, index: applied });
+                    self.members.forget_before();
                 }
                 for notice in &notices {
                     self.on_notice(node, notice);
@@ -275,6 +277,7 @@ impl World {
         match notice {
             Notice::LeaseLost => self.on_lease_lost(node),
             Notice::Suspect { .. } => self.rouse(),
+            Notice::Parted { node: other } => self.part(node, *other),
             _ => {}
         }
         self.fact(&Fact::Told { node, notice });

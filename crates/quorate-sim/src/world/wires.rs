@@ -49,10 +49,14 @@ impl World {
             self.streams.end_attempts(one, other);
             return;
         }
+        if self.members.is_outside(one) || self.members.is_outside(other) {
+            self.streams.end_attempts(one, other);
+            return;
+        }
         let awake = [one, other].map(|node| self.hosts[&node].is_awake());
         let path = self.links.paths().find(|&path| self.links.is_open(one, other, path));
         match (path, awake) {
-            (Some(_), [true, true]) => {
+            (Some(_), [true, true]) if self.are_linked(one, other) => {
                 let serial = self.streams.next_serial();
                 let delay = chance::micros(&mut self.random, 200, 4_000);
                 self.after(delay, Happening::Handshake(one, other, serial));
@@ -60,7 +64,7 @@ impl World {
             }
             (Some(_), [true, false]) => self.refuse(one, other),
             (Some(_), [false, true]) => self.refuse(other, one),
-            (Some(_), [false, false]) | (None, _) => {}
+            (Some(_), [true, true] | [false, false]) | (None, _) => {}
         }
         self.attempt_again(one, other);
     }
@@ -83,7 +87,7 @@ impl World {
     pub(super) fn handshake(&mut self, one: NodeId, other: NodeId, serial: u64) {
         let awake = [one, other].iter().all(|node| self.hosts[node].is_awake());
         let path = self.links.paths().find(|&path| self.links.is_open(one, other, path));
-        let Some(path) = path.filter(|_| awake) else {
+        let Some(path) = path.filter(|_| awake && self.are_linked(one, other)) else {
             self.attempt_again(one, other);
             return;
         };
@@ -197,6 +201,17 @@ impl World {
         let end = End { node: one, peer: other, serial };
         self.close_end(end, StreamEnd::Reset);
         self.close_end(end.other(), StreamEnd::Reset);
+    }
+
+    /// An end has nothing more to say to the other, and says so.
+    pub(super) fn part(&mut self, node: NodeId, peer: NodeId) {
+        let Some(serial) = self.streams.between(node, peer).map(|stream| stream.serial) else {
+            return;
+        };
+        let end = End { node, peer, serial };
+        let delay = chance::micros(&mut self.random, 50, 2_000);
+        self.after(delay, Happening::Closed(end.other(), StreamEnd::Goodbye));
+        self.close_end(end, StreamEnd::Goodbye);
     }
 
     fn begin_silence(&mut self, one: NodeId, other: NodeId) {

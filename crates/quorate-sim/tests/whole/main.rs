@@ -1,6 +1,7 @@
 //! A whole cluster in the simulator. One program: each more has to be linked.
 
 mod manual;
+mod members;
 mod planted;
 mod policies;
 mod seeds;

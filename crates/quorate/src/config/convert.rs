@@ -46,7 +46,10 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
             .collect::<Result<_, _>>()?,
         rules: (document.rules.iter()).map(|one| rule(one, &groups)).collect::<Result<_, _>>()?,
         policy: document.policy.clone(),
-        witness: document.witness.as_ref().map(|one| WitnessConfig { path: one.path.clone() }),
+        witness: document
+            .witness
+            .as_ref()
+            .map(|one| WitnessConfig { path: one.path.clone(), votes: None }),
     })
 }
 

@@ -10,6 +10,7 @@ mod drivers;
 mod following;
 mod misspelt;
 mod new_group;
+mod new_node;
 mod place;
 mod policies;
 mod relations;
@@ -32,6 +33,7 @@ pub use document::{
 pub(crate) use drivers::{LunSettings, ResourceSettings};
 pub use following::{Difference, diff};
 pub use new_group::NewGroup;
+pub use new_node::NewNode;
 pub use policies::{
     Balance, FoundTwice, Hours, Limits, OnDeadlock, Policy, Quarantine, RestartAction, Seconds,
 };

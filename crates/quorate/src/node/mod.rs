@@ -9,6 +9,8 @@ mod incoming;
 mod input;
 mod items;
 mod lun;
+mod membership;
+mod peers;
 mod persist;
 mod pump;
 mod recorder;

@@ -23,6 +23,7 @@ use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
 use super::items::Items;
 use super::lun::{Job, Luns, Pulse};
+use super::peers::Peers;
 use super::persist::Persist;
 use super::recorder::Recording;
 use super::resources::Resources;
@@ -48,6 +49,8 @@ const DAY_AGE_MAX: Duration = Duration::from_secs(600);
 pub(crate) enum Outcome {
     /// Everything here is stopped, and the cluster knows.
     Left,
+    /// It was taken out of the cluster; everything here is stopped.
+    Evicted,
     /// The host wants it so.
     Killed,
     /// This node can promise nothing more.
@@ -59,6 +62,7 @@ pub(crate) struct Pump {
     pub(crate) engine: Engine,
     pub(crate) node: NodeId,
     pub(crate) net: NetHandle,
+    pub(crate) peers: Peers,
     pub(crate) queues: Queues,
     pub(crate) log: Sender<Persist>,
     pub(crate) luns: Luns,
@@ -329,6 +333,7 @@ impl Pump {
             Action::Witness { op, verb } => return Carried::of(self.witness.carry_out(op, verb)),
             Action::Reincarnated { .. } => {}
             Action::Left => return Carried::Ended(Outcome::Left),
+            Action::Evicted => return Carried::Ended(Outcome::Evicted),
         }
         Carried::On
     }
@@ -346,7 +351,7 @@ impl Pump {
         if told.is_empty() {
             return None;
         }
-        let mut is_other_config = false;
+        let (mut is_other_config, mut are_other_peers) = (false, false);
         for one in &told {
             if let Told::Dropped { reason, .. } = one {
                 self.drops.count(engine_drop_word(*reason));
@@ -358,9 +363,13 @@ impl Pump {
                 one,
                 Told::Joined | Told::ConfigurationDiffers { .. } | Told::Configured { .. }
             );
+            are_other_peers |= is_other_config || matches!(one, Told::Parted { .. });
             if let Some(notice) = Names(self.engine.config()).told(one) {
                 self.items.push(Item::Notice(notice));
             }
+        }
+        if are_other_peers {
+            self.peers.follow(&self.engine, self.node);
         }
         let outcome = if is_other_config { self.adopt_configuration() } else { None };
         self.renew_view();

@@ -23,6 +23,7 @@ use super::incoming::{Drops, Refusals};
 use super::input::{Facts, Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
 use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
+use super::peers::Peers;
 use super::persist::{self, Remembered};
 use super::pump::{Outcome, Pump, Queues};
 use super::recorder::{self, Recording};
@@ -60,7 +61,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let ground = Ground::find(&options)?;
     let lines = Lines::lay()?;
     let net = Net::start(ground.net_config(&options), lines.net_queue())?;
-    let Ground { config, me, durable, log, boot, work_dir, cut, .. } = ground;
+    let Ground { config, me, peers, durable, log, boot, work_dir, cut, .. } = ground;
     let now = clock::now();
     let setup =
         Setup { config: config.clone(), node: me.id, boot, durable, seed: boot, inherits: None };
@@ -100,6 +101,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let pump = Pump {
         engine,
         node: me.id,
+        peers: Peers::new(net.handle().clone(), peers),
         net: net.handle().clone(),
         queues: lines.queues,
         log: log_thread.requests,
@@ -284,7 +286,7 @@ impl Whole {
             Outcome::Failed(format!("the engine panicked: {}", panic_text(&*panic)))
         });
         let (end, last) = last_word(&outcome);
-        if outcome == Outcome::Left {
+        if matches!(outcome, Outcome::Left | Outcome::Evicted) {
             self.net.leave();
         } else {
             // First of all nothing may run or claim to live.
@@ -324,6 +326,10 @@ fn last_word(outcome: &Outcome) -> (End, crate::Notice) {
     match outcome {
         Outcome::Left => {
             (End::Ended, notice(NoticeKind::Ended, "this node has left", Fields::default()))
+        }
+        Outcome::Evicted => {
+            let text = "this node was evicted: it belongs to the cluster no more, and is not to be started again";
+            (End::Ended, notice(NoticeKind::Ended, text, Fields::default().with("evicted", true)))
         }
         Outcome::Killed => {
             (End::Ended, notice(NoticeKind::Ended, "this node was ended", Fields::default()))
@@ -449,10 +455,7 @@ fn addresses(
 ) -> Result<(Vec<PathAddress>, Vec<PeerConfig>), Error> {
     let (mut own, mut peers) = (Vec::new(), Vec::new());
     for node in config.nodes() {
-        let mut found = Vec::new();
-        for (path, text) in (0..=u8::MAX).zip(&node.addresses) {
-            found.push(PathAddress { path, address: resolve(&node.name, text)? });
-        }
+        let found = resolve_all(&node.name, &node.addresses)?;
         if node.id == me {
             own = found;
         } else {
@@ -460,6 +463,12 @@ fn addresses(
         }
     }
     Ok((own, peers))
+}
+
+/// The addresses of a node, by network.
+pub(super) fn resolve_all(node: &str, texts: &[String]) -> Result<Vec<PathAddress>, Error> {
+    let all = (0..=u8::MAX).zip(texts);
+    all.map(|(path, text)| Ok(PathAddress { path, address: resolve(node, text)? })).collect()
 }
 
 fn resolve(node: &str, text: &str) -> Result<SocketAddr, Error> {

@@ -56,7 +56,7 @@ impl Names<'_> {
     /// What the host is told; `None` for what is only counted.
     pub(crate) fn told(&self, told: &Told) -> Option<Notice> {
         let told = match told {
-            Told::Dropped { .. } => return None,
+            Told::Dropped { .. } | Told::Parted { .. } => return None,
             Told::Past { at_ms, told } => {
                 return self.told(told).map(|notice| Notice { past_ms: Some(*at_ms), ..notice });
             }
@@ -83,6 +83,7 @@ impl Names<'_> {
             | Told::Down { .. }
             | Told::Fenced { .. }
             | Told::Up { .. }
+            | Told::Evicted { .. }
             | Told::Paused { .. } => self.of_node(told),
             Told::Assigned { .. }
             | Told::Releasing { .. }
@@ -191,6 +192,11 @@ impl Names<'_> {
                 let what = if *paused { "paused" } else { "resumed" };
                 let fields = fields.with("paused", *paused);
                 notice(NoticeKind::Paused, format!("{node} is {what}"), fields)
+            }
+            Told::Evicted { node } => {
+                let (node, fields) = named(node);
+                let text = format!("{node} is evicted: it belongs to the cluster no more");
+                notice(NoticeKind::Evicted, text, fields)
             }
             Told::Up { node, incarnation } => {
                 let (node, fields) = named(node);

@@ -164,6 +164,7 @@ fn action_words(action: &Action, names: &Names<'_>) -> Option<String> {
         Action::Witness { verb: WitnessVerb::Swap { expected, .. }, .. } => {
             format!("let the witness be another in place of version {expected}")
         }
+        Action::Evicted => "all is stopped here, and this node is evicted: end".to_owned(),
         Action::Left => "all is stopped here: leave".to_owned(),
     };
     Some(words)
@@ -187,6 +188,7 @@ fn message_word(message: &Message) -> &'static str {
         Message::Request { .. } => "command",
         Message::Reply { .. } => "answer to a command",
         Message::Relay { .. } => "relayed message",
+        Message::InForce(..) => "configuration in force",
     }
 }
 
@@ -249,6 +251,8 @@ fn command_words(command: &Command) -> String {
         Command::LetCoordinate { node, may: false } => format!("let {node} coordinate no more"),
         Command::AddGroup(new) => format!("take in group {}", new.group.name),
         Command::RemoveGroup { group } => format!("forget group {group}"),
+        Command::AddNode(new) => format!("take in node {}", new.node.name),
+        Command::EvictNode { node } => format!("evict {node}"),
         Command::ConfirmFenced { node, reason } => format!("{node} is fenced: {reason}"),
     }
 }

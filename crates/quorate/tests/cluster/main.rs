@@ -7,6 +7,7 @@ mod failover;
 mod guest;
 mod host;
 mod measure;
+mod membership;
 mod recording;
 mod safety;
 mod trio;

@@ -35,7 +35,7 @@ impl Drop for Trio {
         if std::thread::panicking() {
             return;
         }
-        for path in (1..=3).flat_map(|number| self.recordings(number)) {
+        for path in (1..=4).flat_map(|number| self.recordings(number)) {
             match quorate::replay(&path, &ReplayOptions::default()) {
                 Ok((report, _)) => assert!(report.reproduced, "{}: {report:?}", path.display()),
                 // Where the disk is full.
@@ -124,6 +124,8 @@ impl Trio {
     }
 
     pub(crate) fn run(&mut self, number: usize, options: NodeOptions) {
+        let places = self.nodes.len().max(number);
+        self.nodes.resize_with(places, || None);
         self.nodes[number - 1] = Some(Node::start(options).unwrap());
     }
 
@@ -237,9 +239,14 @@ pub(crate) fn free_addresses() -> Vec<String> {
     (1..=3).map(|number| free_address(own_host(number))).collect()
 }
 
-/// One of three loopback hosts of this process; process numbers have at most 22 bits.
+/// An address for a fourth node.
+pub(crate) fn fourth_address() -> String {
+    free_address(own_host(0))
+}
+
+/// One of four loopback hosts of this process; process numbers have at most 22 bits.
 fn own_host(number: u32) -> Ipv4Addr {
-    assert!((1..=3).contains(&number));
+    assert!((0..=3).contains(&number));
     Ipv4Addr::from((127 << 24) | (std::process::id() << 2) | number)
 }
 

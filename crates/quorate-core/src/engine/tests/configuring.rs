@@ -173,7 +173,7 @@ fn what_cannot_change_while_the_cluster_runs_is_refused_with_the_remedy() {
     let cases: [Case; 7] = [
         ("cluster.id: ", |parts| parts.id.0 += 1),
         ("timing: ", |parts| parts.timing.detect *= 2),
-        ("nodes.n2: a node cannot be taken out", |parts| {
+        ("nodes.n2: a node is not taken out", |parts| {
             parts.nodes.remove(1);
         }),
         ("nodes.n2: name, addresses and vote", |parts| parts.nodes[1].voter = false),

@@ -52,7 +52,7 @@ impl Trio {
 fn pair() -> Trio {
     let mut parts = config(true, |_| {}).parts().clone();
     parts.nodes.truncate(2);
-    parts.witness = Some(WitnessConfig { path: "/mnt/share/pair".into() });
+    parts.witness = Some(WitnessConfig { path: "/mnt/share/pair".into(), votes: None });
     let mut pair = Trio::start_as(ClusterConfig::new(parts).unwrap());
     pair.run_until(Duration::from_secs(20), |pair| pair.witness_is_made() && pair.is_online_on(A));
     pair

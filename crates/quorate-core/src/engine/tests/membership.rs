@@ -1,0 +1,166 @@
+//! Nodes that come and go while the cluster runs.
+
+use std::time::Duration;
+
+use super::{A, B, C, Trio};
+use crate::config::NewNode;
+use crate::id::NodeId;
+use crate::message::Command;
+use crate::notice::Notice;
+
+const D: NodeId = NodeId(4);
+const LONG: Duration = Duration::from_secs(20);
+
+fn fourth(trio: &Trio) -> NewNode {
+    let mut node = trio.config.nodes()[0].clone();
+    (node.id, node.name, node.addresses) = (D, "n4".into(), vec!["10.0.0.4:7000".into()]);
+    NewNode { node, only_if: None }
+}
+
+impl Trio {
+    /// Starts the fourth node with a file that names it, as a voter at once.
+    fn boot_fourth(&mut self) {
+        let new = fourth(self);
+        let mut parts = self.config.parts().clone();
+        parts.nodes.push(new.node);
+        self.config = crate::config::ClusterConfig::new(parts).unwrap();
+        self.boot(D);
+    }
+
+    /// Adds the fourth node, starts it, and waits until it votes.
+    fn with_fourth() -> Self {
+        let mut trio = Self::online();
+        let new = fourth(&trio);
+        trio.command(B, Command::AddNode(Box::new(new)));
+        trio.run_until(LONG, |trio| trio.answers.len() == 1);
+        assert_eq!(trio.answers, [Ok(())]);
+        trio.boot_fourth();
+        trio.run_until(LONG, |trio| trio.voting() == [4; 4]);
+        trio.answers.clear();
+        trio
+    }
+
+    /// How many votes each node knows of.
+    fn voting(&self) -> Vec<usize> {
+        self.engines.values().map(|engine| engine.config().voting().len()).collect()
+    }
+
+    fn refusal(&mut self, node: &str) -> String {
+        self.answers.clear();
+        self.command(B, Command::EvictNode { node: node.into() });
+        self.run_until(LONG, |trio| trio.answers.len() == 1);
+        self.answers.remove(0).unwrap_err().to_string()
+    }
+
+    fn evict(&mut self, from: NodeId, node: &str) {
+        self.answers.clear();
+        self.command(from, Command::EvictNode { node: node.into() });
+        self.run_until(LONG, |trio| trio.answers.len() == 1);
+        assert_eq!(self.answers.remove(0), Ok(()));
+    }
+
+    fn is_told(&self, node: NodeId, notice: &Notice) -> bool {
+        self.notices.iter().any(|(_, one, told)| *one == node && told == notice)
+    }
+}
+
+#[test]
+fn a_node_that_is_added_joins_and_votes_once_it_has_caught_up() {
+    let mut trio = Trio::online();
+    let new = fourth(&trio);
+    trio.command(B, Command::AddNode(Box::new(new)));
+    let later = trio.now + Duration::from_secs(5);
+    trio.run_until(LONG, |trio| trio.now >= later);
+    assert_eq!(trio.voting(), [3; 3], "nobody has seen it yet");
+    trio.boot_fourth();
+    trio.run_until(LONG, |trio| trio.voting() == [4; 4]);
+    trio.run_until(LONG, |trio| trio.engines[&D].lease().is_some());
+    assert!(trio.is_told(D, &Notice::Joined));
+    // Two of four are no majority any more, three are.
+    trio.silent.insert(A);
+    trio.run_until(LONG, |trio| {
+        let up = |node: &NodeId| trio.engines[node].lease().is_some();
+        [B, C, D].iter().all(up) && trio.engines[&A].lease().is_none_or(|at| at < trio.now)
+    });
+    trio.silent.insert(C);
+    let ended =
+        |trio: &Trio, node: NodeId| trio.engines[&node].lease().is_none_or(|at| at < trio.now);
+    trio.run_until(LONG, |trio| ended(trio, B) && ended(trio, D));
+}
+
+#[test]
+fn a_node_that_nobody_added_founds_nothing_and_joins_nothing() {
+    let mut trio = Trio::online();
+    trio.boot_fourth();
+    let later = trio.now + LONG;
+    trio.run_until(LONG * 2, |trio| trio.now >= later);
+    assert!(trio.engines[&D].database().is_none());
+}
+
+#[test]
+fn a_node_that_is_evicted_hears_of_it_and_ends_and_the_rest_goes_on() {
+    let mut trio = Trio::with_fourth();
+    trio.evict(A, "n4");
+    trio.run_until(LONG, |trio| trio.is_told(D, &Notice::Evicted { node: D }));
+    trio.run_until(LONG, |trio| trio.is_told(A, &Notice::Parted { node: D }));
+    trio.engines.remove(&D);
+    trio.run_until(LONG, |trio| trio.voting() == [3; 3]);
+    assert!(trio.engines[&A].database().unwrap().node(D).is_none());
+    trio.kill(C);
+    let later = trio.now + LONG;
+    trio.run_until(LONG * 2, |trio| trio.now >= later && trio.engines[&A].lease().is_some());
+    // Its number is nobody's for ever.
+    trio.answers.clear();
+    let new = fourth(&trio);
+    trio.command(B, Command::AddNode(Box::new(new)));
+    trio.run_until(LONG, |trio| trio.answers.len() == 1);
+    let refused = trio.answers.remove(0).unwrap_err().to_string();
+    assert!(refused.contains("number 4") && refused.contains("no node ever had"), "{refused}");
+}
+
+#[test]
+fn a_node_that_was_evicted_while_it_was_away_comes_back_to_nothing() {
+    let mut trio = Trio::with_fourth();
+    trio.kill(D);
+    let refused = trio.refusal("n4");
+    assert!(refused.contains("is down") && refused.contains("confirm-fenced"), "{refused}");
+    let fenced = |trio: &Trio| {
+        trio.notices.iter().any(|(_, _, told)| matches!(told, Notice::Fenced { node: D, .. }))
+    };
+    trio.run_until(LONG, fenced);
+    trio.evict(B, "n4");
+    trio.run_until(LONG, |trio| trio.voting() == [3; 3]);
+    trio.boot(D);
+    let later = trio.now + LONG;
+    trio.run_until(LONG * 2, |trio| trio.now >= later);
+    assert_eq!(trio.engines[&D].lease(), None);
+    assert_eq!(trio.engines[&A].config().nodes().len(), 3);
+}
+
+#[test]
+fn a_node_with_a_group_is_not_evicted_before_it_is_drained() {
+    let mut trio = Trio::with_fourth();
+    let refused = trio.refusal("n1");
+    assert!(refused.contains("n1 has vm") && refused.contains("drain it first"), "{refused}");
+    trio.command(B, Command::Drain { node: "n1".into() });
+    trio.run_until(LONG, |trio| trio.group(B).owner().is_some_and(|owner| owner.0 != A));
+    // Be it the coordinator: it hands over first.
+    trio.evict(C, "n1");
+    trio.run_until(LONG, |trio| trio.is_told(A, &Notice::Evicted { node: A }));
+    trio.engines.remove(&A);
+    trio.run_until(LONG, |trio| trio.voting() == [3; 3]);
+}
+
+#[test]
+fn a_node_without_which_the_rest_is_no_majority_is_not_evicted() {
+    let mut trio = Trio::online();
+    trio.kill(C);
+    let fenced = |trio: &Trio| {
+        trio.notices.iter().any(|(_, _, told)| matches!(told, Notice::Fenced { node: C, .. }))
+    };
+    trio.run_until(LONG, fenced);
+    let refused = trio.refusal("n2");
+    assert!(refused.contains("bring other nodes back first"), "{refused}");
+    trio.evict(B, "n3");
+    trio.run_until(LONG, |trio| trio.voting() == [2; 2]);
+}
