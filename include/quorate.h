@@ -1309,6 +1309,36 @@ quorate_status quorate_node_remove_group(quorate_node *node,
                                          uint64_t *ticket);
 
 /**
+ * Takes a node into the cluster. It joins when it is started with the key and a file that names it, and votes,
+ * if it is to, once it has caught up.
+ *
+ * Parameters: `node`: the node that is asked. `toml`: its `[[nodes]]`, as in a cluster.toml. `ticket`:
+ * names the command in its answer, on success.
+ *
+ * Returns: `QUORATE_CONFIG` or `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_add_node(quorate_node *node,
+                                     quorate_text toml,
+                                     uint64_t *ticket);
+
+/**
+ * Takes a node out of the cluster for ever. Refused while it has a group, while it is down and not proven
+ * harmless, and where the rest would be no majority. It is gone when the status names it no more.
+ *
+ * Parameters: `node`: the node that is asked. `name`: the node that goes. `ticket`: names the command in its
+ * answer, on success.
+ *
+ * Returns: `QUORATE_BUSY`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_evict_node(quorate_node *node,
+                                       quorate_text name,
+                                       uint64_t *ticket);
+
+/**
  * Brings a configuration into force. What has no number in it keeps the one that it has.
  *
  * Parameters: `node`: the node that is asked. `config`: the configuration. `reason`: why, for the

@@ -284,6 +284,11 @@ class Node:
         """Takes a group out of the configuration. Refused while it runs: take it offline before, or
         unmanage it, if it is to run on with nobody to look after it."""
 
+    def evict_node(self, name: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Takes a node out of the cluster for ever. Refused while it has a group, while it is down
+        and not proven harmless, and where the rest would be no majority. It is gone when the
+        status names it no more."""
+
     def roll_back(
         self, to: Optional[int] = None, reason: str = "", *, timeout: Optional[float] = None
     ) -> Ticket:
@@ -316,6 +321,10 @@ class Node:
     def add_group(self, toml: str, *, timeout: Optional[float] = None) -> Ticket:
         """Takes a group into the configuration: `[[groups]]`, `[[luns]]` and `[[rules]]` as in a
         cluster.toml. Raises `ConfigError`."""
+
+    def add_node(self, toml: str, *, timeout: Optional[float] = None) -> Ticket:
+        """Takes a node into the cluster: `[[nodes]]` as in a cluster.toml. It joins when it is started
+        with the key and a file that names it. Raises `ConfigError`."""
 
     def _configuration(self) -> tuple[int, Config]: ...
     def _plan(self, config: Config) -> dict[str, Any]: ...

@@ -360,6 +360,11 @@ static void configuring(world *w) {
     CHECK(answer_to(w, ticket) == QUORATE_OK);
     CHECK(quorate_node_add_group(node, text_of("groups = []"), &ticket) == QUORATE_CONFIG);
     PASSED("groups come and go");
+
+    CHECK(quorate_node_add_node(node, text_of("nodes = []"), &ticket) == QUORATE_CONFIG);
+    CHECK(quorate_node_evict_node(node, name_of(w->runs_on), &ticket) == QUORATE_OK);
+    CHECK(answer_to(w, ticket) == QUORATE_REFUSED);
+    PASSED("a node with a group is not evicted");
 }
 
 #define ACCEPTED(call)                                 \

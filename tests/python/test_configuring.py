@@ -118,6 +118,22 @@ def test_groups_come_and_go(cluster: Cluster) -> None:
         node.add_group("groups = []")
 
 
+def test_nodes_are_added_and_evicted(cluster: Cluster) -> None:
+    serving(cluster)
+    node = cluster.nodes["n1"]
+    networks = len(node.configuration().config.to_toml().split("addresses = [")[1].split("]")[0].split(","))
+    addresses = ", ".join(f'"127.0.0.1:{9 + place}"' for place in range(networks))
+    new = f'[[nodes]]\nname = "n4"\nvoter = false\naddresses = [{addresses}]'
+    node.add_node(new, timeout=WAIT)
+    node.wait_until(lambda status: "n4" in [one.name for one in status.nodes], timeout=WAIT)
+    node.evict_node("n4", timeout=WAIT)
+    node.wait_until(lambda status: "n4" not in [one.name for one in status.nodes], timeout=WAIT)
+    with pytest.raises(quorate.RefusedError, match="drain it first"):
+        node.evict_node(owner(cluster), timeout=WAIT)
+    with pytest.raises(quorate.ConfigError, match="one at a time"):
+        node.add_node("nodes = []")
+
+
 def test_a_maintenance_ends_also_when_its_block_raises(cluster: Cluster) -> None:
     serving(cluster)
     first = owner(cluster)

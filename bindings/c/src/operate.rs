@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use quorate::config::NewGroup;
+use quorate::config::{NewGroup, NewNode};
 use quorate::{Disarm, Failback};
 
 use crate::command::command;
@@ -421,6 +421,55 @@ pub unsafe extern "C" fn quorate_node_remove_group(
         // SAFETY: the caller promised readable text.
         let group = unsafe { group.required("group") }?;
         Ok(node.remove_group(group)?)
+    })
+}
+
+/// Takes a node into the cluster. It joins when it is started with the key and a file that names it, and votes,
+/// if it is to, once it has caught up.
+///
+/// Parameters: `node`: the node that is asked. `toml`: its `[[nodes]]`, as in a cluster.toml. `ticket`:
+/// names the command in its answer, on success.
+///
+/// Returns: `QUORATE_CONFIG` or `QUORATE_BUSY`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_add_node(
+    node: *mut quorate_node,
+    toml: quorate_text,
+    ticket: Option<&mut MaybeUninit<u64>>,
+) -> quorate_status {
+    // SAFETY: the caller promised a node that lives, or NULL.
+    let node = unsafe { node.as_ref() };
+    command(node, ticket, |node| {
+        // SAFETY: the caller promised readable text.
+        let toml = unsafe { toml.required("toml") }?;
+        let new = NewNode::from_toml_str(toml, "the node")?;
+        Ok(node.add_node(&new)?)
+    })
+}
+
+/// Takes a node out of the cluster for ever. Refused while it has a group, while it is down and not proven
+/// harmless, and where the rest would be no majority. It is gone when the status names it no more.
+///
+/// Parameters: `node`: the node that is asked. `name`: the node that goes. `ticket`: names the command in its
+/// answer, on success.
+///
+/// Returns: `QUORATE_BUSY`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_evict_node(
+    node: *mut quorate_node,
+    name: quorate_text,
+    ticket: Option<&mut MaybeUninit<u64>>,
+) -> quorate_status {
+    // SAFETY: the caller promised a node that lives, or NULL.
+    let node = unsafe { node.as_ref() };
+    command(node, ticket, |node| {
+        // SAFETY: the caller promised readable text.
+        let name = unsafe { name.required("name") }?;
+        Ok(node.evict_node(name)?)
     })
 }
 

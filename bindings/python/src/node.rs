@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use quorate::config::NewGroup;
+use quorate::config::{NewGroup, NewNode};
 use quorate::{Error, NodeOptions, OpId, Ticket};
 
 use crate::config::{ClusterKey, Config};
@@ -249,6 +249,11 @@ impl Node {
         self.command(py, timeout, || self.inner.remove_group(group))
     }
 
+    #[pyo3(signature = (name, *, timeout = None))]
+    fn evict_node(&self, py: Python<'_>, name: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        self.command(py, timeout, || self.inner.evict_node(name))
+    }
+
     #[pyo3(signature = (to = None, reason = "", *, timeout = None))]
     fn roll_back(
         &self,
@@ -289,6 +294,12 @@ impl Node {
     fn add_group(&self, py: Python<'_>, toml: &str, timeout: Option<f64>) -> Result<u64, Failure> {
         let new = NewGroup::from_toml_str(toml, "the group")?;
         self.command(py, timeout, || self.inner.add_group(&new))
+    }
+
+    #[pyo3(signature = (toml, *, timeout = None))]
+    fn add_node(&self, py: Python<'_>, toml: &str, timeout: Option<f64>) -> Result<u64, Failure> {
+        let new = NewNode::from_toml_str(toml, "the node")?;
+        self.command(py, timeout, || self.inner.add_node(&new))
     }
 
     #[pyo3(name = "_configuration")]

@@ -143,6 +143,18 @@ pub enum Request {
         /// The group.
         group: String,
     },
+    /// Take a node in.
+    AddNode {
+        /// Its words, as in a cluster.toml.
+        text: String,
+        /// The file's name, for errors.
+        file: String,
+    },
+    /// Take a node out.
+    EvictNode {
+        /// The node.
+        node: String,
+    },
     /// The configuration in force.
     Config,
     /// What another configuration would do.

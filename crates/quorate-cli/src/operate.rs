@@ -1,11 +1,11 @@
 //! Commands to the cluster beside those for single groups and nodes: what is left alone, fenced, counted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use quorate::config::NewGroup;
+use quorate::config::{NewGroup, NewNode};
 use quorate::{Disarm, Error, Failback, Node, Ticket};
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,22 @@ pub enum Operation {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Take a node into the running cluster; then start it there with the cluster's key and the configuration in force
+    AddNode {
+        /// A file with its [[nodes]], as in a cluster.toml
+        file: PathBuf,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Take a node out of the running cluster for ever; drain it before
+    EvictNode {
+        /// The node
+        node: String,
+        /// Which node to ask
+        #[command(flatten)]
+        ask: Ask,
+    },
 }
 
 /// Carries out an operation. Gives what to print.
@@ -227,16 +243,30 @@ fn request(operation: Operation) -> Result<(Ask, Request), Failure> {
             (ask, Request::Load { group, load: amounts.into_iter().collect() })
         }
         Operation::AddGroup { file, ask } => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(&file).map_err(|error| {
-                Failure::new(Exit::Configuration, format!("{name}: {error}; name a file"))
-            })?;
+            let (name, text) = read(&file)?;
             // What is wrong with it is better said before a node is asked.
             NewGroup::from_toml_str(&text, &name)?;
             (ask, Request::AddGroup { text, file: name })
         }
         Operation::RemoveGroup { group, ask } => (ask, Request::RemoveGroup { group }),
+        Operation::AddNode { file, ask } => {
+            let (name, text) = read(&file)?;
+            NewNode::from_toml_str(&text, &name)?;
+            (ask, Request::AddNode { text, file: name })
+        }
+        Operation::EvictNode { node, ask } => (ask, Request::EvictNode { node }),
     })
+}
+
+/// The name of a file, and what is in it.
+fn read(file: &Path) -> Result<(String, String), Failure> {
+    let name = file.display().to_string();
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => {
+            Err(Failure::new(Exit::Configuration, format!("{name}: {error}; name a file")))
+        }
+    }
 }
 
 /// The node's part; none: it is no such request.
@@ -261,6 +291,10 @@ pub(crate) fn carry_out(node: &Node, request: &Request) -> Option<Result<Ticket,
             .map_err(Error::from)
             .and_then(|new| node.add_group(&new)),
         Request::RemoveGroup { group } => node.remove_group(group),
+        Request::AddNode { text, file } => NewNode::from_toml_str(text, file)
+            .map_err(Error::from)
+            .and_then(|new| node.add_node(&new)),
+        Request::EvictNode { node: name } => node.evict_node(name),
         _ => return None,
     })
 }
@@ -290,6 +324,11 @@ pub(crate) fn said(request: &Request) -> String {
         Request::Load { group, .. } => format!("the load of {group} is taken"),
         Request::AddGroup { .. } => "the group is taken in".to_owned(),
         Request::RemoveGroup { group } => format!("{group} is taken out"),
+        Request::AddNode { .. } => {
+            "the node is taken in: start it with the key and the configuration that `quorate config show` prints"
+                .to_owned()
+        }
+        Request::EvictNode { node } => format!("{node} is being evicted"),
         _ => String::new(),
     }
 }

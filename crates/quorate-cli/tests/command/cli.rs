@@ -219,6 +219,8 @@ fn help_names_every_command_and_the_exit_codes() {
         "unmanage",
         "cleanup",
         "add-group",
+        "add-node",
+        "evict-node",
         "what-if",
         "demo",
         "Exit codes",

@@ -178,6 +178,13 @@ fn operators_are_obeyed_and_told_why() {
     );
     does(&["offline", "new", "--wait"]);
     does(&["remove-group", "new"]);
+    let node = "[[nodes]]\nname = \"n2\"\nvoter = false\naddresses = [\"127.0.0.2:9\"]\n";
+    fs::write(alone.home.path().join("node.toml"), node).unwrap();
+    assert!(does(&["add-node", "node.toml"]).contains("config show"));
+    assert!(does(&["status"]).contains("n2 "));
+    assert_fails(&alone.ask(&["evict-node", "n1"]), 1, &["n1 has counter", "drain it first"]);
+    does(&["evict-node", "n2"]);
+    assert!(!does(&["config", "show"]).contains("\"n2\""));
     let failed = alone.ask(&["maintenance", "n1", "--timeout", "1", "--", "true"]);
     assert_fails(&failed, 5, &["still on n1: counter"]);
     assert!(!does(&["status"]).contains("paused"));
