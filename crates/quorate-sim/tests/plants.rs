@@ -11,6 +11,7 @@ const SEEDS: u64 = 45;
 const SLOW: &[&str] = &[
     "DetachNotAwaited",
     "DisarmIgnored",
+    "EvictedStillVotes",
     "FenceByStaleWord",
     "LatenessIgnored",
     "LunLossIgnored",
@@ -19,6 +20,7 @@ const SLOW: &[&str] = &[
     "ResetIsDeath",
     "RewriteTears",
     "StaleAnswerTaken",
+    "VoteBeforeCaughtUp",
     "WitnessMadeAnew",
     "WitnessWordTooEarly",
 ];

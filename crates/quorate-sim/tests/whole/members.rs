@@ -11,7 +11,7 @@ fn nodes_come_and_go_and_nothing_is_broken() {
         stats += &outcome.stats;
     }
     assert!(stats.nodes_added > 5 && stats.nodes_evicted > 5, "{stats:?}");
-    assert!(stats.votes_changed > stats.nodes_added, "{stats:?}");
+    assert!(stats.votes_changed > 5, "{stats:?}");
 }
 
 /// Seeds that were broken once. A founder that came late began with the configuration in force, and not with its file
