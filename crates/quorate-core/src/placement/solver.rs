@@ -73,7 +73,7 @@ impl<'a> Solver<'a> {
                     Some(at) if !self.table.board.is_limited(&self.table.loads[group]) => {
                         self.table.finish(group, Some(at));
                     }
-                    Some(at) if self.table.board.has_room_for_all(at, &Load::default()) => {
+                    Some(at) if !self.table.board.is_overfull(at, &self.table.loads[group]) => {
                         roomy.push((group, at));
                     }
                     _ => first_mover = first_mover.max(Some(self.precedence(group))),
