@@ -106,12 +106,10 @@ impl Engine {
         if !outcome.committed.is_empty() {
             self.stir = Stir::WHOLE;
         }
-        let mut fold = false;
         for committed in &outcome.committed {
             self.apply(committed);
-            fold |= committed.voters_changed;
         }
-        self.fold_log(fold);
+        self.fold_log();
         self.watch_coordinator();
         self.watch_settling();
         self.settle_replies();
@@ -123,17 +121,17 @@ impl Engine {
                 self.say_to_witness(message);
                 continue;
             }
-            self.send(message.to.node(), Message::Consensus(message));
+            self.send(message.to.node(), Message::Consensus(Box::new(message)));
         }
     }
 
-    /// A joiner must be able to get a snapshot that knows it: the log is folded after every change
-    /// of voters.
-    fn fold_log(&mut self, voters_changed: bool) {
+    /// A joiner must be able to get a snapshot that knows it: the coordinator's log is folded after every change of
+    /// voters, and that of whoever comes to coordinate, if it is older than one.
+    fn fold_log(&mut self) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;
         };
-        if voters_changed || consensus.is_long() {
+        if consensus.is_coordinator() && consensus.is_behind_voters() || consensus.is_long() {
             let records = consensus.fold(codec::encode(database));
             self.persist(records, true);
         }
