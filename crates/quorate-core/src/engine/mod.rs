@@ -159,8 +159,10 @@ pub struct Engine {
     acting: bool,
     /// What the next round has to look at.
     stir: Stir,
-    /// Some node counts as alive only because others have heard it.
+    /// Of some node it is known only from others whether they hear it.
     leans: bool,
+    /// Some node is heard, and counts as silent for what it says.
+    mutes: bool,
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
@@ -237,6 +239,7 @@ impl Engine {
             acting: false,
             stir: Stir::WHOLE,
             leans: false,
+            mutes: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -267,6 +270,7 @@ impl Engine {
         if self.timers.next().is_some_and(|due| now > due + self.timing().interval) {
             let deaf = if plant::is(Plant::LatenessIgnored) { 0 } else { 2 };
             self.deaf_until = now + self.timing().interval * deaf;
+            self.stir.clock |= self.mutes;
         }
         self.now = now;
         if self.standing != Standing::Ended {
