@@ -58,7 +58,7 @@ use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
 use quorate_core::message::{Command, ConsensusMessage};
 
 use crate::clock::Moment;
-use crate::host::Host;
+use crate::hosts::Hosts;
 use crate::storage::Storage;
 use crate::timeline::{Entry, Kind};
 use crate::unrest::Unrest;
@@ -72,7 +72,7 @@ pub struct View<'a> {
     /// What the nodes were started with.
     pub config: &'a ClusterConfig,
     /// The hosts.
-    pub hosts: &'a BTreeMap<NodeId, Host>,
+    pub hosts: &'a Hosts,
     /// The storage.
     pub storage: &'a Storage,
     /// What is not promised at present.
