@@ -18,6 +18,7 @@ use super::circles::Turn;
 use super::policy::{By, Hours, Limits, Quarantine};
 use super::{ClusterParts, ConfigError, SCORE_MUST, SCORE_NEVER, check_name, check_unique};
 use crate::id::GroupId;
+use crate::plant::{self, Plant};
 
 /// At most this many rules.
 pub const RULES_MAX: usize = 400_000;
@@ -258,7 +259,8 @@ impl Bonds {
                 bonds.of.entry(group).or_default().push(index);
             }
             let named: Vec<usize> = named.into_iter().collect();
-            if matches!(rule.says, Says::Together { strict: true, by: By::Node, .. }) {
+            let strict = matches!(rule.says, Says::Together { strict: true, by: By::Node, .. });
+            if strict && !plant::is(Plant::TogetherIgnored) {
                 together.push(named.clone());
             }
             joined.push(named);

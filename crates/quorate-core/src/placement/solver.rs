@@ -117,7 +117,9 @@ impl<'a> Solver<'a> {
         Turn {
             priority: Reverse(priority),
             leaves: !is_settled,
-            first: !now.recovers && !now.runs,
+            // What has ended only to run where it should has its turn as when it ran: or it would be sent off by one
+            // plan and back by the next.
+            first: !now.recovers && !now.runs && !now.under_way,
             choice,
             score: Reverse(score),
             size: Reverse(size),

@@ -44,7 +44,8 @@ impl World {
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         let disarmed = self.newest_disarmed().then_some(Wish(Command::Arm));
-        disarmed.into_iter().chain(resumes).chain(onlines).collect()
+        let rules = self.founders_wish().map(Wish);
+        disarmed.into_iter().chain(rules).chain(resumes).chain(onlines).collect()
     }
 
     /// Says what is wanted and not so, each to some node.

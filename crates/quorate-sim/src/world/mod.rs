@@ -301,6 +301,7 @@ impl World {
         let view = View {
             now: self.now,
             config: &self.config,
+            superseded: self.configuring.superseded(),
             hosts: &self.hosts,
             storage: &self.storage,
             waivers: &self.waivers,
