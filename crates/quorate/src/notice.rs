@@ -127,6 +127,8 @@ kinds! {
     Online = "online",
     /// A `group` is online on `node` but for a resource that is left failed. Committed.
     Degraded = "degraded",
+    /// A `group` without which others cannot run has failed on `node` and is started again there. Committed.
+    Restarting = "restarting",
     /// Nothing of a `group` runs on `node`; `saved`, `failed`. Committed.
     Vacated = "vacated",
     /// The saved state of a `group` is about to be resumed on `node`. Committed.

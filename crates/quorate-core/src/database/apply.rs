@@ -344,6 +344,13 @@ impl Database {
                 return self.free_stuck(group, owner, notices);
             }
             GroupReport::StopFailed | GroupReport::Deadlocked => *state = OwnedState::StopFailed,
+            // As far as others go that need it, it starts anew.
+            GroupReport::Restarting => match state {
+                OwnedState::Online => *state = OwnedState::Starting,
+                OwnedState::Starting | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
+                    return;
+                }
+            },
             GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
             GroupReport::Stray | GroupReport::StrayEnded => return,
             GroupReport::Kept => match state {
