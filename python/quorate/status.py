@@ -122,8 +122,8 @@ class Status:
     config_version: int
     """The number of the configuration in force; 0: none is known."""
     config_differs: tuple[str, ...]
-    """Where the configuration that this node was started with differs from the committed one, which
-    stands."""
+    """Where the configuration that this node was started with differs from the one in force, which
+    stands; nothing, if it was in force before that was applied."""
     nodes: tuple[NodeStatus, ...]
     """The nodes, by number."""
     groups: tuple[GroupStatus, ...]

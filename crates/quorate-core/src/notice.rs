@@ -20,7 +20,8 @@ pub enum Notice {
     },
     /// The cluster was founded, or this node has joined it.
     Joined,
-    /// The node was started with a configuration that differs from the committed one, which stands.
+    /// The node was started with a configuration that differs from the one in force, which stands, and that never was
+    /// in force.
     ConfigurationDiffers {
         /// The node.
         node: NodeId,

@@ -89,7 +89,7 @@ kinds! {
     FoundingWaits = "founding_waits",
     /// The cluster was founded, or this node has joined it.
     Joined = "joined",
-    /// A `node` was started with another configuration than the committed one, which stands; `places`.
+    /// A `node` was started with a configuration that is not in force and never was; `places`.
     ConfigurationDiffers = "configuration_differs",
     /// Another configuration is in force; its `version`. Committed.
     Configured = "configured",

@@ -7,6 +7,7 @@
 mod amend;
 mod bounds;
 mod circles;
+mod digest;
 pub mod policy;
 pub mod rules;
 mod successor;
@@ -428,17 +429,6 @@ impl ClusterConfig {
             places.push("witness".to_owned());
         }
         places
-    }
-
-    /// A number that is equal for equal configurations: nodes compare it before they found a
-    /// cluster together.
-    ///
-    /// FNV-1a over the encoded parts: it finds mistakes, not attacks.
-    pub fn digest(&self) -> u64 {
-        let bytes = postcard::to_stdvec(&self.parts).expect("a configuration always encodes");
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
     }
 }
 

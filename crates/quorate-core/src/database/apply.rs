@@ -193,7 +193,8 @@ impl Database {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
-            // Nobody answers for what somebody has started by hand: neither a lease that is over nor an engine that is back.
+            // Nobody answers for what somebody has started by hand, neither a lease that is over nor an engine that is
+            // back.
             if matches!(kind, FenceKind::Human | FenceKind::Left) {
                 record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
             }

@@ -1,5 +1,6 @@
 //! What must be true of the replicated state, whatever is committed.
 
+mod numbers;
 mod strays;
 
 use std::collections::BTreeMap;

@@ -80,7 +80,7 @@ impl Engine {
             disarmed: disarm.map(|mode| disarm_word(mode).to_owned()),
             disarm_left_ms: disarmed_until.map(|until| self.left_ms(until)),
             config_version: self.database.as_ref().map_or(0, Database::version),
-            config_differs: self.differs.clone(),
+            config_differs: self.differs.0.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
             groups: groups.map(|(&id, record)| self.group_status(id, record, &waiting)).collect(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quorate_core::config::{ClusterConfig, NewConfig};
 use quorate_core::database::Database;
 use quorate_core::engine::Engine;
+use quorate_core::id::GroupId;
 use quorate_core::message::Command;
 use serde::Serialize;
 
@@ -62,8 +63,7 @@ impl Node {
     /// # Errors
     /// [`Error::Config`], or as [`Node::configuration`].
     pub fn plan(&self, next: &Config) -> Result<Plan, Error> {
-        let current = self.configuration()?.config;
-        let next = next.following(&current)?;
+        let next = self.numbered(next)?;
         let new = new_config(next.cluster(), None, "");
         let (outlook, refusal) = self.inner.look("the plan", move |engine| {
             let refusal = engine.database()?.successor(&new).err();
@@ -73,19 +73,29 @@ impl Node {
         Ok(Plan::new(&outlook, &current, &next, refusal)?)
     }
 
+    /// A configuration with the numbers that it has, or would have, in the running cluster.
+    fn numbered(&self, next: &Config) -> Result<Config, Error> {
+        let current = self.configuration()?.config;
+        Ok(next.following_after(&current, self.groups_passed()?)?)
+    }
+
+    fn groups_passed(&self) -> Result<GroupId, Error> {
+        self.inner.look("the configuration", |engine| Some(engine.database()?.groups_passed()))
+    }
+
     /// Brings `next` into force, in place of version `only_if`, or of whichever is in force. What has no number in it
     /// keeps the one that it has. `reason` stands in the history.
     ///
     /// # Errors
-    /// [`Error::Config`] or [`Error::Busy`]; the answer may be a refusal that names the place and the remedy.
+    /// [`Error::Config`], or as [`Node::configuration`]; the answer may be a refusal that names the place and the
+    /// remedy.
     pub fn apply(
         &self,
         next: &Config,
         reason: &str,
         only_if: Option<u64>,
     ) -> Result<Ticket, Error> {
-        let current = Config::from_cluster(&self.inner.snapshot.config())?;
-        let next = next.following(&current)?;
+        let next = self.numbered(next)?;
         let new = new_config(next.cluster(), only_if, reason);
         self.inner.command(Command::Configure(Box::new(new)))
     }
@@ -149,9 +159,10 @@ impl Node {
     /// [`Error::Config`], or as [`Node::configuration`].
     pub fn add_group(&self, new: &NewGroup) -> Result<Ticket, Error> {
         let InForce { version, config } = self.configuration()?;
+        let passed = self.groups_passed()?;
         let survives = config.cluster().policy().survives.is_some();
         let only_if = survives.then_some(version);
-        let new = quorate_core::config::NewGroup { only_if, ..new.numbered(&config)? };
+        let new = quorate_core::config::NewGroup { only_if, ..new.numbered(&config, passed)? };
         self.inner.command(Command::AddGroup(Box::new(new)))
     }
 

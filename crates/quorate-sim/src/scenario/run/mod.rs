@@ -210,8 +210,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Where what runs is kept without a quorum, no lease that is over proves anything; nor does it of what somebody has
-    /// started by hand. Whoever fences takes the power of a node that is lost and had such a thing, and says so.
+    /// Where what runs is kept without a quorum, no lease that is over proves anything; nor does it of what somebody
+    /// has started by hand. Whoever fences takes the power of a node that is lost and had such a thing, and says so.
     fn fence_the_lost(&mut self) {
         let is_kept = self.plan.config.policy().keep_without_quorum;
         let somebody_acts = self.world.hosts().any(|host| self.may_act(host));
