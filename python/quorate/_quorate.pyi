@@ -351,6 +351,11 @@ class Node:
 
     def leave(self, timeout: float, *, keep: bool = False) -> None: ...
     def kill(self) -> None: ...
+    def keeps_on_shutdown(self, reboots: bool) -> bool:
+        """Whether what this node runs is kept for its return when its host shuts down, as
+        `policy.on_shutdown` says: give it to `leave` as `keep`. `reboots`: the host boots again by
+        itself."""
+
     def _open_desks(self, resource: str) -> tuple[Desk, Desk]:
         """From here on a resource's requests go to two desks: for kills, and for all else."""
 

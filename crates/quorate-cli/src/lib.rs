@@ -18,6 +18,7 @@ mod outcome;
 mod replay;
 mod run;
 mod serve;
+mod shutdown;
 mod simulate;
 pub mod torture;
 mod what_if;

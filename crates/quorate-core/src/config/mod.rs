@@ -28,7 +28,8 @@ pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };
 pub use rules::{
-    Amounts, Balance, Bonds, FoundTwice, OrderAct, OrderKind, Policy, Rule, Says, Wishes,
+    Amounts, Balance, Bonds, FoundTwice, OnShutdown, OrderAct, OrderKind, Policy, Rule, Says,
+    Wishes,
 };
 pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};

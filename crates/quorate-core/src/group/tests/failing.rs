@@ -177,6 +177,21 @@ fn each_restart_action_does_what_its_name_says() {
 }
 
 #[test]
+fn where_a_failed_start_is_fatal_one_is_enough_and_what_fails_later_is_restarted() {
+    let mut app = with_action(RestartAction::RestartThenFailOver, plain(APP, &[]));
+    app.policy.start_failure_is_fatal = true;
+    let mut t = Bench::of(vec![app.clone()]);
+    t.answer(APP, Ok(()));
+    t.fail(APP);
+    assert_eq!((t.state(APP), t.group.goal()), (ResourceState::Starting, Goal::Run));
+    let mut t = Bench::of(vec![app]);
+    t.answer(APP, Err("it does not start".into()));
+    t.answer(APP, Ok(()));
+    let vacated = GroupReport::Vacated { saved: None, failures: 1 };
+    assert_eq!((t.group.goal(), t.group.report(None)), (Goal::GiveUp, Some(vacated)));
+}
+
+#[test]
 fn a_group_with_what_is_left_failed_can_be_given_up() {
     let mut t = Bench::of(vec![with_action(RestartAction::DoNotRestart, plain(APP, &[]))]);
     t.answer(APP, Ok(()));
