@@ -24,6 +24,9 @@ class NodeStatus:
     """It gets no new groups."""
     draining: bool
     """What it runs moves away."""
+    stays: tuple[str, ...]
+    """Of a node that is being drained and cannot be emptied: which groups stay there, each with the
+    reason."""
     boot: int
     """Its newest admitted boot."""
     session: int
@@ -81,6 +84,10 @@ class WitnessStatus:
     """Whether it could be reached when it was last looked at; None: nobody has looked yet."""
     trouble: str
     """What is wrong with it; empty: nothing."""
+    asked_ms_ago: Optional[int]
+    """Milliseconds since this node asked it for anything; None: it has not."""
+    answered_ms_ago: Optional[int]
+    """Milliseconds since it answered this node last; None: it has not."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,10 @@ class Status:
 
 def status_from(fields: dict[str, Any]) -> Status:
     """The status from its parts, as the node gives them."""
-    nodes = ({**node, "paths": tuple(node["paths"])} for node in fields["nodes"])
+    nodes = (
+        {**node, "paths": tuple(node["paths"]), "stays": tuple(node["stays"])}
+        for node in fields["nodes"]
+    )
     groups = (
         {**group, "resources": _states(group["resources"]), "luns": _states(group["luns"])}
         for group in fields["groups"]

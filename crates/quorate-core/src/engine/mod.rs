@@ -14,6 +14,7 @@ mod calm;
 mod command;
 mod coordinate;
 mod deciding;
+mod foresight;
 mod handover;
 mod holding;
 mod local;
@@ -51,6 +52,7 @@ use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
 use calm::Stir;
+pub use foresight::Foresight;
 pub use handover::{Handover, Inherited};
 
 /// How much of a group's history is kept for `explain`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_core::config::{ClusterConfig, NewConfig};
 use quorate_core::database::Database;
-use quorate_core::engine::Engine;
+use quorate_core::engine::{Engine, Foresight};
 use quorate_core::id::GroupId;
 use quorate_core::message::Command;
 use serde::Serialize;
@@ -71,6 +71,39 @@ impl Node {
         })?;
         let current = Config::from_cluster(&outlook.config)?;
         Ok(Plan::new(&outlook, &current, &next, refusal)?)
+    }
+
+    /// What the drain of a node would do, without doing it: what moves, what that displaces, and what would stay there,
+    /// since no other node can run it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a node that is not known, or as [`Node::configuration`].
+    pub fn plan_drain(&self, node: &str) -> Result<Plan, Error> {
+        let node = node.to_owned();
+        self.foresee(move |engine| engine.foresee_drain(&node))
+    }
+
+    /// What the move of a group would do, without doing it; to `None`: to the node that placement chooses.
+    ///
+    /// # Errors
+    /// As [`Node::plan_drain`]. A move that would be refused is no error: the plan says why.
+    pub fn plan_move(&self, group: &str, to: Option<&str>) -> Result<Plan, Error> {
+        let (group, to) = (group.to_owned(), to.map(str::to_owned));
+        self.foresee(move |engine| engine.foresee_move(&group, to.as_deref()))
+    }
+
+    fn foresee(
+        &self,
+        look: impl FnOnce(&Engine) -> Result<Foresight, Refusal> + Send + 'static,
+    ) -> Result<Plan, Error> {
+        let found = self.inner.look("the plan", move |engine| {
+            engine.database()?;
+            Some(look(engine))
+        })?;
+        match found {
+            Ok(foresight) => Ok(Plan::of_foresight(&foresight)),
+            Err(refusal) => Err(Error::Refused(refusal)),
+        }
     }
 
     /// A configuration with the numbers that it has, or would have, in the running cluster.
