@@ -40,6 +40,7 @@ NoticeKind = Literal[
     "releasing",
     "online",
     "degraded",
+    "restarting",
     "vacated",
     "consumed",
     "stop_failed",

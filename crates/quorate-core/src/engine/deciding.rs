@@ -183,8 +183,11 @@ impl Deciding<'_> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(config, record) {
             return None;
         }
-        if self.database.is_kept(record) || !record.strays.is_empty() {
+        if self.database.is_kept(record) {
             return None;
+        }
+        if let Some(node) = self.database.stray_awaited(config.id) {
+            return self.wait(config.id, (Hold::Stray { node }, None));
         }
         let Some(owner) = order.target(config.id) else {
             self.unplaced.push(config.id);

@@ -140,7 +140,10 @@ impl Engine {
     fn restore(&mut self, snapshot: &LogSnapshot) {
         let database: Database =
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
-        self.tell_differences(&database);
+        if self.database.is_none() && database.config() != &self.config {
+            self.file = Some(self.config.clone());
+        }
+        self.compare_file(&database);
         self.adopt_config(&database);
         match &self.database {
             None => self.out.tell(Notice::Joined),
@@ -157,12 +160,31 @@ impl Engine {
         self.on_applied();
     }
 
-    fn tell_differences(&mut self, database: &Database) {
-        let config = database.config();
-        if config.digest() != self.held_digest && self.differs.is_empty() {
-            self.differs = self.config.differences(config);
-            let places = self.differs.clone();
-            self.out.tell(Notice::ConfigurationDiffers { node: self.me, places });
+    /// A file that was in force once is old, and no wonder: another configuration was applied since.
+    fn compare_file(&mut self, database: &Database) {
+        let Some(file) = &self.file else { return };
+        if file == database.config() || database.was_in_force(file) {
+            self.file = None;
+            self.differs = (Vec::new(), false);
+            return;
+        }
+        let places = file.differences(database.config());
+        if places != self.differs.0 {
+            self.differs = (places, false);
+        }
+    }
+
+    /// Once it takes part it knows which configuration is in force.
+    fn tell_differences(&mut self) {
+        let (me, incarnation) = (self.me, self.incarnation);
+        let takes_part = |one: &Database| one.is_up_as(me, incarnation);
+        if self.differs.1 || self.differs.0.is_empty() {
+            return;
+        }
+        if self.database.as_ref().is_some_and(takes_part) {
+            self.differs.1 = true;
+            let places = self.differs.0.clone();
+            self.out.tell(Notice::ConfigurationDiffers { node: me, places });
         }
     }
 
@@ -223,11 +245,13 @@ impl Engine {
             });
         }
         if configured && let Some(database) = self.database.take() {
+            self.compare_file(&database);
             self.adopt_config(&database);
             self.out.tell(Notice::Configured { version: database.version() });
             self.database = Some(database);
             self.touch_all();
         }
+        self.tell_differences();
         self.on_applied();
     }
 

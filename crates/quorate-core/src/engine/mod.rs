@@ -14,6 +14,7 @@ mod calm;
 mod command;
 mod coordinate;
 mod deciding;
+mod foresight;
 mod handover;
 mod holding;
 mod local;
@@ -51,6 +52,7 @@ use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
 use calm::Stir;
+pub use foresight::Foresight;
 pub use handover::{Handover, Inherited};
 
 /// How much of a group's history is kept for `explain`.
@@ -118,8 +120,6 @@ pub struct Engine {
     config: ClusterConfig,
     /// The digest of the configuration it was started with: what peers are told.
     digest: u64,
-    /// The same of that configuration as it is held here: a recording holds it without its secrets.
-    held_digest: u64,
     standing: Standing,
     identity: Option<VoterId>,
     random: Random,
@@ -177,8 +177,10 @@ pub struct Engine {
     /// How much has come into the history of each group so far.
     noted: BTreeMap<GroupId, u64>,
     acts: why::Acts,
-    /// Where the configuration it was started with differs from the committed one.
-    differs: Vec<String>,
+    /// The configuration it was started with; none: it is in force, or was.
+    file: Option<ClusterConfig>,
+    /// Where that differs from the one in force, and whether that is told.
+    differs: (Vec<String>, bool),
     hands: witness::Hands,
     leaving: bool,
     /// What it leaves is kept for it.
@@ -203,7 +205,6 @@ impl Engine {
             incarnation: Incarnation::of_boot(boot),
             session_since: now,
             digest: config.digest(),
-            held_digest: config.digest(),
             lease: Lease::new(),
             config,
             standing: Standing::Nameless,
@@ -249,7 +250,8 @@ impl Engine {
             history: BTreeMap::new(),
             noted: BTreeMap::new(),
             acts: why::Acts::default(),
-            differs: Vec::new(),
+            file: None,
+            differs: (Vec::new(), false),
             hands: witness::Hands::default(),
             leaving: false,
             leave_keeps: false,

@@ -248,8 +248,8 @@ fn what_is_no_recording_is_refused_with_the_place() {
     assert_eq!(error(b""), "byte 0: the file ends inside the header of a recording");
     let mut file = longest();
     file[8] = 9;
-    assert_eq!(error(&file), "byte 8: the recording has format 9, this build reads format 2");
-    file[8] = 2;
+    assert_eq!(error(&file), "byte 8: the recording has format 9, this build reads format 3");
+    file[8] = 3;
     file[30] ^= 1;
     assert_eq!(error(&file), "byte 0: the header does not match its checksum");
 }

@@ -78,11 +78,11 @@ impl Limits {
                 report: GroupReport::Vacated { failures: 1.., .. },
                 ..
             } if self.failed.insert((group, epoch)) => self.fails(view, group),
-            Notice::Down { node, incarnation, cause } if self.downs.insert((node, incarnation)) => {
-                if cause != DownCause::Ordered {
-                    self.lost.insert(node, view.now);
-                    self.excused.remove(&node);
-                }
+            Notice::Down { node, incarnation, cause }
+                if cause != DownCause::Ordered && self.downs.insert((node, incarnation)) =>
+            {
+                self.lost.insert(node, view.now);
+                self.excused.remove(&node);
             }
             Notice::Fenced { node, kind: FenceKind::Human | FenceKind::Left, .. } => {
                 self.excused.insert(node);

@@ -52,7 +52,7 @@ pub(super) struct Hands {
     /// When a node that votes was last found silent.
     doubted: Option<Instant>,
     /// When it was last asked for anything.
-    asked: Option<Instant>,
+    pub(super) asked: Option<Instant>,
     wants_look: bool,
     /// When each node last said anything of consensus.
     spoke: BTreeMap<NodeId, Instant>,
@@ -62,8 +62,8 @@ pub(super) struct Hands {
     pub(super) trouble: Option<WitnessTrouble>,
     /// What the register was known by that was read and had been asked before.
     served: Option<u64>,
-    /// Whether it has ever answered.
-    pub(super) has_answered: bool,
+    /// When it answered last.
+    pub(super) answered: Option<Instant>,
     ahead_told: Option<(u64, u64)>,
 }
 
@@ -363,7 +363,9 @@ impl Engine {
         if kind(&self.hands.trouble) != kind(&trouble) {
             self.out.tell(Notice::Witness { trouble: trouble.clone() });
         }
-        self.hands.has_answered |= trouble.is_none();
+        if trouble.is_none() {
+            self.hands.answered = Some(self.now);
+        }
         self.hands.trouble = trouble;
     }
 
