@@ -908,6 +908,19 @@ quorate_status quorate_node_leave_and_keep(quorate_node *node,
                                            uint32_t timeout_ms);
 
 /**
+ * Whether what a node runs is kept for its return when its host shuts down, as `policy.on_shutdown` says
+ * in the configuration in force: then `quorate_node_leave_and_keep`, else `quorate_node_leave`.
+ *
+ * Parameters: `node`: the node. `reboots`: whether the host boots again by itself. `keeps`: the answer,
+ * on success.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_node_keeps_on_shutdown(const quorate_node *node,
+                                              bool reboots,
+                                              bool *keeps);
+
+/**
  * Ends the node at once: its guests are killed, and its peers see it die as in a crash. Calling it
  * again does nothing.
  *
@@ -1403,6 +1416,41 @@ quorate_status quorate_node_configuration(const quorate_node *node,
 quorate_status quorate_node_plan_json(const quorate_node *node,
                                       const quorate_config *config,
                                       quorate_string **json);
+
+/**
+ * What the drain of a node would do, without doing it: what moves, what that displaces, and what would
+ * stay there, since no other node can run it.
+ *
+ * Parameters: `node`: the node that is asked. `target`: the node that would be drained. `json`: a JSON
+ * object, on success, as of `quorate_node_plan_json`.
+ *
+ * Returns: `QUORATE_REFUSED` for a node that is not known, or as for `quorate_node_configuration`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_plan_drain_json(const quorate_node *node,
+                                            quorate_text target,
+                                            quorate_string **json);
+
+/**
+ * What the move of a group would do, without doing it.
+ *
+ * Parameters: `node`: the node that is asked. `group`: the group. `target`: the node to which it would
+ * go; no text: the one that placement chooses. `json`: a JSON object, on success, as of
+ * `quorate_node_plan_json`; a move that would be refused has its reason in `refusal`.
+ *
+ * Returns: as for `quorate_node_plan_drain_json`.
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any; this one waits, 2 s at most.
+ */
+quorate_status quorate_node_plan_move_json(const quorate_node *node,
+                                           quorate_text group,
+                                           quorate_text target,
+                                           quorate_string **json);
 
 /**
  * The versions of the configuration that are remembered, oldest first; the last one is in force.

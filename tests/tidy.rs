@@ -15,7 +15,7 @@ const LAYERS: [(&str, &str); 5] = [
     (
         "words",
         "id time random error config timing change message codec timer durable event action \
-         notice output plant",
+         notice output plant secrets",
     ),
     ("policy", "quorum placement"),
     ("machines", "heartbeat consensus lease fence lock database"),

@@ -129,7 +129,8 @@ impl Cluster {
             Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Witness { .. }
-            | Action::Left => return,
+            | Action::Left
+            | Action::Evicted => return,
         };
         self.queue.push_back((node, event));
     }

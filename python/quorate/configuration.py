@@ -62,7 +62,7 @@ class Difference:
         return self.text
 
 
-EffectKind = Literal["moves", "starts", "stops", "unplaced"]
+EffectKind = Literal["moves", "starts", "stops", "stays", "unplaced"]
 """What becomes of a group: the same words in all languages."""
 
 
@@ -71,7 +71,8 @@ class Effect:
     """What becomes of a group."""
 
     effect: EffectKind
-    """It moves, it starts, it stops for want of a node, or it cannot be placed."""
+    """It moves, it starts, it stops for want of a node, it stays on a node that is to be empty, or it
+    cannot be placed."""
     group: str
     """The group."""
     source: Optional[str]
@@ -89,7 +90,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a change of the configuration would do. As text: a sentence, and one for each group."""
+    """What a change of the configuration, or a command, would do. As text: a sentence, and one for each group."""
 
     version: int
     """The version that it was made against; apply it to that one alone. 0: it is not known."""

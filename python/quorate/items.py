@@ -41,6 +41,7 @@ NoticeKind = Literal[
     "releasing",
     "online",
     "degraded",
+    "restarting",
     "vacated",
     "consumed",
     "stop_failed",

@@ -111,7 +111,8 @@ def _situation(status: Union[Status, Mapping[str, Any], None]) -> Optional[str]:
         {"name": one.name, "owner": one.owner, "online_wanted": one.online_wanted}
         for one in status.groups
     ]
-    return json.dumps({"nodes": nodes, "groups": groups})
+    at = {"unix_us": status.at.unix_us}
+    return json.dumps({"nodes": nodes, "groups": groups, "quorum": status.quorum, "at": at})
 
 
 def _case(data: dict[str, Any]) -> Case:

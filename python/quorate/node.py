@@ -153,6 +153,17 @@ class Node(_quorate.Node):
         """What would become of the cluster, as it stands, if `config` were in force."""
         return plan_from(self._plan(config))
 
+    def plan_drain(self, node: str) -> Plan:
+        """What the drain of a node would do, without doing it: what moves, what that displaces, and
+        what would stay there, since no other node can run it. Raises `RefusedError` for a node that
+        is not known."""
+        return plan_from(self._plan_drain(node))
+
+    def plan_move(self, group: str, to: Optional[str] = None) -> Plan:
+        """What the move of a group would do, without doing it; to None: to the node that placement
+        chooses. Of a move that would be refused the plan has the reason."""
+        return plan_from(self._plan_move(group, to))
+
     def history(self) -> list[Version]:
         """The versions of the configuration that are remembered, oldest first."""
         return [Version(**one) for one in self._history()]

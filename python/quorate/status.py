@@ -24,6 +24,9 @@ class NodeStatus:
     """It gets no new groups."""
     draining: bool
     """What it runs moves away."""
+    stays: tuple[str, ...]
+    """Of a node that is being drained and cannot be emptied: which groups stay there, each with the
+    reason."""
     boot: int
     """Its newest admitted boot."""
     session: int
@@ -81,6 +84,10 @@ class WitnessStatus:
     """Whether it could be reached when it was last looked at; None: nobody has looked yet."""
     trouble: str
     """What is wrong with it; empty: nothing."""
+    asked_ms_ago: Optional[int]
+    """Milliseconds since this node asked it for anything; None: it has not."""
+    answered_ms_ago: Optional[int]
+    """Milliseconds since it answered this node last; None: it has not."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,8 @@ class Status:
     config_version: int
     """The number of the configuration in force; 0: none is known."""
     config_differs: tuple[str, ...]
-    """Where the configuration that this node was started with differs from the committed one, which
-    stands."""
+    """Where the configuration that this node was started with differs from the one in force, which
+    stands; nothing, if it was in force before that was applied."""
     nodes: tuple[NodeStatus, ...]
     """The nodes, by number."""
     groups: tuple[GroupStatus, ...]
@@ -149,7 +156,10 @@ class Status:
 
 def status_from(fields: dict[str, Any]) -> Status:
     """The status from its parts, as the node gives them."""
-    nodes = ({**node, "paths": tuple(node["paths"])} for node in fields["nodes"])
+    nodes = (
+        {**node, "paths": tuple(node["paths"]), "stays": tuple(node["stays"])}
+        for node in fields["nodes"]
+    )
     groups = (
         {**group, "resources": _states(group["resources"]), "luns": _states(group["luns"])}
         for group in fields["groups"]

@@ -9,6 +9,7 @@ AGREED = {
     "freeze": "without a quorum nothing at all is decided: what runs stays as it is",
     "half lost": "what also ran on a lost node is not restarted where it runs on",
     "leaves": "what is left alone on a node that shuts down is stopped in order, with all else there",
+    "no quorum": "without a quorum nobody is fenced, and what cannot be stopped ends with its node's lease",
     "packing": "where room is short, who gets it among equals",
     "who moves": "who moves where rules about company are broken, or pull both ways",
 }
@@ -30,6 +31,8 @@ def agreed(scenario, member, kind):
     tied = len(companions(scenario, [member["name"]])) > 1
     if not quorum.get("have", True) and quorum.get("on_loss") == "freeze":
         return "freeze"
+    if not quorum.get("have", True) and initial.get("blocked"):
+        return "no quorum"
     if len(running) > 1 and any(node.get("state") == "lost" for node in nodes.values()):
         return "half lost"
     if alone and any(node.get("shutting_down") for node in nodes.values()):
@@ -103,6 +106,8 @@ def fences(scenario, answer, decision):
     # Whatever leaves a node that is to be fenced shuts down with it.
     leaving = any(node.get("shutting_down") for node in scenario["nodes"])
     reason = "freeze" if frozen else "leaves" if leaving else ""
+    if not quorum.get("have", True):
+        reason = reason or "no quorum"
     nodes = answer["final"]["nodes"]
     proven = {fact[2] for fact in answer["facts"] if fact[1] == "fence_confirmed"}
     for node in scenario["nodes"]:

@@ -314,6 +314,13 @@ static void configuring(world *w) {
     CHECK(freed_with(json, "\"place\":\"groups.own.preferred_owners\""));
     CHECK(quorate_node_plan_json(node, made, &json) == QUORATE_OK);
     CHECK(freed_with(json, "\"text\":\"this change moves nothing\""));
+    CHECK(quorate_node_plan_drain_json(node, name_of(w->runs_on), &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"effect\":\"moves\""));
+    CHECK(quorate_node_plan_drain_json(node, text_of("n9"), &json) == QUORATE_REFUSED);
+    CHECK(quorate_node_plan_move_json(node, text_of("own"), text_of(NULL), &json) == QUORATE_OK);
+    CHECK(freed_with(json, "\"refusal\":null"));
+    bool keeps = true;
+    CHECK(quorate_node_keeps_on_shutdown(node, true, &keeps) == QUORATE_OK && !keeps);
     CHECK(quorate_node_apply(node, made, text_of("liked here"), 1, &ticket) == QUORATE_OK);
     CHECK(answer_to(w, ticket) == QUORATE_OK);
     WAIT_FOR(w, status_has(w, w->runs_on, "\"config_version\":2"));

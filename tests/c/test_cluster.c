@@ -180,6 +180,41 @@ static void what_if_says_what_comes_of_a_loss(void) {
     PASSED("what-if says what comes of a loss");
 }
 
+/* Whether a status says so; status: of n1. */
+static int witness_says(quorate_test_cluster *cluster, const char *words) {
+    quorate_string *status = NULL;
+    CHECK(quorate_test_cluster_status_json(cluster, text_of("n1"), &status) == QUORATE_OK);
+    int says = strstr(quorate_string_text(status).data, words) != NULL;
+    quorate_string_free(status);
+    return says;
+}
+
+static void of_two_nodes_one_goes_on_with_a_witness(void) {
+    quorate_test_cluster *cluster = NULL;
+    CHECK(quorate_test_cluster_new_with_witness(2, 3, NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_test_cluster_new_with_witness(2, 3, &cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    CHECK(witness_says(cluster, "\"votes\":3") && witness_says(cluster, "\"made\":true"));
+    CHECK(witness_says(cluster, "\"answered_ms_ago\":"));
+    CHECK(quorate_test_cluster_cut_witness(cluster, text_of("n9")) == QUORATE_UNKNOWN);
+    CHECK(quorate_test_cluster_cut_witness(cluster, text_of(NULL)) == QUORATE_OK);
+    for (int i = 0; i < 600 && !witness_says(cluster, "\"reachable\":false"); i++) {
+        CHECK(quorate_test_cluster_run(cluster, 100) == QUORATE_OK);
+    }
+    CHECK(witness_says(cluster, "\"reachable\":false"));
+    CHECK(quorate_test_cluster_mend_witness(cluster, text_of(NULL)) == QUORATE_OK);
+    for (int i = 0; i < 600 && !witness_says(cluster, "\"reachable\":true"); i++) {
+        CHECK(quorate_test_cluster_run(cluster, 100) == QUORATE_OK);
+    }
+    CHECK(quorate_test_cluster_power_off(cluster, text_of("n2")) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    quorate_string *owner = owner_of(cluster, "vm1");
+    CHECK(owner != NULL && strcmp(quorate_string_text(owner).data, "n1") == 0);
+    quorate_string_free(owner);
+    quorate_test_cluster_free(cluster);
+    PASSED("of two nodes one goes on with a witness");
+}
+
 static void a_cib_is_imported(void) {
     quorate_string *toml = NULL, *report = NULL;
     quorate_config *config = NULL;
@@ -209,6 +244,7 @@ int main(void) {
     what_is_wrong_is_refused();
     every_command_of_an_operator_is_taken();
     what_if_says_what_comes_of_a_loss();
+    of_two_nodes_one_goes_on_with_a_witness();
     a_cib_is_imported();
     return 0;
 }

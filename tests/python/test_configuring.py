@@ -46,11 +46,22 @@ def test_another_configuration_is_planned_applied_and_rolled_back(cluster: Clust
     assert (effect.effect, effect.group, effect.source) == ("moves", "own", first)
     assert effect.why[0].code == "not_possible" and plan.refusal is None
     assert str(plan).startswith("this change moves 1 group")
+    drain = node.plan_drain(first)
+    (effect,) = drain.effects
+    assert (effect.effect, effect.group, effect.source) == ("moves", "own", first)
+    assert node.status().online_on("own") == first, "nothing was done"
+    move = node.plan_move("own", others[0])
+    assert (move.effects[0].target, move.refusal) == (others[0], None)
+    with pytest.raises(quorate.RefusedError, match="n9"):
+        node.plan_drain("n9")
+    assert node.keeps_on_shutdown(reboots=True) is False
     node.apply(next, "spare it", only_if=current.version, timeout=WAIT)
     status = node.wait_until(lambda status: status.online_on("own") in others, timeout=WAIT)
     assert status.config_version == 2 and status.online_on("own") == effect.target
     why = node.why_not("own", first)
     assert why is not None and why.code == "not_possible" and why.cannot
+    refusal = node.plan_move("own", first).refusal
+    assert refusal is not None and why.text in refusal
     explanation = node.explanation("own")
     assert explanation.owner in others
     assert why.code in [one.code for one in explanation.not_there if one.node == first]

@@ -49,6 +49,29 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert run(3) == run(3) != run(4)
 
 
+def test_of_two_nodes_one_goes_on_with_a_witness() -> None:
+    with Cluster(nodes=2, seed=3, witness=True) as c:
+        settled(c)
+
+        def witness() -> quorate.WitnessStatus:
+            status = c.status("n1")
+            assert status is not None and status.votes == 3 and status.witness is not None
+            return status.witness
+
+        assert witness().votes and witness().made
+        with pytest.raises(quorate.UnknownError):
+            c.cut_witness("n9")
+        c.cut_witness()
+        c.run_until(lambda: witness().reachable is False, timeout=60)
+        assert witness().trouble and witness().asked_ms_ago is not None
+        c.mend_witness()
+        c.run_until(lambda: witness().reachable is True, timeout=60)
+        answered = witness().answered_ms_ago
+        assert answered is not None and answered < 60_000
+        c.power_off("n2")
+        assert settled(c) == "n1"
+
+
 class Slow(quorate.Resource):
     """Takes 3 s to start, and keeps what it was asked."""
 

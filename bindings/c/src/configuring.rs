@@ -114,6 +114,61 @@ pub extern "C" fn quorate_node_plan_json(
     })
 }
 
+/// What the drain of a node would do, without doing it: what moves, what that displaces, and what would
+/// stay there, since no other node can run it.
+///
+/// Parameters: `node`: the node that is asked. `target`: the node that would be drained. `json`: a JSON
+/// object, on success, as of `quorate_node_plan_json`.
+///
+/// Returns: `QUORATE_REFUSED` for a node that is not known, or as for `quorate_node_configuration`.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any; this one waits, 2 s at most.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_plan_drain_json(
+    node: Option<&quorate_node>,
+    target: quorate_text,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    on_node(node, |node| {
+        let json = output(json, "json")?;
+        // SAFETY: the caller promised readable text.
+        let target = unsafe { target.required("target") }?;
+        json.write(plan_string(&node.plan_drain(target)?));
+        Ok(())
+    })
+}
+
+/// What the move of a group would do, without doing it.
+///
+/// Parameters: `node`: the node that is asked. `group`: the group. `target`: the node to which it would
+/// go; no text: the one that placement chooses. `json`: a JSON object, on success, as of
+/// `quorate_node_plan_json`; a move that would be refused has its reason in `refusal`.
+///
+/// Returns: as for `quorate_node_plan_drain_json`.
+///
+/// Memory and lifetimes: free the string with `quorate_string_free`.
+///
+/// Threads: any; this one waits, 2 s at most.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_node_plan_move_json(
+    node: Option<&quorate_node>,
+    group: quorate_text,
+    target: quorate_text,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+) -> quorate_status {
+    on_node(node, |node| {
+        let json = output(json, "json")?;
+        // SAFETY: the caller promised readable text.
+        let group = unsafe { group.required("group") }?;
+        // SAFETY: the caller promised readable text.
+        let target = unsafe { target.optional("target") }?;
+        json.write(plan_string(&node.plan_move(group, target)?));
+        Ok(())
+    })
+}
+
 /// The versions of the configuration that are remembered, oldest first; the last one is in force.
 ///
 /// Parameters: `node`: the node. `json`: a JSON list of objects, on success: `number`, `unix_ms`,

@@ -368,6 +368,25 @@ pub unsafe extern "C" fn quorate_node_leave_and_keep(
     on_node(node, |node| Ok(node.leave_and_keep(milliseconds(timeout_ms))?))
 }
 
+/// Whether what a node runs is kept for its return when its host shuts down, as `policy.on_shutdown` says
+/// in the configuration in force: then `quorate_node_leave_and_keep`, else `quorate_node_leave`.
+///
+/// Parameters: `node`: the node. `reboots`: whether the host boots again by itself. `keeps`: the answer,
+/// on success.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_node_keeps_on_shutdown(
+    node: Option<&quorate_node>,
+    reboots: bool,
+    keeps: Option<&mut MaybeUninit<bool>>,
+) -> quorate_status {
+    on_node(node, |node| {
+        output(keeps, "keeps")?.write(node.keeps_on_shutdown(reboots));
+        Ok(())
+    })
+}
+
 /// Ends the node at once: its guests are killed, and its peers see it die as in a crash. Calling it
 /// again does nothing.
 ///

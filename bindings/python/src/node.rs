@@ -314,6 +314,27 @@ impl Node {
         convert::plan(py, &plan).map_err(Failure::Python)
     }
 
+    #[pyo3(name = "_plan_drain")]
+    fn plan_drain<'py>(&self, py: Python<'py>, node: &str) -> Result<Bound<'py, PyAny>, Failure> {
+        let plan = py.detach(|| self.inner.plan_drain(node))?;
+        convert::plan(py, &plan).map_err(Failure::Python)
+    }
+
+    #[pyo3(name = "_plan_move")]
+    fn plan_move<'py>(
+        &self,
+        py: Python<'py>,
+        group: &str,
+        to: Option<&str>,
+    ) -> Result<Bound<'py, PyAny>, Failure> {
+        let plan = py.detach(|| self.inner.plan_move(group, to))?;
+        convert::plan(py, &plan).map_err(Failure::Python)
+    }
+
+    fn keeps_on_shutdown(&self, reboots: bool) -> bool {
+        self.inner.keeps_on_shutdown(reboots)
+    }
+
     #[pyo3(name = "_history")]
     fn history<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Failure> {
         let versions = py.detach(|| self.inner.history())?;

@@ -41,6 +41,15 @@ pub enum Command {
         group: String,
         /// The node; placement chooses if it is left out
         node: Option<String>,
+        /// The same, by name
+        #[arg(long, value_name = "NODE", conflicts_with = "node")]
+        to: Option<String>,
+        /// Only say what it would do: what moves, what is displaced, what stays and why
+        #[arg(long, conflicts_with = "wait")]
+        plan: bool,
+        /// The plan in JSON
+        #[arg(long, requires = "plan")]
+        json: bool,
         /// Wait until it is carried out, at most so many seconds [default: 60]
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
         wait: Option<u64>,
@@ -74,6 +83,12 @@ pub enum Command {
     Drain {
         /// The node
         node: String,
+        /// Only say what it would do: what moves, what is displaced, what stays and why
+        #[arg(long, conflicts_with = "wait")]
+        plan: bool,
+        /// The plan in JSON
+        #[arg(long, requires = "plan")]
+        json: bool,
         /// Wait until it is carried out, at most so many seconds [default: 60]
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
         wait: Option<u64>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::arguments::{Ask, Status};
 use crate::control::{Client, ControlError, Request, SOCKET};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::init::beside;
 use crate::run::default_state;
 use crate::{operate, outcome};
@@ -60,6 +60,32 @@ pub(crate) fn command(
         Request::RollBack { .. } => "the earlier configuration is in force again".to_owned(),
         other => operate::said(other),
     })
+}
+
+/// Asks what something would do. Gives what to print.
+///
+/// # Errors
+/// As [`command`]; or that it would be refused, after the plan was printed.
+pub(crate) fn plan(ask: &Ask, question: &Request, as_json: bool) -> Result<String, Failure> {
+    let answer = connect(ask)?.ask(question)?;
+    let text = answer["text"].as_str().unwrap_or_default().to_owned();
+    planned(&answer["plan"], text, as_json)
+}
+
+/// A plan as text, or as data.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn planned(plan: &Value, text: String, as_json: bool) -> Result<String, Failure> {
+    let text = if as_json { plan.to_string() } else { text };
+    match plan["refusal"].as_str() {
+        None => Ok(text),
+        Some(refusal) => {
+            // Who has closed our output has no wish to read it.
+            let _ = writeln!(stdout(), "{text}");
+            Err(Failure::new(Exit::Failed, format!("it would be refused: {refusal}")))
+        }
+    }
 }
 
 /// Whether another node takes part and may get groups.
@@ -225,6 +251,8 @@ fn table(status: &Value) -> String {
     });
     let heads = ["GROUP", "STATE", "OWNER", "WANTED", "LUNS HERE", "RESOURCES HERE"];
     headline(status)
+        + &witness(&status["witness"])
+        + &stays(status)
         + &columns(&["NODE", "STATE", "VOTER", "HEARD"], nodes)
         + &columns(&heads, groups)
 }
@@ -263,6 +291,40 @@ fn headline(status: &Value) -> String {
             "the cluster.toml of {node} differs from the configuration in force: {}\n",
             differs.join(", ")
         );
+    }
+    out
+}
+
+/// The line of the witness; nothing, if there is none.
+fn witness(witness: &Value) -> String {
+    let Some(path) = witness["path"].as_str() else { return String::new() };
+    let vote = match (&witness["votes"], &witness["made"]) {
+        (Value::Bool(true), Value::Bool(true)) => "votes",
+        (Value::Bool(true), _) => "is not made yet",
+        _ => "has no vote: the nodes that vote are odd in number",
+    };
+    let ago = |key: &str, what: &str| match witness[key].as_u64() {
+        Some(ms) => format!(", {what} {}.{} s ago", ms / 1000, ms % 1000 / 100),
+        None => format!(", {what} never"),
+    };
+    let times = match witness["votes"] == true {
+        true => ago("asked_ms_ago", "asked") + &ago("answered_ms_ago", "answered"),
+        false => String::new(),
+    };
+    let trouble = match witness["trouble"].as_str().unwrap_or_default() {
+        "" => String::new(),
+        trouble => format!("; TROUBLE: {trouble}"),
+    };
+    format!("witness {path} {vote}{times}{trouble}\n")
+}
+
+/// What keeps nodes from being empty that are to be.
+fn stays(status: &Value) -> String {
+    let mut out = String::new();
+    for node in rows(status, "nodes") {
+        for line in rows(&node, "stays").iter().filter_map(Value::as_str) {
+            let _ = writeln!(out, "{} is drained, and keeps {line}", text(&node["name"]));
+        }
     }
     out
 }
@@ -350,6 +412,16 @@ mod tests {
         for words in ["no quorum (1 of 2 votes heard)", "online, last known", "groups.two"] {
             assert!(lost.contains(words), "no {words:?} in: {lost}");
         }
+        status["nodes"][0]["stays"] = json!(["vm1: no other node can run it (not node2: no)"]);
+        status["witness"] = json!({
+            "path": "/srv/w", "votes": true, "made": true, "reachable": false, "trouble": "it is gone",
+            "asked_ms_ago": 1250, "answered_ms_ago": null,
+        });
+        let told = table(&status);
+        let witness =
+            "\nwitness /srv/w votes, asked 1.2 s ago, answered never; TROUBLE: it is gone\n";
+        let stays = "\nn1 is drained, and keeps vm1: no other node can run it (not node2: no)\n";
+        assert!(told.contains(witness) && told.contains(stays), "{told}");
     }
 
     #[test]

@@ -122,20 +122,10 @@ pub(crate) fn configure(command: &Configure) -> Result<String, Failure> {
                     (json!(plan), plan.to_string())
                 }
                 None => {
-                    let request = Request::Plan { config: next.to_json() };
-                    let answer = connect(ask)?.ask(&request)?;
-                    let text = answer["text"].as_str().unwrap_or_default().to_owned();
-                    (answer["plan"].clone(), text)
+                    return ask::plan(ask, &Request::Plan { config: next.to_json() }, *json);
                 }
             };
-            let text = if *json { data.to_string() } else { text };
-            match data["refusal"].as_str() {
-                None => Ok(text),
-                Some(refusal) => {
-                    println!("{text}");
-                    Err(Failure::new(Exit::Failed, format!("it would be refused: {refusal}")))
-                }
-            }
+            ask::planned(&data, text, *json)
         }
         Configure::Apply { file, reason, only_if, ask } => {
             let config = Config::from_file(file)?.to_json();
@@ -203,6 +193,12 @@ pub(crate) fn answer(node: &Node, request: &Request) -> Option<Result<Value, Err
             .map(|one| json!({ "version": one.version, "config": one.config.document() })),
         Request::Plan { config } => read_config(config)
             .and_then(|next| node.plan(&next))
+            .map(|plan| json!({ "plan": plan, "text": plan.to_string() })),
+        Request::PlanDrain { node: name } => {
+            node.plan_drain(name).map(|plan| json!({ "plan": plan, "text": plan.to_string() }))
+        }
+        Request::PlanMove { group, to } => node
+            .plan_move(group, to.as_deref())
             .map(|plan| json!({ "plan": plan, "text": plan.to_string() })),
         Request::History => node.history().map(|versions| json!(versions)),
         _ => return None,

@@ -162,6 +162,18 @@ pub enum Request {
         /// It, as JSON.
         config: String,
     },
+    /// What the drain of a node would do.
+    PlanDrain {
+        /// The node.
+        node: String,
+    },
+    /// What the move of a group would do.
+    PlanMove {
+        /// The group.
+        group: String,
+        /// The node; none: placement chooses.
+        to: Option<String>,
+    },
     /// Bring another configuration into force.
     Apply {
         /// It, as JSON.

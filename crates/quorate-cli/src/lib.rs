@@ -18,6 +18,7 @@ mod outcome;
 mod replay;
 mod run;
 mod serve;
+mod shutdown;
 mod simulate;
 pub mod torture;
 mod what_if;
@@ -64,6 +65,12 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             return counter::run(&lun, &write_logs)
                 .map_err(|error| Failure::new(Exit::Failed, error.to_string()));
         }
+        Command::Move { group, node, to, plan: true, json, ask, .. } => {
+            ask::plan(&ask, &Request::PlanMove { group, to: node.or(to) }, json)?
+        }
+        Command::Drain { node, plan: true, json, ask, .. } => {
+            ask::plan(&ask, &Request::PlanDrain { node }, json)?
+        }
         asking => {
             let patience = patience(&asking);
             let (ask, request) = request(asking);
@@ -78,7 +85,9 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
 /// The request of a command that the cluster carries out.
 fn request(command: Command) -> (Ask, Request) {
     match command {
-        Command::Move { group, node, ask, .. } => (ask, Request::Move { group, to: node }),
+        Command::Move { group, node, to, ask, .. } => {
+            (ask, Request::Move { group, to: node.or(to) })
+        }
         Command::Online { group, ask, .. } => (ask, Request::Online { group }),
         Command::Offline { group, ask, .. } => (ask, Request::Offline { group }),
         Command::Drain { node, ask, .. } => (ask, Request::Drain { node }),

@@ -19,6 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::init::{KEY_FILE, beside};
 use crate::lab::Moment;
 use crate::serve::{Desk, serve};
+use crate::shutdown;
 use crate::writes::{Outcome, Record, Write, WriteLog};
 
 /// Names a file in which each write of a guest is noted; for demos and tests.
@@ -192,16 +193,24 @@ fn obey(mut signals: Signals, desk: &Arc<Desk>, patience: Duration) -> Arc<Atomi
     let (desk, late) = (Arc::clone(desk), Arc::clone(&is_late));
     thread::spawn(move || {
         let mut is_leaving = false;
-        for _ in signals.forever() {
+        for signal in signals.forever() {
             if std::mem::replace(&mut is_leaving, true) {
                 note("ending at once");
                 desk.node.kill();
                 return;
             }
-            note("leaving: what runs here moves away; a second signal ends it at once");
+            // Who presses Ctrl-C ends this program, and no host.
+            let is_shutdown = signal == SIGTERM;
+            let keeps = is_shutdown && desk.node.keeps_on_shutdown(shutdown::reboots());
+            let how = if keeps { "is kept for its return" } else { "moves away" };
+            note(&format!("leaving: what runs here {how}; a second signal ends it at once"));
             let (desk, late) = (Arc::clone(&desk), Arc::clone(&late));
             thread::spawn(move || {
-                if let Err(Error::TimedOut { .. }) = desk.node.leave(patience) {
+                let left = match keeps {
+                    true => desk.node.leave_and_keep(patience),
+                    false => desk.node.leave(patience),
+                };
+                if let Err(Error::TimedOut { .. }) = left {
                     late.store(true, Ordering::SeqCst);
                     desk.node.kill();
                 }

@@ -140,6 +140,8 @@ pub enum GroupReport {
     Stray,
     /// Nothing runs here any more of what ran here too.
     StrayEnded,
+    /// A resource that was online has failed, and is about to be started again here: who needs the group has lost it.
+    Restarting,
 }
 
 /// One change.

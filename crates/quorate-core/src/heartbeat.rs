@@ -9,7 +9,6 @@
 //! *Architecture Invariant*: judges by the time of receipt after the socket has been drained; never
 //! decides that a node is down, since that is the coordinator's, and committed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::change::DownCause;
@@ -44,7 +43,8 @@ pub enum BeatIgnored {
 #[derive(Debug)]
 pub struct Peer {
     incarnation: Option<Incarnation>,
-    paths: BTreeMap<PathId, Path>,
+    /// In the order of their numbers; few.
+    paths: Vec<(PathId, Path)>,
     observed_since: Instant,
     heard: Option<Instant>,
     accepted: Option<Instant>,
@@ -78,7 +78,7 @@ impl Peer {
     pub fn new(now: Instant) -> Self {
         Self {
             incarnation: None,
-            paths: BTreeMap::new(),
+            paths: Vec::new(),
             observed_since: now,
             heard: None,
             accepted: None,
@@ -113,7 +113,7 @@ impl Peer {
             _ => self.forget_boot(),
         }
         self.incarnation = Some(beat.incarnation);
-        self.paths.entry(path).or_default().on_beat(beat.sequence, interval, now);
+        self.path_of(path).on_beat(beat.sequence, interval, now);
         self.heard = Some(now);
         self.reset_at = None;
         self.refused = false;
@@ -138,8 +138,19 @@ impl Peer {
         Ok(())
     }
 
+    fn path_of(&mut self, id: PathId) -> &mut Path {
+        let place = self.paths.iter().position(|&(other, _)| other >= id);
+        let place = place.unwrap_or(self.paths.len());
+        if self.paths.get(place).is_none_or(|&(other, _)| other != id) {
+            self.paths.insert(place, (id, Path::default()));
+        }
+        &mut self.paths[place].1
+    }
+
     fn forget_boot(&mut self) {
-        self.paths.values_mut().for_each(|path| *path = Path { up: path.up, ..Path::default() });
+        for (_, path) in &mut self.paths {
+            *path = Path { up: path.up, ..Path::default() };
+        }
         self.newest_sent = 0;
         self.applied = 0;
         self.heard_by_it = Ages::default();
@@ -221,6 +232,16 @@ impl Peer {
         self.powerless_since.is_some_and(|since| now >= since + length)
     }
 
+    /// Whether it counts as silent though it is heard, for having said so long that it may not act, and will as long as
+    /// it goes on saying so.
+    pub fn is_muted(&self, deaf_until: Instant, timing: &Timing, now: Instant) -> bool {
+        self.liveness == Liveness::Silent(DownCause::Silence)
+            && now >= deaf_until
+            && self.reset_at.is_none()
+            && self.is_powerless_for(timing.detect * 2, now)
+            && self.is_fresh(timing.suspect, now)
+    }
+
     /// Whether its last word is at most `limit` old.
     pub fn is_fresh(&self, limit: Duration, now: Instant) -> bool {
         self.heard.is_some_and(|heard| now.since(heard) <= limit)
@@ -228,17 +249,17 @@ impl Peer {
 
     /// Whether a beat arrives on the path.
     pub fn is_path_up(&self, path: PathId) -> bool {
-        self.paths.get(&path).is_some_and(|path| path.up)
+        self.paths.iter().any(|&(id, ref one)| id == path && one.up)
     }
 
     /// Paths whose state has changed since it was asked last.
     pub fn path_changes(&mut self, timing: &Timing, now: Instant) -> Vec<(PathId, bool)> {
         let mut changes = Vec::new();
-        for (&id, path) in &mut self.paths {
+        for (id, path) in &mut self.paths {
             let up = path.heard.is_some_and(|heard| now.since(heard) < timing.suspect);
             if up != path.up {
                 path.up = up;
-                changes.push((id, up));
+                changes.push((*id, up));
             }
         }
         changes
@@ -274,6 +295,20 @@ impl Peer {
         }
     }
 
+    /// Until when there is nothing to judge, if nothing is heard until then: it is alive, says that it may act, and was
+    /// heard lately on each of its paths. None: it is to be judged.
+    pub fn undoubted_until(&self, timing: &Timing, now: Instant) -> Option<Instant> {
+        let well = self.liveness == Liveness::Alive
+            && self.is_powered()
+            && self.reset_at.is_none()
+            && self.is_fresh(timing.suspect, now);
+        let paths = self.paths.iter();
+        let mut until = paths.map(|(_, path)| path.heard.filter(|_| path.up));
+        let first = until.next().filter(|_| well)??;
+        let until = until.try_fold(first, |least, heard| Some(least.min(heard?)))? + timing.suspect;
+        (until > now).then_some(until)
+    }
+
     /// When [`Peer::judge`] may think otherwise, or a path may go down, if nothing is heard until then.
     pub fn judged_again(
         &self,
@@ -291,7 +326,7 @@ impl Peer {
         let reset = self.reset_at.map(|reset| reset + timing.reset_grace);
         let powerless =
             self.powerless_since.map(|since| (since + timing.detect * 2).max(deaf_until));
-        let up = self.paths.values().filter(|path| path.up);
+        let up = self.paths.iter().map(|(_, path)| path).filter(|path| path.up);
         let paths = up.filter_map(|path| path.heard).map(|heard| heard + timing.suspect);
         let others = reset.into_iter().chain(powerless).chain(paths);
         others.filter(|&at| at > now).fold(next, Instant::min)
@@ -314,7 +349,8 @@ impl Peer {
             DetectionMode::Fixed => fixed,
             DetectionMode::Adaptive => {
                 let slack = timing.detect.saturating_sub(timing.interval);
-                let fresh = self.paths.values().filter_map(|path| path.expected(timing.interval));
+                let paths = self.paths.iter();
+                let fresh = paths.filter_map(|(_, path)| path.expected(timing.interval));
                 let freshness = fresh.max().map_or(fixed, |expected| expected + slack);
                 freshness.clamp(fixed, last + timing.detect * 2)
             }

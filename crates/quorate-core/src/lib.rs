@@ -21,6 +21,7 @@ pub mod notice;
 pub mod output;
 pub mod plant;
 pub mod random;
+mod secrets;
 pub mod time;
 pub mod timer;
 

@@ -97,7 +97,7 @@ pub enum Message {
     /// See [`Hello`].
     Hello(Hello),
     /// Consensus.
-    Consensus(ConsensusMessage),
+    Consensus(Box<ConsensusMessage>),
     /// Please commit this; repeated until it is seen in the database.
     Propose(Vec<Change>),
     /// A host's command, for the coordinator.
@@ -132,7 +132,7 @@ pub enum Message {
 #[derive(Deserialize)]
 enum Spoken {
     Hello(Hello),
-    Consensus(ConsensusMessage),
+    Consensus(Box<ConsensusMessage>),
     Propose(Vec<Change>),
     Request { request: RequestId, command: Command },
     Reply { request: RequestId, result: Result<(), Refusal> },

@@ -20,7 +20,8 @@ pub enum Notice {
     },
     /// The cluster was founded, or this node has joined it.
     Joined,
-    /// The node was started with a configuration that differs from the committed one, which stands.
+    /// The node was started with a configuration that differs from the one in force, which stands, and that never was
+    /// in force.
     ConfigurationDiffers {
         /// The node.
         node: NodeId,
@@ -317,6 +318,11 @@ pub enum Hold {
         /// The group.
         group: GroupId,
     },
+    /// It was found running on another node, where nobody had asked for it, and is not known to have ended there.
+    Stray {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 impl Hold {
@@ -341,6 +347,11 @@ impl fmt::Display for Hold {
             }
             Hold::Everywhere => f.write_str("it has failed on every node where it may run"),
             Hold::Group { group } => write!(f, "{group} comes first, by a rule or for its place"),
+            Hold::Stray { node } => write!(
+                f,
+                "it was found running on {node} unasked, and is not known to have ended there: end it, or if {node} is \
+                 off, confirm that it is"
+            ),
         }
     }
 }

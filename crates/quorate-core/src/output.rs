@@ -13,6 +13,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// So many actions will come at once.
+    pub fn expect(&mut self, actions: usize) {
+        self.actions.reserve(actions);
+    }
+
     /// Asks the driver for something.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);

@@ -44,7 +44,8 @@ pub struct Status {
     pub disarm_left_ms: Option<u64>,
     /// The number of the configuration in force: 1 is what the cluster was founded with; 0: this node knows of none.
     pub config_version: u64,
-    /// Where the configuration that this node was started with differs from the committed one, which stands.
+    /// Where the configuration that this node was started with differs from the one in force, which stands; nothing,
+    /// if it was in force before that was applied.
     pub config_differs: Vec<String>,
     /// Every node.
     pub nodes: Vec<NodeStatus>,
@@ -65,6 +66,10 @@ pub struct WitnessStatus {
     pub reachable: Option<bool>,
     /// What is wrong with it, for people; empty: nothing.
     pub trouble: String,
+    /// How long ago this node asked it for anything, in milliseconds; none: it has not.
+    pub asked_ms_ago: Option<u64>,
+    /// How long ago it answered this node last, in milliseconds; none: it has not.
+    pub answered_ms_ago: Option<u64>,
 }
 
 /// A node, as this one sees it.
@@ -80,6 +85,8 @@ pub struct NodeStatus {
     pub paused: bool,
     /// What it runs moves away.
     pub draining: bool,
+    /// Of a node that is being drained and cannot be emptied: which groups stay there, each with the reason.
+    pub stays: Vec<String>,
     /// Its newest admitted boot.
     pub boot: u64,
     /// Its session in that boot.

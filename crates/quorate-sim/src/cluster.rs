@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
-    ClusterConfig, ClusterParts, GroupConfig, Limits, LunConfig, NodeConfig, Policy, Quarantine,
-    ResourceConfig, TimingInputs, VOTERS_MAX, WitnessConfig,
+    ClusterConfig, ClusterParts, GroupConfig, Limits, LunConfig, NewGroup, NodeConfig, Policy,
+    Quarantine, ResourceConfig, TimingInputs, VOTERS_MAX, WitnessConfig,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 use quorate_core::random::Random;
@@ -54,6 +54,15 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         crate::ruled::rule(random, &mut parts);
     }
     ClusterConfig::new(parts).expect("a drawn cluster holds together")
+}
+
+/// A group beside those of a drawn cluster, with its LUNs: the same for the same number, whenever it comes.
+pub fn another_group(config: &ClusterConfig, number: u32) -> NewGroup {
+    let mut random = Random::new(config.id().0 ^ u64::from(number));
+    let mut luns = Vec::new();
+    let of_group = draw_luns(&mut random, number, &mut luns);
+    let group = draw_group(&mut random, GroupId(number), of_group, config.parts());
+    NewGroup { group, luns, rules: Vec::new(), only_if: None }
 }
 
 /// Where the nodes that vote are even in number, there is a witness; of four, in three clusters of four.

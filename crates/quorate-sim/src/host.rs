@@ -182,6 +182,20 @@ impl Host {
     /// When the lease of this node ends by its own clock: `lease` after the sending of its newest heartbeat that a
     /// majority of voters has acknowledged. Reckoned here from what was delivered, not asked of the engine.
     pub fn lease_end(&self, config: &ClusterConfig) -> Option<Instant> {
+        self.lease_end_by(config, |_| true)
+    }
+
+    /// The same by what nodes have acknowledged alone: whether a node counts what it has asked the witness for depends on
+    /// whether it still coordinates when that answers. Never later than the other.
+    pub fn lease_end_by_nodes(&self, config: &ClusterConfig) -> Option<Instant> {
+        self.lease_end_by(config, |voter| voter != NodeId::WITNESS)
+    }
+
+    fn lease_end_by(
+        &self,
+        config: &ClusterConfig,
+        counts: impl Fn(NodeId) -> bool,
+    ) -> Option<Instant> {
         let acknowledged = match &self.process {
             Some(process) => &process.acknowledged,
             None => &self.last_acknowledged,
@@ -193,7 +207,7 @@ impl Host {
         let needed = (voters.len() / 2 + 1).saturating_sub(own);
         let mut sent: Vec<u64> = acknowledged
             .iter()
-            .filter(|(peer, _)| voters.contains(peer))
+            .filter(|(peer, _)| voters.contains(peer) && counts(**peer))
             .map(|(_, &sent)| sent)
             .collect();
         sent.sort_unstable_by(|a, b| b.cmp(a));

@@ -20,6 +20,7 @@ pub mod disk;
 pub mod fault;
 pub mod guest;
 pub mod host;
+pub mod hosts;
 pub mod network;
 pub mod options;
 pub mod picture;

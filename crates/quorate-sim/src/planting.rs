@@ -1,9 +1,10 @@
 //! Bugs on purpose, one at a time: what catches each, and how soon.
 
+use quorate_core::id::NodeId;
 use quorate_core::plant::Plant as Mistake;
 
-use crate::fault::{FaultKind, Faults};
-use crate::options::{Options, Plant, TimingInputs};
+use crate::fault::{Edit, Fault, FaultKind, Faults};
+use crate::options::{Options, Plant, Scripted, TimingInputs};
 use crate::run::run;
 
 /// A bug, in the engines or in the world.
@@ -84,14 +85,82 @@ pub fn setting(seed: u64) -> Options {
             let faults = faults.with(FaultKind::Handover, 8);
             Options { ruled: true, faults, ..drawn }
         }
+        0 if seed % 10 < 5 => configured(seed),
         0 => drawn,
         1 => storm(seed),
+        _ if seed % 5 == 1 => quiet(),
+        _ if seed % 5 == 3 => lone(),
+        _ if seed % 5 == 4 => halves(),
         _ => Options { duration: drawn.duration * 3, ..drawn },
     }
 }
 
+/// A run in which configurations come and go, and limits are in force soon after the beginning.
+fn configured(seed: u64) -> Options {
+    use FaultKind::*;
+    let timing = TimingInputs::FAST;
+    let (edit, kinds): (Edit, &[FaultKind]) = if seed % 5 == 1 {
+        (Edit::Threshold(0, timing.detect * 8), &[StartFails, StartFails, Crash, Configure])
+    } else {
+        let kinds = &[Crash, PowerLoss, CutNode, AddGroup, RemoveGroup, Configure];
+        (Edit::Losses(Some(1), timing.detect * 20), kinds)
+    };
+    let weigh = |faults: Faults, &kind: &FaultKind| faults.with(kind, faults.weight(kind) + 1);
+    let fault = Fault::Configure(NodeId(1), edit);
+    let limits = Scripted { after: timing.detect * 5, length: timing.detect * 60, fault };
+    Options {
+        faults: kinds.iter().fold(Faults::NONE, weigh),
+        script: vec![limits],
+        nodes: Some(5),
+        groups: Some(5),
+        timing: Some(timing),
+        pace: Some(timing.detect),
+        duration: 60,
+        ..Options::default()
+    }
+}
+
+/// A long run in which little happens, in a cluster with much to do.
+fn quiet() -> Options {
+    let timing = TimingInputs::FAST;
+    let pace = Some(timing.detect * 150);
+    Options { timing: Some(timing), pace, groups: Some(8), duration: 400, ..Options::default() }
+}
+
+/// Three nodes: while one is gone, whichever of the others decides stands still, and nobody can take its place.
+fn lone() -> Options {
+    use FaultKind::*;
+    let kinds = [PauseEngine, PauseProcess, Crash, PowerLoss];
+    let timing = TimingInputs::FAST;
+    Options {
+        faults: kinds.iter().fold(Faults::NONE, |faults, &kind| faults.with(kind, 1)),
+        nodes: Some(3),
+        timing: Some(timing),
+        pace: Some(timing.detect),
+        groups: Some(2),
+        duration: 60,
+        ..Options::default()
+    }
+}
+
+/// Two nodes with a witness, each of which is soon the other half.
+fn halves() -> Options {
+    use FaultKind::*;
+    let kinds = [CutNode, Split, CutOneWay, WitnessPath, PauseEngine, WitnessSlow];
+    let timing = TimingInputs::FAST;
+    Options {
+        faults: kinds.iter().fold(Faults::NONE, |faults, &kind| faults.with(kind, 1)),
+        nodes: Some(2),
+        timing: Some(timing),
+        pace: Some(timing.detect / 2),
+        groups: Some(5),
+        duration: 60,
+        ..Options::default()
+    }
+}
+
 /// A run in which one fault meets the next, of few kinds, in a cluster with much to do.
-fn storm(seed: u64) -> Options {
+pub fn storm(seed: u64) -> Options {
     use FaultKind::*;
     let kinds: &[FaultKind] = match seed % 5 {
         // A LUN is taken by one who is cut off meanwhile.

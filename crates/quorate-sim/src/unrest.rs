@@ -8,7 +8,7 @@ use quorate_core::id::{GroupId, LunId, NodeId, PathId, ResourceId};
 use quorate_core::message::Command;
 
 use crate::clock::Moment;
-use crate::fault::{Fault, Link, Shape};
+use crate::fault::{Edit, Fault, Link, Shape};
 
 /// What a fault may do something to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,10 +66,17 @@ pub struct Unrest {
 }
 
 impl Unrest {
-    /// A fault begins, or ends at `now`.
+    /// A fault begins, or ends at `now`. `config`: for which it was drawn.
     pub fn on_fault(&mut self, fault: &Fault, config: &ClusterConfig, begins: bool, now: Moment) {
-        let touch = |touch: &mut Touch| if begins { touch.begins(now) } else { touch.ends(now) };
+        let stays = matches!(fault, Fault::Configure(_, Edit::Luns(..)));
+        let touch = |touch: &mut Touch| match begins {
+            true => touch.begins(now),
+            false => touch.ends(now),
+        };
         touch(&mut self.any);
+        if stays && !begins {
+            return;
+        }
         if matches!(fault, Fault::Cut(Shape::Network, _)) {
             let before = self.network_cuts;
             self.network_cuts = if begins { before + 1 } else { before.saturating_sub(1) };
@@ -191,7 +198,10 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         | Fault::Handover(node)
         | Fault::EvictNode(node)
         | Fault::Leave(node) => vec![Place::Node(*node)],
-        Fault::Busy(group) | Fault::MovedByHand(group, _) => vec![Place::Group(*group)],
+        Fault::Busy(group) | Fault::MovedByHand(group, _) | Fault::RemoveGroup(_, group) => {
+            vec![Place::Group(*group)]
+        }
+        Fault::Configure(_, edit) => of_edit(edit),
         Fault::Cut(shape, links) => {
             let each = links.iter().map(|&(from, to, path)| Place::Link(from, to, path));
             of_cut(*shape, links, config).into_iter().chain(each).collect()
@@ -235,6 +245,14 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
             | Command::EvictNode { .. }
             | Command::ConfirmFenced { .. } => Vec::new(),
         },
+    }
+}
+
+/// A LUN that passes on takes along what has touched it. Whatever else ends by another configuration is asked to.
+fn of_edit(edit: &Edit) -> Vec<Place> {
+    match edit {
+        Edit::Luns(one, other) => vec![Place::Group(*one), Place::Group(*other)],
+        _ => Vec::new(),
     }
 }
 

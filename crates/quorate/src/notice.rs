@@ -89,7 +89,7 @@ kinds! {
     FoundingWaits = "founding_waits",
     /// The cluster was founded, or this node has joined it.
     Joined = "joined",
-    /// A `node` was started with another configuration than the committed one, which stands; `places`.
+    /// A `node` was started with a configuration that is not in force and never was; `places`.
     ConfigurationDiffers = "configuration_differs",
     /// Another configuration is in force; its `version`. Committed.
     Configured = "configured",
@@ -129,6 +129,8 @@ kinds! {
     Online = "online",
     /// A `group` is online on `node` but for a resource that is left failed. Committed.
     Degraded = "degraded",
+    /// A `group` without which others cannot run has failed on `node` and is started again there. Committed.
+    Restarting = "restarting",
     /// Nothing of a `group` runs on `node`; `saved`, `failed`. Committed.
     Vacated = "vacated",
     /// The saved state of a `group` is about to be resumed on `node`. Committed.

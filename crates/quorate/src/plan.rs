@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use quorate_core::config::ClusterConfig;
+use quorate_core::engine::Foresight;
 use quorate_core::id::{GroupId, NodeId};
 use quorate_core::placement::{self, Candidate, Keeps, Now, Outlook};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, ConfigError, Difference, diff};
 use crate::why::{WhyNot, node_name};
 
-/// What a change of the configuration would do.
+/// What a change of the configuration, or a command, would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The version that it was made against; apply it to that one alone. 0: it is not known.
@@ -53,6 +54,15 @@ pub enum Effect {
         /// Where it runs.
         from: String,
         /// Why not, for each node.
+        why: Vec<WhyNot>,
+    },
+    /// It stays on a node that is to be empty, since no other node can run it.
+    Stays {
+        /// The group.
+        group: String,
+        /// The node.
+        on: String,
+        /// Why not, for each other node.
         why: Vec<WhyNot>,
     },
     /// It does not run, and no node could run it.
@@ -101,9 +111,21 @@ impl Plan {
         })
     }
 
+    /// What a command would do.
+    pub(crate) fn of_foresight(foresight: &Foresight) -> Plan {
+        let Foresight { outlook, effects, refusal } = foresight;
+        let effect = |one: &placement::Effect| Effect::new(one.clone(), outlook, &outlook.config);
+        Plan {
+            version: outlook.version,
+            differences: Vec::new(),
+            effects: effects.iter().map(effect).collect(),
+            refusal: refusal.as_ref().map(ToString::to_string),
+        }
+    }
+
     /// In one sentence.
     pub fn summary(&self) -> String {
-        if self.differences.is_empty() {
+        if self.differences.is_empty() && self.effects.is_empty() {
             return "nothing is different".to_owned();
         }
         let count =
@@ -112,6 +134,7 @@ impl Plan {
             ("moves", count(|one| matches!(one, Effect::Moves { .. }))),
             ("starts", count(|one| matches!(one, Effect::Starts { .. }))),
             ("stops", count(|one| matches!(one, Effect::Stops { .. }))),
+            ("leaves", count(|one| matches!(one, Effect::Stays { .. }))),
             ("cannot place", count(|one| matches!(one, Effect::Unplaced { .. }))),
         ];
         let parts: Vec<String> = (parts.into_iter().filter(|(_, count)| *count > 0))
@@ -145,6 +168,9 @@ impl Effect {
         let owner = outlook.groups.get(&effect.group).and_then(|stance| stance.at);
         let from = owner.filter(|_| effect.runs);
         match (from, effect.to) {
+            (Some(from), Some(to)) if from == to => {
+                Effect::Stays { group, on: name(to), why: effect.others.iter().map(why).collect() }
+            }
             (Some(from), Some(to)) => {
                 let why = effect.others.get_key_value(&from).map(why);
                 Effect::Moves { group, from: name(from), to: name(to), why }
@@ -175,6 +201,9 @@ impl fmt::Display for Effect {
             Effect::Starts { group, on } => write!(f, "{group} starts on {on}"),
             Effect::Stops { group, from, why } => {
                 write!(f, "{group} stops on {from}: no node may run it{}", list(why))
+            }
+            Effect::Stays { group, on, why } => {
+                write!(f, "{group} stays on {on}: no other node can run it{}", list(why))
             }
             Effect::Unplaced { group, why } => {
                 write!(f, "{group} cannot be placed{}", list(why))

@@ -45,7 +45,8 @@ pub struct Status {
     pub disarm_left_ms: Option<u64>,
     /// The number of the configuration in force: 1 is what the cluster was founded with; 0: none is known.
     pub config_version: u64,
-    /// Where the configuration that this node was started with differs from the committed one, which stands.
+    /// Where the configuration that this node was started with differs from the one in force, which stands; nothing,
+    /// if it was in force before that was applied.
     pub config_differs: Vec<String>,
     /// The nodes, by number.
     pub nodes: Vec<NodeStatus>,

@@ -109,7 +109,7 @@ pub fn apply(
     };
     // A cluster that was made without a configuration has drivers that no file can name.
     let next = match Config::from_cluster(cluster.config()) {
-        Ok(current) => next.following(&current).map_err(wrong)?,
+        Ok(current) => next.following_after(&current, cluster.groups_passed()).map_err(wrong)?,
         Err(_) => next.clone(),
     };
     let parts = next.cluster().parts().clone();

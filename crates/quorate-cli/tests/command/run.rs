@@ -18,11 +18,19 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With so much more in its configuration.
+    fn start_with(more: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let node = format!("n1=127.0.0.1:{port}");
         let made = quorate(home.path(), &["init", "--node", &node]);
         assert!(made.status.success(), "{}", said(&made));
+        let file = home.path().join("cluster.toml");
+        let config = fs::read_to_string(&file).unwrap() + more;
+        fs::write(&file, config).unwrap();
         let output = fs::File::create(home.path().join("n1.out")).unwrap();
         let child = command(home.path(), &["run", "--node", "n1"])
             .stdout(output.try_clone().unwrap())
@@ -228,4 +236,26 @@ fn a_second_node_under_the_same_name_is_refused() {
     let elsewhere = alone.ask(&["run", "--node", "n1", "--state", "other"]);
     assert_fails(&elsewhere, 3, &[&alone.port.to_string()]);
     alone.wait_for_status("online");
+}
+
+#[test]
+fn what_a_drain_or_a_move_would_do_is_said_and_not_done() {
+    let alone = Alone::start();
+    let plan = said(&alone.ask(&["drain", "n1", "--plan"]));
+    assert!(plan.contains("counter stays on n1: no other node can run it"), "{plan}");
+    let plan = said(&alone.ask(&["move", "counter", "--to", "n1", "--plan", "--json"]));
+    assert!(plan.contains("\"effects\":[]") && plan.contains("\"refusal\":null"), "{plan}");
+    assert_fails(&alone.ask(&["drain", "n9", "--plan"]), 1, &["n9", "n1"]);
+    alone.wait_for_status("online");
+    assert!(!said(&alone.ask(&["status"])).contains("draining"));
+}
+
+#[test]
+fn at_a_shutdown_what_runs_is_kept_where_the_policy_says_so_and_never_at_ctrl_c() {
+    for (signal, how) in [("TERM", "is kept for its return"), ("INT", "moves away")] {
+        let mut alone = Alone::start_with("\n[policy]\non_shutdown = \"keep\"\n");
+        alone.signal(signal);
+        assert_eq!(alone.wait_for_end(), Some(0), "{}", alone.said());
+        assert!(alone.said().contains(how), "{}", alone.said());
+    }
 }

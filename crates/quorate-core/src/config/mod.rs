@@ -7,6 +7,7 @@
 mod amend;
 mod bounds;
 mod circles;
+mod digest;
 mod membership;
 pub mod policy;
 pub mod rules;
@@ -29,7 +30,8 @@ pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
 };
 pub use rules::{
-    Amounts, Balance, Bonds, FoundTwice, OrderAct, OrderKind, Policy, Rule, Says, Wishes,
+    Amounts, Balance, Bonds, FoundTwice, OnShutdown, OrderAct, OrderKind, Policy, Rule, Says,
+    Wishes,
 };
 pub use successor::{CONFIG_BYTES_MAX, NewConfig};
 pub use timing::{Timing, TimingError, TimingInputs};
@@ -430,17 +432,6 @@ impl ClusterConfig {
             places.push("witness".to_owned());
         }
         places
-    }
-
-    /// A number that is equal for equal configurations: nodes compare it before they found a
-    /// cluster together.
-    ///
-    /// FNV-1a over the encoded parts: it finds mistakes, not attacks.
-    pub fn digest(&self) -> u64 {
-        let bytes = postcard::to_stdvec(&self.parts).expect("a configuration always encodes");
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
     }
 }
 

@@ -47,6 +47,11 @@ pub struct ResourcePolicy {
     pub deadlock_timeout: Duration,
     /// See [`OnDeadlock`].
     pub on_deadlock: OnDeadlock,
+    /// Whether one start that fails is enough for its group to be tried elsewhere, where its restart action lets the
+    /// group fail over.
+    ///
+    /// Source: Pacemaker, start-failure-is-fatal (default there: yes; here: no).
+    pub start_failure_is_fatal: bool,
 }
 
 impl Default for ResourcePolicy {
@@ -56,6 +61,7 @@ impl Default for ResourcePolicy {
             retry_period: Some(Duration::from_secs(3_600)),
             deadlock_timeout: Duration::from_secs(300),
             on_deadlock: OnDeadlock::default(),
+            start_failure_is_fatal: false,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::circles::Turn;
 use super::policy::{By, Hours, Limits, Quarantine};
 use super::{ClusterParts, ConfigError, SCORE_MUST, SCORE_NEVER, check_name, check_unique};
 use crate::id::GroupId;
+use crate::plant::{self, Plant};
 
 /// At most this many rules.
 pub const RULES_MAX: usize = 400_000;
@@ -142,6 +143,8 @@ pub struct Policy {
     pub limits: Limits,
     /// When a node that comes and goes is given nothing for a while; none: never.
     pub quarantine: Option<Quarantine>,
+    /// What becomes of what a node runs when its host shuts down.
+    pub on_shutdown: OnShutdown,
     /// How far ahead of UTC the hours of the configuration are, in minutes.
     pub utc_offset_minutes: i16,
 }
@@ -157,7 +160,33 @@ impl Default for Policy {
             survives: None,
             limits: Limits::default(),
             quarantine: Some(Quarantine::default()),
+            on_shutdown: OnShutdown::default(),
             utc_offset_minutes: 0,
+        }
+    }
+}
+
+/// What becomes of what a node runs when its host shuts down.
+///
+/// Source: Proxmox VE, shutdown_policy (default there: conditional).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnShutdown {
+    /// It moves away first.
+    #[default]
+    Move,
+    /// It is stopped, and kept for the node's return: nobody else gets it.
+    Keep,
+    /// It is kept where the host boots again, and else moves away.
+    Conditional,
+}
+
+impl OnShutdown {
+    /// Whether what the node runs is kept for it. `reboots`: its host boots again by itself.
+    pub fn keeps(self, reboots: bool) -> bool {
+        match self {
+            OnShutdown::Move => false,
+            OnShutdown::Keep => true,
+            OnShutdown::Conditional => reboots,
         }
     }
 }
@@ -258,7 +287,8 @@ impl Bonds {
                 bonds.of.entry(group).or_default().push(index);
             }
             let named: Vec<usize> = named.into_iter().collect();
-            if matches!(rule.says, Says::Together { strict: true, by: By::Node, .. }) {
+            let strict = matches!(rule.says, Says::Together { strict: true, by: By::Node, .. });
+            if strict && !plant::is(Plant::TogetherIgnored) {
                 together.push(named.clone());
             }
             joined.push(named);

@@ -50,8 +50,6 @@ pub struct Committed {
     pub term: u64,
     /// An encoded [`crate::change::ChangeSet`], or empty.
     pub changes: Vec<u8>,
-    /// Whether the voters have changed with it.
-    pub voters_changed: bool,
 }
 
 /// What came out of consensus.
@@ -65,6 +63,8 @@ pub struct Outcome {
     pub restored: Option<LogSnapshot>,
     /// To be applied.
     pub committed: Vec<Committed>,
+    /// The voters have changed with what is committed.
+    pub voters_changed: bool,
 }
 
 /// What waits for a persistence.
@@ -90,6 +90,7 @@ pub struct Consensus {
     tick_at: Instant,
     random: Random,
     applied: u64,
+    is_behind_voters: bool,
 }
 
 impl Consensus {
@@ -120,11 +121,26 @@ impl Consensus {
             ..Default::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&config, store, &logger).expect("our own configuration is valid");
+        let inherited = store.changes_of_voters(applied);
+        let mut raw =
+            RawNode::new(&config, store, &logger).expect("our own configuration is valid");
+        for change in &inherited {
+            raw.apply_conf_change(change).expect("a committed change can be applied");
+        }
         let election_at = now + draw(&timing, &mut random);
         let tick_at = now + timing.tick;
-        let (waiting, insists, is_reluctant) = (VecDeque::new(), None, false);
-        Self { raw, timing, waiting, election_at, insists, is_reluctant, tick_at, random, applied }
+        Self {
+            raw,
+            timing,
+            waiting: VecDeque::new(),
+            election_at,
+            insists: None,
+            is_reluctant: false,
+            tick_at,
+            random,
+            applied,
+            is_behind_voters: !inherited.is_empty(),
+        }
     }
 
     /// When [`Consensus::tick`] is due.
@@ -230,6 +246,7 @@ impl Consensus {
                 records.push(Record::Snapshot(copy.clone()));
                 outcome.committed.clear();
                 outcome.restored = Some(copy);
+                self.is_behind_voters = false;
                 self.raw.mut_store().restore(snapshot);
             }
             let entries = ready.take_entries();
@@ -295,17 +312,14 @@ impl Consensus {
     fn apply(&mut self, entries: Vec<Entry>, outcome: &mut Outcome) {
         let applies = !entries.is_empty();
         for entry in entries {
-            let mut committed = Committed {
-                index: entry.index,
-                term: entry.term,
-                changes: entry.data.to_vec(),
-                voters_changed: false,
-            };
+            let mut committed =
+                Committed { index: entry.index, term: entry.term, changes: entry.data.to_vec() };
             if entry.get_entry_type() == EntryType::EntryConfChangeV2 {
                 let change = mirror::voters_of(&entry).expect("this process encoded it");
                 self.raw.apply_conf_change(&change).expect("a committed change can be applied");
                 committed.changes = change.context.to_vec();
-                committed.voters_changed = true;
+                self.is_behind_voters = true;
+                outcome.voters_changed = true;
             }
             self.applied = entry.index;
             outcome.committed.push(committed);
@@ -320,11 +334,17 @@ impl Consensus {
         self.applied - self.raw.store().snapshot_index() >= ENTRIES_MAX
     }
 
+    /// Whether the voters have changed since the newest snapshot.
+    pub fn is_behind_voters(&self) -> bool {
+        self.is_behind_voters
+    }
+
     /// Takes `data` as the state at what is applied. Returns the records of the whole log that is
     /// left.
     pub fn fold(&mut self, data: Vec<u8>) -> Vec<Record> {
         let conf = self.conf_state();
         let applied = self.applied;
+        self.is_behind_voters = false;
         self.raw.mut_store().compact(applied, conf, data, TAIL_KEPT);
         self.raw.store().records()
     }

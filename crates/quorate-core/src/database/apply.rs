@@ -109,6 +109,7 @@ impl Database {
         record.keeps = false;
         record.reluctant &= incarnation.boot == old.boot;
         self.vacate(node, old, FenceKind::Returned);
+        self.ask_of_strays(node, old, incarnation);
         notices.push(Notice::Up { node, incarnation });
     }
 
@@ -197,8 +198,9 @@ impl Database {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
             let freed = !(stuck && kind == FenceKind::LeaseOver);
-            // Nobody answers for what somebody has started by hand: only a node that is known to run nothing has none.
-            if kind != FenceKind::LeaseOver {
+            // Nobody answers for what somebody has started by hand, neither a lease that is over nor an engine that is
+            // back.
+            if matches!(kind, FenceKind::Human | FenceKind::Left) {
                 record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
             }
             if freed && record.owner() == Some((node, incarnation)) {
@@ -214,7 +216,7 @@ impl Database {
 
     /// What proves, at this place of the log, that the group may get a new owner.
     fn vacancy(&self, group: GroupId) -> Option<Vacancy> {
-        let record = self.groups.get(&group).filter(|record| record.strays.is_empty())?;
+        let record = self.groups.get(&group).filter(|_| self.stray_awaited(group).is_none())?;
         match record.ownership {
             Ownership::Vacant(vacancy) => Some(vacancy),
             Ownership::Owned { node, incarnation, .. } => {
@@ -348,6 +350,13 @@ impl Database {
                 return self.free_stuck(group, owner, notices);
             }
             GroupReport::StopFailed | GroupReport::Deadlocked => *state = OwnedState::StopFailed,
+            // As far as others go that need it, it starts anew.
+            GroupReport::Restarting => match state {
+                OwnedState::Online => *state = OwnedState::Starting,
+                OwnedState::Starting | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
+                    return;
+                }
+            },
             GroupReport::Gone { to } => return self.found(group, owner, to, report, notices),
             GroupReport::Stray | GroupReport::StrayEnded => return,
             GroupReport::Kept => match state {
@@ -455,7 +464,8 @@ impl Database {
         if !record.failed_on.contains(&owner) {
             record.failed_on.push(owner);
         }
-        if record.failures.len() > usize::try_from(threshold).unwrap_or(usize::MAX) {
+        let most = usize::try_from(threshold).unwrap_or(usize::MAX);
+        if record.failures.len() > most && !plant::is(Plant::ThresholdIgnored) {
             record.failures.clear();
             record.failed_until = Some(now.saturating_add(retry));
             notices.push(Notice::GroupFailed { group });

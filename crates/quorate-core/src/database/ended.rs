@@ -1,6 +1,6 @@
 //! What nodes say of groups that have ended, or run where nobody has asked for them.
 
-use super::{Database, OwnedState, Ownership, Vacancy};
+use super::{Database, NodeRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{Cause, Desire, GroupReport};
 use crate::config::{FoundTwice, GroupConfig};
 use crate::id::{GroupId, Incarnation, NodeId};
@@ -44,6 +44,37 @@ impl Database {
             self.count_failure(group, (owner, failures), notices);
         } else {
             self.pass_on(group, next, notices);
+        }
+    }
+
+    /// Where it was found running beside its owner, and may run and write yet: until that has ended nobody gets it. A
+    /// node that is down or fenced writes no LUN any more once the next owner holds that, if the LUN enforces it.
+    pub fn stray_awaited(&self, group: GroupId) -> Option<NodeId> {
+        let (record, config) = (self.groups.get(&group)?, self.config.group(group)?);
+        let enforced = self.config.is_enforced(config);
+        let shut_out = |node: NodeId, as_this: Incarnation| {
+            let out = |one: &&NodeRecord| {
+                one.incarnation == as_this
+                    && matches!(one.state, NodeState::Down(_) | NodeState::Fenced(_))
+            };
+            enforced && self.nodes.get(&node).filter(out).is_some()
+        };
+        let mut strays = record.strays.iter().map(|(&node, &as_this)| (node, as_this));
+        strays.find(|&(node, as_this)| !shut_out(node, as_this)).map(|(node, _)| node)
+    }
+
+    /// A node is back: whether what was found there runs on is its to say, be it the same boot or another.
+    pub(super) fn ask_of_strays(&mut self, node: NodeId, old: Incarnation, new: Incarnation) {
+        for (&id, record) in &mut self.groups {
+            if record.strays.get(&node).is_none_or(|as_this| *as_this > old) {
+                continue;
+            }
+            let wish = self.config.group(id).map(|config| config.wishes.found_twice);
+            match wish {
+                // It ends none of these, and so could never say that they have.
+                Some(FoundTwice::Leave) | None => record.strays.remove(&node),
+                Some(_) => record.strays.insert(node, new),
+            };
         }
     }
 

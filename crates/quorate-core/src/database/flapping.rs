@@ -6,6 +6,8 @@ use super::{Database, NodeState};
 use crate::config::Quarantine;
 use crate::id::NodeId;
 use crate::notice::Notice;
+use crate::placement::NotHere;
+use crate::plant::{self, Plant};
 use crate::time::millis;
 
 /// Of one node, at most so many times at which it went down are remembered.
@@ -43,7 +45,15 @@ impl Database {
     /// Whether a node that takes part may get groups.
     pub fn is_open(&self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(super::NodeRecord::is_open)
-            && self.quarantined_until(node).is_none()
+            && (self.quarantined_until(node).is_none() || plant::is(Plant::QuarantineIgnored))
+    }
+
+    /// Why a group is not on a node, where placement knows only that it gets nothing.
+    pub fn why_closed(&self, node: NodeId, why: NotHere) -> NotHere {
+        match why {
+            NotHere::Paused if self.quarantined_until(node).is_some() => NotHere::Quarantined,
+            other => other,
+        }
     }
 
     /// The nodes that are lost at present and were lost within `period_ms`, and when; the first lost comes first.

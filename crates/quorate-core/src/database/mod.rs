@@ -15,7 +15,7 @@ mod operating;
 mod tests;
 mod versions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -304,6 +304,10 @@ pub struct Database {
     /// Where in the log the configuration was changed last.
     configured: u64,
     versions: Vec<Version>,
+    /// The greatest number that a group has had so far.
+    groups_passed: GroupId,
+    /// Groups that were taken out last, oldest first: whoever comes back under its name may have its number again.
+    retired: VecDeque<(GroupId, String)>,
     /// The newest epoch when a group, or a LUN of one, was last taken out: what comes in its place begins after it.
     epoch_passed: Epoch,
     disarmed: Option<Disarm>,
@@ -330,7 +334,10 @@ impl Database {
         let fresh = |group: &GroupConfig| (group.id, GroupRecord::fresh(group, epoch_passed));
         let groups = config.groups().iter().map(fresh).collect();
         let voters = founders.iter().map(|&voter| (voter.node(), voter)).collect();
+        let versions = vec![Version::founded(&config)];
         Self {
+            groups_passed: versions::greatest_group(&config),
+            retired: VecDeque::new(),
             config,
             founders,
             voters,
@@ -338,7 +345,7 @@ impl Database {
             groups,
             moves_held: false,
             configured: 1,
-            versions: vec![Version::founded()],
+            versions,
             epoch_passed,
             disarmed: None,
             disarmed_until: None,

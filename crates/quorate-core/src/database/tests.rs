@@ -1,5 +1,8 @@
 //! What must be true of the replicated state, whatever is committed.
 
+mod numbers;
+mod strays;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,8 +15,8 @@ use crate::change::{
     Cause, Change, ChangeSet, DownCause, Failback, FenceKind, GroupReport, ReleaseKind,
 };
 use crate::config::{
-    Amounts, ClusterConfig, ClusterParts, Domain, GroupConfig, LunConfig, NewConfig, NewGroup,
-    NodeConfig, Policy, Quarantine, ResourceConfig, ResourcePolicy, TimingInputs, Wishes,
+    Amounts, ClusterConfig, ClusterParts, Domain, FoundTwice, GroupConfig, LunConfig, NewConfig,
+    NewGroup, NodeConfig, Policy, Quarantine, ResourceConfig, ResourcePolicy, TimingInputs, Wishes,
 };
 use crate::id::{ClusterId, Epoch, GroupId, Incarnation, LunId, NodeId, ResourceId, VoterId};
 

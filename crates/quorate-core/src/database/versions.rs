@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Database, GroupRecord};
-use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewConfig, NewGroup};
+use crate::config::{ClusterConfig, ClusterParts, ConfigError, GroupConfig, NewConfig, NewGroup};
 use crate::id::{Epoch, GroupId, LunId, NodeId};
 
 /// How many versions are remembered.
 pub const VERSIONS_MAX: usize = 32;
+/// Of how many groups that were taken out the number is kept for their name.
+const RETIRED_MAX: usize = 1024;
 /// Of how many versions before the one in force all is kept, so that they can come back.
 pub const VERSIONS_KEPT: usize = 3;
 
@@ -22,15 +24,22 @@ pub struct Version {
     pub unix_ms: u64,
     /// Why.
     pub reason: String,
+    /// What it is known by: see [`ClusterConfig::public_digest`].
+    pub digest: u64,
     /// All of it; none: it is in force, or too long ago.
     pub parts: Option<ClusterParts>,
 }
 
 impl Version {
-    pub(super) fn founded() -> Self {
-        let reason = "founded".to_owned();
-        Self { number: 1, at_ms: 0, unix_ms: 0, reason, parts: None }
+    pub(super) fn founded(config: &ClusterConfig) -> Self {
+        let (reason, digest) = ("founded".to_owned(), config.public_digest());
+        Self { number: 1, at_ms: 0, unix_ms: 0, reason, digest, parts: None }
     }
+}
+
+/// The greatest number of a group.
+pub(super) fn greatest_group(config: &ClusterConfig) -> GroupId {
+    config.groups().iter().map(|group| group.id).max().unwrap_or(GroupId(0))
 }
 
 impl Database {
@@ -44,6 +53,18 @@ impl Database {
         &self.versions
     }
 
+    /// Whether this configuration was in force before the one that is, as far as is remembered.
+    pub fn was_in_force(&self, config: &ClusterConfig) -> bool {
+        let digest = config.public_digest();
+        let mut before = self.versions.iter().rev().skip(1);
+        before.any(|version| version.digest == digest)
+    }
+
+    /// The greatest number that a group has had so far: what is new gets a greater one.
+    pub fn groups_passed(&self) -> GroupId {
+        self.groups_passed
+    }
+
     /// The configuration that would be in force.
     ///
     /// # Errors
@@ -54,6 +75,7 @@ impl Database {
         // Whoever hands one in has been told of orders that lead back to their start.
         let next = ClusterConfig::with_circles(self.as_in_force(new.parts.clone()))?;
         self.config.check_successor(&next, |group| self.in_use(group))?;
+        self.check_numbers(&next)?;
         Ok(next)
     }
 
@@ -63,7 +85,9 @@ impl Database {
     /// As [`Database::successor`].
     pub fn with_group(&self, new: &NewGroup) -> Result<ClusterConfig, ConfigError> {
         self.check_version(new.only_if)?;
-        self.config.with_group(new)
+        let next = self.config.with_group(new)?;
+        self.check_numbers(&next)?;
+        Ok(next)
     }
 
     /// The configuration that would be in force without a group. One that runs and is managed is not let go: nobody
@@ -83,6 +107,25 @@ impl Database {
             ));
         }
         self.config.without_group(group)
+    }
+
+    /// A number that was another group's stays that: what is still on its way about the one must not be taken for a
+    /// word about the other.
+    fn check_numbers(&self, next: &ClusterConfig) -> Result<(), ConfigError> {
+        let is_back = |group: &GroupConfig| {
+            self.retired.iter().any(|(id, name)| *id == group.id && *name == group.name)
+        };
+        let is_taken = |group: &&GroupConfig| {
+            group.id <= self.groups_passed
+                && self.config.group(group.id).is_none()
+                && !is_back(group)
+        };
+        let Some(group) = next.groups().iter().find(is_taken) else { return Ok(()) };
+        Err(ConfigError::new(
+            format!("groups.{}.id", group.name),
+            format!("{} was the number of another group, or may have been", group.id.0),
+            format!("leave it out, or use one after {}", self.groups_passed.0),
+        ))
     }
 
     pub(super) fn check_version(&self, wanted: Option<u64>) -> Result<(), ConfigError> {
@@ -144,13 +187,23 @@ impl Database {
         unix_ms: u64,
     ) {
         let number = self.version() + 1;
+        let digest = config.public_digest();
         let before = std::mem::replace(&mut self.config, config);
+        self.groups_passed = self.groups_passed.max(greatest_group(&self.config));
+        let gone = before.groups().iter().filter(|group| self.config.group(group.id).is_none());
+        let gone: Vec<_> = gone.map(|group| (group.id, group.name.clone())).collect();
+        self.retired.retain(|(id, _)| self.config.group(*id).is_none());
+        self.retired.extend(gone);
+        let forgotten = self.retired.len().saturating_sub(RETIRED_MAX);
+        self.retired.drain(..forgotten);
         if let Some(last) = self.versions.last_mut() {
             last.parts = Some(before.into());
         }
-        self.versions.push(Version { number, at_ms: self.at_ms, unix_ms, reason, parts: None });
+        let at_ms = self.at_ms;
+        self.versions.push(Version { number, at_ms, unix_ms, reason, digest, parts: None });
+        // What the cluster was founded with is never forgotten: nodes are started with it for years.
         let forgotten = self.versions.len().saturating_sub(VERSIONS_MAX);
-        self.versions.drain(..forgotten);
+        self.versions.drain(1..=forgotten);
         let kept = self.versions.len().saturating_sub(VERSIONS_KEPT + 1);
         self.versions[..kept].iter_mut().for_each(|version| version.parts = None);
         self.configured = index;

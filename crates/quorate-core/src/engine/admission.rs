@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// The database says that this very incarnation is down.
-    fn is_declared_down(&self) -> bool {
+    pub(super) fn is_declared_down(&self) -> bool {
         let record = self.database.as_ref().and_then(|database| database.node(self.me));
         record.is_some_and(|record| {
             record.incarnation == self.incarnation && record.state != NodeState::Up
@@ -102,8 +102,7 @@ impl Engine {
     fn say_hellos(&mut self, to: &[NodeId]) {
         let Some(hello) = self.hello() else { return };
         let again = self.timing().interval * 4;
-        let settled =
-            self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
+        let settled = self.takes_part();
         for &to in to {
             let fresh = self
                 .hello_said
@@ -113,7 +112,17 @@ impl Engine {
                 self.hello_said.insert(to, (hello.clone(), self.now));
                 self.send(to, Message::Hello(hello.clone()));
             }
+            if let Some((_, said)) = self.hello_said.get(&to).filter(|_| !settled) {
+                self.timers.set_sooner(Timer::Repeat, *said + again);
+            }
         }
+    }
+
+    /// Whether everybody within reach was told who this node is now.
+    pub(super) fn has_said_hello(&self) -> bool {
+        let hello = self.hello();
+        let said = |node: &NodeId| self.hello_said.get(node).map(|(said, _)| said);
+        self.streams.keys().all(|node| said(node) == hello.as_ref())
     }
 
     /// Looks for a cluster, and for its place in it.
@@ -131,8 +140,7 @@ impl Engine {
         if matches!(self.standing, Standing::Seeking | Standing::Founding(_) | Standing::Member) {
             let all: Vec<NodeId> = self.streams.keys().copied().collect();
             self.say_hellos(&all);
-            let admitted = |one: &Database| one.is_up_as(self.me, self.incarnation);
-            if !self.database.as_ref().is_some_and(admitted) {
+            if !self.takes_part() {
                 self.timers.set_sooner(Timer::Repeat, self.now + self.timing().interval);
             }
         }

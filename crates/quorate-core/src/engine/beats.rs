@@ -30,6 +30,7 @@ impl Engine {
         let others: Vec<NodeId> =
             self.peers.keys().copied().filter(|&node| here || self.is_voter(node)).collect();
         let word = self.word();
+        self.out.expect(others.len() * self.config.nodes()[0].addresses.len());
         for to in others {
             self.beat_to(to, &word, probe);
         }
@@ -56,13 +57,12 @@ impl Engine {
         let long = self.timing().detect * 2;
         let well = peers().filter(|(_, peer)| !peer.is_powerless_for(long, self.now));
         let heard = well.filter_map(|(&node, peer)| Some((node, age(peer.heard()?))));
-        let down = |node: &NodeId| {
-            let record = self.database.as_ref().and_then(|database| database.node(*node));
-            record.is_some_and(|record| {
-                matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_))
-            })
-        };
-        let withheld = peers().filter(|&(node, _)| down(node));
+        let nodes = self.database.iter().flat_map(|database| database.nodes());
+        let down = nodes.filter(|(_, record)| {
+            matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_))
+        });
+        let withheld =
+            down.filter_map(|(&node, _)| Some((node, age(self.peers.get(&node)?.accepted()))));
         Beat {
             incarnation: self.incarnation,
             sequence: self.beat_sequence,
@@ -72,7 +72,7 @@ impl Engine {
             applied: self.database.as_ref().map_or(0, Database::applied),
             lease: self.may_act(),
             heard: heard.collect(),
-            withheld: withheld.map(|(&node, peer)| (node, age(peer.accepted()))).collect(),
+            withheld: withheld.collect(),
             probe: false,
         }
     }
@@ -125,27 +125,27 @@ impl Engine {
         self.peers.get(&node).map_or(Liveness::Alive, |peer| peer.liveness)
     }
 
-    /// What this node thinks of each of the others, and when another has heard it, where that matters.
-    fn judge_all(&self) -> Vec<(NodeId, Liveness, Option<Instant>)> {
+    /// What this node thinks of each of these others, in order, and when another has heard it, where that matters.
+    fn judge(&self, nodes: &[NodeId]) -> Vec<(NodeId, Liveness, Option<Instant>)> {
         let mut by_others: Option<Vec<Option<Instant>>> = None;
-        let mut all = Vec::with_capacity(self.peers.len());
-        for (place, (&node, peer)) in self.peers.iter().enumerate() {
+        let judged = nodes.iter().enumerate().filter_map(|(place, &node)| {
+            let peer = self.peers.get(&node)?;
             let judged = |others| peer.judge(others, self.deaf_until, self.timing(), self.now);
-            all.push(match judged(None) {
+            Some(match judged(None) {
                 Liveness::Alive => (node, Liveness::Alive, None),
                 Liveness::Suspect | Liveness::Silent(_) => {
-                    let others = by_others.get_or_insert_with(|| self.all_heard_by_others())[place];
+                    let others =
+                        by_others.get_or_insert_with(|| self.heard_by_others(nodes))[place];
                     (node, judged(others), others)
                 }
-            });
-        }
-        all
+            })
+        });
+        judged.collect()
     }
 
-    /// The latest moment at which anyone else, by its own word, heard each other node, in their order.
-    fn all_heard_by_others(&self) -> Vec<Option<Instant>> {
+    /// The latest moment at which anyone else, by its own word, heard each of these nodes, which are in order.
+    fn heard_by_others(&self, nodes: &[NodeId]) -> Vec<Option<Instant>> {
         let limit = self.timing().detect;
-        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         let mut newest = vec![None; nodes.len()];
         if plant::is(Plant::OthersNotAsked) {
             return newest;
@@ -165,34 +165,50 @@ impl Engine {
         let mut next: Option<Instant> = None;
         let mut suspects = false;
         let mut doubted = Vec::new();
-        self.leans = false;
-        for (node, liveness, others) in self.judge_all() {
+        let mut doubtful = Vec::new();
+        for (&node, peer) in &self.peers {
+            match peer.undoubted_until(self.config.timing(), self.now) {
+                Some(until) => next = Some(next.map_or(until, |next| next.min(until))),
+                None => doubtful.push(node),
+            }
+        }
+        (self.leans, self.mutes) = (false, false);
+        for (node, liveness, others) in self.judge(&doubtful) {
             let (now, timing) = (self.now, self.config.timing());
             let Some(peer) = self.peers.get_mut(&node) else { continue };
             for (path, up) in peer.path_changes(timing, now) {
                 self.out.tell(Notice::Path { node, path, up });
             }
+            let was = std::mem::replace(&mut peer.liveness, liveness);
+            let muted = peer.is_muted(self.deaf_until, timing, now);
             if liveness == Liveness::Alive || liveness == Liveness::Suspect {
                 let at = peer.judged_again(others, self.deaf_until, timing, now);
                 next = Some(next.map_or(at, |next| next.min(at)));
+            } else if let Some(heard) = peer.heard().filter(|_| muted) {
+                let at = heard + timing.suspect;
+                next = Some(next.map_or(at, |next| next.min(at)));
             }
-            let was = std::mem::replace(&mut peer.liveness, liveness);
-            self.leans |= liveness == Liveness::Alive && others.is_some();
+            self.mutes |= muted;
+            self.leans |= match liveness {
+                Liveness::Alive => others.is_some(),
+                Liveness::Suspect | Liveness::Silent(_) => peer.heard().is_none(),
+            };
             if was != liveness {
                 self.reconsider = true;
                 self.stir = Stir::WHOLE;
             }
-            let admitted = self.database.as_ref().is_some_and(|database| database.is_up(node));
-            if was == Liveness::Alive && liveness != Liveness::Alive {
-                doubted.push((node, liveness));
-            }
+            let is_admitted =
+                || self.database.as_ref().is_some_and(|database| database.is_up(node));
             match (was == Liveness::Alive, liveness == Liveness::Alive) {
-                (true, false) if admitted => {
-                    suspects = true;
-                    self.out.tell(Notice::Suspect { node });
+                (true, false) => {
+                    doubted.push((node, liveness));
+                    if is_admitted() {
+                        suspects = true;
+                        self.out.tell(Notice::Suspect { node });
+                    }
                 }
-                (false, true) if admitted => self.out.tell(Notice::Unsuspect { node }),
-                _ => {}
+                (false, true) if is_admitted() => self.out.tell(Notice::Unsuspect { node }),
+                (false, _) | (true, true) => {}
             }
         }
         if suspects {
@@ -230,14 +246,18 @@ impl Engine {
         consensus.stand_after(delay, self.now);
     }
 
+    /// Whether the database says that this very session of this node takes part.
+    pub(super) fn takes_part(&self) -> bool {
+        self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation))
+    }
+
     /// Until when this node may act.
     pub(super) fn lease_until(&self) -> Option<Instant> {
-        let up = self.database.as_ref().is_some_and(|one| one.is_up_as(self.me, self.incarnation));
         let length = match () {
             () if plant::is(Plant::LeaseWithoutStopTime) => self.timing().detect,
             () => self.timing().lease,
         };
-        if up { self.lease.until(self.voters(), length) } else { None }
+        if self.takes_part() { self.lease.until(self.voters(), length) } else { None }
     }
 
     /// Whether this node may act now.
@@ -255,7 +275,8 @@ impl Engine {
     /// Ends what may not run any longer: at the lease's end, or `isolation_grace` later where the
     /// LUNs refuse us.
     pub(super) fn watch_lease(&mut self) {
-        let held = self.may_act();
+        let until = self.lease_until();
+        let held = until.is_some_and(|until| self.now < until);
         if held != self.lease_held {
             self.lease_held = held;
             self.stir = Stir::WHOLE;
@@ -265,7 +286,7 @@ impl Engine {
             self.out.tell(if held { Notice::LeaseGained } else { Notice::LeaseLost });
         }
         let grace = self.timing().isolation_grace;
-        match self.lease_until() {
+        match until {
             Some(until) if self.now < until => {
                 self.timers.set(Timer::Lease, until);
                 self.timers.clear(Timer::Isolation);

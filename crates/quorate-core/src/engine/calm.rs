@@ -11,9 +11,9 @@
 
 use super::{Engine, Standing};
 use crate::consensus::Consensus;
-use crate::database::{Database, NodeState};
+use crate::database::NodeState;
 use crate::heartbeat::{Liveness, Peer};
-use crate::id::{NodeId, PathId};
+use crate::id::{NodeId, PathId, VoterId};
 use crate::message::Beat;
 #[cfg(test)]
 use crate::timer::Timer;
@@ -38,32 +38,51 @@ impl Engine {
     /// Whether a beat, before it is taken, changes nothing but points in time.
     pub(super) fn is_plain(&self, from: NodeId, path: PathId, beat: &Beat) -> bool {
         let same = |peer: &Peer| {
-            peer.liveness == Liveness::Alive
+            (peer.liveness == Liveness::Alive || self.is_muted(peer))
                 && peer.incarnation() == Some(beat.incarnation)
                 && peer.is_path_up(path)
-                && peer.is_powered()
+                && peer.is_powered() == beat.lease
         };
-        beat.lease && self.peers.get(&from).is_some_and(same)
+        self.peers.get(&from).is_some_and(same)
     }
 
-    /// Whether nothing is under way and nobody is missed.
+    /// Whether nothing is under way and nobody is missed. Only the coordinator has to do with nodes that take no part:
+    /// one of them, and whoever waits with it for being let in, is calm.
     pub(super) fn is_calm(&self) -> bool {
-        let (Some(database), Some(consensus)) = (&self.database, &self.consensus) else {
-            return false;
-        };
+        let Some(consensus) = &self.consensus else { return false };
+        let coordinates = consensus.is_coordinator();
+        let coordinator = consensus.coordinator().map(VoterId::node);
         let alive = |peer: &Peer| peer.liveness == Liveness::Alive && peer.is_powered();
+        let votes = self.is_voter(self.me);
+        let well = |(node, peer): (&NodeId, &Peer)| {
+            let is_known = self.is_muted(peer) || !votes && peer.heard().is_none();
+            let waits = || is_known && !self.probes.contains_key(node);
+            alive(peer) || !coordinates && (peer.liveness == Liveness::Alive || waits())
+        };
         self.standing == Standing::Member
             && !self.leaving
-            && self.lease_held
+            && (self.lease_held || self.waits_to_be_let_in())
+            && self.coordinator_told == Some((coordinator, consensus.epoch()))
             && self.touched.is_empty()
             && self.proposed.is_empty()
-            && self.peers.values().all(alive)
-            && !(self.leans && self.is_voter(self.me))
-            && (!consensus.is_coordinator() || self.decides_nothing(database, consensus))
+            && self.peers.iter().all(well)
+            && !(self.leans && votes)
+            && (!coordinates || self.decides_nothing(consensus))
+    }
+
+    /// Whether it takes no part, has nothing to end first, and has told everybody within reach.
+    fn waits_to_be_let_in(&self) -> bool {
+        !self.takes_part() && !self.is_declared_down() && self.has_said_hello()
+    }
+
+    /// Whether the node is heard, and counts as silent for what it says of itself alone.
+    pub(super) fn is_muted(&self, peer: &Peer) -> bool {
+        peer.is_muted(self.deaf_until, self.timing(), self.now)
     }
 
     /// Whether the coordinator has nothing to decide: everybody takes part as who he is known to be.
-    fn decides_nothing(&self, database: &Database, consensus: &Consensus) -> bool {
+    fn decides_nothing(&self, consensus: &Consensus) -> bool {
+        let Some(database) = &self.database else { return false };
         let known = |node: &NodeId| self.peers.get(node).and_then(Peer::incarnation);
         let takes_part = |record: &crate::database::NodeRecord, node: &NodeId| {
             record.state == NodeState::Up
@@ -87,6 +106,7 @@ impl Engine {
         let (actions, notices) = self.out.counts();
         self.stir = Stir::WHOLE;
         self.settle();
-        assert_eq!(self.out.counts(), (actions, notices), "a calm engine had something to do");
+        let found = self.out.counts();
+        assert_eq!(found, (actions, notices), "a calm engine had something to do: {:?}", self.out);
     }
 }

@@ -260,7 +260,7 @@ impl Engine {
         up.map(down).into_iter().collect()
     }
 
-    fn move_changes(
+    pub(super) fn move_changes(
         &self,
         name: &str,
         to: Option<&str>,
@@ -298,10 +298,13 @@ impl Engine {
         if target == node {
             return Ok(Vec::new());
         }
-        if let Some(reason) = self.obstacle(database, candidates, group, target) {
-            let target = database.config().node(target).map_or("?", |node| node.name.as_str());
+        if let Some(reason) = self.obstacles(database, &candidates, group).get(&target) {
+            let config = database.config();
+            let rule = reason.rule().and_then(|rule| config.rules().get(rule));
+            let rule = rule.map_or_else(String::new, |rule| format!(" (rule {})", rule.name));
+            let target = config.node(target).map_or("?", |node| node.name.as_str());
             return Err(Refusal::NotPossible(format!(
-                "group {name} cannot run on node {target}: {reason}"
+                "group {name} cannot run on node {target}: {reason}{rule}"
             )));
         }
         if record.owner().is_none() {
@@ -336,15 +339,14 @@ impl Engine {
         placement::plan(database.config(), candidates, now).node(place)
     }
 
-    /// Why a group cannot go to a node.
-    fn obstacle(
+    /// Where a group cannot be moved to, and why not.
+    pub(super) fn obstacles(
         &self,
         database: &Database,
-        candidates: BTreeMap<NodeId, Candidate>,
+        candidates: &BTreeMap<NodeId, Candidate>,
         group: GroupId,
-        target: NodeId,
-    ) -> Option<NotHere> {
-        let place = database.config().place_of(group)?;
+    ) -> BTreeMap<NodeId, NotHere> {
+        let Some(place) = database.config().place_of(group) else { return BTreeMap::new() };
         let mut now = standing::of(database, &[], self.times());
         // All others stay: whether there is room for it beside them is the question.
         now.iter_mut().for_each(|now| now.fixed = true);
@@ -354,12 +356,12 @@ impl Engine {
             let wanted = now[member].wanted || member == place;
             now[member] = Now { wanted, ..Now::default() };
         }
-        let placement = placement::place(database.config(), &candidates, now, place);
-        match placement.others.get(&target) {
-            None => None,
-            Some(why) if why.is_hard() => Some(*why),
-            Some(_) => None,
+        let mut others = placement::place(database.config(), candidates, now, place).others;
+        others.retain(|_, why| why.is_hard());
+        for (&node, why) in &mut others {
+            *why = database.why_closed(node, *why);
         }
+        others
     }
 
     fn group_named(&self, name: &str) -> Result<GroupId, Refusal> {
@@ -370,7 +372,7 @@ impl Engine {
         })
     }
 
-    fn node_named(&self, name: &str) -> Result<NodeId, Refusal> {
+    pub(super) fn node_named(&self, name: &str) -> Result<NodeId, Refusal> {
         self.config.node_named(name).map(|node| node.id).ok_or_else(|| {
             let known: Vec<&str> =
                 self.config.nodes().iter().map(|one| one.name.as_str()).collect();

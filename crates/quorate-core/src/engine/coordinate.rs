@@ -56,8 +56,8 @@ impl Engine {
         let taken = self.consensus.as_mut().is_some_and(|consensus| consensus.propose(bytes));
         if taken && plant::is(Plant::ActsBeforeCommit) {
             let changes = codec::encode(&set);
-            let (term, voters_changed) = (self.epoch().0, false);
-            self.apply(&crate::consensus::Committed { index, term, changes, voters_changed });
+            let term = self.epoch().0;
+            self.apply(&crate::consensus::Committed { index, term, changes });
         }
         if taken {
             self.date_replies(index);

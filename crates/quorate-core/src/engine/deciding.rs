@@ -189,8 +189,11 @@ impl Deciding<'_> {
         if !record.is_wanted() || !self.is_due(record) || self.is_forming(config, record) {
             return None;
         }
-        if self.database.is_kept(record) || !record.strays.is_empty() {
+        if self.database.is_kept(record) {
             return None;
+        }
+        if let Some(node) = self.database.stray_awaited(config.id) {
+            return self.wait(config.id, (Hold::Stray { node }, None));
         }
         let Some(owner) = order.target(config.id) else {
             self.unplaced.push(config.id);
@@ -410,16 +413,22 @@ impl Deciding<'_> {
                 let cause = if returns { Cause::Failback } else { Cause::Rule };
                 leave(Some(to), ReleaseKind::Move, cause)
             }
-            Some(_) | None if plant::is(Plant::BetterPlaceTaken) && state == OwnedState::Online => {
-                let best = self.place_anew(config, &[])?;
-                (best != node).then_some(Departure {
-                    to: Some(best),
-                    kind: ReleaseKind::Move,
-                    cause: Cause::Failback,
-                })
-            }
+            Some(_) | None if state == OwnedState::Online => self.mistaken(config, node),
             Some(_) | None => None,
         }
+    }
+
+    /// Mistakes made on purpose.
+    fn mistaken(&self, config: &GroupConfig, node: NodeId) -> Option<Departure> {
+        let to = match () {
+            () if plant::is(Plant::BackAndForth) && config.failback => {
+                self.place_anew(config, &[node])
+            }
+            () if plant::is(Plant::BetterPlaceTaken) => self.place_anew(config, &[]),
+            () => None,
+        };
+        let to = to.filter(|&to| to != node)?;
+        Some(Departure { to: Some(to), kind: ReleaseKind::Move, cause: Cause::Failback })
     }
 
     /// While moves are held, a node that is to be empty is emptied all the same.

@@ -11,6 +11,7 @@ use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership, V
 use crate::id::NodeId;
 use crate::notice::Hold;
 use crate::placement::{self, Candidate};
+use crate::plant::{self, Plant};
 use crate::time::millis;
 
 /// Why a group waits, and until when at most, in the cluster's time; none: until its turn comes.
@@ -120,7 +121,7 @@ impl Deciding<'_> {
         cause: Cause,
     ) -> Option<Held> {
         let limits = &self.database.config().policy().limits;
-        if !is_limited(limits) {
+        if !is_limited(limits) || plant::is(Plant::LimitsIgnored) {
             return None;
         }
         let unplanned = is_failover(cause);
@@ -139,11 +140,13 @@ impl Deciding<'_> {
     pub(super) fn hold_of_starts(&self, node: NodeId) -> Option<Held> {
         let max = self.database.config().policy().limits.starts_per_node_max?;
         let starts = self.traffic.starts.get(&node).copied().unwrap_or_default();
-        (starts >= max).then_some((Hold::Starts { node, max }, None))
+        let full = starts >= max && !plant::is(Plant::LimitsIgnored);
+        full.then_some((Hold::Starts { node, max }, None))
     }
 
     fn hold_of_losses(&self, limits: &Limits, record: &GroupRecord) -> Option<Held> {
-        let most = usize::try_from(limits.losses_max?).unwrap_or(usize::MAX);
+        let losses_max = limits.losses_max.filter(|_| !plant::is(Plant::LossesIgnored))?;
+        let most = usize::try_from(losses_max).unwrap_or(usize::MAX);
         let lost = match record.ownership {
             Ownership::Vacant(Vacancy::Fenced { node, .. }) | Ownership::Owned { node, .. } => node,
             Ownership::Vacant(_) => return None,

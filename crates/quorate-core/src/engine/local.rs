@@ -1,6 +1,6 @@
 //! The groups that this node owns: made from the database, driven by completions, reported back.
 
-use super::{Engine, Said};
+use super::{Engine, Said, order};
 use crate::action::{Action, ResourceVerb};
 use crate::change::{Change, GroupReport};
 use crate::config::ClusterConfig;
@@ -218,8 +218,11 @@ impl Engine {
             self.align_group(id);
             let record = self.database.as_ref().and_then(|database| database.group(id));
             let saved = record.and_then(|record| record.saved);
+            let online = record.and_then(GroupRecord::owned_state) == Some(OwnedState::Online);
+            let unheard = online && order::is_ground(&self.config, id);
             let Some(group) = self.groups.get_mut(&id) else { continue };
-            group.advance(Leave { may_act, saved }, self.now, &mut self.out);
+            let may_restart = !(unheard && group.is_restarting());
+            group.advance(Leave { may_act, saved, may_restart }, self.now, &mut self.out);
             if let Some(until) = group.rests_until(self.now) {
                 self.timers.set_sooner(Timer::Repeat, until);
             }
@@ -352,6 +355,10 @@ impl Engine {
                 }
                 GroupReport::StopFailed => record.owned_state() == Some(OwnedState::StopFailed),
                 GroupReport::Consumed => record.saved.is_none(),
+                GroupReport::Restarting => {
+                    record.owned_state() != Some(OwnedState::Online)
+                        || !order::is_ground(database.config(), group.id())
+                }
                 GroupReport::Kept => {
                     !matches!(record.owned_state(), Some(OwnedState::Releasing { .. }))
                 }

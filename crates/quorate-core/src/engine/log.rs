@@ -109,13 +109,11 @@ impl Engine {
         if !outcome.committed.is_empty() {
             self.stir = Stir::WHOLE;
         }
-        let mut fold = false;
         for committed in &outcome.committed {
             self.apply(committed);
-            fold |= committed.voters_changed;
         }
-        self.fold_log(fold);
-        if fold || restored {
+        self.fold_log();
+        if outcome.voters_changed || restored {
             self.watch_participants();
         }
         self.watch_coordinator();
@@ -129,17 +127,17 @@ impl Engine {
                 self.say_to_witness(message);
                 continue;
             }
-            self.send(message.to.node(), Message::Consensus(message));
+            self.send(message.to.node(), Message::Consensus(Box::new(message)));
         }
     }
 
-    /// A joiner must be able to get a snapshot that knows it: the log is folded after every change
-    /// of voters.
-    fn fold_log(&mut self, voters_changed: bool) {
+    /// A joiner must be able to get a snapshot that knows it: the coordinator's log is folded after every change of
+    /// voters, and that of whoever comes to coordinate, if it is older than one.
+    fn fold_log(&mut self) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;
         };
-        if voters_changed || consensus.is_long() {
+        if consensus.is_coordinator() && consensus.is_behind_voters() || consensus.is_long() {
             let records = consensus.fold(codec::encode(database));
             self.persist(records, true);
         }
@@ -148,7 +146,10 @@ impl Engine {
     fn restore(&mut self, snapshot: &LogSnapshot) {
         let database: Database =
             codec::decode(&snapshot.data).expect("a snapshot holds a database of this version");
-        self.tell_differences(database.config());
+        if self.database.is_none() && database.config() != &self.config {
+            self.file.get_or_insert(self.config.clone());
+        }
+        self.compare_file(&database);
         self.adopt_config(database.config());
         match &self.database {
             None => self.out.tell(Notice::Joined),
@@ -165,11 +166,31 @@ impl Engine {
         self.on_applied();
     }
 
-    pub(super) fn tell_differences(&mut self, config: &ClusterConfig) {
-        if config.digest() != self.held_digest && self.differs.is_empty() {
-            self.differs = self.config.differences(config);
-            let places = self.differs.clone();
-            self.out.tell(Notice::ConfigurationDiffers { node: self.me, places });
+    /// A file that was in force once is old, and no wonder: another configuration was applied since.
+    fn compare_file(&mut self, database: &Database) {
+        let Some(file) = &self.file else { return };
+        if file == database.config() || database.was_in_force(file) {
+            self.file = None;
+            self.differs = (Vec::new(), false);
+            return;
+        }
+        let places = file.differences(database.config());
+        if places != self.differs.0 {
+            self.differs = (places, false);
+        }
+    }
+
+    /// Once it takes part it knows which configuration is in force.
+    fn tell_differences(&mut self) {
+        let (me, incarnation) = (self.me, self.incarnation);
+        let takes_part = |one: &Database| one.is_up_as(me, incarnation);
+        if self.differs.1 || self.differs.0.is_empty() {
+            return;
+        }
+        if self.database.as_ref().is_some_and(takes_part) {
+            self.differs.1 = true;
+            let places = self.differs.0.clone();
+            self.out.tell(Notice::ConfigurationDiffers { node: me, places });
         }
     }
 
@@ -237,11 +258,13 @@ impl Engine {
             });
         }
         if configured && let Some(database) = self.database.take() {
+            self.compare_file(&database);
             self.adopt_config(database.config());
             self.out.tell(Notice::Configured { version: database.version() });
             self.database = Some(database);
             self.touch_all();
         }
+        self.tell_differences();
         self.on_applied();
     }
 

@@ -67,7 +67,7 @@ impl Engine {
         let config = ClusterConfig::with_circles(parts).ok().filter(fits);
         let waits = self.standing == Standing::Member && self.database.is_none();
         if let Some(config) = config.filter(|_| waits) {
-            self.tell_differences(&config);
+            self.file.get_or_insert(self.config.clone());
             self.adopt_config(&config);
             self.out.tell(Notice::Configured { version });
         }

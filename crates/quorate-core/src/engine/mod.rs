@@ -14,6 +14,7 @@ mod calm;
 mod command;
 mod coordinate;
 mod deciding;
+mod foresight;
 mod handover;
 mod holding;
 mod local;
@@ -52,6 +53,7 @@ use crate::status::Happened;
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
 use calm::Stir;
+pub use foresight::Foresight;
 pub use handover::{Handover, Inherited};
 
 /// How much of a group's history is kept for `explain`.
@@ -119,8 +121,6 @@ pub struct Engine {
     config: ClusterConfig,
     /// The digest of the configuration it was started with: what peers are told.
     digest: u64,
-    /// The same of that configuration as it is held here: a recording holds it without its secrets.
-    held_digest: u64,
     standing: Standing,
     identity: Option<VoterId>,
     random: Random,
@@ -160,8 +160,10 @@ pub struct Engine {
     acting: bool,
     /// What the next round has to look at.
     stir: Stir,
-    /// Some node counts as alive only because others have heard it.
+    /// Of some node it is known only from others whether they hear it.
     leans: bool,
+    /// Some node is heard, and counts as silent for what it says.
+    mutes: bool,
     /// Something has changed that placement depends on.
     reconsider: bool,
     unplaced: BTreeSet<GroupId>,
@@ -176,8 +178,10 @@ pub struct Engine {
     /// How much has come into the history of each group so far.
     noted: BTreeMap<GroupId, u64>,
     acts: why::Acts,
-    /// Where the configuration it was started with differs from the committed one.
-    differs: Vec<String>,
+    /// The configuration it was started with; none: it is in force, or was.
+    file: Option<ClusterConfig>,
+    /// Where that differs from the one in force, and whether that is told.
+    differs: (Vec<String>, bool),
     hands: witness::Hands,
     /// Who left the cluster and still follows the log, and until when at most.
     parting: BTreeMap<VoterId, Instant>,
@@ -208,7 +212,6 @@ impl Engine {
             incarnation: Incarnation::of_boot(boot),
             session_since: now,
             digest: config.digest(),
-            held_digest: config.digest(),
             lease: Lease::new(),
             config,
             standing: Standing::Nameless,
@@ -244,6 +247,7 @@ impl Engine {
             acting: false,
             stir: Stir::WHOLE,
             leans: false,
+            mutes: false,
             reconsider: false,
             unplaced: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -253,7 +257,8 @@ impl Engine {
             history: BTreeMap::new(),
             noted: BTreeMap::new(),
             acts: why::Acts::default(),
-            differs: Vec::new(),
+            file: None,
+            differs: (Vec::new(), false),
             hands: witness::Hands::default(),
             parting: BTreeMap::new(),
             ripens: None,
@@ -277,6 +282,7 @@ impl Engine {
         if self.timers.next().is_some_and(|due| now > due + self.timing().interval) {
             let deaf = if plant::is(Plant::LatenessIgnored) { 0 } else { 2 };
             self.deaf_until = now + self.timing().interval * deaf;
+            self.stir.clock |= self.mutes;
         }
         self.now = now;
         if self.standing != Standing::Ended {

@@ -18,6 +18,24 @@ enum Doing {
     Stops,
 }
 
+/// Whether others cannot run without this group: what it does is theirs to know.
+pub(super) fn is_ground(config: &ClusterConfig, group: GroupId) -> bool {
+    let Some(place) = config.place_of(group) else { return false };
+    config.bonds().rules(place).iter().any(|&rule| {
+        matches!(
+            &config.rules()[rule].says,
+            Says::Order {
+                first,
+                kind: OrderKind::Mandatory,
+                symmetrical: true,
+                first_act: OrderAct::Start,
+                then_act: OrderAct::Start,
+                ..
+            } if first.contains(&group)
+        )
+    })
+}
+
 /// Everything that the order of actions rests on.
 pub(super) struct Order<'a> {
     database: &'a Database,

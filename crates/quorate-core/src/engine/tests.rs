@@ -2,6 +2,7 @@
 //! told.
 
 mod configuring;
+mod foresight;
 mod freezing;
 mod handover;
 mod membership;

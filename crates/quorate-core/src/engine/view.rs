@@ -10,7 +10,7 @@ use crate::consensus::Consensus;
 use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
-use crate::placement::{self, NotHere};
+use crate::placement;
 use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status, WitnessStatus};
 use crate::time::{Instant, millis};
 
@@ -73,28 +73,35 @@ impl Engine {
             epoch: self.epoch().0,
             quorum: coordinator.is_some(),
             votes: u32::try_from(self.voters().len()).unwrap_or(u32::MAX),
-            witness: self.config.witness().map(|witness| self.witness_status(witness)),
+            witness: self.config.witness().map(|witness| self.witness_status(witness, now)),
             lease_left_ms: left.map(|until| millis(until.since(now))),
             applied: self.database.as_ref().map_or(0, Database::applied),
             cluster_ms: self.cluster_ms(),
             disarmed: disarm.map(|mode| disarm_word(mode).to_owned()),
             disarm_left_ms: disarmed_until.map(|until| self.left_ms(until)),
             config_version: self.database.as_ref().map_or(0, Database::version),
-            config_differs: self.differs.clone(),
+            config_differs: self.differs.0.clone(),
             nodes: self.config.nodes().iter().map(|node| self.node_status(node)).collect(),
             groups: groups.map(|(&id, record)| self.group_status(id, record, &waiting)).collect(),
         }
     }
 
-    fn witness_status(&self, witness: &crate::config::WitnessConfig) -> WitnessStatus {
+    fn witness_status(
+        &self,
+        witness: &crate::config::WitnessConfig,
+        now: Instant,
+    ) -> WitnessStatus {
         let trouble = self.hands.trouble.as_ref();
-        let looked = self.hands.has_answered || trouble.is_some();
+        let looked = self.hands.answered.is_some() || trouble.is_some();
+        let ago = |at: Option<Instant>| at.map(|at| millis(now.since(at)));
         WitnessStatus {
             path: witness.path.clone(),
             votes: self.config.witness_votes(),
             made: self.database.as_ref().is_some_and(|database| database.witness().is_some()),
             reachable: looked.then_some(trouble.is_none()),
             trouble: trouble.map(ToString::to_string).unwrap_or_default(),
+            asked_ms_ago: ago(self.hands.asked),
+            answered_ms_ago: ago(self.hands.answered),
         }
     }
 
@@ -117,12 +124,15 @@ impl Engine {
             placement::Now { wanted: true, runs: false, fixed: false, ..now[place].clone() };
         let start = placement::place(config, &candidates, anew, place);
         let others = match now[place].runs {
-            true => placement::place(config, &candidates, now, place).others,
+            true => {
+                let mut others = placement::place(config, &candidates, now, place).others;
+                // Where nobody can move it to, that is the reason, and not that it is better off where it is.
+                for (node, why) in self.obstacles(database, &candidates, group) {
+                    others.entry(node).and_modify(|other| *other = why);
+                }
+                others
+            }
             false => start.others,
-        };
-        let why_not = |node: NodeId, why: NotHere| match why {
-            NotHere::Paused if database.quarantined_until(node).is_some() => NotHere::Quarantined,
-            other => other,
         };
         let group_status = self.group_status(group, record, &self.waiting_now());
         Some(Explanation {
@@ -132,7 +142,7 @@ impl Engine {
             placement: start.chosen.map(|node| self.node_name(node)),
             not_there: others
                 .into_iter()
-                .map(|(node, why)| (self.node_name(node), why_not(node, why)))
+                .map(|(node, why)| (self.node_name(node), database.why_closed(node, why)))
                 .collect(),
         })
     }
@@ -215,6 +225,7 @@ impl Engine {
             heard: heard.to_owned(),
             paused: leaves || record.is_some_and(|record| record.paused),
             draining: leaves || record.is_some_and(|record| record.draining),
+            stays: self.stays_on(node.id),
             boot: record.map_or(0, |record| record.incarnation.boot),
             session: record.map_or(0, |record| record.incarnation.session),
             voter: node.voter,

@@ -102,6 +102,8 @@ pub struct Leave {
     pub may_act: bool,
     /// The saved state that is committed and not consumed.
     pub saved: Option<SaveToken>,
+    /// What has failed may be started again: whoever needs it knows that it has.
+    pub may_restart: bool,
 }
 
 /// Whose ownership this is.
@@ -132,6 +134,8 @@ pub struct LocalGroup {
     to: Option<NodeId>,
     /// It could not be handed over.
     kept: bool,
+    /// A resource that was online has failed, and not all that should be is online again.
+    restarting: bool,
     /// How often it failed until it was given up for that; 0: it was not.
     failures: u32,
     /// Where somebody has moved it.
@@ -156,6 +160,7 @@ impl LocalGroup {
             save: false,
             to: None,
             kept: false,
+            restarting: false,
             failures: 0,
             gone_to: None,
             resources: config.resources.iter().map(resource).collect(),
@@ -298,14 +303,22 @@ impl LocalGroup {
             | ResourceState::Killing
             | ResourceState::StopFailed
             | ResourceState::Failed => {}
+            ResourceState::Online => {
+                self.restarting = true;
+                resource.fail(now, out);
+            }
             ResourceState::Starting
             | ResourceState::Loading
             | ResourceState::Loaded
             | ResourceState::Running
-            | ResourceState::Online
             | ResourceState::Saving
             | ResourceState::Stopping => resource.fail(now, out),
         }
+    }
+
+    /// Whether something that was online has failed, and is being started again.
+    pub fn is_restarting(&self) -> bool {
+        self.restarting && self.goal == Goal::Run && !self.is_online() && !self.is_degraded()
     }
 
     /// A request has not been answered in time: whose it was, if it still mattered.
@@ -337,6 +350,7 @@ impl LocalGroup {
                 out.tell(Notice::Deadlocked { resource, fences: one.wants_fence() });
             }
         }
+        self.restarting = self.is_restarting();
         match self.goal {
             Goal::Run => self.run(leave, now, out),
             Goal::GiveUp => self.wind_down(leave, now, out),
@@ -367,8 +381,15 @@ impl LocalGroup {
         self.rest(now, out);
         self.stop_what_lost_its_ground(out);
         let online: Vec<ResourceId> = self.in_state(ResourceState::Online);
+        // What has lost its ground ends before that is started again.
+        let ending =
+            |one: &&Resource| matches!(one.state, ResourceState::Stopping | ResourceState::Killing);
+        let ending = self.resources.values().filter(ending);
+        let awaited: Vec<ResourceId> = ending.flat_map(|one| one.config.grounds()).collect();
         for resource in self.resources.values_mut() {
-            let ready = resource.config.is_grounded(|id| online.contains(id))
+            let ready = leave.may_restart
+                && resource.config.is_grounded(|id| online.contains(id))
+                && !awaited.contains(&resource.config.id)
                 && resource.rests_until(now).is_none();
             match (resource.state, leave.saved) {
                 (ResourceState::Offline, None) if ready => resource.start(out),
@@ -562,6 +583,8 @@ impl LocalGroup {
             Some(GroupReport::Online)
         } else if self.is_degraded() {
             Some(GroupReport::Degraded)
+        } else if self.is_restarting() {
+            Some(GroupReport::Restarting)
         } else {
             None
         }

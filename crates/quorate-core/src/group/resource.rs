@@ -81,6 +81,8 @@ pub(super) struct Resource {
     deadlocked: bool,
     /// It could not be ended, be it that this is tried again.
     stuck: bool,
+    /// A start has failed, and one is enough.
+    fatal: bool,
 }
 
 /// How long after it was found held it is asked again.
@@ -102,7 +104,18 @@ impl Resource {
             ending_since: None,
             deadlocked: false,
             stuck: false,
+            fatal: false,
         }
+    }
+
+    fn is_starting(&self) -> bool {
+        matches!(
+            self.state,
+            ResourceState::Starting
+                | ResourceState::Loading
+                | ResourceState::Loaded
+                | ResourceState::Running
+        )
     }
 
     /// It runs, started by an earlier engine.
@@ -216,6 +229,7 @@ impl Resource {
             return Outcome::Kept;
         }
         if result.is_err() {
+            self.fatal |= self.config.policy.start_failure_is_fatal && self.is_starting();
             self.fail(now, out);
             return Outcome::Failed;
         }
@@ -282,7 +296,7 @@ impl Resource {
     /// Whether it has failed more often within its period than it may, and takes its group with it.
     pub(super) fn is_exhausted(&self, now: Instant) -> bool {
         self.config.policy.restart_action == RestartAction::RestartThenFailOver
-            && self.has_failed_too_often(now)
+            && (self.fatal || self.has_failed_too_often(now))
     }
 
     fn has_failed_too_often(&self, now: Instant) -> bool {

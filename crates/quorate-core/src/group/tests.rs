@@ -100,7 +100,7 @@ impl Bench {
             group: LocalGroup::new(&config(luns, resources), entitlement),
             out: Output::default(),
             now: Instant(1_000),
-            leave: Leave { may_act: true, saved },
+            leave: Leave { may_act: true, saved, may_restart: true },
             asked: Vec::new(),
         };
         bench.advance();

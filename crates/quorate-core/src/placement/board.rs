@@ -240,6 +240,13 @@ impl Board {
         !self.limited || self.fits(at, &self.slots[at].expected, load)
     }
 
+    /// Whether there is more than the node has room for, of anything that this load of those there uses.
+    pub(super) fn is_overfull(&self, at: usize, load: &Load) -> bool {
+        let slot = &self.slots[at];
+        let mut kinds = load.uses.iter().enumerate().filter(|(_, one)| **one > 0);
+        self.limited && kinds.any(|(kind, _)| of(&slot.expected, kind) > of(&slot.capacity, kind))
+    }
+
     fn fits(&self, at: usize, used: &Vector, load: &Load) -> bool {
         if plant::is(Plant::RoomIgnored) {
             return true;

@@ -191,6 +191,9 @@ impl Solver<'_> {
 
     fn stay_near(&self, with: usize, score: i64, number: u32, opinion: &mut Opinion<'_>) {
         let Placed::Done(at) = self.table.placed[with] else { return };
+        if plant::is(Plant::NearIgnored) {
+            return;
+        }
         match at {
             Some(at) if score <= NEVER => opinion.forbid(at, NotHere::Apart(number)),
             _ if score >= MUST => {

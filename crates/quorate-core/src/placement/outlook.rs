@@ -48,9 +48,24 @@ impl Outlook {
     /// Which groups would belong elsewhere if `next` were in force, in its order; and those that it brings and nowhere
     /// can run.
     pub fn effects(&self, next: &ClusterConfig) -> Vec<Effect> {
-        let (old, new) = (self.now_in(&self.config), self.now_in(next));
-        let before = plan(&self.config, &self.nodes, old);
-        let after = plan(next, &self.nodes, new.clone());
+        self.compare(next, &self.nodes, &self.now_in(next), None)
+    }
+
+    /// Which groups would belong elsewhere if the cluster stood like `after`; and those that would stay on a node that
+    /// is to be empty.
+    pub fn effects_until(&self, after: &Outlook, emptied: Option<NodeId>) -> Vec<Effect> {
+        self.compare(&after.config, &after.nodes, &after.now_in(&after.config), emptied)
+    }
+
+    fn compare(
+        &self,
+        next: &ClusterConfig,
+        nodes: &BTreeMap<NodeId, Candidate>,
+        new: &[Now],
+        emptied: Option<NodeId>,
+    ) -> Vec<Effect> {
+        let before = plan(&self.config, &self.nodes, self.now_in(&self.config));
+        let after = plan(next, nodes, new.to_vec());
         let mut effects = Vec::new();
         for (at, group) in next.groups().iter().enumerate() {
             let was = self.config.place_of(group.id);
@@ -58,11 +73,13 @@ impl Outlook {
             let to = after.node(at);
             let now = &new[at];
             let is_stranded = was.is_none() && now.wanted && to.is_none();
-            if from == to && !is_stranded {
+            let stays =
+                now.runs && now.wanted && to.is_some() && now.at == emptied && to == emptied;
+            if from == to && !is_stranded && !stays {
                 continue;
             }
-            let others = if effects.len() < REASONS_MAX {
-                place(next, &self.nodes, new.clone(), at).others
+            let others = if effects.len() < REASONS_MAX && !now.fixed {
+                place(next, nodes, new.to_vec(), at).others
             } else {
                 BTreeMap::new()
             };

@@ -73,7 +73,7 @@ impl<'a> Solver<'a> {
                     Some(at) if !self.table.board.is_limited(&self.table.loads[group]) => {
                         self.table.finish(group, Some(at));
                     }
-                    Some(at) if self.table.board.has_room_for_all(at, &Load::default()) => {
+                    Some(at) if !self.table.board.is_overfull(at, &self.table.loads[group]) => {
                         roomy.push((group, at));
                     }
                     _ => first_mover = first_mover.max(Some(self.precedence(group))),
@@ -117,7 +117,9 @@ impl<'a> Solver<'a> {
         Turn {
             priority: Reverse(priority),
             leaves: !is_settled,
-            first: !now.recovers && !now.runs,
+            // What has ended only to run where it should has its turn as when it ran: or it would be sent off by one
+            // plan and back by the next.
+            first: !now.recovers && !now.runs && !now.under_way,
             choice,
             score: Reverse(score),
             size: Reverse(size),

@@ -302,3 +302,20 @@ proptest! {
         prop_assert!(false, "it moves on and on: {places:?}");
     }
 }
+
+/// Or each plan would send away what the last one has sent there.
+#[test]
+fn what_has_ended_to_go_where_it_should_has_its_turn_as_when_it_ran() {
+    let mut all = groups(2);
+    for group in &mut all {
+        (group.preferred_owners, group.failback) = (vec![NodeId(1)], true);
+        group.wishes.uses = BTreeMap::from([("cpu".to_owned(), 6)]);
+    }
+    let policy = Policy { limited: true, ..Policy::default() };
+    let config = cluster(3, all, Vec::new(), policy);
+    let nodes = all_open(3);
+    let (runs, there) = (on(2), on(1));
+    let between = Now { runs: false, under_way: true, ..runs.clone() };
+    let plan = placed(&config, &nodes, &[runs, there.clone()]);
+    assert_eq!(placed(&config, &nodes, &[between, there]), plan);
+}

@@ -24,7 +24,6 @@ mod digest;
 mod frame;
 mod read;
 mod replay;
-mod secrets;
 mod write;
 
 #[cfg(test)]

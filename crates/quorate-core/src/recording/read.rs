@@ -29,7 +29,6 @@ pub struct Opening {
 
 /// One thing that a recording holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all pieces are steps")]
 pub enum Piece {
     /// A step of the engine.
     Step {

@@ -2,11 +2,11 @@
 
 use super::digest::{Digest, append};
 use super::frame::{Beats, Ending, Frame, OpeningFrame};
-use super::secrets::hide;
 use super::{Header, chunk};
 use crate::action::Action;
 use crate::engine::Setup;
 use crate::event::Event;
+use crate::secrets::hide;
 use crate::time::Instant;
 
 /// What a driver knows of a recording's beginning, and the engine does not.

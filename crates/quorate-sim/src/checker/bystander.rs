@@ -167,7 +167,7 @@ impl Bystander {
         };
         // One that says for long that it has no lease is declared down although it is heard.
         let host = view.hosts.get(&node)?;
-        let end = host.lease_end(view.config)?;
+        let end = host.lease_end_by_nodes(view.config)?;
         let over = host.clock.local(view.now).0.saturating_sub(end.0);
         // Admitted again, it begins without any lease.
         let powered = host.leased_since() < since
@@ -212,7 +212,11 @@ impl Bystander {
         };
         let voters = view.config.voting().len();
         let calm_voters = view.config.voters().filter(|&voter| calm(voter)).count();
-        let witness = view.config.witness_votes() && view.unrest.is_witness_calm(since);
+        // The witness speaks through a coordinator alone. One that is cut off from all others keeps it until it gives up,
+        // and whoever comes after it is elected only then: that may take longer than a lease lasts.
+        let mut coordinators = self.coordinating.iter();
+        let kept = coordinators.any(|(&node, &at)| at < since && calm(node));
+        let witness = view.config.witness_votes() && kept && view.unrest.is_witness_calm(since);
         let calm_voters = calm_voters + usize::from(witness);
         calm(node) && calm_voters > voters / 2
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Notice;
 use quorate_core::change::{Cause, GroupReport};
+use quorate_core::config::{ClusterConfig, GroupConfig};
 use quorate_core::id::{Epoch, GroupId, NodeId};
 use quorate_core::message::Command;
 
@@ -17,6 +18,8 @@ pub(super) struct Caused {
     /// Nodes that were drained, or have left.
     drained: BTreeSet<NodeId>,
     judged: BTreeSet<(GroupId, Epoch, bool)>,
+    /// Groups that may have been out of the configuration, and come back with nothing behind them.
+    renewed: BTreeSet<GroupId>,
 }
 
 /// What has happened to a group, and to its owner since it owns it.
@@ -71,7 +74,8 @@ impl Checker for Caused {
 
 impl Caused {
     fn on_command(&mut self, view: &View<'_>, command: &Command) {
-        let group = |name: &str| view.config.group_named(name).map(|group| group.id);
+        let named = |name: &str, config: &ClusterConfig| Some(config.group_named(name)?.id);
+        let group = |name: &str| view.configs().find_map(|config| named(name, config));
         match command {
             Command::Move { group: name, .. } => {
                 for id in group(name).into_iter().flat_map(|id| companions(view, id)) {
@@ -89,14 +93,19 @@ impl Caused {
             Command::Drain { node } | Command::Empty { node } => {
                 self.drained.extend(view.config.node_named(node).map(|node| node.id));
             }
+            Command::AddGroup(new) => drop(self.renewed.insert(new.group.id)),
+            Command::RemoveGroup { group: name } => self.renewed.extend(group(name)),
+            Command::Configure(new) => {
+                let known = view.configs().flat_map(|config| config.groups());
+                let known: BTreeSet<GroupId> = known.map(|group| group.id).collect();
+                let wanted = new.parts.groups.iter().map(|group| group.id).collect();
+                self.renewed.extend(known.symmetric_difference(&wanted));
+            }
             Command::Pause { .. }
             | Command::Resume { .. }
             | Command::EndDrain { .. }
             | Command::HoldMoves { .. }
             | Command::LetCoordinate { .. }
-            | Command::AddGroup(_)
-            | Command::RemoveGroup { .. }
-            | Command::Configure(_)
             | Command::AddNode(_)
             | Command::EvictNode { .. }
             | Command::Disarm { .. }
@@ -115,10 +124,12 @@ impl Caused {
             }
             Notice::LeaseLost => self.of_owner(teller, |story| story.owner_went = true),
             Notice::ResourceTrouble { resource, .. } => {
-                let group = view.config.resource(resource).map(|(group, _)| group.id);
-                self.in_trouble(group);
+                let of = |config: &ClusterConfig| Some(config.resource(resource)?.0.id);
+                self.in_trouble(view.configs().find_map(of));
             }
-            Notice::Lun { lun, held: false, .. } => self.in_trouble(view.config.group_of_lun(lun)),
+            Notice::Lun { lun, held: false, .. } => {
+                self.in_trouble(view.configs().find_map(|config| config.group_of_lun(lun)));
+            }
             Notice::Group { group, report: GroupReport::Vacated { failures, .. }, .. } => {
                 self.groups.entry(group).or_default().failed |= failures > 0;
             }
@@ -143,7 +154,9 @@ impl Caused {
                     let (moved, wanted) = (story.moved, story.wanted);
                     *story = Story { owner, moved, wanted, ..Story::default() };
                 }
-                return explained(view, teller, group, notice);
+                // What a node has forgotten together with a group it does not remember when that comes back.
+                let is_known = !self.renewed.contains(&group);
+                return if is_known { explained(view, teller, group, notice) } else { Ok(()) };
             }
             _ => {}
         }
@@ -161,6 +174,29 @@ impl Caused {
         }
     }
 
+    /// Whether the cause can be, by this configuration.
+    fn holds(&self, config: &ClusterConfig, story: &Story, group: GroupId, cause: Cause) -> bool {
+        let owner = story.owner.map(|(owner, _)| owner);
+        let of_group = config.group(group);
+        let failback = of_group.is_some_and(|of_group| of_group.failback);
+        let possible = |node: NodeId| {
+            of_group.is_none_or(|of_group| quorate_core::placement::is_possible(of_group, node))
+        };
+        match cause {
+            Cause::Start => owner.is_none() || story.wanted || self.renewed.contains(&group),
+            Cause::Online | Cause::Offline => story.wanted,
+            Cause::NodeDown | Cause::Stopped => story.owner_went,
+            Cause::Failure => story.failed && story.trouble,
+            Cause::Move => story.moved,
+            Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
+            Cause::Failback => failback || !self.drained.is_empty(),
+            Cause::Order | Cause::Rule => is_bound(config, group),
+            Cause::Balance => config.policy().rebalance,
+            Cause::Found => story.moved_by_hand,
+            Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
+        }
+    }
+
     fn is_true(
         &self,
         view: &View<'_>,
@@ -170,25 +206,7 @@ impl Caused {
     ) -> Result<(), String> {
         let none = Story::default();
         let story = self.groups.get(&group).unwrap_or(&none);
-        let owner = story.owner.map(|(owner, _)| owner);
-        let config = view.config.group(group);
-        let failback = config.is_some_and(|config| config.failback);
-        let possible = |node: NodeId| {
-            config.is_none_or(|config| quorate_core::placement::is_possible(config, node))
-        };
-        let holds = match cause {
-            Cause::Start => owner.is_none() || story.wanted,
-            Cause::Online | Cause::Offline => story.wanted,
-            Cause::NodeDown | Cause::Stopped => story.owner_went,
-            Cause::Failure => story.failed && story.trouble,
-            Cause::Move => story.moved,
-            Cause::Drain => owner.is_some_and(|owner| self.drained.contains(&owner)),
-            Cause::Failback => failback || !self.drained.is_empty(),
-            Cause::Order | Cause::Rule => is_bound(view, group),
-            Cause::Balance => view.config.policy().rebalance,
-            Cause::Found => story.moved_by_hand,
-            Cause::NotPossible => owner.is_some_and(|owner| !possible(owner)),
-        };
+        let holds = view.configs().any(|config| self.holds(config, story, group, cause));
         if holds {
             return Ok(());
         }
@@ -208,13 +226,11 @@ fn companions(view: &View<'_>, group: GroupId) -> Vec<GroupId> {
 }
 
 /// Whether anything but its own scores may say where the group goes.
-fn is_bound(view: &View<'_>, group: GroupId) -> bool {
-    let place = view.config.place_of(group);
-    let ruled = place.is_some_and(|place| !view.config.bonds().rules(place).is_empty());
-    let banned =
-        |group: &quorate_core::config::GroupConfig| group.wishes.node_failures_max.is_some();
-    let policy = view.config.policy();
-    ruled || policy.limited || view.config.group(group).is_some_and(banned)
+fn is_bound(config: &ClusterConfig, group: GroupId) -> bool {
+    let place = config.place_of(group);
+    let ruled = place.is_some_and(|place| !config.bonds().rules(place).is_empty());
+    let banned = |group: &GroupConfig| group.wishes.node_failures_max.is_some();
+    ruled || config.policy().limited || config.group(group).is_some_and(banned)
 }
 
 /// Whoever tells of a new owner can also tell why: its history holds the change, and what came before it.

@@ -86,7 +86,7 @@ fn vacated(view: &View<'_>, group: GroupId, epoch: Epoch, node: NodeId) -> Resul
     // An enforced LUN refuses what a session brings late. A cooperative one takes it.
     let open = luns.iter().find(|&&lun| {
         let held = view.storage.nexuses[&(node, lun)].attached;
-        let enforced = view.config.lun(lun).is_some_and(|lun| lun.enforced);
+        let enforced = view.storage.is_enforced(lun);
         !enforced && held.is_some_and(|held| held.epoch == epoch)
     });
     open.map_or(Ok(()), |lun| {

@@ -29,6 +29,9 @@
 //! | `Room`           | I6    | a new owner that has not the room                                                |
 //! | `Ordered`        | I6    | a new owner while nothing runs that has to before                                |
 //! | `Frozen`         | I6    | a new owner while the cluster is disarmed                                        |
+//! | `Quarantined`    | I6    | a new owner that is in quarantine                                                |
+//! | `Limits`         | I6    | a new owner for a group that has failed too often, before it may be tried again; or for |
+//! |                  |       | what a node ran that was lost after more others than may be                      |
 //! | `Steady`         | I6    | a group that rules move back and forth while nothing happens                     |
 //! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 
@@ -38,6 +41,7 @@ mod counter;
 mod entitled;
 mod evidence;
 mod lease;
+mod limits;
 mod liveness;
 mod nothing_lost;
 mod one_coordinator;
@@ -58,7 +62,7 @@ use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ResourceId, SaveToken};
 use quorate_core::message::{Command, ConsensusMessage};
 
 use crate::clock::Moment;
-use crate::host::Host;
+use crate::hosts::Hosts;
 use crate::storage::Storage;
 use crate::timeline::{Entry, Kind};
 use crate::unrest::Unrest;
@@ -69,10 +73,12 @@ pub use waivers::Waivers;
 pub struct View<'a> {
     /// The time.
     pub now: Moment,
-    /// What the nodes were started with.
+    /// The newest configuration that any node has for committed.
     pub config: &'a ClusterConfig,
+    /// Those that it came in place of not long ago, newest last: a node that lags decides by them.
+    pub superseded: &'a [(Moment, ClusterConfig)],
     /// The hosts.
-    pub hosts: &'a BTreeMap<NodeId, Host>,
+    pub hosts: &'a Hosts,
     /// The storage.
     pub storage: &'a Storage,
     /// Who voted before the change of voters that has just been committed; none: none has.
@@ -81,6 +87,32 @@ pub struct View<'a> {
     pub waivers: &'a Waivers,
     /// What the faults have touched.
     pub unrest: &'a Unrest,
+}
+
+impl View<'_> {
+    /// The configurations by which a node may have decided what is told: the newest first.
+    pub fn configs(&self) -> impl Iterator<Item = &ClusterConfig> {
+        let past = self.superseded.iter().rev().map(|(_, config)| config);
+        std::iter::once(self.config).chain(past)
+    }
+
+    /// Whether something is right by one of them.
+    ///
+    /// # Errors
+    /// What is wrong by the last one.
+    pub fn try_any(
+        &self,
+        mut judge: impl FnMut(&ClusterConfig) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut found = Ok(());
+        for config in self.configs() {
+            found = judge(config);
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
+    }
 }
 
 /// Something that has come about.
@@ -253,6 +285,7 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(caused::Caused::default()),
         Box::new(liveness::Liveness),
         Box::new(ruled::Steady::default()),
+        Box::new(limits::Limits::default()),
     ];
     all.extend(ruled::all());
     all

@@ -154,7 +154,7 @@ impl View<'_> {
     /// Whether a guest on this node has a way to the LUN: the session of its process if the device is enforced,
     /// the host's own way to a shared file if not.
     pub(super) fn is_reachable(&self, node: NodeId, lun: LunId) -> bool {
-        let enforced = self.config.lun(lun).is_some_and(|lun| lun.enforced);
+        let enforced = self.storage.is_enforced(lun);
         let attached = self.storage.nexuses[&(node, lun)].attached;
         !enforced || attached.is_some()
     }

@@ -35,6 +35,7 @@ struct State {
     /// Starting because of a failure.
     failing_over: BTreeSet<GroupId>,
     by_hand: BTreeSet<GroupId>,
+    quarantined: BTreeSet<NodeId>,
 }
 
 /// A new owner.
@@ -57,7 +58,7 @@ pub(super) struct Ruled {
 
 /// The judges, each of one promise.
 pub(super) fn all() -> impl Iterator<Item = Box<dyn Checker>> {
-    let rules: [(&'static str, Rule); 8] = [
+    let rules: [(&'static str, Rule); 9] = [
         ("Possible", possible),
         ("Apart", apart),
         ("Together", together),
@@ -66,6 +67,7 @@ pub(super) fn all() -> impl Iterator<Item = Box<dyn Checker>> {
         ("Room", room),
         ("Ordered", ordered),
         ("Frozen", frozen),
+        ("Quarantined", quarantined),
     ];
     rules.into_iter().map(|(name, rule)| {
         let (states, judged) = (VecDeque::new(), BTreeSet::new());
@@ -89,7 +91,9 @@ impl Checker for Ruled {
                 if cause == Cause::Found || !self.judged.insert((group, epoch)) {
                     return Ok(());
                 }
-                (self.rule)(view.config, &self.states, New { group, owner, cause })
+                let new = New { group, owner, cause };
+                // By one of those that may have been in force when it was decided, it must be right.
+                view.try_any(|config| (self.rule)(config, &self.states, new))
             }
             _ => Ok(()),
         }
@@ -126,6 +130,7 @@ impl State {
         let mut state = Self {
             applied: database.applied(),
             disarmed: database.disarmed().is_some(),
+            quarantined: database.quarantines().map(|(node, _)| node).collect(),
             ..Self::default()
         };
         for (&group, record) in database.groups() {
@@ -325,6 +330,17 @@ fn frozen(_: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), S
     let begun = states.iter().any(|state| state.releasing.contains(&group));
     match disarmed && !begun {
         true => Err(format!("{group} gets {owner}, and the cluster is disarmed")),
+        false => Ok(()),
+    }
+}
+
+fn quarantined(_: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
+    let New { group, owner, cause } = new;
+    let held = states.len() > 1 && states.iter().all(|state| state.quarantined.contains(&owner));
+    // What was on its way arrives.
+    let begun = states.iter().any(|state| state.releasing.contains(&group));
+    match held && !begun && cause != Cause::Found {
+        true => Err(format!("{group} gets {owner}, which is in quarantine")),
         false => Ok(()),
     }
 }

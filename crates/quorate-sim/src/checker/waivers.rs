@@ -62,7 +62,7 @@ impl Waivers {
 impl View<'_> {
     /// Whether I1 is promised on this LUN.
     pub(super) fn is_sound(&self, lun: LunId) -> bool {
-        let enforced = self.config.lun(lun).is_some_and(|lun| lun.enforced);
+        let enforced = self.storage.is_enforced(lun);
         !self.waivers.open.contains_key(&lun) && (enforced || self.waivers.is_time_sound())
     }
 

@@ -6,7 +6,7 @@ use quorate_core::id::{LunId, NodeId, PathId};
 use quorate_core::message::Command;
 use quorate_core::random::Random;
 
-use super::{Fault, FaultKind, Shape, bridge, links, ring};
+use super::{Fault, FaultKind, Shape, bridge, edit, links, ring};
 use crate::chance;
 use crate::cluster;
 use crate::host::Pause;
@@ -75,6 +75,9 @@ pub(super) fn draw(random: &mut Random, kind: FaultKind, config: &ClusterConfig)
         FaultKind::AddNode => Fault::AddNode(random.chance(3, 4)),
         FaultKind::EvictNode => Fault::EvictNode(node),
         FaultKind::MovedByHand => Fault::MovedByHand(group(random, config).id, node),
+        FaultKind::AddGroup => Fault::Command(node, edit::add(random, config)),
+        FaultKind::RemoveGroup => Fault::RemoveGroup(node, edit::any_group(random, config)),
+        FaultKind::Configure => Fault::Configure(node, edit::draw(random, config)),
     }
 }
 

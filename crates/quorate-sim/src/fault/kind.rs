@@ -130,6 +130,12 @@ kinds! {
     Handover = "handover", 6;
     /// Somebody moves a group, and asks nobody.
     MovedByHand = "moved_by_hand", 4;
+    /// A group comes into the configuration, with LUNs of its own.
+    AddGroup = "add_group", 8;
+    /// A group is to go: it is taken offline, and out of the configuration.
+    RemoveGroup = "remove_group", 6;
+    /// Another configuration comes in place of the one in force, and is taken back.
+    Configure = "configure", 16;
     /// A node is added, and started.
     AddNode = "add_node", 10;
     /// A node is drained, and evicted later.
@@ -138,15 +144,27 @@ kinds! {
 
 /// From this on a kind is drawn only where it is asked for, as for a cluster with rules.
 const FIRST_OF_RULED: FaultKind = FaultKind::Policy;
+/// From this on only where configurations are to change.
+const FIRST_OF_CONFIGURED: FaultKind = FaultKind::AddGroup;
 
 /// From this on a kind is drawn only where nodes are to come and go.
 const FIRST_OF_MEMBERS: FaultKind = FaultKind::AddNode;
 
-const fn without(first: FaultKind) -> [u16; COUNT] {
+const fn before(first: FaultKind) -> [u16; COUNT] {
     let mut weights = WEIGHTS;
     let mut at = first as usize;
     while at < COUNT {
         weights[at] = 0;
+        at += 1;
+    }
+    weights
+}
+
+const fn configured() -> [u16; COUNT] {
+    let mut weights = before(FIRST_OF_RULED);
+    let mut at = FIRST_OF_CONFIGURED as usize;
+    while at < FIRST_OF_MEMBERS as usize {
+        weights[at] = WEIGHTS[at];
         at += 1;
     }
     weights
@@ -180,10 +198,13 @@ pub struct Faults {
 
 impl Faults {
     /// Everything may happen, but for what people do with policies and with their own hands.
-    pub const ALL: Self = Self { weights: without(FIRST_OF_RULED) };
+    pub const ALL: Self = Self { weights: before(FIRST_OF_RULED) };
 
     /// That may happen too.
-    pub const RULED: Self = Self { weights: without(FIRST_OF_MEMBERS) };
+    pub const RULED: Self = Self { weights: before(FIRST_OF_CONFIGURED) };
+
+    /// All of it may happen but what people do with their own hands; and configurations change.
+    pub const CONFIGURED: Self = Self { weights: configured() };
 
     /// Nothing happens by itself.
     pub const NONE: Self = Self { weights: [0; COUNT] };

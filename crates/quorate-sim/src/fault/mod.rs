@@ -3,6 +3,7 @@
 //! Each seed leaves out some kinds and draws its own pace, so that seeds differ in character and not only in detail.
 
 mod drawing;
+mod edit;
 mod kind;
 mod shape;
 mod words;
@@ -20,6 +21,7 @@ use crate::host::Pause;
 use crate::network::Noise;
 use crate::options::{Options, Scripted};
 
+pub use edit::Edit;
 pub use kind::{FaultKind, Faults};
 pub use shape::{Shape, bridge, links, ring};
 
@@ -102,6 +104,11 @@ pub enum Fault {
     Handover(NodeId),
     /// Somebody moves a group to a node; only one that needs no LUN.
     MovedByHand(GroupId, NodeId),
+    /// A group is taken offline by the host of a node, which then takes it out of the configuration; tried at once, too,
+    /// while it may run.
+    RemoveGroup(NodeId, GroupId),
+    /// The host of a node changes the configuration in force, and takes back what it has changed when the fault ends.
+    Configure(NodeId, Edit),
     /// A node that was never there is added and started; whether it is to vote.
     AddNode(bool),
     /// A node is drained, and evicted when the fault ends.
@@ -151,11 +158,14 @@ impl Fault {
             Fault::HostNever(_) => FaultKind::HostNever,
             Fault::HostTwice(_) => FaultKind::HostTwice,
             Fault::Command(_, command) if is_policy(command) => FaultKind::Policy,
+            Fault::Command(_, Command::AddGroup(_)) => FaultKind::AddGroup,
             Fault::Command(..) => FaultKind::Command,
             Fault::Leave(_) => FaultKind::Leave,
             Fault::Busy(_) => FaultKind::Busy,
             Fault::Handover(_) => FaultKind::Handover,
             Fault::MovedByHand(..) => FaultKind::MovedByHand,
+            Fault::RemoveGroup(..) => FaultKind::RemoveGroup,
+            Fault::Configure(..) => FaultKind::Configure,
             Fault::AddNode(_) => FaultKind::AddNode,
             Fault::EvictNode(_) => FaultKind::EvictNode,
         }

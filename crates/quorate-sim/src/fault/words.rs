@@ -31,6 +31,8 @@ impl fmt::Display for Fault {
             | Fault::WitnessUnmounted(node)
             | Fault::Leave(node) => write!(f, ": {node}"),
             Fault::WitnessOff(None) | Fault::WitnessSlow | Fault::WitnessLoses => Ok(()),
+            Fault::RemoveGroup(node, group) => write!(f, ": {group}, by {node}"),
+            Fault::Configure(node, edit) => write!(f, ": by {node}: {}", words(edit)),
             Fault::AddNode(votes) => write!(f, "{}", if *votes { ": with a vote" } else { "" }),
             Fault::Busy(group) => write!(f, ": {group}"),
             Fault::MovedByHand(group, node) => write!(f, ": {group} to {node}"),

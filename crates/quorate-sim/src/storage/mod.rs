@@ -4,9 +4,9 @@ mod device;
 mod nexus;
 mod register;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::config::ClusterConfig;
+use quorate_core::config::{ClusterConfig, LunConfig};
 use quorate_core::id::{LunId, NodeId, SaveToken};
 use quorate_core::random::Random;
 
@@ -29,30 +29,43 @@ pub struct Storage {
     pub sent: BTreeMap<SaveToken, (NodeId, u64)>,
     /// Where the witness lives.
     pub register: Register,
+    /// Which LUNs are said to refuse stale writers, whether the configuration names them or not.
+    enforced: BTreeSet<LunId>,
+    ignores: bool,
 }
 
 impl Storage {
     /// The storage that `config` names, unused. `ignores` makes LUNs that only claim to be enforced.
     pub fn new(config: &ClusterConfig, ignores: bool, random: &mut Random) -> Self {
-        let kind = |lun: &quorate_core::config::LunConfig, random: &mut Random| Kind {
-            refuses: lun.enforced && !ignores,
-            preempt_takes_free: random.chance(1, 2),
-        };
-        let luns =
-            config.luns().iter().map(|lun| (lun.id, Device::new(kind(lun, random)))).collect();
-        let nexuses = config
-            .nodes()
-            .iter()
-            .flat_map(|node| config.luns().iter().map(|lun| (node.id, lun.id)))
-            .map(|key| (key, Nexus::default()))
-            .collect();
-        Self {
-            luns,
-            nexuses,
+        let mut storage = Self {
+            luns: BTreeMap::new(),
+            nexuses: BTreeMap::new(),
             saves: BTreeMap::new(),
             sent: BTreeMap::new(),
             register: Register::default(),
+            enforced: BTreeSet::new(),
+            ignores,
+        };
+        config.luns().iter().for_each(|lun| storage.add(lun, config, random));
+        storage
+    }
+
+    /// A LUN that every node can reach from here on, unused; one that there is stays as it is.
+    pub fn add(&mut self, lun: &LunConfig, config: &ClusterConfig, random: &mut Random) {
+        if self.luns.contains_key(&lun.id) {
+            return;
         }
+        let refuses = lun.enforced && !self.ignores;
+        let kind = Kind { refuses, preempt_takes_free: random.chance(1, 2) };
+        self.luns.insert(lun.id, Device::new(kind));
+        self.enforced.extend(lun.enforced.then_some(lun.id));
+        let nexuses = config.nodes().iter().map(|node| ((node.id, lun.id), Nexus::default()));
+        self.nexuses.extend(nexuses);
+    }
+
+    /// Whether a LUN is said to refuse stale writers.
+    pub fn is_enforced(&self, lun: LunId) -> bool {
+        self.enforced.contains(&lun)
     }
 
     /// A LUN of the configuration.

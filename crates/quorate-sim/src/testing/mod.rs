@@ -37,6 +37,7 @@ mod settle;
 use std::time::Duration;
 
 use quorate_core::config::{ClusterConfig, GroupConfig};
+use quorate_core::database::Database;
 use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 
 pub use quorate_core::config::TimingInputs;
@@ -119,6 +120,13 @@ impl Cluster {
     /// The configuration.
     pub fn config(&self) -> &ClusterConfig {
         self.world.config()
+    }
+
+    /// The greatest number that a group has had so far: what is new gets a greater one.
+    pub fn groups_passed(&self) -> GroupId {
+        let processes = self.world.hosts().filter_map(|host| host.process.as_ref());
+        let databases = processes.filter_map(|process| process.engine.database());
+        databases.map(Database::groups_passed).max().unwrap_or(GroupId(0))
     }
 
     /// How much time has passed since the hosts were switched on.

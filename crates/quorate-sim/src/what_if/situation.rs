@@ -16,6 +16,19 @@ pub struct Situation {
     pub nodes: Vec<NodeSituation>,
     /// The groups; those that are left out are online.
     pub groups: Vec<GroupSituation>,
+    /// Whether the node that tells of it has a quorum; else it tells what it knew last.
+    #[serde(default = "yes")]
+    pub quorum: bool,
+    /// When it told.
+    #[serde(default)]
+    pub at: Option<At>,
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// In microseconds since 1970.
+    pub unix_us: u64,
 }
 
 /// A node.
@@ -63,14 +76,14 @@ impl From<&Status> for Situation {
             owner: group.owner.clone(),
             online_wanted: group.online_wanted,
         });
-        Self { nodes: nodes.collect(), groups: groups.collect() }
+        Self { nodes: nodes.collect(), groups: groups.collect(), quorum: status.quorum, at: None }
     }
 }
 
 impl Situation {
     /// Every node runs, and every group that is started by itself is where placement puts it.
     pub(super) fn of(_: &ClusterConfig) -> Self {
-        Self { nodes: Vec::new(), groups: Vec::new() }
+        Self { nodes: Vec::new(), groups: Vec::new(), quorum: true, at: None }
     }
 
     /// Refuses what the configuration does not hold.
@@ -133,6 +146,17 @@ impl Situation {
         cluster.settle()
     }
 
+    /// Without a quorum nobody knows how things are.
+    fn stale(&self) -> Option<String> {
+        let at = self.at.map(|at| {
+            let seconds = at.unix_us / 1_000_000 % 86_400;
+            format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        });
+        let at = at.unwrap_or_else(|| "this status".to_owned());
+        let text = format!("as of {at}, no quorum: what follows begins with what was known last");
+        (!self.quorum).then_some(text)
+    }
+
     fn place(&self, cluster: &mut Cluster, group: &GroupSituation) -> Result<(), testing::Error> {
         let believed = |cluster: &Cluster| {
             let status = cluster.status()?;
@@ -152,7 +176,7 @@ impl Situation {
 
     /// In what the cluster differs from this situation, for people.
     pub(super) fn differs(&self, cluster: &Cluster) -> Result<Vec<String>, testing::Error> {
-        let mut differs = Vec::new();
+        let mut differs: Vec<String> = self.stale().into_iter().collect();
         for group in &self.groups {
             let found = cluster.owner_of(&group.name)?;
             let wanted =
@@ -192,4 +216,21 @@ pub(super) fn play_resources(
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_without_a_quorum_tells_is_said_to_be_what_was_known_last() {
+        let of = |json: &str| serde_json::from_str::<Situation>(json).expect("it is a situation");
+        let text = "no quorum: what follows begins with what was known last";
+        let lost = of(r#"{"nodes":[],"groups":[],"quorum":false,"at":{"unix_us":43261999999}}"#);
+        assert_eq!(lost.stale(), Some(format!("as of 12:01:01Z, {text}")));
+        let saved = of(r#"{"nodes":[],"groups":[],"quorum":false}"#);
+        assert_eq!(saved.stale(), Some(format!("as of this status, {text}")));
+        assert_eq!(of(r#"{"nodes":[],"groups":[]}"#).stale(), None, "it is not said");
+        assert_eq!(of(r#"{"nodes":[],"groups":[],"quorum":true}"#).stale(), None);
+    }
 }

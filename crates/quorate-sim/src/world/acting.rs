@@ -48,6 +48,9 @@ fn lane(action: &Action) -> Lane {
 pub(super) fn order(random: &mut Random, actions: &[Action]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..actions.len()).collect();
     chance::shuffle(random, &mut order);
+    if actions.iter().all(|action| lane(action) == Lane::None) {
+        return order;
+    }
     let lanes: Vec<Lane> = actions.iter().map(lane).collect();
     for place in 0..order.len() {
         let lane = lanes[order[place]];
@@ -240,7 +243,8 @@ impl World {
             return self.tell(|| format!("{node} <- {from}: {}", words(message)));
         };
         self.tell(|| {
-            let ConsensusMessage { kind, term, index, entries, commit, reject, .. } = inner;
+            let ConsensusMessage { kind, term, index, entries, commit, reject, .. } =
+                inner.as_ref();
             let snapshot = inner.snapshot.as_ref().map(|snapshot| snapshot.index);
             let snapshot = snapshot.map_or(String::new(), |at| format!(", snapshot at {at}"));
             let refused = if *reject { ", refused" } else { "" };

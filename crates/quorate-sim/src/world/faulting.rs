@@ -20,7 +20,8 @@ impl World {
         self.tell(|| format!("FAULT {number} until {}: {}", planned.until, planned.fault));
         self.mark_fault(Kind::FaultBegins, number);
         self.coverage.fault(&planned.fault);
-        self.unrest.on_fault(&planned.fault, &self.config, true, self.now);
+        let founded = self.configuring.founded();
+        self.unrest.on_fault(&planned.fault, founded, true, self.now);
         match planned.fault {
             Fault::Crash(node, false) => self.end_process(node, Death::Process),
             Fault::Crash(node, true) => {
@@ -74,17 +75,21 @@ impl World {
                 self.host_grows_rude(&planned.fault);
             }
             Fault::Command(node, command) => self.command(node, command),
+            Fault::RemoveGroup(node, group) => self.remove_group(node, group, true),
+            Fault::Configure(node, edit) => self.configure(number, node, &edit),
             Fault::Leave(node) => self.leave(node),
             Fault::Busy(group) => self.lock(group),
             Fault::Handover(node) => self.replace_engine(node),
             Fault::AddNode(votes) => self.add_spare(votes),
             Fault::EvictNode(node) => self.drain_to_evict(node),
-            Fault::MovedByHand(group, node) => {
-                let plain = self.config.group(group).is_some_and(|one| one.luns.is_empty());
-                if plain && self.hosts[&node].is_awake() {
-                    self.move_by_hand(group, node);
-                }
-            }
+            Fault::MovedByHand(group, node) => self.moved_by_hand(group, node),
+        }
+    }
+
+    fn moved_by_hand(&mut self, group: GroupId, node: NodeId) {
+        let plain = self.config.group(group).is_some_and(|one| one.luns.is_empty());
+        if plain && self.hosts[&node].is_awake() {
+            self.move_by_hand(group, node);
         }
     }
 
@@ -92,7 +97,8 @@ impl World {
     pub(super) fn fault_ends(&mut self, number: usize) {
         let planned = self.faults[number].clone();
         self.mark_fault(Kind::FaultEnds, number);
-        self.unrest.on_fault(&planned.fault, &self.config, false, self.now);
+        let founded = self.configuring.founded();
+        self.unrest.on_fault(&planned.fault, founded, false, self.now);
         match planned.fault {
             Fault::Crash(node, _) => {
                 if let Some(process) = &mut self.host(node).process {
@@ -149,6 +155,8 @@ impl World {
             | Fault::Leave(_) => {}
             Fault::EvictNode(node) => self.evict(node),
             Fault::Busy(group) => self.unlock(group),
+            Fault::RemoveGroup(node, group) => self.remove_group(node, group, false),
+            Fault::Configure(node, _) => self.take_back(number, node),
         }
     }
 
@@ -284,8 +292,12 @@ impl World {
         }
     }
 
-    /// The host gives a command, if its engine can hear it. An operator's word is true.
+    /// The host gives a command, if its engine can hear it. An operator's word is true, and the LUNs of a group are there
+    /// before it is.
     pub(super) fn command(&mut self, node: NodeId, command: Command) {
+        if let Command::AddGroup(new) = &command {
+            self.bring_luns(new);
+        }
         if let Command::ConfirmFenced { node: name, .. } = &command {
             let Some(id) = self.config.node_named(name).map(|node| node.id) else { return };
             let host = &self.hosts[&id];

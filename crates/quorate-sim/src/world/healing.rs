@@ -46,9 +46,11 @@ impl World {
         let unwanted = status.groups.iter().filter(|group| !group.online_wanted);
         let onlines = unwanted.map(|group| Wish(Command::Online { group: group.name.clone() }));
         let disarmed = self.newest_disarmed().then_some(Wish(Command::Arm));
+        let rules = self.founders_wish().map(Wish);
         let added =
             self.missing_nodes().into_iter().map(|new| Wish(Command::AddNode(Box::new(new))));
-        disarmed.into_iter().chain(resumes).chain(onlines).chain(added).collect()
+        let others = rules.into_iter().chain(resumes).chain(onlines).chain(added);
+        disarmed.into_iter().chain(others).collect()
     }
 
     /// Says what is wanted and not so, each to some node.

@@ -287,7 +287,7 @@ impl World {
 
     /// Whether the LUN is said to refuse stale writers.
     pub(super) fn is_enforced(&self, lun: LunId) -> bool {
-        self.config.lun(lun).is_some_and(|lun| lun.enforced)
+        self.storage.is_enforced(lun)
     }
 
     /// The sessions of a process that has died: their LUNs are closed; what was on its way may still arrive.

@@ -48,6 +48,7 @@ use crate::cluster;
 use crate::coverage::Coverage;
 use crate::fault::Planned;
 use crate::host::Host;
+use crate::hosts::Hosts;
 use crate::network::{Links, Streams};
 use crate::options::{Options, Plant};
 use crate::schedule::{Happening, Schedule};
@@ -69,7 +70,7 @@ pub struct World {
     schedule: Schedule,
     /// When timers of drivers go off; a place that no process agrees with is out of date.
     wakes: BinaryHeap<Reverse<(Moment, NodeId)>>,
-    hosts: BTreeMap<NodeId, Host>,
+    hosts: Hosts,
     links: Links,
     streams: Streams,
     storage: Storage,
@@ -114,7 +115,7 @@ impl World {
         let paths = config.nodes()[0].addresses.len() as u8;
         let hosts = wider.nodes().iter().map(|node| {
             let clock = draw_clock(&mut random, &config);
-            (node.id, Host::new(node.id, clock))
+            Host::new(node.id, clock)
         });
         let hosts = hosts.collect();
         let table = checker::table().into_iter();
@@ -305,6 +306,7 @@ impl World {
         let view = View {
             now: self.now,
             config: &self.config,
+            superseded: self.configuring.superseded(),
             hosts: &self.hosts,
             storage: &self.storage,
             waivers: &self.waivers,

@@ -283,7 +283,7 @@ impl World {
         self.fact(&Fact::Told { node, notice });
     }
 
-    fn act_all(&mut self, node: NodeId, life: u64, actions: Vec<Action>) {
+    fn act_all(&mut self, node: NodeId, life: u64, mut actions: Vec<Action>) {
         if actions.is_empty() {
             return;
         }
@@ -295,12 +295,10 @@ impl World {
             self.coverage.death(order.get(count).map(|&at| &actions[at]));
             order.truncate(count);
         }
-        let mut actions: Vec<Option<Action>> = actions.into_iter().map(Some).collect();
         for at in order {
             // One of them may have been the last.
-            if self.hosts[&node].process.is_some()
-                && let Some(action) = actions[at].take()
-            {
+            if self.hosts[&node].process.is_some() {
+                let action = std::mem::replace(&mut actions[at], Action::Left);
                 self.act(node, life, action);
             }
         }

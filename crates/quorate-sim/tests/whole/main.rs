@@ -1,5 +1,6 @@
 //! A whole cluster in the simulator. One program: each more has to be linked.
 
+mod configured;
 mod manual;
 mod members;
 mod planted;

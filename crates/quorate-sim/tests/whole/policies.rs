@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_core::config::{ClusterConfig, Limits};
-use quorate_core::id::NodeId;
+use quorate_core::config::{Amounts, ClusterConfig, Limits, OrderAct, OrderKind, Rule, Says};
+use quorate_core::id::{GroupId, NodeId};
 use quorate_core::notice::Hold;
 use quorate_sim::testing::{Cluster, Disk, GroupStatus};
 
@@ -72,4 +72,42 @@ fn the_return_of_an_earlier_lost_node_ends_the_wait() {
     let mut cluster = lost_twice();
     cluster.start("n1").unwrap();
     recovers(cluster, MINUTE);
+}
+
+/// Both fail back to the first node, which has room for one of them; one waits at its start for a third. Each plan sent
+/// away what the last one had sent there.
+#[test]
+fn of_two_groups_that_prefer_one_node_one_gets_it_and_both_stay() {
+    let builder = Cluster::builder().nodes(4).seed(11);
+    let builder =
+        ["a", "b", "c"].into_iter().fold(builder, |one, name| one.group(name, Disk::Enforced));
+    let mut parts = builder.parts();
+    let amount = |much: u64| Amounts::from([("mem".to_owned(), much)]);
+    parts.policy.limited = true;
+    for (at, node) in parts.nodes.iter_mut().enumerate() {
+        node.capacity = amount(if at == 0 { 1 } else { 4 });
+    }
+    for (group, uses) in parts.groups.iter_mut().zip([2, 1, 1]) {
+        group.wishes.uses = amount(uses);
+        if uses == 1 {
+            (group.preferred_owners, group.failback) = (vec![NodeId(1)], true);
+        }
+    }
+    let says = Says::Order {
+        first: vec![GroupId(1)],
+        then: GroupId(2),
+        kind: OrderKind::Mandatory,
+        symmetrical: false,
+        first_act: OrderAct::Start,
+        then_act: OrderAct::Start,
+    };
+    parts.rules.push(Rule { name: "first-a".into(), says });
+    let mut cluster = Cluster::of(ClusterConfig::new(parts).unwrap(), 11);
+    cluster.settle().unwrap();
+    let owners = |cluster: &Cluster| ["b", "c"].map(|group| owner(cluster, group));
+    let outages = |cluster: &Cluster| ["b", "c"].map(|group| cluster.outage_of(group).unwrap());
+    let before = (owners(&cluster), outages(&cluster));
+    assert!(before.0.contains(&"n1".to_owned()), "{before:?}");
+    cluster.run(MINUTE).unwrap();
+    assert_eq!((owners(&cluster), outages(&cluster)), before);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_sim::options::TimingInputs;
 use quorate_sim::testing::{Cluster, Disk, Status};
+use quorate_sim::timeline::Kind;
 use quorate_sim::what_if::{Lose, WhatIf};
 use quorate_sim::{Faults, Options, run};
 
@@ -40,6 +41,29 @@ fn four_nodes_and_a_witness_are_clean() {
     clean(4, 0..60, fast);
 }
 
+/// A coordinator that hears a majority without the witness asked it nothing, while those that it heard did not hear each
+/// other, and lost their leases again and again.
+#[test]
+fn those_that_hear_the_coordinator_alone_keep_their_leases_by_the_witness() {
+    let builder = Cluster::builder().nodes(4).seed(5).witness(true);
+    let builder = (1..=4).fold(builder, |one, at| one.group(&format!("vm{at}"), Disk::Cooperative));
+    let mut cluster = builder.build().unwrap();
+    cluster.settle().unwrap();
+    let coordinator = cluster.status().and_then(|status| status.coordinator).unwrap();
+    let others: Vec<String> =
+        (1..=4).map(|at| format!("n{at}")).filter(|node| *node != coordinator).collect();
+    let [lost, one, other] = &others[..] else { unreachable!("there are four") };
+    cluster.power_off(lost).unwrap();
+    cluster.settle().unwrap();
+    let lost_leases = |cluster: &Cluster| {
+        cluster.timeline().iter().filter(|entry| entry.kind == Kind::LeaseLost).count()
+    };
+    let before = lost_leases(&cluster);
+    cluster.cut_between(one, other).unwrap();
+    cluster.run(Duration::from_secs(60)).unwrap();
+    assert_eq!(lost_leases(&cluster), before);
+}
+
 /// Seeds that were broken once: requests that were never answered were waited for without end; nobody but its maker had
 /// looked at the witness; a directory of a node's own, where the share was not mounted, was taken for the witness, and
 /// its versions for those of the witness; a vote counted as a beat; candidates took each other's votes at one moment.
@@ -47,7 +71,7 @@ fn four_nodes_and_a_witness_are_clean() {
 fn seeds_that_were_broken_once_are_clean() {
     clean(2, [13, 18, 22, 27, 33, 37, 183].into_iter(), options);
     clean(2, [151, 179, 344].into_iter(), fast);
-    clean(4, [21, 22, 120, 153, 213, 244, 382].into_iter(), options);
+    clean(4, [21, 22, 120, 153, 213, 244, 382, 754].into_iter(), options);
     clean(4, [210].into_iter(), fast);
 }
 

@@ -227,6 +227,7 @@ fn convert_resource(
             retry_period: resource.retry_period_s.length(),
             deadlock_timeout: Duration::from_secs(resource.deadlock_timeout_s),
             on_deadlock: resource.on_deadlock,
+            start_failure_is_fatal: resource.start_failure_is_fatal,
         },
         depends_on_any: (resource.depends_on_any.iter())
             .map(|any| depends_on("depends_on_any", any))

@@ -370,6 +370,9 @@ pub struct Resource {
     /// What is done about it then.
     #[serde(default, with = "OnDeadlockWords")]
     pub on_deadlock: OnDeadlock,
+    /// Whether one start that fails is enough for its group to be tried on another node.
+    #[serde(default)]
+    pub start_failure_is_fatal: bool,
     /// The driver's settings, inline.
     #[serde(flatten)]
     pub settings: Settings,
@@ -394,6 +397,7 @@ impl Resource {
             retry_period_s: hourly(),
             deadlock_timeout_s: five_minutes(),
             on_deadlock: OnDeadlock::default(),
+            start_failure_is_fatal: false,
             settings,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use quorate_core::id::GroupId;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,15 +17,25 @@ impl Config {
     /// # Errors
     /// A number that is written down belongs to something else, or there are no numbers left.
     pub fn following(&self, before: &Config) -> Result<Config, ConfigError> {
+        self.following_after(before, GroupId(0))
+    }
+
+    /// As [`Config::following`], with numbers after `passed` for groups that are new: a running cluster gives none
+    /// twice.
+    pub(crate) fn following_after(
+        &self,
+        before: &Config,
+        passed: GroupId,
+    ) -> Result<Config, ConfigError> {
         let (mut document, base) = (self.document.clone(), &before.document);
-        number("nodes", &mut document.nodes, &base.nodes)?;
-        number("luns", &mut document.luns, &base.luns)?;
-        number("groups", &mut document.groups, &base.groups)?;
+        number("nodes", &mut document.nodes, &base.nodes, 0)?;
+        number("luns", &mut document.luns, &base.luns, 0)?;
+        number("groups", &mut document.groups, &base.groups, passed.0)?;
         let resources = |document: &Document| -> Vec<Resource> {
             document.groups.iter().flat_map(|group| group.resources.clone()).collect()
         };
         let mut all = resources(&document);
-        number("resources", &mut all, &resources(base))?;
+        number("resources", &mut all, &resources(base), 0)?;
         let of = document.groups.iter_mut().flat_map(|group| &mut group.resources);
         of.zip(all).for_each(|(one, numbered)| one.id = numbered.id);
         Config::new(document)
@@ -59,13 +70,19 @@ macro_rules! numbered {
 
 numbered!(Node, Lun, Group, Resource);
 
-fn number<T: Numbered>(kind: &str, items: &mut [T], base: &[T]) -> Result<(), ConfigError> {
+/// New ones get numbers after `passed`, and after all that are taken.
+fn number<T: Numbered>(
+    kind: &str,
+    items: &mut [T],
+    base: &[T],
+    passed: u32,
+) -> Result<(), ConfigError> {
     let known: BTreeMap<&str, u32> =
         (1..).zip(base).map(|(place, one)| (one.name(), one.number().unwrap_or(place))).collect();
     let mut taken: BTreeSet<u32> = known.values().copied().collect();
     taken.extend(items.iter().filter_map(Numbered::number));
     for one in items.iter_mut().filter(|one| one.number().is_none()) {
-        let next = taken.last().map_or(1, |last| last.saturating_add(1));
+        let next = taken.last().copied().unwrap_or(0).max(passed).saturating_add(1);
         let chosen = known.get(one.name()).copied().unwrap_or(next);
         taken.insert(chosen);
         if !one.set(chosen) {

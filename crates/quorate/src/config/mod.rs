@@ -35,7 +35,8 @@ pub use following::{Difference, diff};
 pub use new_group::NewGroup;
 pub use new_node::NewNode;
 pub use policies::{
-    Balance, FoundTwice, Hours, Limits, OnDeadlock, Policy, Quarantine, RestartAction, Seconds,
+    Balance, FoundTwice, Hours, Limits, OnDeadlock, OnShutdown, Policy, Quarantine, RestartAction,
+    Seconds,
 };
 pub use relations::{By, Members, Near, Order, OrderAct, OrderKind, Priority, Rule, Score};
 pub use template::{random_id, template};

@@ -1,6 +1,7 @@
 //! A group that comes into a running cluster, in the words of cluster.toml.
 
 use quorate_core::config::NewGroup as CoreGroup;
+use quorate_core::id::GroupId;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Group, Lun};
@@ -40,7 +41,11 @@ impl NewGroup {
     }
 
     /// Checked against the configuration in force, with numbers of its own.
-    pub(crate) fn numbered(&self, current: &Config) -> Result<CoreGroup, ConfigError> {
+    pub(crate) fn numbered(
+        &self,
+        current: &Config,
+        passed: GroupId,
+    ) -> Result<CoreGroup, ConfigError> {
         let [group] = self.groups.as_slice() else {
             let problem = format!("{} groups", self.groups.len());
             return Err(ConfigError::new("groups", problem, "add one at a time"));
@@ -50,7 +55,8 @@ impl NewGroup {
         document.groups.push(group.clone());
         document.rules.retain(|rule| !self.rules.iter().any(|other| other.name == rule.name));
         document.rules.extend_from_slice(&self.rules);
-        let next = Config { document, cluster: current.cluster.clone() }.following(current)?;
+        let next = Config { document, cluster: current.cluster.clone() };
+        let next = next.following_after(current, passed)?;
         let cluster = next.cluster();
         let is_new = |name: &str| self.luns.iter().any(|lun| lun.name == name);
         let names_it = |name: &str| self.rules.iter().any(|rule| rule.name == name);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_core::config::Hours as CoreHours;
 pub use quorate_core::config::{
-    Balance, FoundTwice, Limits, OnDeadlock, Policy, Quarantine, RestartAction,
+    Balance, FoundTwice, Limits, OnDeadlock, OnShutdown, Policy, Quarantine, RestartAction,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -109,6 +109,14 @@ enum BalanceWords {
     Few,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OnShutdown", rename_all = "lowercase")]
+enum OnShutdownWords {
+    Move,
+    Keep,
+    Conditional,
+}
+
 /// The words of `[policy]`.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Policy", deny_unknown_fields, default)]
@@ -121,6 +129,8 @@ pub(super) struct PolicyWords {
     keep_without_quorum: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     survives: Option<u32>,
+    #[serde(with = "OnShutdownWords")]
+    on_shutdown: OnShutdown,
     utc_offset_minutes: i16,
     #[serde(with = "LimitsWords", skip_serializing_if = "LimitsWords::is_default")]
     limits: Limits,
@@ -137,6 +147,7 @@ impl Default for PolicyWords {
             rebalance,
             keep_without_quorum,
             survives,
+            on_shutdown,
             utc_offset_minutes,
             limits,
             quarantine,
@@ -148,6 +159,7 @@ impl Default for PolicyWords {
             rebalance,
             keep_without_quorum,
             survives,
+            on_shutdown,
             utc_offset_minutes,
             limits,
             quarantine,

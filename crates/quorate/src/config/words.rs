@@ -146,6 +146,7 @@ fn resource(
         retry_period_s: resource.policy.retry_period.into(),
         deadlock_timeout_s: resource.policy.deadlock_timeout.as_secs(),
         on_deadlock: resource.policy.on_deadlock,
+        start_failure_is_fatal: resource.policy.start_failure_is_fatal,
         settings: settings(&format!("{place}.{}", resource.name), &resource.settings)?,
     })
 }

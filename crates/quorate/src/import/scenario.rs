@@ -38,7 +38,12 @@ fn cluster(document: &Document) -> Value {
         (Balance::Groups | Balance::Load, false) => "default",
     };
     let on_loss = if policy.keep_without_quorum { "freeze" } else { "stop" };
-    json!({ "placement_strategy": strategy, "quorum": { "on_loss": on_loss } })
+    let mut resources = document.groups.iter().flat_map(|group| &group.resources);
+    json!({
+        "placement_strategy": strategy,
+        "quorum": { "on_loss": on_loss },
+        "start_failure_is_fatal": resources.any(|one| one.start_failure_is_fatal),
+    })
 }
 
 fn group(group: &Group) -> Value {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quorate_core::config::{ClusterConfig, NewConfig};
 use quorate_core::database::Database;
-use quorate_core::engine::Engine;
+use quorate_core::engine::{Engine, Foresight};
+use quorate_core::id::GroupId;
 use quorate_core::message::Command;
 use serde::Serialize;
 
@@ -62,8 +63,7 @@ impl Node {
     /// # Errors
     /// [`Error::Config`], or as [`Node::configuration`].
     pub fn plan(&self, next: &Config) -> Result<Plan, Error> {
-        let current = self.configuration()?.config;
-        let next = next.following(&current)?;
+        let next = self.numbered(next)?;
         let new = new_config(next.cluster(), None, "");
         let (outlook, refusal) = self.inner.look("the plan", move |engine| {
             let refusal = engine.database()?.successor(&new).err();
@@ -73,19 +73,62 @@ impl Node {
         Ok(Plan::new(&outlook, &current, &next, refusal)?)
     }
 
+    /// What the drain of a node would do, without doing it: what moves, what that displaces, and what would stay there,
+    /// since no other node can run it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a node that is not known, or as [`Node::configuration`].
+    pub fn plan_drain(&self, node: &str) -> Result<Plan, Error> {
+        let node = node.to_owned();
+        self.foresee(move |engine| engine.foresee_drain(&node))
+    }
+
+    /// What the move of a group would do, without doing it; to `None`: to the node that placement chooses.
+    ///
+    /// # Errors
+    /// As [`Node::plan_drain`]. A move that would be refused is no error: the plan says why.
+    pub fn plan_move(&self, group: &str, to: Option<&str>) -> Result<Plan, Error> {
+        let (group, to) = (group.to_owned(), to.map(str::to_owned));
+        self.foresee(move |engine| engine.foresee_move(&group, to.as_deref()))
+    }
+
+    fn foresee(
+        &self,
+        look: impl FnOnce(&Engine) -> Result<Foresight, Refusal> + Send + 'static,
+    ) -> Result<Plan, Error> {
+        let found = self.inner.look("the plan", move |engine| {
+            engine.database()?;
+            Some(look(engine))
+        })?;
+        match found {
+            Ok(foresight) => Ok(Plan::of_foresight(&foresight)),
+            Err(refusal) => Err(Error::Refused(refusal)),
+        }
+    }
+
+    /// A configuration with the numbers that it has, or would have, in the running cluster.
+    fn numbered(&self, next: &Config) -> Result<Config, Error> {
+        let current = self.configuration()?.config;
+        Ok(next.following_after(&current, self.groups_passed()?)?)
+    }
+
+    fn groups_passed(&self) -> Result<GroupId, Error> {
+        self.inner.look("the configuration", |engine| Some(engine.database()?.groups_passed()))
+    }
+
     /// Brings `next` into force, in place of version `only_if`, or of whichever is in force. What has no number in it
     /// keeps the one that it has. `reason` stands in the history.
     ///
     /// # Errors
-    /// [`Error::Config`] or [`Error::Busy`]; the answer may be a refusal that names the place and the remedy.
+    /// [`Error::Config`], or as [`Node::configuration`]; the answer may be a refusal that names the place and the
+    /// remedy.
     pub fn apply(
         &self,
         next: &Config,
         reason: &str,
         only_if: Option<u64>,
     ) -> Result<Ticket, Error> {
-        let current = Config::from_cluster(&self.inner.snapshot.config())?;
-        let next = next.following(&current)?;
+        let next = self.numbered(next)?;
         let new = new_config(next.cluster(), only_if, reason);
         self.inner.command(Command::Configure(Box::new(new)))
     }
@@ -149,9 +192,10 @@ impl Node {
     /// [`Error::Config`], or as [`Node::configuration`].
     pub fn add_group(&self, new: &NewGroup) -> Result<Ticket, Error> {
         let InForce { version, config } = self.configuration()?;
+        let passed = self.groups_passed()?;
         let survives = config.cluster().policy().survives.is_some();
         let only_if = survives.then_some(version);
-        let new = quorate_core::config::NewGroup { only_if, ..new.numbered(&config)? };
+        let new = quorate_core::config::NewGroup { only_if, ..new.numbered(&config, passed)? };
         self.inner.command(Command::AddGroup(Box::new(new)))
     }
 

@@ -214,6 +214,13 @@ fn held(hold: &Hold, config: &ClusterConfig) -> String {
             let name = config.group(*group).map_or("another group", |one| one.name.as_str());
             format!("{name} comes first, by a rule or for its place")
         }
+        Hold::Stray { node } => {
+            let name = config.node(*node).map_or("another node", |one| one.name.as_str());
+            format!(
+                "it was found running on {name} unasked, and is not known to have ended there: end it, or if {name} is \
+                 off, `quorate confirm-fenced {name}`"
+            )
+        }
         other => other.to_string(),
     }
 }

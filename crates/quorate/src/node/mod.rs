@@ -377,6 +377,13 @@ impl Node {
         self.leave_as(true, timeout)
     }
 
+    /// Whether what this node runs is kept for its return when its host shuts down, as `policy.on_shutdown` says in the
+    /// configuration in force: then [`Node::leave_and_keep`], else [`Node::leave`]. `reboots`: the host boots again by
+    /// itself.
+    pub fn keeps_on_shutdown(&self, reboots: bool) -> bool {
+        self.inner.snapshot.config().policy().on_shutdown.keeps(reboots)
+    }
+
     fn leave_as(&self, keep: bool, timeout: Duration) -> Result<(), Error> {
         self.inner.items.check()?;
         self.inner.inbox.offer(Input::Event(Event::Leave { keep }))?;

@@ -477,7 +477,6 @@ fn close_elsewhere<T: Send + 'static>(old: T) {
 }
 
 /// What came of carrying out an action.
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for a moment")]
 enum Carried {
     On,
     Answered(Event),

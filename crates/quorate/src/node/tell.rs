@@ -302,6 +302,10 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let text = format!("{group} is online on {node} but for what is left failed");
             notice(NoticeKind::Degraded, text, fields)
         }
+        GroupReport::Restarting => {
+            let text = format!("{group} has failed on {node}, and is started again there");
+            notice(NoticeKind::Restarting, text, fields)
+        }
         GroupReport::Consumed => {
             let text = format!("{group} resumes its saved state on {node}");
             notice(NoticeKind::Consumed, text, fields)

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{A, B, C, Trio, VM};
 use crate::action::ResourceVerb;
-use crate::config::{ClusterParts, GroupConfig, NewConfig, NewGroup};
+use crate::config::{ClusterConfig, ClusterParts, GroupConfig, NewConfig, NewGroup};
 use crate::id::{GroupId, ResourceId};
 use crate::message::{Command, Refusal};
+use crate::notice::Notice;
 
 /// A group like the first, without a LUN.
 fn second(trio: &Trio) -> GroupConfig {
@@ -213,4 +214,41 @@ fn of_two_configurations_at_once_one_is_told_that_it_came_too_late() {
         trio.answers.iter().filter(|answer| matches!(answer, Err(Refusal::NotPossible(_))));
     assert_eq!(refused.count(), 1, "{:?}", trio.answers);
     assert_eq!(trio.versions(), [2; 3]);
+}
+
+#[test]
+fn a_file_that_was_in_force_is_no_difference_and_one_that_never_was_is() {
+    let mut trio = Trio::online();
+    let founded = trio.config.clone();
+    let new = changed(&trio, |parts| parts.groups[0].stickiness = 7);
+    let applied = ClusterConfig::new(new.parts.clone()).expect("it is valid");
+    trio.command(A, configure(new));
+    trio.run_until(Duration::from_secs(2), |trio| trio.answers == [Ok(())]);
+    let edited = {
+        let mut parts = ClusterParts::from(founded.clone());
+        parts.policy.rebalance = true;
+        ClusterConfig::new(parts).expect("it is valid")
+    };
+    let differ = vec!["groups.vm".to_owned(), "policy".to_owned()];
+    for (file, differs) in [(&founded, vec![]), (&applied, vec![]), (&edited, differ)] {
+        trio.kill(C);
+        trio.config = file.clone();
+        trio.notices.clear();
+        trio.boot(C);
+        trio.run_until(Duration::from_secs(5), |trio| trio.engines[&C].lease().is_some());
+        assert_eq!(trio.engines[&C].status(trio.now).config_differs, differs);
+        let told = trio.notices.iter().filter_map(|(_, node, notice)| match notice {
+            Notice::ConfigurationDiffers { places, .. } if *node == C => Some(places.clone()),
+            _ => None,
+        });
+        let told: Vec<Vec<String>> = told.collect();
+        assert_eq!(told, if differs.is_empty() { vec![] } else { vec![differs] });
+    }
+    // Applied, the file of that node is in force.
+    let parts = ClusterParts::from(edited);
+    let reason = String::new();
+    trio.command(A, configure(NewConfig { parts, only_if: None, reason, unix_ms: 0 }));
+    trio.run_until(Duration::from_secs(2), |trio| {
+        trio.engines[&C].status(trio.now).config_differs.is_empty()
+    });
 }

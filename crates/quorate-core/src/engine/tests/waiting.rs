@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::policies::{MINUTE, SECOND, many, parts_of};
 use super::{A, B, C, Trio, VM};
-use crate::change::{Change, Disarm};
+use crate::change::{Change, Disarm, GroupReport};
 use crate::config::{By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says};
-use crate::id::{GroupId, NodeId};
+use crate::database::GroupRecord;
+use crate::event::{Event, Trouble};
+use crate::id::{GroupId, NodeId, ResourceId};
 use crate::message::Command;
-use crate::notice::Hold;
+use crate::notice::{Hold, Notice};
 
 const OTHER: GroupId = GroupId(2);
 const THIRD: GroupId = GroupId(3);
@@ -37,6 +39,11 @@ fn ruled(says: &[Says]) -> Trio {
 impl Trio {
     fn are_all_online(&self) -> bool {
         (0..3).all(|group| self.status_of(B, group).state == "online")
+    }
+
+    fn record_of(&self, group: GroupId) -> &GroupRecord {
+        let database = self.engines[&B].database();
+        database.and_then(|one| one.group(group)).expect("it is a member")
     }
 
     fn is_member(&self) -> bool {
@@ -72,6 +79,40 @@ fn a_group_that_waits_for_another_says_for_which_on_every_node() {
     for asked in [A, B, C] {
         let waiting = trio.status_of(asked, 1);
         assert_eq!(waiting.held, Some(Hold::Group { group: VM }), "as {asked} has it");
+    }
+}
+
+#[test]
+fn who_cannot_run_without_a_group_is_started_again_after_it_though_that_stays_on_its_node() {
+    for (kind, again) in [(OrderKind::Mandatory, 1), (OrderKind::Optional, 0)] {
+        let mut trio = ruled(&[order(VM, OTHER, kind), order(OTHER, THIRD, kind)]);
+        trio.run_until(SECOND * 20, |trio| trio.is_member() && trio.are_all_online());
+        let before = [VM, OTHER, THIRD].map(|group| trio.record_of(group).epoch.0);
+        let (owner, _) = trio.record_of(VM).owner().expect("it is online");
+        trio.notices.clear();
+        trio.queue.push_back((
+            owner,
+            Event::ResourceFailed {
+                resource: ResourceId(1),
+                epoch: trio.record_of(VM).epoch,
+                trouble: Trouble::Reported,
+                detail: "it is gone".into(),
+            },
+        ));
+        trio.drain();
+        trio.pass(SECOND * 2);
+        trio.run_until(SECOND * 20, Trio::are_all_online);
+        let after = [VM, OTHER, THIRD].map(|group| trio.record_of(group).epoch.0);
+        assert_eq!(after, [before[0], before[1] + again, before[2] + again], "{kind:?}");
+        let at = |wanted: &dyn Fn(&Notice) -> bool| {
+            trio.notices.iter().position(|(_, node, notice)| *node == B && wanted(notice))
+        };
+        let back = at(&|notice| {
+            matches!(notice, Notice::Group { group: VM, report: GroupReport::Online, .. })
+        });
+        let given = at(&|notice| matches!(notice, Notice::Assigned { group: OTHER, .. }));
+        assert_eq!(again == 1, given.is_some());
+        assert!(given.is_none() || back < given, "it waits until its ground is back");
     }
 }
 

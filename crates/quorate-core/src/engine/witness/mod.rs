@@ -52,7 +52,7 @@ pub(super) struct Hands {
     /// When a node that votes was last found silent.
     doubted: Option<Instant>,
     /// When it was last asked for anything.
-    asked: Option<Instant>,
+    pub(super) asked: Option<Instant>,
     wants_look: bool,
     /// When each node last said anything of consensus.
     spoke: BTreeMap<NodeId, Instant>,
@@ -62,8 +62,8 @@ pub(super) struct Hands {
     pub(super) trouble: Option<WitnessTrouble>,
     /// What the register was known by that was read and had been asked before.
     served: Option<u64>,
-    /// Whether it has ever answered.
-    pub(super) has_answered: bool,
+    /// When it answered last.
+    pub(super) answered: Option<Instant>,
     ahead_told: Option<(u64, u64)>,
 }
 
@@ -141,11 +141,33 @@ impl Engine {
         if there.count() < crate::quorum::majority(self.voters().len()) {
             return true;
         }
+        if leads && !plant::is(Plant::WitnessForOne) && !self.are_all_kept_by_nodes() {
+            return true;
+        }
         let limit = self.timing().suspect;
         let powerless =
             self.peers.values().any(|one| one.is_fresh(limit, self.now) && !one.is_powered());
         let stuck = self.hands.unsettled_since.is_some_and(|since| self.now.since(since) > fresh);
         leads && (powerless || stuck || !self.lease_held)
+    }
+
+    /// Whether each node that is heard here has a majority of the nodes that it hears and that hear it, as they say: the
+    /// coordinator may have one, and one of those that it needs for that may not. What nobody says for it, the witness
+    /// must, before its lease is over.
+    fn are_all_kept_by_nodes(&self) -> bool {
+        let limit = self.timing().interval * 7 / 2;
+        let lately = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) <= limit);
+        let hears = |ear: NodeId, node: NodeId| match self.peers.get(&ear) {
+            None => lately(self.peers.get(&node).and_then(Peer::heard)),
+            Some(peer) => lately(peer.says_heard(node)),
+        };
+        let is_kept = |node: NodeId| {
+            let by = |&voter: &NodeId| voter == node || hears(voter, node) && hears(node, voter);
+            self.config.voters().filter(by).count() >= crate::quorum::majority(self.voters().len())
+        };
+        let Some(database) = &self.database else { return true };
+        let heard = self.peers.iter().filter(|(_, peer)| lately(peer.heard()));
+        heard.map(|(&node, _)| node).filter(|&node| database.is_up(node)).all(is_kept)
     }
 
     /// A node that votes is silent: the witness may be needed soon, and it is good to know since when it stands still.
@@ -341,7 +363,9 @@ impl Engine {
         if kind(&self.hands.trouble) != kind(&trouble) {
             self.out.tell(Notice::Witness { trouble: trouble.clone() });
         }
-        self.hands.has_answered |= trouble.is_none();
+        if trouble.is_none() {
+            self.hands.answered = Some(self.now);
+        }
         self.hands.trouble = trouble;
     }
 

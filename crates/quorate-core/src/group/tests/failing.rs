@@ -129,6 +129,36 @@ fn what_is_not_to_be_restarted_is_left_failed_and_tried_again_after_its_retry_pe
 }
 
 #[test]
+fn what_has_lost_its_ground_ends_before_that_is_started_again_and_starts_after_it() {
+    let again = |id, on: &[ResourceId]| with_action(RestartAction::Restart, plain(id, on));
+    let mut t = Bench::of(vec![again(DISK, &[]), again(APP, &[DISK])]);
+    t.answer(DISK, Ok(()));
+    t.answer(APP, Ok(()));
+    t.fail(DISK);
+    assert_eq!((t.state(DISK), t.state(APP)), (ResourceState::Offline, ResourceState::Stopping));
+    t.answer(APP, Ok(()));
+    assert_eq!((t.state(DISK), t.state(APP)), (ResourceState::Starting, ResourceState::Offline));
+    t.answer(DISK, Ok(()));
+    t.answer(APP, Ok(()));
+    assert_eq!(t.group.report(None), Some(GroupReport::Online));
+}
+
+#[test]
+fn what_has_failed_is_started_again_once_those_who_need_it_know() {
+    let mut t = Bench::of(vec![with_action(RestartAction::Restart, plain(APP, &[]))]);
+    t.answer(APP, Ok(()));
+    assert!(!t.group.is_restarting());
+    t.leave.may_restart = false;
+    t.fail(APP);
+    assert_eq!(t.state(APP), ResourceState::Offline);
+    assert_eq!(t.group.report(None), Some(GroupReport::Restarting));
+    t.leave.may_restart = true;
+    t.advance();
+    t.answer(APP, Ok(()));
+    assert_eq!(t.group.report(None), Some(GroupReport::Online));
+}
+
+#[test]
 fn each_restart_action_does_what_its_name_says() {
     let outcomes = [
         (RestartAction::DoNotRestart, 1, ResourceState::Failed, Goal::Run),
@@ -144,6 +174,21 @@ fn each_restart_action_does_what_its_name_says() {
         }
         assert_eq!((t.state(APP), t.group.goal()), (state, goal), "{action:?}");
     }
+}
+
+#[test]
+fn where_a_failed_start_is_fatal_one_is_enough_and_what_fails_later_is_restarted() {
+    let mut app = with_action(RestartAction::RestartThenFailOver, plain(APP, &[]));
+    app.policy.start_failure_is_fatal = true;
+    let mut t = Bench::of(vec![app.clone()]);
+    t.answer(APP, Ok(()));
+    t.fail(APP);
+    assert_eq!((t.state(APP), t.group.goal()), (ResourceState::Starting, Goal::Run));
+    let mut t = Bench::of(vec![app]);
+    t.answer(APP, Err("it does not start".into()));
+    t.answer(APP, Ok(()));
+    let vacated = GroupReport::Vacated { saved: None, failures: 1 };
+    assert_eq!((t.group.goal(), t.group.report(None)), (Goal::GiveUp, Some(vacated)));
 }
 
 #[test]

@@ -337,12 +337,13 @@ fn every_state_of_a_group_takes_every_change_as_the_page_says() {
         "stopping",
         "stop-failed",
     ];
-    let changes: [(&str, Comes); 17] = [
+    let changes: [(&str, Comes); 18] = [
         ("it is given to another node", |t| t.assign(OTHER)),
         ("it is to move", |t| t.release(Some(OTHER))),
         ("it is to stop", |t| t.release(None)),
         ("its owner: online", |t| t.report(GroupReport::Online)),
         ("its owner: degraded", |t| t.report(GroupReport::Degraded)),
+        ("its owner: restarting", |t| t.report(GroupReport::Restarting)),
         ("its owner: gone in order", |t| {
             t.report(GroupReport::Vacated { saved: None, failures: 0 });
         }),

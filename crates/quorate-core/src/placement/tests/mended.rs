@@ -130,6 +130,20 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     )
 }
 
+#[test]
+fn a_group_leaves_a_node_that_others_who_cannot_leave_have_filled() {
+    let wishes =
+        |cpu| Wishes { uses: BTreeMap::from([("cpu".to_owned(), cpu)]), ..Wishes::default() };
+    let all =
+        [(1, 3), (2, 4), (3, 4)].map(|(id, cpu)| GroupConfig { wishes: wishes(cpu), ..group(id) });
+    let config =
+        cluster(2, all.to_vec(), Vec::new(), Policy { limited: true, ..Policy::default() });
+    let left_alone = Now { wanted: false, fixed: true, ..on(1) };
+    let now = vec![on(1), left_alone.clone(), left_alone];
+    let plan = plan(&config, &all_open(2), now);
+    assert_eq!(plan.node(0), Some(NodeId(2)));
+}
+
 proptest! {
     #[test]
     fn a_mended_plan_is_the_one_from_scratch(

@@ -15,6 +15,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use quorate_core::change::FenceKind;
 use quorate_core::config::ClusterConfig;
 use quorate_core::database::{Database, NodeState};
 use quorate_core::id::NodeId;
@@ -209,21 +210,28 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Where what runs is kept without a quorum, no lease that is over proves anything: whoever fences takes the power
-    /// of a node that is lost and had something, and says so.
+    /// Where what runs is kept without a quorum, no lease that is over proves anything; nor does it of what somebody
+    /// has started by hand. Whoever fences takes the power of a node that is lost and had such a thing, and says so.
     fn fence_the_lost(&mut self) {
         let is_kept = self.plan.config.policy().keep_without_quorum;
         let somebody_acts = self.world.hosts().any(|host| self.may_act(host));
-        if !is_kept || !self.scenario.cluster.fencing || !somebody_acts {
+        if !self.scenario.cluster.fencing || !somebody_acts {
             return;
         }
         let Some(database) = self.database() else { return };
         let is_down = |node: NodeId| {
             database.node(node).is_some_and(|one| matches!(one.state, NodeState::Down(_)))
         };
-        let owners = database.groups().values().filter_map(|record| record.owner());
+        let by_time = |node: NodeId| {
+            let state = database.node(node).map(|one| one.state);
+            state == Some(NodeState::Fenced(FenceKind::LeaseOver))
+        };
+        let records = || database.groups().values();
+        let owners = records().filter_map(|record| record.owner()).map(|(node, _)| node);
+        let owners = owners.filter(|&node| is_kept && is_down(node));
+        let strays = records().flat_map(|record| record.strays.keys().copied());
         let lost: BTreeSet<NodeId> =
-            owners.map(|(node, _)| node).filter(|&node| is_down(node)).collect();
+            owners.chain(strays.filter(|&node| is_down(node) || by_time(node))).collect();
         self.fencing.retain(|node| lost.contains(node));
         for node in lost {
             if self.fencing.insert(node) {

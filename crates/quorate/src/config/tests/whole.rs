@@ -59,6 +59,7 @@ fn resource(name: String) -> impl Strategy<Value = Resource> {
             restart_period_s: u64::from(length) % 3_000,
             restart_action,
             retry_period_s: if patient { Seconds::Never } else { Seconds::Of(4_000) },
+            start_failure_is_fatal: live,
             on_deadlock: if patient { OnDeadlock::FenceNode } else { OnDeadlock::TellPeople },
             ..Resource::new(name.clone(), "host", settings)
         }
@@ -154,6 +155,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 survives: None,
                 limits: Limits { losses_max: most, everywhere_pause, ..Limits::default() },
                 quarantine,
+                on_shutdown: OnShutdown::Conditional,
                 utc_offset_minutes: 60,
             }
         },

@@ -25,7 +25,7 @@ use super::report::FindingKind;
 use super::xml::{Element, Xml};
 use super::{Imported, Place};
 use crate::config::ConfigError;
-use properties::{FATAL_STARTS, FATAL_STARTS_REMEDY, Switches};
+use properties::Switches;
 use resources::Meant;
 use rule::NodeFacts;
 
@@ -132,9 +132,6 @@ impl<'a> Importer<'a> {
             let text = "without a migration-threshold Pacemaker starts a failed resource again on its \
                         node for ever; here it is tried 3 times in 15 minutes, then on another node";
             note("migration-threshold", text, "see restart_threshold and failover_threshold");
-        }
-        if !self.switches.says_of_starts && !self.draft.groups.is_empty() {
-            note("start-failure-is-fatal", FATAL_STARTS, FATAL_STARTS_REMEDY);
         }
         let text = "the identity is drawn from the source";
         note("cluster.id", text, "draw another one if you make two clusters of one source");

@@ -102,6 +102,7 @@ impl<'a> Importer<'a> {
         self.tell_driver(element, agent);
         let mut words = Resource::new(name, "host", settings);
         words.pending_timeout_s = whole_seconds(operations.pending);
+        words.start_failure_is_fatal = self.switches.fatal_starts;
         let mut uses = Amounts::new();
         for (&what, pair) in &options("utilization").all() {
             uses.insert(what.to_owned(), pair.amount()?);

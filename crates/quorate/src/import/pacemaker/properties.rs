@@ -11,22 +11,21 @@ use crate::import::report::FindingKind::{Approximated, Needed, NoCounterpart, No
 use crate::import::xml::Element;
 
 /// What the options of the cluster mean for every resource.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Switches {
     /// Resources run only where a constraint says so.
     pub(super) opt_in: bool,
     /// Everything is to be stopped.
     pub(super) stop_all: bool,
-    /// Whether a failed start takes a resource from its node is said, and told of.
-    pub(super) says_of_starts: bool,
+    /// A failed start takes a resource from its node.
+    pub(super) fatal_starts: bool,
 }
 
-/// What becomes of it that a failed start is final on its node.
-pub(super) const FATAL_STARTS: &str = "a failed start is tried again as often as restart_threshold says, then on \
-                                       another node";
-/// What can be done about that.
-pub(super) const FATAL_STARTS_REMEDY: &str =
-    "set restart_threshold = 0 to try another node at once";
+impl Default for Switches {
+    fn default() -> Self {
+        Self { opt_in: false, stop_all: false, fatal_starts: true }
+    }
+}
 
 impl<'a> Importer<'a> {
     pub(super) fn properties(&mut self, section: Element<'a>) -> Result<(), ConfigError> {
@@ -53,12 +52,7 @@ impl<'a> Importer<'a> {
                                 cannot run or write it; that cannot be switched off";
                     pair.note(NotNeeded, text, "");
                 }
-                "start-failure-is-fatal" => {
-                    self.switches.says_of_starts = true;
-                    if pair.flag()? {
-                        pair.note(Approximated, FATAL_STARTS, FATAL_STARTS_REMEDY);
-                    }
-                }
+                "start-failure-is-fatal" => self.switches.fatal_starts = pair.flag()?,
                 "maintenance-mode" | "stonith-enabled" | "fencing-enabled" => {}
                 _ => continue,
             }

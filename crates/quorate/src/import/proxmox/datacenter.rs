@@ -1,11 +1,11 @@
 //! `datacenter.cfg`: what of it is about high availability.
 
-use quorate_core::config::Balance;
+use quorate_core::config::{Balance, OnShutdown};
 
 use super::Importer;
 use super::sections::{Property, flat};
 use crate::config::ConfigError;
-use crate::import::report::FindingKind::{NoCounterpart, NotNeeded};
+use crate::import::report::FindingKind::{Approximated, NoCounterpart, NotNeeded};
 
 impl Importer {
     pub(super) fn datacenter(&mut self, file: &str, text: &str) -> Result<(), ConfigError> {
@@ -58,14 +58,27 @@ impl Importer {
     }
 
     fn shutdown_policy(&mut self, property: &Property<'_>) -> Result<(), ConfigError> {
+        // Where nothing is said of it, it is conditional there.
+        self.draft.policy.on_shutdown = OnShutdown::Conditional;
         for item in property.list("shutdown_policy") {
             let (kind, text) = match (item.key, item.value) {
                 ("shutdown_policy", "migrate") => {
-                    (NotNeeded, "what a leaving node runs is moved away first here, too")
+                    self.draft.policy.on_shutdown = OnShutdown::Move;
+                    let text = "on_shutdown = \"move\": what has moved away returns only where failback says so";
+                    (Approximated, text)
                 }
-                ("shutdown_policy", "conditional" | "failover" | "freeze") => {
-                    (NoCounterpart, "what a leaving node runs is moved away first")
+                ("shutdown_policy", "failover") => {
+                    self.draft.policy.on_shutdown = OnShutdown::Move;
+                    (
+                        Approximated,
+                        "on_shutdown = \"move\": it moves away first, as it runs where it can",
+                    )
                 }
+                ("shutdown_policy", "freeze") => {
+                    self.draft.policy.on_shutdown = OnShutdown::Keep;
+                    continue;
+                }
+                ("shutdown_policy", "conditional") => continue,
                 ("shutdown_policy", _) => return Err(item.wrong("is not known")),
                 _ => (NoCounterpart, "there is nothing like it, or it is not known"),
             };

@@ -290,13 +290,18 @@ fn what_cannot_hold_together_is_told() {
 }
 
 #[test]
-fn what_holds_where_nothing_is_said_of_it_is_told_too() {
+fn a_failed_start_is_fatal_on_its_node_unless_it_is_said_not_to_be() {
+    let fatal = |imported: &Imported| {
+        let resources = imported.document.groups.iter().flat_map(|group| &group.resources);
+        resources.map(|one| one.start_failure_is_fatal).collect::<Vec<bool>>()
+    };
     let cib = small(&primitives(&["a", "b"]), "");
     let imported = import_pacemaker(&cib, "cib.xml").unwrap();
-    is_told(&imported, Approximated, &["start-failure-is-fatal", "restart_threshold"]);
+    assert_eq!(fatal(&imported), [true, true]);
     let said = "<crm_config><cluster_property_set id='o'><nvpair id='f' name='start-failure-is-fatal' \
                 value='false'/></cluster_property_set></crm_config>";
     let imported = import_pacemaker(&cib.replace("<crm_config/>", said), "cib.xml").unwrap();
+    assert_eq!(fatal(&imported), [false, false]);
     assert_eq!(findings(&imported, "start-failure-is-fatal"), Vec::<String>::new());
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::config::{Balance, Config, Group, Score};
+use crate::config::{Balance, Config, Group, OnShutdown, Score};
 use crate::import::FindingKind::*;
 use crate::import::{ProxmoxFiles, import_proxmox};
 
@@ -154,7 +154,7 @@ fn how_nodes_are_chosen_is_policy() {
     assert!(policy.balance_on_start && policy.rebalance);
     is_told(&imported, Needed, &["crs", "nodes.NAME.capacity"]);
     is_told(&imported, NoCounterpart, &["ha-auto-rebalance-threshold = 0.4"]);
-    is_told(&imported, NoCounterpart, &["shutdown_policy = conditional"]);
+    assert_eq!(policy.on_shutdown, OnShutdown::Conditional);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Overwrites passwords in bytes that are about to be recorded.
+//! Overwrites passwords in bytes that are about to be recorded, or to be known by a digest.
 //!
 //! What counts as one: the password of an address, `scheme://user%password@host` or with a colon, and the value of a
 //! JSON key whose name says so, as in `"password":"..."`. The length stays, so everything around it still decodes;
@@ -13,7 +13,7 @@ const KEYS: [&[u8]; 7] =
     [b"password", b"passwd", b"passphrase", b"secret", b"token", b"credential", b"private_key"];
 
 /// Puts stars in the place of every password.
-pub(super) fn hide(bytes: &mut [u8]) {
+pub(crate) fn hide(bytes: &mut [u8]) {
     for at in 0..bytes.len() {
         match bytes[at] {
             b':' if bytes[at..].starts_with(b"://") => hide_login(&mut bytes[at + 3..]),

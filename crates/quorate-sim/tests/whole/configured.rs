@@ -1,0 +1,76 @@
+//! Configurations that change while everything fails: groups come and go, what is in force is replaced and taken back.
+
+use quorate_sim::coverage::Table;
+use quorate_sim::options::TimingInputs;
+use quorate_sim::{Coverage, FaultKind, Faults, Options, run};
+
+/// Every fourth seed has all kinds, the others few of them.
+fn options(seed: u64) -> Options {
+    use FaultKind::*;
+    let faults = match seed % 4 {
+        0 => Faults::CONFIGURED,
+        1 => {
+            Faults::only(&[Configure, AddGroup, RemoveGroup, Command, Crash, StartFails, GuestDies])
+        }
+        2 => Faults::CONFIGURED.with(Configure, 100).with(AddGroup, 40).with(RemoveGroup, 40),
+        _ => Faults::only(&[
+            Configure,
+            AddGroup,
+            RemoveGroup,
+            CutNode,
+            Split,
+            PauseProcess,
+            LunPath,
+            LunSlow,
+        ]),
+    };
+    let ruled = seed / 4 % 3 == 1;
+    let timing = (seed / 4 % 2 == 1).then_some(TimingInputs::FAST);
+    Options { faults, ruled, timing, duration: 40, ..Options::default() }
+}
+
+fn clean(seeds: impl Iterator<Item = u64>) -> Coverage {
+    let mut coverage = Coverage::default();
+    for seed in seeds {
+        let outcome = run(seed, &options(seed));
+        coverage += &outcome.coverage;
+        assert!(outcome.is_clean(), "seed {seed}: {:?}", outcome.violations);
+    }
+    coverage
+}
+
+#[test]
+fn whatever_is_configured_nothing_is_broken() {
+    let coverage = clean(0..80);
+    let met = |table: Table, name: &str| {
+        coverage
+            .all()
+            .iter()
+            .any(|met| met.table == table.name() && met.name == name && met.count > 0)
+    };
+    for (table, name) in [
+        (Table::Command, "AddGroup"),
+        (Table::Command, "RemoveGroup"),
+        (Table::Command, "Configure"),
+        (Table::Notice, "Configured"),
+        (Table::Cause, "NotPossible"),
+        (Table::Fault, "configure"),
+    ] {
+        assert!(met(table, name), "{name} was never met");
+    }
+}
+
+#[test]
+fn configurations_change_only_where_that_is_asked_for() {
+    use FaultKind::*;
+    for kind in [AddGroup, RemoveGroup, Configure] {
+        assert_eq!((Faults::ALL.weight(kind), Faults::RULED.weight(kind)), (0, 0));
+        assert!(Faults::CONFIGURED.weight(kind) > 0);
+    }
+}
+
+/// Seeds that were broken once, by judges that went by what was no more in force.
+#[test]
+fn seeds_that_were_broken_once_are_clean() {
+    clean([85, 343, 572, 865, 896, 925].into_iter());
+}
