@@ -33,8 +33,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 120;
 
 /// Words of other systems for which we have our own.
-const FOREIGN_WORDS: &str = "arbiter ballot evict evicted leader leadership master qdevice \
-                             relocate slave stonith switchover tiebreaker";
+const FOREIGN_WORDS: &str = "arbiter ballot leader leadership master qdevice relocate \
+                             slave stonith switchover tiebreaker";
 /// Where they are at home: Raft's in its module, the world's in what drives the world, those of the scenario format
 /// where it is read and told, those of other clusters where they are read in and compared.
 const FOREIGN_ROOMS: [&str; 10] = [

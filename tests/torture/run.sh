@@ -9,8 +9,8 @@ cd "$(dirname "$0")/../.."
 years=${1:-1} seeds=${2:-50}
 passed=0 failed=0
 
-cargo build --quiet --locked -p quorate-cli
-cargo build --quiet --locked --release -p quorate-cli
+cargo build --quiet --locked -p quorate-sim -p quorate-one-build --example long
+cargo build --quiet --locked --release -p quorate-sim --example long
 
 verdict() { # verdict WHETHER NAME
     if "$1"; then
@@ -20,35 +20,26 @@ verdict() { # verdict WHETHER NAME
     fi
 }
 
-hash() { # hash BUILD ARGUMENT...: nothing where a seed fails; which one, and why, stands above the verdict
-    local summary
-    summary=$("target/$1/quorate" torture "${@:2}" --json --trace-hash) || return 0
-    sed -nE 's/.*"trace_hash": "([0-9a-f]+)".*/\1/p' <<<"$summary"
-}
-
-same() { # same ARGUMENT...: both builds do the same, to the byte
+same() { # same NAME SEEDS: both builds do the same, to the byte, and nothing is broken
     local debug release
-    debug=$(hash debug "$@") release=$(hash release "$@")
-    if [ -n "$debug" ] && [ "$debug" = "$release" ]; then
+    debug=$(target/debug/examples/long "$@") || true
+    release=$(target/release/examples/long "$@") || true
+    if [[ $debug =~ ^[0-9a-f]{16}$ && $debug = "$release" ]]; then
         verdict true "debug and release agree: $*, trace hash $debug"
     else
-        verdict false "debug (${debug:-no hash}) and release (${release:-no hash}) do not agree: $*"
+        verdict false "debug and release, $*: $debug / $release"
     fi
 }
 
-# torture NAME ARGUMENT...: nothing is broken. Half of the CI's summary is what was met; only the figures are shown.
-torture() {
-    local name=$1 summary=target/torture-${1// /-}.json ok=false
-    shift
-    target/release/quorate torture "$@" --json >"$summary" && ok=true
-    grep -E '^  "(violations|failing_seeds|simulated_s|real_s|real_time_factor|events)"' "$summary" || true
-    verdict "$ok" "$name: quorate torture $*; the summary is in $summary"
+clean() { # clean NAME SEEDS: nothing is broken; which seed is, and how, stands above the verdict
+    if target/release/examples/long "$@"; then verdict true "$*"; else verdict false "$*"; fi
 }
 
-same --seeds "0..$seeds"
-same --seeds 0..4 --nodes 5 --groups 20
-torture "long quiet" --seeds 0..8 --time 12h --pace 1h
-torture "years" --seeds "0..$((years * 4))" --nodes 3 --profile slow --time 92days --pace 3h
+same drawn "$seeds"
+same five 4
+same members 20
+clean quiet 8
+clean years $((years * 4))
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 test "$failed" -eq 0

@@ -185,8 +185,8 @@ impl Host {
         self.lease_end_by(config, |_| true)
     }
 
-    /// The same by what nodes have acknowledged alone: whether a node counts what it has asked the witness for depends on
-    /// whether it still coordinates when that answers. Never later than the other.
+    /// The same by what nodes have acknowledged alone: whether a node counts what it has asked the witness for
+    /// depends on whether it still coordinates when that answers. Never later than the other.
     pub fn lease_end_by_nodes(&self, config: &ClusterConfig) -> Option<Instant> {
         self.lease_end_by(config, |voter| voter != NodeId::WITNESS)
     }

@@ -15,12 +15,12 @@ pub struct Hosts {
 
 impl Hosts {
     /// The host of a node.
-    pub fn get(&self, node: &NodeId) -> Option<&Host> {
+    pub fn of(&self, node: &NodeId) -> Option<&Host> {
         self.places.get(usize::from(node.0))?.as_deref()
     }
 
     /// The host of a node, to be changed.
-    pub fn get_mut(&mut self, node: &NodeId) -> Option<&mut Host> {
+    pub fn of_mut(&mut self, node: &NodeId) -> Option<&mut Host> {
         self.places.get_mut(usize::from(node.0))?.as_deref_mut()
     }
 
@@ -66,6 +66,6 @@ impl Index<&NodeId> for Hosts {
     type Output = Host;
 
     fn index(&self, node: &NodeId) -> &Host {
-        self.get(node).expect("every node of the configuration has a host")
+        self.of(node).expect("every node of the configuration has a host")
     }
 }

@@ -218,33 +218,38 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
         Fault::StartsFail(_, resource, _)
         | Fault::KillsFail(_, resource, _)
         | Fault::Hangs(_, resource) => of_resource(resource),
-        Fault::Command(_, command) => match command {
-            Command::Move { group, .. }
-            | Command::Online { group }
-            | Command::Offline { group }
-            | Command::Disable { group }
-            | Command::Unmanage { group }
-            | Command::CountFailures { group, .. }
-            | Command::Load { group, .. } => {
-                config.group_named(group).map(|group| Place::Group(group.id)).into_iter().collect()
-            }
-            Command::Drain { .. }
-            | Command::Empty { .. }
-            | Command::Fence { .. }
-            | Command::Disarm { .. }
-            | Command::Arm
-            | Command::Pause { .. }
-            | Command::Resume { .. }
-            | Command::EndDrain { .. }
-            | Command::HoldMoves { .. }
-            | Command::LetCoordinate { .. }
-            | Command::AddGroup(_)
-            | Command::RemoveGroup { .. }
-            | Command::Configure(_)
-            | Command::AddNode(_)
-            | Command::EvictNode { .. }
-            | Command::ConfirmFenced { .. } => Vec::new(),
-        },
+        Fault::Command(_, command) => of_command(command, config),
+    }
+}
+
+/// What a command is about.
+fn of_command(command: &Command, config: &ClusterConfig) -> Vec<Place> {
+    match command {
+        Command::Move { group, .. }
+        | Command::Online { group }
+        | Command::Offline { group }
+        | Command::Disable { group }
+        | Command::Unmanage { group }
+        | Command::CountFailures { group, .. }
+        | Command::Load { group, .. } => {
+            config.group_named(group).map(|group| Place::Group(group.id)).into_iter().collect()
+        }
+        Command::Drain { .. }
+        | Command::Empty { .. }
+        | Command::Fence { .. }
+        | Command::Disarm { .. }
+        | Command::Arm
+        | Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::EndDrain { .. }
+        | Command::HoldMoves { .. }
+        | Command::LetCoordinate { .. }
+        | Command::AddGroup(_)
+        | Command::RemoveGroup { .. }
+        | Command::Configure(_)
+        | Command::AddNode(_)
+        | Command::EvictNode { .. }
+        | Command::ConfirmFenced { .. } => Vec::new(),
     }
 }
 

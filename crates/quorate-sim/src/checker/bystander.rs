@@ -166,7 +166,7 @@ impl Bystander {
             old(self.started.get(&node), since) && view.unrest.was_node_calm(node, since, until)
         };
         // One that says for long that it has no lease is declared down although it is heard.
-        let host = view.hosts.get(&node)?;
+        let host = view.hosts.of(&node)?;
         let end = host.lease_end_by_nodes(view.config)?;
         let over = host.clock.local(view.now).0.saturating_sub(end.0);
         // Admitted again, it begins without any lease.
@@ -175,7 +175,7 @@ impl Bystander {
             && over < detect * 2 - interval * 2;
         // A clock that has jumped makes a moment seem long.
         let steady = |node: NodeId| {
-            view.hosts.get(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))
+            view.hosts.of(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))
         };
         let decided = old(self.coordinating.get(&coordinator), ago(detect)?);
         if !powered || !decided || !calm(node) || !steady(coordinator) {
@@ -205,15 +205,15 @@ impl Bystander {
         let since = Moment(view.now.0 - settle);
         let calm = |node: NodeId| {
             // One that does not run has had something happen to it, however long ago.
-            let runs = view.hosts.get(&node).is_some_and(|host| host.process.is_some());
+            let runs = view.hosts.of(&node).is_some_and(|host| host.process.is_some());
             let old = self.started.get(&node).is_some_and(|&at| at < since);
             let takes_part = self.admitted.get(&node).is_some_and(|&at| at < since);
             runs && old && takes_part && view.unrest.is_node_calm(node, since)
         };
         let voters = view.config.voting().len();
         let calm_voters = view.config.voters().filter(|&voter| calm(voter)).count();
-        // The witness speaks through a coordinator alone. One that is cut off from all others keeps it until it gives up,
-        // and whoever comes after it is elected only then: that may take longer than a lease lasts.
+        // The witness speaks through a coordinator alone. One that is cut off from all others keeps it until it gives
+        // up, and whoever comes after it is elected only then: that may take longer than a lease lasts.
         let mut coordinators = self.coordinating.iter();
         let kept = coordinators.any(|(&node, &at)| at < since && calm(node));
         let witness = view.config.witness_votes() && kept && view.unrest.is_witness_calm(since);

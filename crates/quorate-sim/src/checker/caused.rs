@@ -240,7 +240,7 @@ fn explained(
     group: GroupId,
     notice: &Notice,
 ) -> Result<(), String> {
-    let Some(process) = view.hosts.get(&teller).and_then(|host| host.process.as_ref()) else {
+    let Some(process) = view.hosts.of(&teller).and_then(|host| host.process.as_ref()) else {
         return Ok(());
     };
     let engine = &process.engine;

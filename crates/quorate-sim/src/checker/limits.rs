@@ -1,5 +1,5 @@
-//! I6: a group that has failed too often rests, and of nodes that are lost beyond what may be, nothing starts elsewhere.
-//! Counted here anew, by the world's time; a little is left to clocks that differ.
+//! I6: a group that has failed too often rests, and of nodes that are lost beyond what may be, nothing starts
+//! elsewhere. Counted here anew, by the world's time; a little is left to clocks that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

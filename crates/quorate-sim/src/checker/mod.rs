@@ -30,8 +30,8 @@
 //! | `Ordered`        | I6    | a new owner while nothing runs that has to before                                |
 //! | `Frozen`         | I6    | a new owner while the cluster is disarmed                                        |
 //! | `Quarantined`    | I6    | a new owner that is in quarantine                                                |
-//! | `Limits`         | I6    | a new owner for a group that has failed too often, before it may be tried again; or for |
-//! |                  |       | what a node ran that was lost after more others than may be                      |
+//! | `Limits`         | I6    | a new owner for a group that has failed too often, before it may be tried again; |
+//! |                  |       | or for what a node ran that was lost after more others than may be               |
 //! | `Steady`         | I6    | a group that rules move back and forth while nothing happens                     |
 //! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 

@@ -24,7 +24,7 @@ impl Checker for NothingLost {
                 self.committed = index;
                 let voters = view.config.voting();
                 let witness = view.storage.register.state().map_or(0, |state| state.last().1);
-                let last = |voter: &NodeId| match view.hosts.get(voter) {
+                let last = |voter: &NodeId| match view.hosts.of(voter) {
                     Some(host) => host.disk.last_entry(),
                     None => witness,
                 };

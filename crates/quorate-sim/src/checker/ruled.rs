@@ -102,7 +102,7 @@ impl Checker for Ruled {
 
 impl Ruled {
     fn see(&mut self, view: &View<'_>, node: NodeId) {
-        let process = view.hosts.get(&node).and_then(|host| host.process.as_ref());
+        let process = view.hosts.of(&node).and_then(|host| host.process.as_ref());
         let Some(database) = process.and_then(|process| process.engine.database()) else { return };
         let last = self.states.back().map_or(0, |state| state.applied);
         if database.applied() > last {

@@ -104,8 +104,8 @@ pub enum Fault {
     Handover(NodeId),
     /// Somebody moves a group to a node; only one that needs no LUN.
     MovedByHand(GroupId, NodeId),
-    /// A group is taken offline by the host of a node, which then takes it out of the configuration; tried at once, too,
-    /// while it may run.
+    /// A group is taken offline by the host of a node, which then takes it out of the configuration; tried at once,
+    /// too, while it may run.
     RemoveGroup(NodeId, GroupId),
     /// The host of a node changes the configuration in force, and takes back what it has changed when the fault ends.
     Configure(NodeId, Edit),

@@ -292,8 +292,8 @@ impl World {
         }
     }
 
-    /// The host gives a command, if its engine can hear it. An operator's word is true, and the LUNs of a group are there
-    /// before it is.
+    /// The host gives a command, if its engine can hear it. An operator's word is true, and the LUNs of a group are
+    /// there before it is.
     pub(super) fn command(&mut self, node: NodeId, command: Command) {
         if let Command::AddGroup(new) = &command {
             self.bring_luns(new);

@@ -46,14 +46,14 @@ impl World {
 
     /// What the engine of a node knows; none: its process does not run, or stands still.
     pub fn status_of(&self, node: NodeId) -> Option<Status> {
-        let host = self.hosts.get(&node).filter(|host| host.is_awake())?;
+        let host = self.hosts.of(&node).filter(|host| host.is_awake())?;
         let process = host.process.as_ref()?;
         Some(process.engine.status(host.clock.local(self.now)))
     }
 
     /// Why the engine of a node has a group where it is.
     pub fn explain(&self, node: NodeId, group: GroupId) -> Option<Explanation> {
-        let host = self.hosts.get(&node).filter(|host| host.is_awake())?;
+        let host = self.hosts.of(&node).filter(|host| host.is_awake())?;
         host.process.as_ref()?.engine.explain(group)
     }
 

@@ -342,7 +342,7 @@ impl World {
     }
 
     fn host(&mut self, node: NodeId) -> &mut Host {
-        self.hosts.get_mut(&node).expect("every node of the configuration has a host")
+        self.hosts.of_mut(&node).expect("every node of the configuration has a host")
     }
 
     fn is_planted(&self, plant: Plant) -> bool {

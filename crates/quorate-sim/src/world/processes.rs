@@ -63,7 +63,7 @@ impl World {
             return;
         }
         if self.hosts[&node].disk.is_rotten && self.is_planted(Plant::RotUnnoticed) {
-            let host = self.hosts.get_mut(&node).expect("it was just seen");
+            let host = self.hosts.of_mut(&node).expect("it was just seen");
             host.disk.is_rotten = false;
             host.disk.cut_off(&mut self.random);
         }
@@ -248,7 +248,7 @@ impl World {
 
     fn note_acknowledgement(&mut self, node: NodeId, event: &Event) {
         let Event::Beat { from, beat, .. } = event else { return };
-        let Some(host) = self.hosts.get_mut(&node) else { return };
+        let Some(host) = self.hosts.of_mut(&node) else { return };
         if let Some((boot, sent)) = beat.acknowledged
             && host.process.as_ref().is_some_and(|process| process.boot == boot)
         {
@@ -353,7 +353,7 @@ impl World {
         if self.is_planted(Plant::DiskLies) {
             self.host(node).disk.crash_losing_all();
         } else {
-            let host = self.hosts.get_mut(&node).expect("the caller has seen the host");
+            let host = self.hosts.of_mut(&node).expect("the caller has seen the host");
             host.disk.crash(&mut self.random);
         }
     }
@@ -458,7 +458,7 @@ impl World {
         if self.hosts[&node].process.as_ref().is_none_or(|process| process.life != life) {
             return;
         }
-        let host = self.hosts.get_mut(&node).expect("it was just seen");
+        let host = self.hosts.of_mut(&node).expect("it was just seen");
         self.stats.torn_writes += u64::from(host.disk.tear(&mut self.random));
         self.end_process(node, Death::Power);
         // It is back before the fault ends, or then.

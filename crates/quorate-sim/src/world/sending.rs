@@ -43,7 +43,7 @@ impl World {
 
     fn reaches(&self, node: NodeId, to: NodeId) -> bool {
         let open = self.links.paths().any(|path| self.links.is_open(node, to, path));
-        node != to && open && self.hosts.get(&to).is_some_and(|host| host.is_awake())
+        node != to && open && self.hosts.of(&to).is_some_and(|host| host.is_awake())
     }
 
     /// Whether a state that was handed over is not in the memory of this node's driver.

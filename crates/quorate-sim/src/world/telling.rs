@@ -54,7 +54,7 @@ impl World {
 
     /// Whether a later boot of the node runs.
     fn runs_again(&self, node: NodeId, incarnation: Incarnation) -> bool {
-        let host = self.hosts.get(&node).filter(|host| host.process.is_some());
+        let host = self.hosts.of(&node).filter(|host| host.process.is_some());
         host.is_some_and(|host| host.boot > incarnation.boot)
     }
 

@@ -94,7 +94,7 @@ impl World {
     /// An engine hears that its swap is done: if the witness follows it by that, its heartbeats are acknowledged.
     pub(super) fn note_witness(&mut self, node: NodeId, event: &Event) {
         let Event::Witness { op, result } = event else { return };
-        let Some(host) = self.hosts.get_mut(&node) else { return };
+        let Some(host) = self.hosts.of_mut(&node) else { return };
         let Some(life) = host.process.as_ref().map(|process| process.life) else { return };
         let asked = self.storage.register.asked.remove(&(node, life, *op));
         if let (Some((begun, true)), Ok(WitnessReply::Swapped)) = (asked, result) {

@@ -49,11 +49,11 @@ fn whatever_is_configured_nothing_is_broken() {
             .any(|met| met.table == table.name() && met.name == name && met.count > 0)
     };
     for (table, name) in [
-        (Table::Command, "AddGroup"),
-        (Table::Command, "RemoveGroup"),
-        (Table::Command, "Configure"),
-        (Table::Notice, "Configured"),
-        (Table::Cause, "NotPossible"),
+        (Table::Command, "add_group"),
+        (Table::Command, "remove_group"),
+        (Table::Command, "configure"),
+        (Table::Notice, "configured"),
+        (Table::Cause, "not_possible"),
         (Table::Fault, "configure"),
     ] {
         assert!(met(table, name), "{name} was never met");

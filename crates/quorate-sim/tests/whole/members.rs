@@ -17,8 +17,8 @@ fn nodes_come_and_go_and_nothing_is_broken() {
 /// Seeds that were broken once. A founder that came late began with the configuration in force, and not with its file
 /// as the others had (179). A vote was given or taken while those who then had to be a majority had not acknowledged
 /// everybody, and leases ended (2, 27, 76, 155, 463). The last but one that votes was evicted (8, 59). A node was
-/// evicted by hand while the log of another was damaged, which no two of three survive (116). The judges took hosts that
-/// are no part of the cluster for nodes (1052, 1057).
+/// evicted by hand while the log of another was damaged, which no two of three survive (116). The judges took hosts
+/// that are no part of the cluster for nodes (1052, 1057).
 #[test]
 fn seeds_that_were_broken_once_are_clean() {
     for seed in [2, 8, 27, 59, 76, 116, 155, 179, 463, 1052, 1057] {

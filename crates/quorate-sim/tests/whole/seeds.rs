@@ -33,7 +33,8 @@ fn clean(seeds: impl Iterator<Item = u64>, turn: bool) -> Stats {
 fn shard(number: u64) {
     const SEEDS: u64 = 125;
     let stats = clean(number * SEEDS..(number + 1) * SEEDS, false);
-    for (name, count) in stats.table() {
+    let of_members = ["nodes_added", "nodes_evicted", "votes_changed"];
+    for (name, count) in stats.table().into_iter().filter(|(name, _)| !of_members.contains(name)) {
         println!("{name:<20} {count}");
         assert!(count > 0, "not once in {SEEDS} seeds: {name}");
     }

@@ -41,8 +41,8 @@ fn four_nodes_and_a_witness_are_clean() {
     clean(4, 0..60, fast);
 }
 
-/// A coordinator that hears a majority without the witness asked it nothing, while those that it heard did not hear each
-/// other, and lost their leases again and again.
+/// A coordinator that hears a majority without the witness asked it nothing, while those that it heard did not hear
+/// each other, and lost their leases again and again.
 #[test]
 fn those_that_hear_the_coordinator_alone_keep_their_leases_by_the_witness() {
     let builder = Cluster::builder().nodes(4).seed(5).witness(true);

@@ -151,9 +151,9 @@ impl Engine {
         leads && (powerless || stuck || !self.lease_held)
     }
 
-    /// Whether each node that is heard here has a majority of the nodes that it hears and that hear it, as they say: the
-    /// coordinator may have one, and one of those that it needs for that may not. What nobody says for it, the witness
-    /// must, before its lease is over.
+    /// Whether each node that is heard here has a majority of the nodes that it hears and that hear it, as they
+    /// say: the coordinator may have one, and one of those that it needs for that may not. What nobody says for it,
+    /// the witness must, before its lease is over.
     fn are_all_kept_by_nodes(&self) -> bool {
         let limit = self.timing().interval * 7 / 2;
         let lately = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) <= limit);

@@ -86,7 +86,7 @@ struct Stage<'a> {
     /// Nodes that are being fenced since they were lost.
     fencing: BTreeSet<NodeId>,
     /// When drivers last said what they find running unasked.
-    strays_told: Moment,
+    strays_told: Option<Moment>,
     operator: Operator,
     departures: Vec<Departure>,
     /// Nodes in maintenance by the operator's word.
@@ -124,7 +124,7 @@ impl<'a> Stage<'a> {
             running: BTreeSet::new(),
             unclean: BTreeSet::new(),
             fencing: BTreeSet::new(),
-            strays_told: Moment::default(),
+            strays_told: None,
             operator: Operator::default(),
             departures: Vec::new(),
             maintained: BTreeSet::new(),
@@ -204,8 +204,10 @@ impl<'a> Stage<'a> {
     /// Drivers say now and then what they find running unasked, from the beginning of the facts on.
     fn tell_of_strays(&mut self) {
         let begun = self.zero.0 != Moment::default();
-        if begun && self.world.now().since(self.strays_told) >= STRAYS_INTERVAL {
-            self.strays_told = self.world.now();
+        let now = self.world.now();
+        let lately = self.strays_told.is_some_and(|told| now.since(told) < STRAYS_INTERVAL);
+        if begun && !lately {
+            self.strays_told = Some(now);
             self.world.report_found();
         }
     }
