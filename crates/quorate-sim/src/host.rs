@@ -101,6 +101,9 @@ pub struct Host {
     /// Since when its newest process has had a lease without a break, and a time by its own clock until which that
     /// is known to last.
     leased: (Moment, Instant),
+    /// Who votes as far as its newest process knows, and since when that knows so, by its own clock; zero: from its
+    /// beginning.
+    voters: (Vec<NodeId>, Instant),
 }
 
 impl Host {
@@ -123,6 +126,7 @@ impl Host {
             handover: None,
             last_acknowledged: BTreeMap::new(),
             leased: (Moment::NEVER, Instant::default()),
+            voters: (Vec::new(), Instant::default()),
         }
     }
 
@@ -177,6 +181,22 @@ impl Host {
     /// Since when its newest process has had a lease without a break, if it still has one or lost it last.
     pub fn leased_since(&self) -> Moment {
         self.leased.0
+    }
+
+    /// Its process has begun, or has learned of a configuration.
+    pub fn learns_voters(&mut self, begins: bool, now: Moment) {
+        let Some(process) = &self.process else { return };
+        let voters = process.engine.config().voting();
+        if begins || voters != self.voters.0 {
+            let since = if begins { Instant::default() } else { self.clock.local(now) };
+            self.voters = (voters.to_vec(), since);
+        }
+    }
+
+    /// Since when its process reckons its lease by those who vote now, by its own clock: a lease that others gave may
+    /// have lasted until then.
+    pub fn knows_voters_since(&self) -> Instant {
+        self.voters.1
     }
 
     /// When the lease of this node ends by its own clock: `lease` after the sending of its newest heartbeat that a

@@ -90,7 +90,6 @@ pub struct Consensus {
     tick_at: Instant,
     random: Random,
     applied: u64,
-    is_behind_voters: bool,
 }
 
 impl Consensus {
@@ -121,12 +120,7 @@ impl Consensus {
             ..Default::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let inherited = store.changes_of_voters(applied);
-        let mut raw =
-            RawNode::new(&config, store, &logger).expect("our own configuration is valid");
-        for change in &inherited {
-            raw.apply_conf_change(change).expect("a committed change can be applied");
-        }
+        let raw = RawNode::new(&config, store, &logger).expect("our own configuration is valid");
         let election_at = now + draw(&timing, &mut random);
         let tick_at = now + timing.tick;
         Self {
@@ -139,7 +133,6 @@ impl Consensus {
             tick_at,
             random,
             applied,
-            is_behind_voters: !inherited.is_empty(),
         }
     }
 
@@ -246,7 +239,6 @@ impl Consensus {
                 records.push(Record::Snapshot(copy.clone()));
                 outcome.committed.clear();
                 outcome.restored = Some(copy);
-                self.is_behind_voters = false;
                 self.raw.mut_store().restore(snapshot);
             }
             let entries = ready.take_entries();
@@ -318,7 +310,6 @@ impl Consensus {
                 let change = mirror::voters_of(&entry).expect("this process encoded it");
                 self.raw.apply_conf_change(&change).expect("a committed change can be applied");
                 committed.changes = change.context.to_vec();
-                self.is_behind_voters = true;
                 outcome.voters_changed = true;
             }
             self.applied = entry.index;
@@ -334,17 +325,11 @@ impl Consensus {
         self.applied - self.raw.store().snapshot_index() >= ENTRIES_MAX
     }
 
-    /// Whether the voters have changed since the newest snapshot.
-    pub fn is_behind_voters(&self) -> bool {
-        self.is_behind_voters
-    }
-
     /// Takes `data` as the state at what is applied. Returns the records of the whole log that is
     /// left.
     pub fn fold(&mut self, data: Vec<u8>) -> Vec<Record> {
         let conf = self.conf_state();
         let applied = self.applied;
-        self.is_behind_voters = false;
         self.raw.mut_store().compact(applied, conf, data, TAIL_KEPT);
         self.raw.store().records()
     }

@@ -1,7 +1,7 @@
 //! The log as the consensus library reads it: in memory, while the driver persists the same
 //! records.
 
-use raft::eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError, util};
 
 use super::mirror;
@@ -92,15 +92,6 @@ impl Store {
 
     pub(super) fn snapshot_index(&self) -> u64 {
         self.snapshot.get_metadata().index
-    }
-
-    /// The changes of voters after the snapshot, as far as they are applied.
-    pub(super) fn changes_of_voters(&self, applied: u64) -> Vec<ConfChangeV2> {
-        let after = self.snapshot_index();
-        let entries = self.entries.iter();
-        let entries = entries.filter(|entry| entry.index > after && entry.index <= applied);
-        let of_voters = |entry: &&Entry| entry.get_entry_type() == EntryType::EntryConfChangeV2;
-        entries.filter(of_voters).filter_map(mirror::voters_of).collect()
     }
 
     /// The newest snapshot, for the state machine to start from.

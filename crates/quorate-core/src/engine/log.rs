@@ -112,7 +112,7 @@ impl Engine {
         for committed in &outcome.committed {
             self.apply(committed);
         }
-        self.fold_log();
+        self.fold_log(outcome.voters_changed);
         if outcome.voters_changed || restored {
             self.watch_participants();
         }
@@ -131,13 +131,13 @@ impl Engine {
         }
     }
 
-    /// A joiner must be able to get a snapshot that knows it: the coordinator's log is folded after every change of
-    /// voters, and that of whoever comes to coordinate, if it is older than one.
-    fn fold_log(&mut self) {
+    /// A joiner must be able to get a snapshot that knows it, and who starts again must know at once who votes: the log
+    /// is folded after every change of voters.
+    fn fold_log(&mut self, voters_changed: bool) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;
         };
-        if consensus.is_coordinator() && consensus.is_behind_voters() || consensus.is_long() {
+        if voters_changed || consensus.is_long() {
             let records = consensus.fold(codec::encode(database));
             self.persist(records, true);
         }

@@ -102,7 +102,8 @@ fn end(view: &View<'_>, node: NodeId, enforced: bool) -> Moment {
 fn last(view: &View<'_>, host: &Host, enforced: bool) -> Instant {
     let timing = view.config.timing();
     let grace = if enforced { timing.isolation_grace } else { Duration::ZERO };
-    host.lease_end(view.config).unwrap_or_default() + timing.stop_time + grace
+    let end = host.lease_end(view.config).unwrap_or_default().max(host.knows_voters_since());
+    end + timing.stop_time + grace
 }
 
 /// How long that is over; none: it is not.

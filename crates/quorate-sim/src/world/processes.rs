@@ -125,6 +125,7 @@ impl World {
             lun_requests: BTreeSet::new(),
             dies_next: false,
         });
+        host.learns_voters(true, now);
         self.tell(|| format!("{node}: the process starts, boot {boot}"));
         if !goes_on {
             self.mark_node(Kind::NodeUp, node, "");
@@ -276,6 +277,10 @@ impl World {
         self.mark_notice(node, notice);
         match notice {
             Notice::LeaseLost => self.on_lease_lost(node),
+            Notice::Configured { .. } | Notice::Joined => {
+                let now = self.now;
+                self.host(node).learns_voters(false, now);
+            }
             Notice::Suspect { .. } => self.rouse(),
             Notice::Parted { node: other } => self.part(node, *other),
             _ => {}
