@@ -19,6 +19,7 @@ const SLOW: &[&str] = &[
     "LunLossIgnored",
     "NearIgnored",
     "OthersNotAsked",
+    "OthersStayRegistered",
     "QuarantineIgnored",
     "ReadmittedWithoutStopping",
     "ResetIsDeath",

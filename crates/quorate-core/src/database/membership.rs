@@ -8,7 +8,7 @@
 //! *Architecture Invariant*: the configuration in force says who votes. It says so from the very entry on with which
 //! consensus does.
 
-use super::{Database, GroupRecord, NodeRecord, NodeState};
+use super::{Database, GroupRecord, NodeRecord, NodeState, OwnedState};
 use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewNode, VOTERS_MAX};
 use crate::id::NodeId;
 use crate::notice::Notice;
@@ -62,8 +62,13 @@ impl Database {
                 "wait until it is fenced, or confirm that it is (confirm-fenced)",
             );
         }
+        let comes = |record: &GroupRecord| {
+            let state = record.owned_state();
+            matches!(state, Some(OwnedState::Releasing { to: Some(to), .. }) if to == node)
+        };
         let has = |record: &&GroupRecord| {
             record.owner().is_some_and(|owner| owner.0 == node)
+                || comes(record)
                 || record.strays.contains_key(&node)
                 || record.held_by.is_some_and(|holder| holder.0 == node)
         };

@@ -1,5 +1,7 @@
 //! Heartbeats out and in, and what follows from them: liveness and this node's lease.
 
+use std::time::Duration;
+
 use super::Engine;
 use super::calm::Stir;
 use crate::action::Action;
@@ -185,7 +187,7 @@ impl Engine {
                 let at = peer.judged_again(others, self.deaf_until, timing, now);
                 next = Some(next.map_or(at, |next| next.min(at)));
             } else if let Some(heard) = peer.heard().filter(|_| muted) {
-                let at = heard + timing.suspect;
+                let at = (heard + timing.suspect).max(now + Duration::from_nanos(1));
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
             self.mutes |= muted;

@@ -144,7 +144,9 @@ impl Engine {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
             Change::Configure(new) => self.config.parts() == &new.parts,
-            Change::AddNode(new) => self.config.node(new.node.id).is_some(),
+            Change::AddNode(new) => self.config.node(new.node.id).is_some_and(|node| {
+                (&node.name, &node.addresses) == (&new.node.name, &new.node.addresses)
+            }),
             Change::Evict { node } => {
                 let record = self.database.as_ref().and_then(|database| database.node(*node));
                 record.is_none_or(|record| record.evicted)

@@ -121,10 +121,10 @@ impl Engine {
         }
     }
 
-    /// Whether a node coordinates only where nobody else can.
+    /// Whether a node coordinates only where nobody else can: as people want it, or since it is to leave for good.
     pub(super) fn is_reluctant(&self, node: NodeId) -> bool {
         let record = self.database.as_ref().and_then(|database| database.node(node));
-        record.is_some_and(|record| record.reluctant)
+        record.is_some_and(|record| record.reluctant || record.evicted)
     }
 
     /// A voter that says it has a lease; before all others one that may coordinate.

@@ -1,7 +1,7 @@
 //! Nodes that come and go.
 
 use super::{A, B, C, Story, VM, parts};
-use crate::change::{Change, DownCause, FenceKind};
+use crate::change::{Cause, Change, DownCause, FenceKind};
 use crate::config::{ClusterConfig, NewNode, WitnessConfig};
 use crate::id::NodeId;
 
@@ -86,6 +86,16 @@ fn one_node_leaves_at_a_time_and_none_that_is_down_or_has_a_group() {
     story.apply(Change::Vote { node: C, votes: false });
     story.apply(Change::Evicted { node: C });
     assert!(story.database.node(C).is_none() && story.database.has_departed(C));
+}
+
+#[test]
+fn a_node_to_which_a_group_is_moving_stays() {
+    let mut story = Story::begin(parts());
+    story.runs_on(VM, A);
+    assert!(story.database.without_node(B).is_ok());
+    story.release(VM, Some(B), Cause::Move);
+    let refused = story.database.without_node(B).unwrap_err().to_string();
+    assert!(refused.contains("drain it first"), "{refused}");
 }
 
 #[test]
