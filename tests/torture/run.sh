@@ -2,11 +2,11 @@
 # The simulator at length, with a release build: the same seeds as in the debug build, whose traces must
 # be the same to the byte; then a simulated year in which every kind of fault happens, hours apart.
 #
-# usage: tests/torture/run.sh [YEARS [SEEDS]]     (1 year and 50 seeds, unless told)
+# usage: tests/torture/run.sh [YEARS [SEEDS]]     (1 year and 1,000 seeds, unless told)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-years=${1:-1} seeds=${2:-50}
+years=${1:-1} seeds=${2:-1000}
 passed=0 failed=0
 
 cargo build --quiet --locked -p quorate-sim -p quorate-one-build --example long
@@ -37,7 +37,7 @@ clean() { # clean NAME SEEDS: nothing is broken; which seed is, and how, stands 
 
 same drawn "$seeds"
 same five 4
-same members 20
+same members 200
 clean quiet 8
 clean years $((years * 4))
 
