@@ -16,8 +16,11 @@ const DOWNS_MAX: usize = 64;
 /// How often a node went down, in the cluster's time in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flapping {
-    /// When, newest last. Older ones than anybody asks for are dropped.
+    /// When, newest last, as far as that counts for a quarantine: older ones than anybody asks for are dropped, and all
+    /// when one ends.
     pub downs: Vec<u64>,
+    /// When it went down last, whatever was forgiven since: as long as it is lost it counts among the losses.
+    pub last: u64,
     /// How often it has been in quarantine, as far as that counts for the length of the next one.
     pub times: u32,
     /// In quarantine until then; none: it is not.
@@ -62,8 +65,7 @@ impl Database {
             let state = self.nodes.get(node).map(|record| record.state);
             matches!(state, Some(NodeState::Down(_) | NodeState::Fenced(_)))
         };
-        let last = |(&node, one): (&NodeId, &Flapping)| Some((*one.downs.last()?, node));
-        let all = self.flapping.iter().filter_map(last);
+        let all = self.flapping.iter().map(|(&node, one)| (one.last, node));
         let mut losses: Vec<(u64, NodeId)> =
             all.filter(|&(at, node)| at.saturating_add(period_ms) > at_ms && lost(&node)).collect();
         losses.sort_unstable();
@@ -80,6 +82,7 @@ impl Database {
         let flapping = self.flapping.entry(node).or_default();
         flapping.downs.retain(|&at| at.saturating_add(kept) > now);
         flapping.downs.push(now);
+        flapping.last = now;
         if flapping.downs.len() > DOWNS_MAX {
             flapping.downs.remove(0);
         }

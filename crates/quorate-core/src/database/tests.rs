@@ -1,5 +1,7 @@
 //! What must be true of the replicated state, whatever is committed.
 
+mod flapping;
+mod membership;
 mod numbers;
 mod strays;
 
@@ -7,8 +9,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-
-mod membership;
 
 use super::{Database, GroupRecord, OwnedState, Ownership, Vacancy};
 use crate::change::{
