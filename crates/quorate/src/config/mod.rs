@@ -22,6 +22,7 @@ use std::path::Path;
 
 use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX, Turn};
 use quorate_core::placement;
+use serde::de::DeserializeOwned;
 
 use crate::node::RecordOptions;
 use crate::why::{Conflict, Survival};
@@ -73,10 +74,7 @@ impl Config {
     /// # Errors
     /// What is wrong, where, and the remedy.
     pub fn from_toml_str(text: &str, file: &str) -> Result<Config, ConfigError> {
-        let document: Document = toml::from_str(text).map_err(|error| {
-            let at = error.span().map(|span| place::position_of(text, span.start));
-            unread(file, at.map(|at| (at.line, at.column)), error.message())
-        })?;
+        let document: Document = read_toml(text, file)?;
         Config::new(document).map_err(|mut error| {
             error.file = Some(file.to_owned());
             error.position =
@@ -224,6 +222,14 @@ impl Config {
     pub fn timing_derivation(&self) -> String {
         self.cluster.timing().derivation()
     }
+}
+
+/// Reads TOML; `file` names it in errors.
+fn read_toml<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map(|span| place::position_of(text, span.start));
+        unread(file, at.map(|at| (at.line, at.column)), error.message())
+    })
 }
 
 /// A text that could not be read.

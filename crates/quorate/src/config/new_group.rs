@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{Group, Lun};
 use super::relations::Rule;
-use super::{Config, ConfigError, unread};
+use super::{Config, ConfigError, read_toml};
 
 /// A group, its LUNs, and rules that name it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +34,7 @@ impl NewGroup {
     /// # Errors
     /// What is wrong, where, and the remedy.
     pub fn from_toml_str(text: &str, file: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let at = error.span().map(|span| super::place::position_of(text, span.start));
-            unread(file, at.map(|at| (at.line, at.column)), error.message())
-        })
+        read_toml(text, file)
     }
 
     /// Checked against the configuration in force, with numbers of its own.

@@ -5,7 +5,7 @@ use quorate_core::id::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::document::Node;
-use super::{Config, ConfigError, unread};
+use super::{Config, ConfigError, read_toml};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,10 +26,7 @@ impl NewNode {
     /// # Errors
     /// What is wrong, where, and the remedy.
     pub fn from_toml_str(text: &str, file: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let at = error.span().map(|span| super::place::position_of(text, span.start));
-            unread(file, at.map(|at| (at.line, at.column)), error.message())
-        })
+        read_toml(text, file)
     }
 
     /// Checked against the configuration in force. Without a number it gets one that nobody ever had: `departed` is the
