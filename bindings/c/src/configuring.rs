@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::command::command;
 use crate::config::quorate_config;
 use crate::guard::{given, guard, output};
-use crate::node::{on_node, quorate_node};
+use crate::node::{on_node, quorate_node, told};
 use crate::status::quorate_status;
 use crate::text::{quorate_string, quorate_text};
 
@@ -131,12 +131,10 @@ pub unsafe extern "C" fn quorate_node_plan_drain_json(
     target: quorate_text,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
+    told(node, json, |node| {
         // SAFETY: the caller promised readable text.
         let target = unsafe { target.required("target") }?;
-        json.write(plan_string(&node.plan_drain(target)?));
-        Ok(())
+        Ok(plan_string(&node.plan_drain(target)?))
     })
 }
 
@@ -158,14 +156,12 @@ pub unsafe extern "C" fn quorate_node_plan_move_json(
     target: quorate_text,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
+    told(node, json, |node| {
         // SAFETY: the caller promised readable text.
         let group = unsafe { group.required("group") }?;
         // SAFETY: the caller promised readable text.
         let target = unsafe { target.optional("target") }?;
-        json.write(plan_string(&node.plan_move(group, target)?));
-        Ok(())
+        Ok(plan_string(&node.plan_move(group, target)?))
     })
 }
 
@@ -184,11 +180,7 @@ pub extern "C" fn quorate_node_history_json(
     node: Option<&quorate_node>,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
-        json.write(plain_string(&node.history()?));
-        Ok(())
-    })
+    told(node, json, |node| Ok(plain_string(&node.history()?)))
 }
 
 /// Why a group is where it is, and why it is not elsewhere, as data.
@@ -208,12 +200,10 @@ pub unsafe extern "C" fn quorate_node_explanation_json(
     group: quorate_text,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
+    told(node, json, |node| {
         // SAFETY: the caller promised readable text.
         let group = unsafe { group.required("group") }?;
-        json.write(plain_string(&node.explanation(group)?));
-        Ok(())
+        Ok(plain_string(&node.explanation(group)?))
     })
 }
 
@@ -236,14 +226,12 @@ pub unsafe extern "C" fn quorate_node_why_not_json(
     target: quorate_text,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
+    told(node, json, |node| {
         // SAFETY: the caller promised readable text.
         let group = unsafe { group.required("group") }?;
         // SAFETY: the caller promised readable text.
         let target = unsafe { target.required("target") }?;
-        json.write(plain_string(&node.why_not(group, target)?));
-        Ok(())
+        Ok(plain_string(&node.why_not(group, target)?))
     })
 }
 
@@ -264,11 +252,7 @@ pub unsafe extern "C" fn quorate_node_explain_action_json(
     op: u64,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
-        json.write(plain_string(&node.explain_action(quorate::OpId(op))?));
-        Ok(())
-    })
+    told(node, json, |node| Ok(plain_string(&node.explain_action(quorate::OpId(op))?)))
 }
 
 /// What would have no place after each loss of some nodes, as the cluster stands.
@@ -287,11 +271,7 @@ pub extern "C" fn quorate_node_survival_json(
     losses: u32,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
-        json.write(plain_string(&node.survival(losses)?));
-        Ok(())
-    })
+    told(node, json, |node| Ok(plain_string(&node.survival(losses)?)))
 }
 
 /// What has no place after each loss of some nodes, when everything that is started by itself runs and every node is

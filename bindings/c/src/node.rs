@@ -57,6 +57,19 @@ pub(crate) fn on_node(
     })
 }
 
+/// A call that answers with a string.
+pub(crate) fn told(
+    node: Option<&quorate_node>,
+    json: Option<&mut MaybeUninit<Box<quorate_string>>>,
+    call: impl FnOnce(&Node) -> Result<Box<quorate_string>, Fault>,
+) -> quorate_status {
+    on_node(node, |node| {
+        let json = output(json, "json")?;
+        json.write(call(node)?);
+        Ok(())
+    })
+}
+
 /// Runs a call that takes items. A poisoned handle still gives out what waits: among it may be the
 /// last requests to kill what runs here.
 fn on_items(
@@ -299,11 +312,9 @@ pub extern "C" fn quorate_node_status_json(
     node: Option<&quorate_node>,
     json: Option<&mut MaybeUninit<Box<quorate_string>>>,
 ) -> quorate_status {
-    on_node(node, |node| {
-        let json = output(json, "json")?;
+    told(node, json, |node| {
         let text = serde_json::to_string(&node.status()?).expect("a status has text keys only");
-        json.write(quorate_string::boxed(text));
-        Ok(())
+        Ok(quorate_string::boxed(text))
     })
 }
 
