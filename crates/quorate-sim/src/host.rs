@@ -98,9 +98,11 @@ pub struct Host {
     pub handover: Option<Handover>,
     /// What had been acknowledged to the newest when it ended.
     last_acknowledged: BTreeMap<NodeId, u64>,
-    /// Since when its newest process has had a lease without a break, and a time by its own clock until which that
-    /// is known to last.
+    /// Since when its newest process has had a lease by the word of nodes without a break, and a time by its own clock
+    /// until which that is known to last.
     leased: (Moment, Instant),
+    /// When that lease was over, if it is.
+    lapsed: Option<Instant>,
     /// Who votes as far as its newest process knows, and since when that knows so, by its own clock; zero: from its
     /// beginning.
     voters: (Vec<NodeId>, Instant),
@@ -126,6 +128,7 @@ impl Host {
             handover: None,
             last_acknowledged: BTreeMap::new(),
             leased: (Moment::NEVER, Instant::default()),
+            lapsed: None,
             voters: (Vec::new(), Instant::default()),
         }
     }
@@ -162,25 +165,39 @@ impl Host {
         let shown = self.clock.local(now);
         // It is reckoned once for each length of a lease, and before what comes in counts: then a break is seen.
         let looks = shown >= self.leased.1;
-        let lasted = looks && self.lease_end(config).is_some_and(|end| end > shown);
+        let before = looks.then(|| self.lease_end_by_nodes(config)).flatten();
         let Some(process) = &mut self.process else { return };
         let newest = process.acknowledged.entry(voter).or_default();
         *newest = sent.max(*newest);
-        let end = looks.then(|| self.lease_end(config)).flatten().filter(|&end| end > shown);
-        if let Some(end) = end {
-            let since = if lasted { self.leased.0 } else { now };
-            self.leased = (since, end);
+        if !looks {
+            return;
+        }
+        match self.lease_end_by_nodes(config).filter(|&end| end > shown) {
+            Some(end) => {
+                let lasted = before.is_some_and(|end| end > shown);
+                self.leased = (if lasted { self.leased.0 } else { now }, end);
+                self.lapsed = None;
+            }
+            // What comes too late moves the end, but never brings a lease back.
+            None => self.lapsed = self.lapsed.or(before),
         }
     }
 
     /// A process starts: it has been acknowledged nothing.
     pub fn forget_lease(&mut self) {
         self.leased = (Moment::NEVER, Instant::default());
+        self.lapsed = None;
     }
 
     /// Since when its newest process has had a lease without a break, if it still has one or lost it last.
     pub fn leased_since(&self) -> Moment {
         self.leased.0
+    }
+
+    /// When it last had a lease by what nodes have acknowledged alone: whether a node counts what it has asked the
+    /// witness for depends on whether it still coordinates when that answers. Later than now: it has one.
+    pub fn leased_until(&self, config: &ClusterConfig) -> Option<Instant> {
+        self.lapsed.or_else(|| self.lease_end_by_nodes(config))
     }
 
     /// Its process has begun, or has learned of a configuration.
@@ -205,9 +222,8 @@ impl Host {
         self.lease_end_by(config, |_| true)
     }
 
-    /// The same by what nodes have acknowledged alone: whether a node counts what it has asked the witness for
-    /// depends on whether it still coordinates when that answers. Never later than the other.
-    pub fn lease_end_by_nodes(&self, config: &ClusterConfig) -> Option<Instant> {
+    /// The same without the witness. Never later than the other.
+    fn lease_end_by_nodes(&self, config: &ClusterConfig) -> Option<Instant> {
         self.lease_end_by(config, |voter| voter != NodeId::WITNESS)
     }
 

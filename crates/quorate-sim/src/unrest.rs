@@ -268,7 +268,12 @@ fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
             let between = || links.iter().filter(|&&(from, to, _)| is_in(from) && is_in(to));
             let of = |node: NodeId| between().all(|&(from, to, _)| from == node || to == node);
             let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
-            cut.map(Place::Node).collect()
+            // Nodes that came later are in no configuration of the beginning.
+            let ends = links.first().map_or(Vec::new(), |&(from, to, _)| vec![from, to]);
+            let later = ends.into_iter().filter(|&node| {
+                !is_in(node) && links.iter().all(|&(from, to, _)| from == node || to == node)
+            });
+            cut.chain(later).map(Place::Node).collect()
         }
         // Another network is there for that, unless it is cut too.
         Shape::Network => Vec::new(),

@@ -5,8 +5,8 @@
 
 use protobuf::Message as _;
 use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry,
-    EntryType, Message, MessageType, Snapshot,
+    ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, Message,
+    MessageType, Snapshot,
 };
 
 use crate::id::VoterId;
@@ -113,7 +113,8 @@ fn from_voters(change: &ConfChangeV2) -> EntryBody {
     }
 }
 
-/// None: not a change of voters.
+/// A single change is in force as soon as it is applied; several at once take effect by way of a joint majority, which
+/// ends by itself. None: not a change of voters.
 pub(super) fn to_voters(body: &EntryBody) -> Option<ConfChangeV2> {
     let EntryBody::Voters { add, learn, remove, changes } = body else { return None };
     let mut change = ConfChangeV2::default();
@@ -129,9 +130,6 @@ pub(super) fn to_voters(body: &EntryBody) -> Option<ConfChangeV2> {
             single.node_id = voter.0;
             change.mut_changes().push(single);
         }
-    }
-    if !change.changes.is_empty() {
-        change.set_transition(ConfChangeTransition::Implicit);
     }
     change.context = changes.clone().into();
     Some(change)

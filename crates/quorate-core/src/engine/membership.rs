@@ -30,8 +30,8 @@ use crate::timer::Timer;
 const LAG_MAX: u64 = 64;
 
 /// A step towards who is to vote.
-#[derive(Clone, Copy, Debug)]
-enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
     /// A node votes from here on.
     Give(VoterId),
     /// A node does no more. It follows the log until it is gone, if it takes part.
@@ -99,7 +99,7 @@ impl Engine {
         let database = self.database.as_ref().ok_or(Refusal::NoQuorum)?;
         let not_valid = |error: ConfigError| Refusal::NotPossible(error.to_string());
         let after = database.without_node(node).map_err(not_valid)?;
-        let running = self.running(database, &after);
+        let running = self.running(database, &after, None);
         let (votes, needed) = (after.voting().len(), quorum::majority(after.voting().len()));
         if running < needed {
             return Err(Refusal::NotPossible(format!(
@@ -119,24 +119,40 @@ impl Engine {
             && self.config.with_witness_settled().is_none()
     }
 
-    /// How many of those who would vote run at present; the witness, if it is kept.
-    fn running(&self, database: &Database, config: &ClusterConfig) -> usize {
+    /// How many of those who would vote run at present, as far as it shows, the witness if it is kept; or, given a
+    /// moment, run for certain after it, since they have acknowledged what was sent then.
+    fn running(
+        &self,
+        database: &Database,
+        config: &ClusterConfig,
+        since: Option<Instant>,
+    ) -> usize {
         let limit = self.timing().suspect;
-        let kept = |at: &Instant| self.now.since(*at) <= limit;
+        let acknowledged = |voter: &NodeId| self.lease.acknowledged().get(voter).copied();
         let runs = |voter: &&NodeId| match **voter {
-            NodeId::WITNESS => self.lease.acknowledged().get(&NodeId::WITNESS).is_some_and(kept),
+            NodeId::WITNESS => acknowledged(voter).is_some_and(|at| self.now.since(at) <= limit),
             voter if voter == self.me => self.lease_held,
             voter => {
                 let powered = self.peers.get(&voter).is_some_and(Peer::is_powered);
                 powered && database.is_up(voter) && self.seen(voter) == Liveness::Alive
             }
         };
-        config.voting().iter().filter(runs).count()
+        let runs_since = |voter: &&NodeId| {
+            since.is_none_or(|since| {
+                **voter == self.me || acknowledged(voter).is_some_and(|at| at >= since)
+            })
+        };
+        config.voting().iter().filter(|voter| runs(voter) && runs_since(voter)).count()
     }
 
-    /// Whether a majority of those who would vote runs, so that nobody loses a lease by the change.
-    fn is_carried(&self, database: &Database, config: &ClusterConfig) -> bool {
-        self.running(database, config) >= quorum::majority(config.voting().len())
+    /// Whether a majority of those who would vote runs, so that nobody loses a lease by the change: see [`Self::running`].
+    fn is_carried(
+        &self,
+        database: &Database,
+        config: &ClusterConfig,
+        since: Option<Instant>,
+    ) -> bool {
+        self.running(database, config, since) >= quorum::majority(config.voting().len())
     }
 
     /// Whether this node is to vote once it has caught up: then all others hear it.
@@ -170,6 +186,7 @@ impl Engine {
     }
 
     fn next_step(&mut self) -> Option<Step> {
+        let ripened = self.ripens.take();
         if let Some(voter) = self.next_to_forget() {
             return Some(Step::Forget(voter));
         }
@@ -181,27 +198,36 @@ impl Engine {
         if !self.all_know_who_votes(database) {
             return None;
         }
+        let (step, config) = self.step_due(database)?;
+        let since =
+            ripened.filter(|&(other, _)| other == step).map_or(self.now, |(_, since)| since);
+        self.ripens = Some((step, since));
+        let carried = self.is_carried(database, &config, Some(since));
+        let told = match step {
+            // Until then every other node has been acknowledged by it.
+            Step::Give(_) => self.now >= since + self.timing().suspect,
+            Step::Take(_) | Step::Witness | Step::Forget(_) => true,
+        };
+        (carried && told).then_some(step)
+    }
+
+    /// The next step towards who is to vote, and who votes after it, if whoever is then needed seems to run.
+    fn step_due(&self, database: &Database) -> Option<(Step, ClusterConfig)> {
+        let carried = |config: &ClusterConfig| self.is_carried(database, config, None);
         let votes = |node: &NodeId| self.config.voters().any(|voter| voter == *node);
-        let taken = database.nodes_to_evict().find(|node| votes(node) && *node != self.me);
-        let carried = |config: &ClusterConfig| self.is_carried(database, config);
-        let less = |node: &NodeId| database.without_node(*node).is_ok_and(|less| carried(&less));
-        if let Some(node) = taken.filter(less) {
-            return Some(Step::Take(node));
+        let mut taken = database.nodes_to_evict().filter(|node| votes(node) && *node != self.me);
+        let less = taken.find_map(|node| Some((node, database.without_node(node).ok()?)));
+        if let Some((node, less)) = less.filter(|(_, less)| carried(less)) {
+            return Some((Step::Take(node), less));
         }
         if let Some(Ok(settled)) = self.config.with_witness_settled() {
-            return carried(&settled).then_some(Step::Witness);
+            return carried(&settled).then_some((Step::Witness, settled));
         }
-        let fits = |node: &NodeId| {
-            let with = self.config.with_vote(*node, true);
-            self.has_caught_up(database, *node) && with.is_ok_and(|with| carried(&with))
-        };
-        let given = database.nodes_to_vote().find(fits);
-        let voter = given.and_then(|node| database.voter(node));
-        // Until then every other node has been acknowledged by it.
-        let since = self.ripens.filter(|&(node, _)| given == Some(node)).map(|(_, since)| since);
-        let since = since.unwrap_or(self.now);
-        self.ripens = given.map(|node| (node, since));
-        voter.filter(|_| self.now >= since + self.timing().suspect).map(Step::Give)
+        let mut ready = database.nodes_to_vote().filter(|node| self.has_caught_up(database, *node));
+        ready.find_map(|node| {
+            let with = self.config.with_vote(node, true).ok().filter(carried)?;
+            Some((Step::Give(database.voter(node)?), with))
+        })
     }
 
     /// What consensus has to do for a step, and what comes true with it.

@@ -185,8 +185,8 @@ pub struct Engine {
     hands: witness::Hands,
     /// Who left the cluster and still follows the log, and until when at most.
     parting: BTreeMap<VoterId, Instant>,
-    /// Who is about to get a vote, and since when it could.
-    ripens: Option<(NodeId, Instant)>,
+    /// The step towards who is to vote that is due, and since when.
+    ripens: Option<(membership::Step, Instant)>,
     /// Who takes part in consensus.
     participants: Vec<VoterId>,
     leaving: bool,

@@ -167,12 +167,13 @@ impl Bystander {
         };
         // One that says for long that it has no lease is declared down although it is heard.
         let host = view.hosts.of(&node)?;
-        let end = host.lease_end_by_nodes(view.config)?;
+        let end = host.leased_until(view.config)?;
+        // Admitted again, it begins without any lease: what was acknowledged before counts no more.
+        let &admitted = self.admitted.get(&node).filter(|&&at| at < since)?;
+        let begun = host.clock.local(admitted);
+        let end = if end <= begun + timing.lease { begun } else { end };
         let over = host.clock.local(view.now).0.saturating_sub(end.0);
-        // Admitted again, it begins without any lease.
-        let powered = host.leased_since() < since
-            && old(self.admitted.get(&node), since)
-            && over < detect * 2 - interval * 2;
+        let powered = host.leased_since() < since && over < detect * 2 - interval * 2;
         // A clock that has jumped makes a moment seem long.
         let steady = |node: NodeId| {
             view.hosts.of(&node).is_some_and(|host| host.stepped.is_none_or(|at| at < since))
