@@ -29,7 +29,7 @@ test: ## the steps below, in order; it changes nothing in the tree
 fix: ## formats, mends what clippy can mend, writes generated files anew
 	cargo fmt
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
-	UPDATE=1 cargo test --quiet -p quorate-core --lib -- corpus states
+	UPDATE=1 cargo test --quiet -p quorate-core --lib -- --test-threads 1 corpus states
 	UPDATE=1 cargo test --quiet -p quorate-c
 	UPDATE=1 cargo test --quiet -p quorate-tests --test docs
 

@@ -365,15 +365,15 @@ impl Change {
         )
     }
 
-    /// Whether it changes the standing of a node.
-    pub fn is_about_node(&self) -> bool {
-        matches!(
-            self,
-            Change::Admit { .. }
-                | Change::Down { .. }
-                | Change::Fenced { .. }
-                | Change::Left { .. }
-        )
+    /// The node whose standing it changes.
+    pub fn about_node(&self) -> Option<NodeId> {
+        match *self {
+            Change::Admit { node, .. }
+            | Change::Down { node, .. }
+            | Change::Fenced { node, .. }
+            | Change::Left { node, .. } => Some(node),
+            _ => None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::VoterId;
-use crate::message::{LogEntry, LogSnapshot};
+use crate::message::{Electorate, LogEntry, LogSnapshot};
 
 /// One record of the local log. Later ones overrule earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Record {
     Entry(LogEntry),
     /// The state up to a place; it overrules everything before.
     Snapshot(LogSnapshot),
+    /// Who takes part as of a place, up to which all is committed.
+    Electorate(u64, Electorate),
 }
 
 /// What a node remembers from before.
@@ -37,6 +39,8 @@ pub struct Durable {
     pub snapshot: Option<LogSnapshot>,
     /// The entries after it.
     pub entries: Vec<LogEntry>,
+    /// Who takes part as of a place after the snapshot; none: whoever does as of the snapshot.
+    pub electorate: Option<(u64, Electorate)>,
 }
 
 impl Durable {
@@ -55,7 +59,11 @@ impl Durable {
                 }
                 Record::Snapshot(snapshot) => {
                     durable.entries.clear();
+                    durable.electorate = None;
                     durable.snapshot = Some(snapshot);
+                }
+                Record::Electorate(index, electorate) => {
+                    durable.electorate = Some((index, electorate));
                 }
             }
         }
@@ -67,6 +75,8 @@ impl Durable {
         let mut records: Vec<Record> = self.identity.map(Record::Identity).into_iter().collect();
         records.extend(self.snapshot.clone().map(Record::Snapshot));
         records.extend(self.entries.iter().cloned().map(Record::Entry));
+        let electorate = self.electorate.clone();
+        records.extend(electorate.map(|(index, who)| Record::Electorate(index, who)));
         records.extend(self.hard_state.map(|(term, vote, commit)| Record::HardState {
             term,
             vote,

@@ -401,13 +401,9 @@ pub enum EntryBody {
     },
 }
 
-/// The state up to a place in the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogSnapshot {
-    /// The last entry it covers.
-    pub index: u64,
-    /// The epoch of that entry.
-    pub term: u64,
+/// Who takes part in consensus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Electorate {
     /// Who votes.
     pub voters: Vec<VoterId>,
     /// Who votes until a change of voters is through.
@@ -418,6 +414,17 @@ pub struct LogSnapshot {
     pub learners_next: Vec<VoterId>,
     /// Whether the change completes by itself.
     pub auto_leave: bool,
+}
+
+/// The state up to a place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSnapshot {
+    /// The last entry it covers.
+    pub index: u64,
+    /// The epoch of that entry.
+    pub term: u64,
+    /// Who takes part there.
+    pub electorate: Electorate,
     /// The encoded database.
     #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,

@@ -25,6 +25,7 @@ plants! {
     AcknowledgeBeforeSync: "A voter promises before its disk has the promise.",
     SyncErrorIgnored: "A write that failed counts as done.",
     VoteForgotten: "A voter forgets at a restart for whom it voted, and votes twice.",
+    ElectorateForgotten: "A restarted node goes by those who voted as of its snapshot.",
     EpochForgotten: "A voter forgets its epoch at a restart.",
     LogTailForgotten: "A voter forgets the newest entry of its log at a restart.",
     RewriteDropsVote: "A rewritten log lacks the vote.",

@@ -60,7 +60,7 @@ impl Disk {
             match &record {
                 Record::Entry(entry) => self.last_entry = entry.index,
                 Record::Snapshot(snapshot) => self.last_entry = snapshot.index,
-                Record::Identity(_) | Record::HardState { .. } => {}
+                Record::Identity(_) | Record::HardState { .. } | Record::Electorate(..) => {}
             }
             self.records.push(record);
         }
@@ -75,7 +75,10 @@ impl Disk {
     pub fn vote(&self) -> Option<(u64, VoterId)> {
         self.records.iter().rev().find_map(|record| match record {
             Record::HardState { term, vote, .. } => Some((*term, *vote)),
-            Record::Identity(_) | Record::Entry(_) | Record::Snapshot(_) => None,
+            Record::Identity(_)
+            | Record::Entry(_)
+            | Record::Snapshot(_)
+            | Record::Electorate(..) => None,
         })
     }
 

@@ -53,9 +53,11 @@ impl Bug {
     /// The runs in which it is looked for. Nothing here is made for one bug; nodes come and go only where that is it.
     pub fn options(self, seed: u64) -> Options {
         let options = match self {
-            Self::Engine(Mistake::VoteBeforeCaughtUp | Mistake::EvictedStillVotes) => {
-                Options::of_members(seed)
-            }
+            Self::Engine(
+                Mistake::VoteBeforeCaughtUp
+                | Mistake::EvictedStillVotes
+                | Mistake::ElectorateForgotten,
+            ) => Options::of_members(seed),
             Self::Engine(_) | Self::World(_) => setting(seed),
         };
         match self {

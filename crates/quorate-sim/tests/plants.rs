@@ -12,6 +12,7 @@ const SEEDS: u64 = 45;
 const SLOW: &[&str] = &[
     "DetachNotAwaited",
     "DisarmIgnored",
+    "ElectorateForgotten",
     "EvictedStillVotes",
     "FenceByStaleWord",
     "LatenessIgnored",

@@ -10,7 +10,7 @@ use raft::eraftpb::{
 };
 
 use crate::id::VoterId;
-use crate::message::{ConsensusMessage, EntryBody, LogEntry, LogSnapshot};
+use crate::message::{ConsensusMessage, Electorate, EntryBody, LogEntry, LogSnapshot};
 
 const KINDS: [MessageType; 10] = [
     MessageType::MsgAppend,
@@ -137,31 +137,40 @@ pub(super) fn to_voters(body: &EntryBody) -> Option<ConfChangeV2> {
 
 pub(super) fn from_snapshot(snapshot: &Snapshot) -> LogSnapshot {
     let meta = snapshot.get_metadata();
-    let conf = meta.get_conf_state();
-    let voters = |ids: &[u64]| ids.iter().copied().map(VoterId).collect();
     LogSnapshot {
         index: meta.index,
         term: meta.term,
+        electorate: from_conf(meta.get_conf_state()),
+        data: snapshot.data.to_vec(),
+    }
+}
+
+pub(super) fn from_conf(conf: &ConfState) -> Electorate {
+    let voters = |ids: &[u64]| ids.iter().copied().map(VoterId).collect();
+    Electorate {
         voters: voters(&conf.voters),
         voters_outgoing: voters(&conf.voters_outgoing),
         learners: voters(&conf.learners),
         learners_next: voters(&conf.learners_next),
         auto_leave: conf.auto_leave,
-        data: snapshot.data.to_vec(),
     }
 }
 
-pub(super) fn to_snapshot(mirror: &LogSnapshot) -> Snapshot {
+pub(super) fn to_conf(electorate: &Electorate) -> ConfState {
     let ids = |voters: &[VoterId]| voters.iter().map(|voter| voter.0).collect::<Vec<_>>();
     let mut conf = ConfState::default();
-    conf.set_voters(ids(&mirror.voters));
-    conf.set_voters_outgoing(ids(&mirror.voters_outgoing));
-    conf.set_learners(ids(&mirror.learners));
-    conf.set_learners_next(ids(&mirror.learners_next));
-    conf.auto_leave = mirror.auto_leave;
+    conf.set_voters(ids(&electorate.voters));
+    conf.set_voters_outgoing(ids(&electorate.voters_outgoing));
+    conf.set_learners(ids(&electorate.learners));
+    conf.set_learners_next(ids(&electorate.learners_next));
+    conf.auto_leave = electorate.auto_leave;
+    conf
+}
+
+pub(super) fn to_snapshot(mirror: &LogSnapshot) -> Snapshot {
     let mut snapshot = Snapshot { data: mirror.data.clone().into(), ..Default::default() };
     let meta = snapshot.mut_metadata();
-    meta.set_conf_state(conf);
+    meta.set_conf_state(to_conf(&mirror.electorate));
     meta.index = mirror.index;
     meta.term = mirror.term;
     snapshot

@@ -19,7 +19,7 @@ use raft::{INVALID_ID, RawNode, StateRole};
 
 use crate::durable::{Durable, Record};
 use crate::id::{Epoch, OpId, VoterId};
-use crate::message::{ConsensusMessage, EntryBody, LogSnapshot};
+use crate::message::{ConsensusMessage, Electorate, EntryBody, LogSnapshot};
 use crate::plant::{self, Plant};
 use crate::random::Random;
 use crate::time::Instant;
@@ -90,6 +90,8 @@ pub struct Consensus {
     tick_at: Instant,
     random: Random,
     applied: u64,
+    /// The place of the newest change of who takes part.
+    electorate_at: u64,
 }
 
 impl Consensus {
@@ -105,6 +107,7 @@ impl Consensus {
     ) -> Self {
         let store = Store::new(identity, durable);
         let applied = store.snapshot_index().max(applied);
+        let electorate_at = store.electorate_index();
         let ticks = timing.election_min.as_nanos() / timing.tick.as_nanos().max(1);
         let config = raft::Config {
             id: identity.0,
@@ -133,6 +136,7 @@ impl Consensus {
             tick_at,
             random,
             applied,
+            electorate_at,
         }
     }
 
@@ -236,6 +240,7 @@ impl Consensus {
                 let snapshot = ready.snapshot().clone();
                 let copy = mirror::from_snapshot(&snapshot);
                 self.applied = copy.index;
+                self.electorate_at = copy.index;
                 records.push(Record::Snapshot(copy.clone()));
                 outcome.committed.clear();
                 outcome.restored = Some(copy);
@@ -308,9 +313,13 @@ impl Consensus {
                 Committed { index: entry.index, term: entry.term, changes: entry.data.to_vec() };
             if entry.get_entry_type() == EntryType::EntryConfChangeV2 {
                 let change = mirror::voters_of(&entry).expect("this process encoded it");
-                self.raw.apply_conf_change(&change).expect("a committed change can be applied");
+                // What this process began with may be newer.
+                if entry.index > self.electorate_at {
+                    self.raw.apply_conf_change(&change).expect("a committed change can be applied");
+                    self.electorate_at = entry.index;
+                    outcome.voters_changed = true;
+                }
                 committed.changes = change.context.to_vec();
-                outcome.voters_changed = true;
             }
             self.applied = entry.index;
             outcome.committed.push(committed);
@@ -320,9 +329,18 @@ impl Consensus {
         }
     }
 
-    /// Whether the log has grown so long that the state should be folded into a snapshot.
-    pub fn is_long(&self) -> bool {
-        self.applied - self.raw.store().snapshot_index() >= ENTRIES_MAX
+    /// Whether the state should be folded into a snapshot: the log has grown long, or somebody needs a snapshot that
+    /// knows him.
+    pub fn is_to_fold(&self) -> bool {
+        let store = self.raw.store();
+        self.applied - store.snapshot_index() >= ENTRIES_MAX
+            || store.is_outdated() && self.applied > store.snapshot_index()
+    }
+
+    /// Who takes part as of the newest change of that, and its place: what has to be remembered of it.
+    pub fn electorate(&self) -> (u64, Record) {
+        let who = mirror::from_conf(&self.conf_state());
+        (self.electorate_at, Record::Electorate(self.electorate_at, who))
     }
 
     /// Takes `data` as the state at what is applied. Returns the records of the whole log that is
@@ -441,11 +459,45 @@ pub fn genesis(founders: &[VoterId], learners: &[VoterId], data: Vec<u8>) -> Log
     LogSnapshot {
         index: 1,
         term: 1,
-        voters: founders.to_vec(),
-        voters_outgoing: Vec::new(),
-        learners: learners.to_vec(),
-        learners_next: Vec::new(),
-        auto_leave: false,
+        electorate: Electorate {
+            voters: founders.to_vec(),
+            learners: learners.to_vec(),
+            ..Electorate::default()
+        },
         data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeId;
+    use crate::message::LogEntry;
+
+    #[test]
+    fn whoever_starts_again_knows_at_once_who_votes() {
+        let [one, two, three] = [1, 2, 3].map(|node| VoterId::new(NodeId(node), 7));
+        let (add, learn) = (Vec::new(), Vec::new());
+        let body = EntryBody::Voters { add, learn, remove: vec![three], changes: Vec::new() };
+        let voters = vec![one, two];
+        let durable = Durable {
+            identity: Some(one),
+            // That the entry is committed was not known when this was written.
+            hard_state: Some((1, VoterId(0), 1)),
+            snapshot: Some(genesis(&[one, two, three], &[], Vec::new())),
+            entries: vec![LogEntry { index: 2, term: 1, body }],
+            electorate: Some((2, Electorate { voters, ..Electorate::default() })),
+        };
+        assert_eq!(Durable::replay(durable.records()), durable);
+        let ms = Duration::from_millis;
+        let timing = ConsensusTiming { tick: ms(50), election_min: ms(150), election_max: ms(250) };
+        let random = Random::new(1);
+        let mut consensus = Consensus::new(one, &durable, 0, timing, random, Instant::default());
+        assert_eq!(consensus.participants(), [one, two]);
+        let mut outcome = Outcome::default();
+        consensus.drain(&mut outcome, || OpId(1));
+        let committed: Vec<u64> = outcome.committed.iter().map(|entry| entry.index).collect();
+        assert_eq!((committed, outcome.voters_changed), (vec![2], false));
+        assert_eq!(consensus.participants(), [one, two]);
     }
 }

@@ -1,13 +1,15 @@
 //! The log as the consensus library reads it: in memory, while the driver persists the same
 //! records.
 
+use std::cell::Cell;
+
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError, util};
 
 use super::mirror;
 use crate::durable::{Durable, Record};
 use crate::id::VoterId;
-use crate::message::LogSnapshot;
+use crate::message::{Electorate, LogSnapshot};
 use crate::plant::{self, Plant};
 
 /// The log from its newest snapshot on, and a few entries before it for followers that lag a
@@ -19,6 +21,10 @@ pub(super) struct Store {
     entries: Vec<Entry>,
     hard_state: HardState,
     identity: VoterId,
+    /// Who takes part, and as of which place that was known when this process began.
+    electorate: (u64, ConfState),
+    /// Somebody was to be sent a snapshot that knows him, and this one does not.
+    is_outdated: Cell<bool>,
 }
 
 impl Store {
@@ -45,7 +51,17 @@ impl Store {
                 hard_state.term = entries.last().map_or(meta.term, |entry| entry.term);
             }
         }
-        Self { snapshot, compacted, entries, hard_state, identity }
+        let last = entries.last().map_or(meta.index, |entry| entry.index);
+        let newer = |(index, _): &&(u64, Electorate)| {
+            *index > meta.index && *index <= last && !plant::is(Plant::ElectorateForgotten)
+        };
+        let electorate = match durable.electorate.as_ref().filter(newer) {
+            Some((index, electorate)) => (*index, mirror::to_conf(electorate)),
+            None => (meta.index, meta.get_conf_state().clone()),
+        };
+        hard_state.commit = hard_state.commit.max(electorate.0);
+        let is_outdated = Cell::new(false);
+        Self { snapshot, compacted, entries, hard_state, identity, electorate, is_outdated }
     }
 
     pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
@@ -81,6 +97,7 @@ impl Store {
         meta.term = term;
         meta.set_conf_state(conf);
         self.snapshot.data = data.into();
+        self.is_outdated.set(false);
         let until = index.saturating_sub(keep);
         if until > self.compacted.0 {
             let term = self.term(until).expect("it is between the first entry and the last");
@@ -88,6 +105,16 @@ impl Store {
             self.entries.drain(..drop);
             self.compacted = (until, term);
         }
+    }
+
+    /// As of which place it was known who takes part, when this process began.
+    pub(super) fn electorate_index(&self) -> u64 {
+        self.electorate.0
+    }
+
+    /// Whether somebody waits for a newer snapshot.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.get()
     }
 
     pub(super) fn snapshot_index(&self) -> u64 {
@@ -111,6 +138,7 @@ impl Store {
             hard_state: Some((hard.term, VoterId(vote), hard.commit)),
             snapshot: self.log_snapshot(),
             entries: entries.filter_map(mirror::from_entry).collect(),
+            electorate: None,
         }
         .records()
     }
@@ -131,8 +159,7 @@ impl Store {
 
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let conf = self.snapshot.get_metadata().get_conf_state().clone();
-        Ok(RaftState::new(self.hard_state.clone(), conf))
+        Ok(RaftState::new(self.hard_state.clone(), self.electorate.1.clone()))
     }
 
     fn entries(
@@ -177,8 +204,11 @@ impl Storage for Store {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        if self.snapshot_index() < request_index {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let conf = self.snapshot.get_metadata().get_conf_state();
+        let mut known = conf.voters.iter().chain(&conf.learners).chain(&conf.learners_next);
+        if self.snapshot_index() < request_index || !known.any(|&id| id == to) {
+            self.is_outdated.set(true);
             return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
         Ok(self.snapshot.clone())

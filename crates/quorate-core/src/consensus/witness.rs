@@ -95,6 +95,7 @@ impl WitnessState {
             hard_state: (self.term > 0).then_some((self.term, self.vote, self.commit)),
             snapshot: self.snapshot.clone(),
             entries: self.entries.clone(),
+            electorate: None,
         }
     }
 }

@@ -25,7 +25,7 @@ impl Engine {
             peer.on_stream();
             self.streams.insert(node, boot);
             self.hellos.remove(&node);
-            self.hello_said.remove(&node);
+            self.hello_said.1.remove(&node);
             self.say_hellos(&[node]);
             self.asked.values_mut().filter(|one| one.told == Some(node)).for_each(|one| {
                 one.told =
@@ -43,7 +43,7 @@ impl Engine {
         }
         self.streams.remove(&node);
         self.hellos.remove(&node);
-        self.hello_said.remove(&node);
+        self.hello_said.1.remove(&node);
         if let (StreamEnd::Reset, Some(peer)) = (how, self.peers.get_mut(&node)) {
             peer.on_reset(self.now);
         }
@@ -103,16 +103,17 @@ impl Engine {
         let Some(hello) = self.hello() else { return };
         let again = self.timing().interval * 4;
         let settled = self.takes_part();
+        if self.hello_said.0.as_ref() != Some(&hello) {
+            self.hello_said.0 = Some(hello.clone());
+            self.hello_said.1.clear();
+        }
         for &to in to {
-            let fresh = self
-                .hello_said
-                .get(&to)
-                .is_some_and(|(old, at)| *old == hello && (settled || self.now.since(*at) < again));
-            if !fresh {
-                self.hello_said.insert(to, (hello.clone(), self.now));
+            let said = self.hello_said.1.get(&to);
+            if !said.is_some_and(|&at| settled || self.now.since(at) < again) {
+                self.hello_said.1.insert(to, self.now);
                 self.send(to, Message::Hello(hello.clone()));
             }
-            if let Some((_, said)) = self.hello_said.get(&to).filter(|_| !settled) {
+            if let Some(said) = self.hello_said.1.get(&to).filter(|_| !settled) {
                 self.timers.set_sooner(Timer::Repeat, *said + again);
             }
         }
@@ -120,9 +121,8 @@ impl Engine {
 
     /// Whether everybody within reach was told who this node is now.
     pub(super) fn has_said_hello(&self) -> bool {
-        let hello = self.hello();
-        let said = |node: &NodeId| self.hello_said.get(node).map(|(said, _)| said);
-        self.streams.keys().all(|node| said(node) == hello.as_ref())
+        let (hello, said) = &self.hello_said;
+        *hello == self.hello() && self.streams.keys().all(|node| said.contains_key(node))
     }
 
     /// Looks for a cluster, and for its place in it.
@@ -210,6 +210,7 @@ impl Engine {
             hard_state: Some((1, VoterId(0), 1)),
             snapshot: Some(snapshot),
             entries: Vec::new(),
+            electorate: None,
         }
     }
 

@@ -71,7 +71,7 @@ impl Engine {
             sent: self.now.0,
             acknowledged: None,
             witnessed: None,
-            applied: self.database.as_ref().map_or(0, Database::applied),
+            applied: self.known(),
             lease: self.may_act(),
             heard: heard.collect(),
             withheld: withheld.collect(),
@@ -326,6 +326,13 @@ impl Engine {
             self.note(group, Happened { at_ms, seen, told: told.clone() });
         }
         self.out.tell(told);
+    }
+
+    /// What this node has applied and will not forget: who votes may change again once all know who does, even after a
+    /// restart.
+    fn known(&self) -> u64 {
+        let applied = self.database.as_ref().map_or(0, Database::applied);
+        self.electing.map_or(applied, |(_, first)| applied.min(first.saturating_sub(1)))
     }
 
     /// After every applied change: a voter that withholds its acknowledgement says so at once.

@@ -147,10 +147,15 @@ impl Engine {
         self.config.resource(resource).map(|(group, _)| group.id)
     }
 
-    /// Every group here is looked at again before the step ends.
+    /// Every group here is looked at again before the step ends, and every group that the database wants here.
     pub(super) fn touch_all(&mut self) {
         self.touched.extend(self.groups.keys());
-        self.touched.extend(self.database.iter().flat_map(|one| one.groups().keys()));
+        let wanted = |record: &GroupRecord| {
+            record.owner().is_some_and(|(owner, _)| owner == self.me)
+                || record.strays.contains_key(&self.me)
+        };
+        let groups = self.database.iter().flat_map(|database| database.groups());
+        self.touched.extend(groups.filter(|(_, record)| wanted(record)).map(|(&id, _)| id));
     }
 
     /// How long the driver may take over a request; none: it is not waited for.

@@ -11,7 +11,7 @@ use crate::codec;
 use crate::config::ClusterConfig;
 use crate::config::policy::DAY;
 use crate::consensus::{Committed, Consensus, Outcome};
-use crate::database::Database;
+use crate::database::{Database, GroupRecord};
 use crate::durable::{Durable, Record};
 use crate::heartbeat::Peer;
 use crate::id::{Epoch, GroupId, NodeId, OpId, VoterId};
@@ -64,6 +64,7 @@ impl Engine {
     pub(super) fn on_persisted(&mut self, op: OpId) {
         self.persisting.remove(&op);
         self.timers.clear(Timer::Op(op));
+        self.electing = self.electing.filter(|&(last, _)| last > op);
         match self.standing {
             Standing::Naming(waiting) if waiting == op => self.standing = Standing::Seeking,
             Standing::Founding(waiting) if waiting == op => self.on_founded(),
@@ -131,15 +132,25 @@ impl Engine {
         }
     }
 
-    /// A joiner must be able to get a snapshot that knows it, and who starts again must know at once who votes: the log
-    /// is folded after every change of voters.
+    /// A joiner needs a snapshot that knows it: the coordinator folds its log after every change of voters. And who starts
+    /// again must know at once who votes: every other node remembers just that.
     fn fold_log(&mut self, voters_changed: bool) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;
         };
-        if voters_changed || consensus.is_long() {
-            let records = consensus.fold(codec::encode(database));
-            self.persist(records, true);
+        let folds = consensus.is_to_fold() || voters_changed && consensus.is_coordinator();
+        if !folds && !voters_changed {
+            return;
+        }
+        let (at, electorate) = consensus.electorate();
+        let records = match folds {
+            true => consensus.fold(codec::encode(database)),
+            false => vec![electorate],
+        };
+        let op = self.persist(records, folds);
+        if voters_changed {
+            let first = self.electing.map_or(at, |(_, first)| first.min(at));
+            self.electing = Some((op, first));
         }
     }
 
@@ -230,12 +241,14 @@ impl Engine {
             codec::decode(&committed.changes).expect("the log holds changes of this version");
         let mut notices = Vec::new();
         // A fence or a return takes groups from their owner; they remember whose it was.
-        let mut owners: BTreeMap<GroupId, NodeId> = database
-            .groups()
-            .iter()
-            .filter(|_| set.changes.iter().any(Change::is_about_node))
-            .filter_map(|(&group, record)| Some((group, record.owner()?.0)))
-            .collect();
+        let about: Vec<NodeId> = set.changes.iter().filter_map(Change::about_node).collect();
+        let theirs = |(&group, record): (&GroupId, &GroupRecord)| {
+            Some((group, record.owner()?.0)).filter(|(_, owner)| about.contains(owner))
+        };
+        let mut owners: BTreeMap<GroupId, NodeId> = match about.is_empty() {
+            true => BTreeMap::new(),
+            false => database.groups().iter().filter_map(theirs).collect(),
+        };
         let took_part = database.is_up_as(self.me, self.incarnation);
         database.apply(committed.index, &set, &mut notices);
         let configured = database.configured() == committed.index;

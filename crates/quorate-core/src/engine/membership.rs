@@ -269,7 +269,7 @@ impl Engine {
         database.nodes().iter().all(|(&node, record)| match record.state {
             NodeState::Absent | NodeState::Fenced(_) => true,
             NodeState::Down(_) => false,
-            NodeState::Up if node == self.me => true,
+            NodeState::Up if node == self.me => self.electing.is_none(),
             NodeState::Up => self.peers.get(&node).is_some_and(|peer| {
                 peer.incarnation() == Some(record.incarnation) && peer.applied() >= database.voted()
             }),

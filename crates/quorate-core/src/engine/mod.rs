@@ -130,7 +130,8 @@ pub struct Engine {
     peers: BTreeMap<NodeId, Peer>,
     streams: BTreeMap<NodeId, u64>,
     hellos: BTreeMap<NodeId, Hello>,
-    hello_said: BTreeMap<NodeId, (Hello, Instant)>,
+    /// What this node says of itself, and when it said so to whom.
+    hello_said: (Option<Hello>, BTreeMap<NodeId, Instant>),
     founding_told: Option<(Vec<NodeId>, Vec<NodeId>)>,
     founders: Vec<VoterId>,
     lease: Lease,
@@ -148,6 +149,8 @@ pub struct Engine {
     yields_again: Option<Instant>,
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
+    /// Who takes part has changed: the request that makes that stable, and the place of the first change that is not.
+    electing: Option<(OpId, u64)>,
     stood_against: Option<(VoterId, Epoch)>,
     proposed: Vec<Change>,
     replies: Vec<command::Owed>,
@@ -223,7 +226,7 @@ impl Engine {
             peers,
             streams: BTreeMap::new(),
             hellos: BTreeMap::new(),
-            hello_said: BTreeMap::new(),
+            hello_said: (None, BTreeMap::new()),
             founding_told: None,
             founders: Vec::new(),
             lease_held: false,
@@ -237,6 +240,7 @@ impl Engine {
             without_lease_since: None,
             yields_again: None,
             persisting: BTreeSet::new(),
+            electing: None,
             stood_against: None,
             proposed: Vec::new(),
             replies: Vec::new(),

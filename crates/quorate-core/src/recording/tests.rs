@@ -247,9 +247,10 @@ fn what_is_no_recording_is_refused_with_the_place() {
     assert_eq!(error(b"#!/bin/sh"), "byte 0: this is not the beginning of a recording");
     assert_eq!(error(b""), "byte 0: the file ends inside the header of a recording");
     let mut file = longest();
-    file[8] = 9;
-    assert_eq!(error(&file), "byte 8: the recording has format 9, this build reads format 3");
-    file[8] = 3;
+    file[8] = 0;
+    let refused = format!("byte 8: the recording has format 0, this build reads format {VERSION}");
+    assert_eq!(error(&file), refused);
+    file[8..12].copy_from_slice(&VERSION.to_le_bytes());
     file[30] ^= 1;
     assert_eq!(error(&file), "byte 0: the header does not match its checksum");
 }

@@ -57,7 +57,7 @@ impl OneHistory {
         let log = self.logs.entry(node).or_default();
         for record in records {
             match record {
-                Record::Identity(_) => {}
+                Record::Identity(_) | Record::Electorate(..) => {}
                 Record::HardState { commit, .. } => log.commit = log.commit.max(*commit),
                 Record::Entry(entry) => {
                     drop(log.entries.split_off(&entry.index));

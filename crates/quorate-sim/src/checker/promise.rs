@@ -78,6 +78,7 @@ impl Promise {
                 Record::HardState { term, vote: given, .. } => (epoch, vote) = (*term, *given),
                 Record::Entry(entry) => last = entry.index,
                 Record::Snapshot(snapshot) => last = snapshot.index,
+                Record::Electorate(..) => {}
             }
         }
         let Some(identity) = identity else { return Ok(()) };
