@@ -2231,6 +2231,34 @@ quorate_status quorate_test_cluster_offline(quorate_test_cluster *cluster, quora
 quorate_status quorate_test_cluster_drain(quorate_test_cluster *cluster, quorate_text node);
 
 /**
+ * Adds a node to a test cluster, on one more host that is started at once. That it takes part, and
+ * then votes, takes its time: see `quorate_test_cluster_settle`.
+ *
+ * Parameters: `cluster`: the cluster. `node`: its name. `votes`: whether it is to vote.
+ *
+ * Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_add_node(quorate_test_cluster *cluster,
+                                             quorate_text node,
+                                             bool votes);
+
+/**
+ * Takes a node out of a test cluster for ever. Its vote goes first, then its place, then its host
+ * ends.
+ *
+ * Parameters: `cluster`: the cluster. `node`: the node.
+ *
+ * Returns: `QUORATE_REFUSED`, where it still has a group among others, `QUORATE_MISUSE` when no node
+ * runs, or `QUORATE_TIMED_OUT`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_test_cluster_evict_node(quorate_test_cluster *cluster,
+                                               quorate_text node);
+
+/**
  * Lets nothing new start on a node of a test cluster; what runs there stays.
  *
  * Parameters: `cluster`: the cluster. `node`: the node.

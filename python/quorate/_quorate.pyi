@@ -515,6 +515,18 @@ class TestCluster:
     def offline(self, group: str) -> None:
         """Takes a group offline, and keeps it there."""
 
+    def add_node(self, node: str, *, votes: bool = True) -> None:
+        """Adds a node, on one more host that is started at once.
+
+        That it takes part, and then votes, takes its time: see `settle`.
+        """
+
+    def evict_node(self, node: str) -> None:
+        """Takes a node out of the cluster for ever: its vote goes first, then its place, then its host ends.
+
+        Refused where it still has a group, among others.
+        """
+
     def drain(self, node: str) -> None:
         """Moves everything off a node, and lets nothing start there."""
 

@@ -142,6 +142,28 @@ static void every_command_of_an_operator_is_taken(void) {
     PASSED("every command of an operator is taken");
 }
 
+static void a_node_comes_and_another_goes(void) {
+    quorate_test_cluster *cluster = NULL;
+    CHECK(quorate_test_cluster_new(3, 6, &cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_add_node(cluster, text_of("n1"), true) == QUORATE_REFUSED);
+    CHECK(quorate_test_cluster_add_node(cluster, text_of("new"), true) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    quorate_string *owner = owner_of(cluster, "vm1");
+    quorate_text node = quorate_string_text(owner);
+    CHECK(quorate_test_cluster_evict_node(cluster, node) == QUORATE_REFUSED);
+    CHECK(error_has("drain it first"));
+    CHECK(quorate_test_cluster_drain(cluster, node) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_evict_node(cluster, node) == QUORATE_OK);
+    CHECK(quorate_test_cluster_settle(cluster) == QUORATE_OK);
+    CHECK(quorate_test_cluster_crash(cluster, node) == QUORATE_UNKNOWN);
+    CHECK(error_has("new"));
+    quorate_string_free(owner);
+    quorate_test_cluster_free(cluster);
+    PASSED("a node comes and another goes");
+}
+
 static void what_if_says_what_comes_of_a_loss(void) {
     quorate_node_address nodes[3];
     const char *words[3][2] = {{"a", "10.0.0.1:1"}, {"b", "10.0.0.2:1"}, {"c", "10.0.0.3:1"}};
@@ -243,6 +265,7 @@ int main(void) {
     a_resource_is_answered_for();
     what_is_wrong_is_refused();
     every_command_of_an_operator_is_taken();
+    a_node_comes_and_another_goes();
     what_if_says_what_comes_of_a_loss();
     of_two_nodes_one_goes_on_with_a_witness();
     a_cib_is_imported();

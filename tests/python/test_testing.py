@@ -225,6 +225,22 @@ def test_every_command_of_an_operator_is_taken() -> None:
         c.run_until(lambda: c.owner_of("vm") not in (None, first), timeout=60)
 
 
+def test_a_node_comes_and_another_goes() -> None:
+    with Cluster(seed=6) as c:
+        owner = settled(c)
+        with pytest.raises(quorate.RefusedError, match="drain it first"):
+            c.evict_node(owner)
+        c.add_node("new")
+        c.add_node("spare", votes=False)
+        c.drain(owner)
+        c.settle()
+        c.evict_node(owner)
+        settled(c)
+        assert set(c.node_names) == {"n1", "n2", "n3", "new", "spare"} - {owner}
+        with pytest.raises(quorate.UnknownError, match="new"):
+            c.crash(owner)
+
+
 def test_a_configuration_comes_into_force_in_a_test_cluster(tmp_path: Path) -> None:
     before = config(tmp_path)
     words = json.loads(before.to_json())

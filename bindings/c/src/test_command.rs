@@ -103,6 +103,52 @@ pub unsafe extern "C" fn quorate_test_cluster_drain(
     })
 }
 
+/// Adds a node to a test cluster, on one more host that is started at once. That it takes part, and
+/// then votes, takes its time: see `quorate_test_cluster_settle`.
+///
+/// Parameters: `cluster`: the cluster. `node`: its name. `votes`: whether it is to vote.
+///
+/// Returns: `QUORATE_REFUSED`, `QUORATE_MISUSE` when no node runs, or `QUORATE_TIMED_OUT`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_test_cluster_add_node(
+    cluster: *mut quorate_test_cluster,
+    node: quorate_text,
+    votes: bool,
+) -> quorate_status {
+    // SAFETY: the caller promised a cluster that lives, or NULL.
+    let cluster = unsafe { cluster.as_ref() };
+    on_cluster(cluster, |cluster| {
+        // SAFETY: the caller promised readable text.
+        let node = unsafe { node.required("node") }?;
+        Ok(cluster.add_node(node, votes)?)
+    })
+}
+
+/// Takes a node out of a test cluster for ever. Its vote goes first, then its place, then its host
+/// ends.
+///
+/// Parameters: `cluster`: the cluster. `node`: the node.
+///
+/// Returns: `QUORATE_REFUSED`, where it still has a group among others, `QUORATE_MISUSE` when no node
+/// runs, or `QUORATE_TIMED_OUT`.
+///
+/// Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_test_cluster_evict_node(
+    cluster: *mut quorate_test_cluster,
+    node: quorate_text,
+) -> quorate_status {
+    // SAFETY: the caller promised a cluster that lives, or NULL.
+    let cluster = unsafe { cluster.as_ref() };
+    on_cluster(cluster, |cluster| {
+        // SAFETY: the caller promised readable text.
+        let node = unsafe { node.required("node") }?;
+        Ok(cluster.evict_node(node)?)
+    })
+}
+
 /// Lets nothing new start on a node of a test cluster; what runs there stays.
 ///
 /// Parameters: `cluster`: the cluster. `node`: the node.

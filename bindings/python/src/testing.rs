@@ -282,6 +282,15 @@ impl TestCluster {
         self.with(py, |cluster| cluster.offline(group))
     }
 
+    #[pyo3(signature = (node, *, votes = true))]
+    fn add_node(&self, py: Python<'_>, node: &str, votes: bool) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.add_node(node, votes))
+    }
+
+    fn evict_node(&self, py: Python<'_>, node: &str) -> Result<(), Failure> {
+        self.with(py, |cluster| cluster.evict_node(node))
+    }
+
     fn drain(&self, py: Python<'_>, node: &str) -> Result<(), Failure> {
         self.with(py, |cluster| cluster.drain(node))
     }

@@ -132,8 +132,8 @@ impl Engine {
         }
     }
 
-    /// A joiner needs a snapshot that knows it: the coordinator folds its log after every change of voters. And who starts
-    /// again must know at once who votes: every other node remembers just that.
+    /// A joiner needs a snapshot that knows it: the coordinator folds its log after every change of voters. And who
+    /// starts again must know at once who votes: every other node remembers just that.
     fn fold_log(&mut self, voters_changed: bool) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;

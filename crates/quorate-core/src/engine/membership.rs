@@ -145,7 +145,7 @@ impl Engine {
         config.voting().iter().filter(|voter| runs(voter) && runs_since(voter)).count()
     }
 
-    /// Whether a majority of those who would vote runs, so that nobody loses a lease by the change: see [`Self::running`].
+    /// Whether a majority of those who would vote runs, so that nobody loses a lease by the change.
     fn is_carried(
         &self,
         database: &Database,

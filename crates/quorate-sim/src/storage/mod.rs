@@ -63,6 +63,12 @@ impl Storage {
         self.nexuses.extend(nexuses);
     }
 
+    /// A host that reaches every LUN from here on.
+    pub fn connect(&mut self, node: NodeId) {
+        let nexuses = self.luns.keys().map(|&lun| ((node, lun), Nexus::default()));
+        self.nexuses.extend(nexuses);
+    }
+
     /// Whether a LUN is said to refuse stale writers.
     pub fn is_enforced(&self, lun: LunId) -> bool {
         self.enforced.contains(&lun)

@@ -71,6 +71,26 @@ impl Cluster {
         self.command(Command::Drain { node: node.to_owned() })
     }
 
+    /// Adds a node, on one more host that is started at once, with or without a vote. That it takes part, and then
+    /// votes, takes its time: see [`Cluster::settle`].
+    ///
+    /// # Errors
+    /// As [`Cluster::command`].
+    pub fn add_node(&mut self, node: &str, votes: bool) -> Result<(), Error> {
+        let new = self.world.put_up(node, votes);
+        self.command(Command::AddNode(Box::new(new.clone())))?;
+        self.world.start_added(new);
+        Ok(())
+    }
+
+    /// Takes a node out of the cluster for ever. Its vote goes first, then its place, then its host ends.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where it still has a group, among others; else as [`Cluster::command`].
+    pub fn evict_node(&mut self, node: &str) -> Result<(), Error> {
+        self.command(Command::EvictNode { node: node.to_owned() })
+    }
+
     /// Lets nothing new start on a node; what runs there stays.
     ///
     /// # Errors

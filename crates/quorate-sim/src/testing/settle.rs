@@ -65,7 +65,7 @@ impl Cluster {
         let moves = |state: &str| matches!(state, "starting" | "moving" | "lost");
         let groups_move = status.groups.iter().any(|group| moves(&group.state));
         let paused = self.world.hosts().any(|host| host.process.is_some() && !host.is_awake());
-        (status.quorum && (groups_move || witness_comes))
+        (status.quorum && (groups_move || witness_comes || self.world.members_change()))
             || paused
             || self.serving.is_busy(&self.world)
     }

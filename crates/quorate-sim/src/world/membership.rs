@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::config::{ClusterConfig, ClusterParts, NewNode};
+use quorate_core::config::{ClusterConfig, ClusterParts, NewNode, NodeConfig};
 use quorate_core::id::NodeId;
 use quorate_core::message::Command;
 
@@ -10,6 +10,7 @@ use super::World;
 use super::processes::Death;
 use crate::chance;
 use crate::fault::FaultKind;
+use crate::host::Host;
 use crate::options::Options;
 use crate::schedule::Happening;
 
@@ -37,13 +38,21 @@ pub(super) fn with_spares(config: &ClusterConfig, options: &Options) -> ClusterC
     let mut parts = ClusterParts { groups: config.groups().to_vec(), ..config.parts().clone() };
     let last = parts.nodes.iter().map(|node| node.id.0).max().unwrap_or_default();
     for id in last + 1..=last + SPARES {
-        let mut node = parts.nodes[0].clone();
-        (node.id, node.name, node.voter) = (NodeId(id), format!("n{id}"), false);
-        node.addresses =
-            (0..node.addresses.len()).map(|path| format!("10.{path}.0.{id}:7000")).collect();
-        parts.nodes.push(node);
+        parts.nodes.push(another(&parts.nodes[0], id));
     }
     ClusterConfig::with_circles(parts).expect("more nodes fit to any cluster that is drawn")
+}
+
+/// A node without a vote on the networks of this one.
+fn another(like: &NodeConfig, id: u16) -> NodeConfig {
+    let addresses = (0..like.addresses.len()).map(|path| format!("10.{path}.0.{id}:7000"));
+    NodeConfig {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        addresses: addresses.collect(),
+        voter: false,
+        ..like.clone()
+    }
 }
 
 impl Members {
@@ -119,6 +128,31 @@ impl World {
         self.after(delay, Happening::Restart(id));
     }
 
+    /// Puts up one more host, for a node that is to be added.
+    pub fn put_up(&mut self, name: &str, votes: bool) -> NewNode {
+        let last = self.hosts.keys().map(|node| node.0).max().unwrap_or_default();
+        let node = another(&self.config.nodes()[0], last + 1);
+        let node = NodeConfig { name: name.to_owned(), voter: votes, ..node };
+        let clock = super::draw_clock(&mut self.random, &self.config);
+        self.hosts.insert(node.id, Host::new(node.id, clock));
+        self.storage.connect(node.id);
+        self.members.outside.insert(node.id);
+        NewNode { node, only_if: None }
+    }
+
+    /// A node was added: its host is started with a file that names it.
+    pub fn start_added(&mut self, new: NewNode) {
+        let id = new.node.id;
+        let mut parts = self.config.parts().clone();
+        if self.config.node(id).is_none() {
+            parts.nodes.push(new.node.clone());
+        }
+        let file = ClusterConfig::with_circles(parts).expect("the engine took it");
+        self.members.added.insert(id, (new, file));
+        self.members.outside.remove(&id);
+        self.switch_on(id);
+    }
+
     pub(super) fn drain_to_evict(&mut self, node: NodeId) {
         let name = self.config.node(node).map(|one| one.name.clone());
         // Some are evicted as they are, if nobody minds.
@@ -174,7 +208,7 @@ impl World {
     }
 
     /// Whether it is not settled who belongs to the cluster and who votes.
-    pub(super) fn members_change(&self) -> bool {
+    pub fn members_change(&self) -> bool {
         self.missing_members().is_some()
     }
 

@@ -260,3 +260,26 @@ fn what_was_waited_for_in_vain_is_told_with_what_happened_last() {
     let text = error.to_string();
     assert!(text.contains("60 s of virtual time") && text.contains("group_started vm1"), "{text}");
 }
+
+#[test]
+fn a_node_comes_and_another_goes_and_the_new_one_counts() {
+    let (mut cluster, owner) = settled();
+    let voting = |cluster: &Cluster| cluster.config().voters().count();
+    let taken = cluster.add_node("n2", true).unwrap_err();
+    assert!(matches!(taken, Error::Refused(_)), "{taken}");
+    cluster.add_node("new", true).unwrap();
+    cluster.settle().unwrap();
+    assert_eq!((voting(&cluster), cluster.host_state("new").unwrap()), (4, HostState::Runs));
+    let busy = cluster.evict_node(&owner).unwrap_err().to_string();
+    assert!(busy.contains("drain it first"), "{busy}");
+    cluster.drain(&owner).unwrap();
+    cluster.settle().unwrap();
+    cluster.evict_node(&owner).unwrap();
+    cluster.settle().unwrap();
+    assert_eq!(voting(&cluster), 3);
+    assert!(matches!(cluster.host_state(&owner), Err(Error::Unknown { .. })));
+    // Of three that vote one may be lost, whoever they are.
+    cluster.crash("new").unwrap();
+    cluster.settle().unwrap();
+    assert!(cluster.owner_of("vm1").unwrap().is_some_and(|owner| owner != "new"));
+}
