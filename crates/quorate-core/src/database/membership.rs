@@ -23,7 +23,7 @@ impl Database {
         self.check_version(new.only_if)?;
         let node = &new.node;
         let place = format!("nodes.{}", node.name);
-        if self.departed.contains(&node.id) {
+        if self.has_departed(node.id) {
             return Err(ConfigError::new(
                 place,
                 format!("the number {} was that of a node which was evicted", node.id.0),
@@ -106,12 +106,17 @@ impl Database {
 
     /// Whether there was a node of this number, which was taken out.
     pub fn has_departed(&self, node: NodeId) -> bool {
-        self.departed.contains(&node)
+        self.departed.contains_key(&node)
+    }
+
+    /// The name of a node that was taken out.
+    pub fn departed_name(&self, node: NodeId) -> Option<&str> {
+        self.departed.get(&node).map(String::as_str)
     }
 
     /// The largest number of a node that was taken out.
     pub fn newest_departed(&self) -> Option<NodeId> {
-        self.departed.last().copied()
+        self.departed.keys().next_back().copied()
     }
 
     /// What a file says of who votes, where the cluster is on its way there.
@@ -172,12 +177,12 @@ impl Database {
         else {
             return;
         };
-        let name = self.config.node(node).map_or("", |one| &one.name);
+        let name = self.config.node(node).map_or_else(String::new, |one| one.name.clone());
         let reason = format!("node {name} evicted");
         self.nodes.remove(&node);
         self.voters.remove(&node);
         self.flapping.remove(&node);
-        self.departed.insert(node);
+        self.departed.insert(node, name);
         for record in self.groups.values_mut() {
             let others = |one: &NodeId| *one != node;
             record.seat = record.seat.filter(others);

@@ -97,7 +97,9 @@ impl Database {
     /// It runs, or what is left does not hold together.
     pub fn without_group(&self, group: GroupId) -> Result<ClusterConfig, ConfigError> {
         let record = self.groups.get(&group).filter(|record| record.is_managed());
-        if let Some((node, _)) = record.and_then(GroupRecord::owner) {
+        let owner = record.and_then(GroupRecord::owner).map(|(node, _)| node);
+        let stray = record.and_then(|_| self.stray_awaited(group));
+        if let Some(node) = owner.or(stray) {
             let name = |id: NodeId| self.config.node(id).map_or("a node", |node| &node.name);
             let place = self.config.group(group).map_or("", |group| &group.name);
             return Err(ConfigError::new(
@@ -142,7 +144,10 @@ impl Database {
         let name = |node| self.config.node(node).map_or("a node", |node| node.name.as_str());
         match record.owner() {
             Some((node, _)) => Some(format!("runs on {}", name(node))),
-            None => record.saved.map(|_| "is saved for its next start".to_owned()),
+            None => match self.stray_awaited(group).filter(|_| record.is_managed()) {
+                Some(node) => Some(format!("was found running on {}", name(node))),
+                None => record.saved.map(|_| "is saved for its next start".to_owned()),
+            },
         }
     }
 
