@@ -38,6 +38,8 @@ impl Database {
             record.saved = Some(token);
             record.held_by = holder;
             record.loads = 0;
+        } else if record.saved.is_none() {
+            record.held_by = None;
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
         if failures > 0 {

@@ -279,7 +279,7 @@ impl GroupRecord {
     }
 
     /// Whether its owner was found to have it, and has not said so itself: it may never hear of it.
-    pub(super) fn is_unheard_of(&self) -> bool {
+    pub fn is_unheard_of(&self) -> bool {
         matches!(self.ownership, Ownership::Owned { vacancy: Vacancy::Found { .. }, .. })
     }
 
