@@ -60,6 +60,18 @@ impl Database {
         before.any(|version| version.digest == digest)
     }
 
+    /// Whether a configuration that was made for a certain version came into force after that, be it in force still or
+    /// not: a vote, say, may have been given since.
+    pub fn has_come(&self, new: &NewConfig) -> bool {
+        let Ok(config) = ClusterConfig::with_circles(new.parts.clone()) else { return false };
+        let number = new.only_if.map(|before| before + 1);
+        self.versions.iter().any(|version| {
+            Some(version.number) == number
+                && (&version.reason, version.unix_ms) == (&new.reason, new.unix_ms)
+                && version.digest == config.public_digest()
+        })
+    }
+
     /// The greatest number that a group has had so far: what is new gets a greater one.
     pub fn groups_passed(&self) -> GroupId {
         self.groups_passed

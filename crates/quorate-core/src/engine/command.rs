@@ -143,7 +143,9 @@ impl Engine {
         match change {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
-            Change::Configure(new) => self.config.parts() == &new.parts,
+            Change::Configure(new) => {
+                self.database.as_ref().is_some_and(|database| database.has_come(new))
+            }
             Change::AddNode(new) => self.config.node(new.node.id).is_some_and(|node| {
                 (&node.name, &node.addresses) == (&new.node.name, &new.node.addresses)
             }),

@@ -107,3 +107,22 @@ fn a_file_that_names_the_votes_to_come_fits_to_those_in_force() {
     let new = crate::config::NewConfig { parts, only_if: None, reason: String::new(), unix_ms: 0 };
     assert_eq!(&story.database.successor(&new).unwrap(), story.database.config());
 }
+
+#[test]
+fn a_configuration_that_has_come_is_known_though_a_vote_was_given_right_after() {
+    let mut story = Story::begin(parts());
+    story.apply(Change::AddNode(Box::new(fourth())));
+    let mut parts = story.database.config().parts().clone();
+    parts.groups[0].wishes.priority = 7;
+    let only_if = Some(story.database.version());
+    let new = crate::config::NewConfig { parts, only_if, reason: "first".into(), unix_ms: 7 };
+    let mut late = new.clone();
+    late.parts.groups[0].wishes.priority = 8;
+    story.apply(Change::Configure(Box::new(new.clone())));
+    story.apply(Change::Vote { node: D, votes: true });
+    story.apply(Change::Configure(Box::new(late.clone())));
+    assert!(story.database.config().node(D).unwrap().voter);
+    assert_ne!(story.database.config().parts(), &new.parts);
+    assert!(story.database.has_come(&new));
+    assert!(!story.database.has_come(&late), "another came before it");
+}
