@@ -66,7 +66,10 @@ impl Engine {
         };
         let config = ClusterConfig::with_circles(parts).ok().filter(fits);
         let waits = self.standing == Standing::Member && self.database.is_none();
-        if let Some(config) = config.filter(|_| waits) {
+        // Who is behind says what was in force once.
+        let newer = version > self.told_in_force;
+        if let Some(config) = config.filter(|_| waits && newer) {
+            self.told_in_force = version;
             self.file.get_or_insert(self.config.clone());
             self.adopt_config(&config);
             self.out.tell(Notice::Configured { version });

@@ -149,6 +149,8 @@ pub struct Engine {
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
     stood_against: Option<(VoterId, Epoch)>,
+    /// The newest configuration that this node was told of while it had no log, by its number.
+    told_in_force: u64,
     proposed: Vec<Change>,
     replies: Vec<command::Owed>,
     asked: BTreeMap<RequestId, Asked>,
@@ -238,6 +240,7 @@ impl Engine {
             yields_again: None,
             persisting: BTreeSet::new(),
             stood_against: None,
+            told_in_force: 0,
             proposed: Vec::new(),
             replies: Vec::new(),
             asked: BTreeMap::new(),

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{A, B, C, Trio};
 use crate::config::NewNode;
+use crate::engine::Standing;
+use crate::event::Event;
 use crate::id::NodeId;
-use crate::message::Command;
+use crate::message::{Command, Hello, Message};
 use crate::notice::Notice;
 
 const D: NodeId = NodeId(4);
@@ -163,4 +165,31 @@ fn a_node_without_which_the_rest_is_no_majority_is_not_evicted() {
     assert!(refused.contains("bring other nodes back first"), "{refused}");
     trio.evict(B, "n3");
     trio.run_until(LONG, |trio| trio.voting() == [2; 2]);
+}
+
+#[test]
+fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_told() {
+    let mut trio = Trio::online();
+    trio.boot_fourth();
+    let (voter, incarnation, founders) = {
+        let engine = &trio.engines[&A];
+        let database = engine.database().unwrap();
+        (database.voter(A).unwrap(), engine.incarnation(), database.founders().to_vec())
+    };
+    let hello = Hello { voter, incarnation, digest: 0, founders: Some(founders), ready: true };
+    let message = Message::Hello(hello);
+    trio.queue.push_back((D, Event::Message { from: A, message }));
+    trio.drain();
+    trio.run_until(LONG, |trio| trio.engines[&D].standing == Standing::Member);
+    let mut says = |from, version, priority| {
+        let mut parts = trio.config.parts().clone();
+        parts.groups[0].wishes.priority = priority;
+        let message = Message::InForce(version, Box::new(parts));
+        trio.queue.push_back((D, Event::Message { from, message }));
+        trio.drain();
+        trio.engines[&D].config().groups()[0].wishes.priority
+    };
+    assert_eq!(says(A, 5, 50), 50);
+    assert_eq!(says(B, 3, 30), 50, "it is behind");
+    assert_eq!(says(B, 6, 60), 60);
 }
