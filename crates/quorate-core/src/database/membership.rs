@@ -94,6 +94,20 @@ impl Database {
         self.nodes.iter().filter(|(_, record)| record.evicted).map(|(&node, _)| node)
     }
 
+    /// The configuration after the next step of the witness's vote; none: no such step is due. Where the witness votes
+    /// in the place of a node that is to be taken out, its step comes first: else, in between, one vote less could be
+    /// lost than before and after.
+    ///
+    /// # Errors
+    /// What would be in force does not hold together.
+    pub fn with_witness_settled(&self) -> Option<Result<ClusterConfig, ConfigError>> {
+        let votes = |node: &NodeId| self.config.voters().any(|voter| voter == *node);
+        match self.nodes_to_evict().find(votes) {
+            Some(leaving) => self.config.with_witness_ahead(leaving),
+            None => self.config.with_witness_settled(),
+        }
+    }
+
     /// Nodes that are to vote once they have caught up.
     pub fn nodes_to_vote(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.to_vote.iter().copied()
@@ -163,7 +177,7 @@ impl Database {
     }
 
     pub(super) fn settle_witness(&mut self, index: u64) {
-        let Some(Ok(config)) = self.config.with_witness_settled() else { return };
+        let Some(Ok(config)) = self.with_witness_settled() else { return };
         let votes = config.witness_votes();
         let reason = format!("the witness {}", if votes { "votes" } else { "votes no more" });
         self.voted = index;

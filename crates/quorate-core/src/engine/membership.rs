@@ -8,6 +8,11 @@
 //! change before ([`Engine::all_know_who_votes`]). So a lease counts acknowledgements of the voters in force, or of
 //! those before the last change; and a fence, which waits for a majority of those in force, asks one of them at least.
 //! While a node is down and not yet fenced, who votes does not change at all.
+//!
+//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first: three
+//! votes become four, then three again, and one may be lost all the way. That takes three that are known to run, and
+//! the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its vote is
+//! taken first: none of the others could be lost before that either.
 
 use std::time::Duration;
 
@@ -188,11 +193,15 @@ impl Engine {
         let taken = database.nodes_to_evict().find(|node| votes(node) && *node != self.me);
         let carried = |config: &ClusterConfig| self.is_carried(database, config);
         let less = |node: &NodeId| database.without_node(*node).is_ok_and(|less| carried(&less));
+        let settled = database.with_witness_settled().and_then(Result::ok);
+        if settled.as_ref().is_some_and(carried) {
+            return Some(Step::Witness);
+        }
         if let Some(node) = taken.filter(less) {
             return Some(Step::Take(node));
         }
-        if let Some(Ok(settled)) = self.config.with_witness_settled() {
-            return carried(&settled).then_some(Step::Witness);
+        if settled.is_some() {
+            return None;
         }
         let fits = |node: &NodeId| {
             let with = self.config.with_vote(*node, true);
@@ -227,7 +236,8 @@ impl Engine {
                 changes.push(Change::Vote { node, votes: false });
             }
             Step::Witness => {
-                let settled = self.config.with_witness_settled()?.ok();
+                let database = self.database.as_ref()?;
+                let settled = database.with_witness_settled()?.ok();
                 let votes = settled.as_ref().is_some_and(ClusterConfig::witness_votes);
                 if votes {
                     add.push(VoterId::WITNESS)

@@ -126,3 +126,21 @@ fn a_configuration_that_has_come_is_known_though_a_vote_was_given_right_after() 
     assert!(story.database.has_come(&new));
     assert!(!story.database.has_come(&late), "another came before it");
 }
+
+#[test]
+fn a_witness_that_votes_in_the_place_of_a_node_gets_its_vote_before_that_loses_its() {
+    let mut story = Story::begin(with_witness().parts().clone());
+    story.apply(Change::WitnessVote);
+    assert!(!story.database.config().witness_votes(), "three nodes vote, and all stay");
+    let mut votes = vec![story.database.config().voting().to_vec()];
+    story.apply(Change::Evict { node: C });
+    for change in [Change::WitnessVote, Change::Vote { node: C, votes: false }] {
+        story.apply(change);
+        votes.push(story.database.config().voting().to_vec());
+    }
+    let (w, both) = (NodeId::WITNESS, [A, B]);
+    assert_eq!(votes, [vec![A, B, C], vec![A, B, C, w], [&both[..], &[w]].concat()]);
+    story.apply(Change::Evicted { node: C });
+    assert!(story.database.node(C).is_none());
+    assert!(story.database.with_witness_settled().is_none());
+}

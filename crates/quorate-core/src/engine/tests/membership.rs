@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{A, B, C, Trio};
-use crate::config::NewNode;
+use crate::config::{ClusterConfig, NewNode, WitnessConfig};
 use crate::engine::Standing;
 use crate::event::Event;
-use crate::id::NodeId;
+use crate::id::{NodeId, ResourceId};
 use crate::message::{Command, Hello, Message};
 use crate::notice::Notice;
 
@@ -168,6 +168,30 @@ fn a_node_without_which_the_rest_is_no_majority_is_not_evicted() {
 }
 
 #[test]
+fn of_three_votes_that_become_two_and_a_witness_one_may_be_lost_all_the_way() {
+    let mut parts = super::config(true, |_| {}).parts().clone();
+    parts.witness = Some(WitnessConfig { path: "/mnt/share/trio".into(), votes: None });
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).unwrap());
+    trio.run_until(LONG, |trio| trio.is_online_on(A));
+    trio.run_until(LONG, |trio| trio.engines.values().all(|engine| engine.lease().is_some()));
+    let later = trio.now + Duration::from_secs(1);
+    trio.run_until(LONG, |trio| trio.now >= later);
+    trio.evict(A, "n3");
+    let seen = std::cell::RefCell::new(Vec::new());
+    trio.run_until(LONG, |trio| {
+        let database = trio.engines[&A].database().unwrap();
+        let votes = database.config().voting().len();
+        let mut seen = seen.borrow_mut();
+        if seen.last() != Some(&votes) {
+            seen.push(votes);
+        }
+        database.node(C).is_none() && votes == 3
+    });
+    assert_eq!(*seen.borrow(), [3, 4, 3]);
+    assert!(trio.engines[&A].config().witness_votes());
+}
+
+#[test]
 fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_told() {
     let mut trio = Trio::online();
     trio.boot_fourth();
@@ -192,4 +216,32 @@ fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_tol
     assert_eq!(says(A, 5, 50), 50);
     assert_eq!(says(B, 3, 30), 50, "it is behind");
     assert_eq!(says(B, 6, 60), 60);
+}
+
+#[test]
+fn what_was_moved_by_hand_to_a_node_that_was_just_evicted_starts_nowhere_until_that_is_vouched_for()
+{
+    let mut trio = Trio::online_with(false);
+    let new = fourth(&trio);
+    trio.command(B, Command::AddNode(Box::new(new)));
+    trio.run_until(LONG, |trio| trio.answers.len() == 1);
+    trio.evict(B, "n4");
+    let gone = |trio: &Trio| {
+        trio.engines.values().all(|one| one.database().is_some_and(|one| one.node(D).is_none()))
+    };
+    trio.run_until(LONG, gone);
+    (trio.running, trio.verbs) = Default::default();
+    let epoch = trio.group(A).epoch;
+    let moved = Event::ResourceMoved { resource: ResourceId(1), epoch, to: D };
+    trio.queue.push_back((A, moved));
+    trio.drain();
+    trio.run_until(LONG, |trio| trio.group(C).strays.contains_key(&D));
+    let later = trio.now + LONG;
+    trio.run_until(LONG * 2, |trio| trio.now >= later);
+    assert_eq!(trio.verbs, []);
+    trio.answers.clear();
+    let reason = "it is switched off".to_owned();
+    trio.command(C, Command::ConfirmFenced { node: "n4".into(), reason });
+    trio.run_until(LONG, |trio| !trio.running.is_empty());
+    assert_eq!(trio.answers, [Ok(())]);
 }
