@@ -2,7 +2,8 @@
 //!
 //! A node comes in without a vote, and goes without one. Who votes changes by one vote at a time: so any majority
 //! before a change and any after it have a node in common. The witness, whose vote follows from how many nodes vote,
-//! keeps what it has until a step of its own.
+//! keeps what it has until a step of its own: after that of a node, or before it where it votes in the place of a node
+//! that goes.
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,21 @@ impl ClusterConfig {
             witness.votes = Some(by_witness);
         }
         Self::with_circles(parts)
+    }
+
+    /// The same where the witness votes already, as it will by its rule once a node has lost its vote; none: it does
+    /// so, or will not.
+    ///
+    /// # Errors
+    /// There would be too many votes.
+    pub fn with_witness_ahead(&self, leaving: NodeId) -> Option<Result<Self, ConfigError>> {
+        let mut parts = self.parts.clone();
+        parts.witness.as_mut()?.votes = None;
+        let left = self.voters().filter(|&voter| voter != leaving).count();
+        let loses = left < self.voters().count();
+        let gains = loses && !self.witness_votes() && witness::votes(&parts, left);
+        parts.witness.as_mut()?.votes = Some(true);
+        gains.then(|| Self::with_circles(parts))
     }
 
     /// The same where the witness votes if the nodes that vote are even in number; none: it is so already.

@@ -256,7 +256,7 @@ pub enum FoundTwice {
     Restart,
     /// Everything ends, and it is disabled.
     Stop,
-    /// It is left as it is, unmanaged.
+    /// It is left as it is, unmanaged. Once it is to be managed again, everything ends but what its owner runs.
     Leave,
 }
 

@@ -141,17 +141,26 @@ impl Database {
         kind: FenceKind,
         notices: &mut Vec<Notice>,
     ) {
-        let Some(record) = self.nodes.get_mut(&node) else { return };
-        let fits = match record.state {
-            NodeState::Down(_) => true,
-            NodeState::Fenced(before) => before == FenceKind::LeaseOver && kind == FenceKind::Human,
-            NodeState::Absent | NodeState::Up => false,
+        let by_human = kind == FenceKind::Human;
+        let of_strays = by_human && self.has_strays(node);
+        let state = self.nodes.get(&node).map(|record| record.state);
+        let fits = match state {
+            Some(NodeState::Down(_)) => true,
+            Some(NodeState::Fenced(FenceKind::LeaseOver)) => by_human,
+            // What may run there unasked outlives every other proof.
+            Some(NodeState::Fenced(_) | NodeState::Absent) | None => of_strays,
+            Some(NodeState::Up) => false,
         };
-        if !fits || record.incarnation != incarnation {
+        let known = self.nodes.get_mut(&node);
+        let is_other = known.as_ref().is_some_and(|record| record.incarnation != incarnation);
+        if !fits || is_other {
             return;
         }
-        record.state = NodeState::Fenced(kind);
-        record.since = index;
+        let proven = matches!(state, Some(NodeState::Down(_) | NodeState::Fenced(_)));
+        if let Some(record) = known.filter(|_| proven) {
+            record.state = NodeState::Fenced(kind);
+            record.since = index;
+        }
         self.vacate(node, incarnation, kind);
         notices.push(Notice::Fenced { node, incarnation, kind });
     }
@@ -200,10 +209,14 @@ impl Database {
             let freed = !(stuck && kind == FenceKind::LeaseOver);
             // Nobody answers for what somebody has started by hand, neither a lease that is over nor an engine that is
             // back.
-            if matches!(kind, FenceKind::Human | FenceKind::Left) {
+            let vouched = kind == FenceKind::Human;
+            if vouched {
                 record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
             }
             if freed && record.owner() == Some((node, incarnation)) {
+                if record.is_unheard_of() && !vouched {
+                    record.strays.insert(node, incarnation);
+                }
                 record.ownership = Ownership::Vacant(Vacancy::Fenced { node, kind });
                 record.cause = Cause::NodeDown;
                 let by_hand = |group: &GroupConfig| group.wishes.started_by_hand;
@@ -324,7 +337,7 @@ impl Database {
         if stale && !plant::is(Plant::StaleReportTaken) {
             return;
         }
-        let Ownership::Owned { state, .. } = &mut record.ownership else { return };
+        let Ownership::Owned { state, vacancy, .. } = &mut record.ownership else { return };
         match report {
             GroupReport::Online | GroupReport::Degraded => {
                 let degraded = report == GroupReport::Degraded;
@@ -332,6 +345,9 @@ impl Database {
                     OwnedState::Starting => {
                         *state = OwnedState::Online;
                         record.held_by = None;
+                        if let Vacancy::Found { node } = *vacancy {
+                            *vacancy = Vacancy::Stopped { node };
+                        }
                     }
                     OwnedState::Online if record.degraded != degraded => {}
                     OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
@@ -372,34 +388,6 @@ impl Database {
             }
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
-    }
-
-    /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not.
-    fn found(
-        &mut self,
-        group: GroupId,
-        from: NodeId,
-        to: NodeId,
-        report: GroupReport,
-        notices: &mut Vec<Notice>,
-    ) {
-        let runs = |node: &&NodeRecord| matches!(node.state, NodeState::Up | NodeState::Down(_));
-        let target = self.nodes.get(&to).filter(runs).map(|node| node.incarnation);
-        let Some(record) = self.groups.get_mut(&group) else { return };
-        notices.push(Notice::Group { group, epoch: record.epoch, node: from, report });
-        record.cause = Cause::Found;
-        let Some(incarnation) = target else {
-            record.ownership = Ownership::Vacant(Vacancy::Stopped { node: from });
-            return;
-        };
-        record.epoch = Epoch(record.epoch.0 + 1);
-        record.seat = Some(to);
-        record.drained_from = record.drained_from.filter(|&home| home != to);
-        (record.saved, record.held_by, record.kept_until) = (None, None, None);
-        let (state, vacancy) = (OwnedState::Starting, Vacancy::Found { node: from });
-        record.ownership = Ownership::Owned { node: to, incarnation, state, vacancy };
-        let (epoch, cause) = (record.epoch, Cause::Found);
-        notices.push(Notice::Assigned { group, owner: to, epoch, cause });
     }
 
     /// A mistake made on purpose: what its owner could not end gets another.

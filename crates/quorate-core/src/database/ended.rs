@@ -3,7 +3,7 @@
 use super::{Database, NodeRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{Cause, Desire, GroupReport};
 use crate::config::{FoundTwice, GroupConfig};
-use crate::id::{GroupId, Incarnation, NodeId};
+use crate::id::{Epoch, GroupId, Incarnation, NodeId};
 use crate::notice::Notice;
 
 impl Database {
@@ -38,6 +38,8 @@ impl Database {
             record.saved = Some(token);
             record.held_by = holder;
             record.loads = 0;
+        } else if record.saved.is_none() {
+            record.held_by = None;
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
         if failures > 0 {
@@ -47,34 +49,85 @@ impl Database {
         }
     }
 
+    /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not. A node that
+    /// takes part no more, or not yet, owns nothing, and may run it all the same: there it is a stray.
+    pub(super) fn found(
+        &mut self,
+        group: GroupId,
+        from: NodeId,
+        to: NodeId,
+        report: GroupReport,
+        notices: &mut Vec<Notice>,
+    ) {
+        let target =
+            self.nodes.get(&to).map(|node| (node.state == NodeState::Up, node.incarnation));
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        notices.push(Notice::Group { group, epoch: record.epoch, node: from, report });
+        record.cause = Cause::Found;
+        let (takes_part, incarnation) = target.unwrap_or_default();
+        if !takes_part {
+            record.ownership = Ownership::Vacant(Vacancy::Stopped { node: from });
+            record.strays.insert(to, incarnation);
+            return;
+        }
+        record.epoch = Epoch(record.epoch.0 + 1);
+        record.seat = Some(to);
+        record.drained_from = record.drained_from.filter(|&home| home != to);
+        (record.saved, record.held_by, record.kept_until) = (None, None, None);
+        let (state, vacancy) = (OwnedState::Starting, Vacancy::Found { node: from });
+        record.ownership = Ownership::Owned { node: to, incarnation, state, vacancy };
+        let (epoch, cause) = (record.epoch, Cause::Found);
+        notices.push(Notice::Assigned { group, owner: to, epoch, cause });
+    }
+
     /// Where it was found running beside its owner, and may run and write yet: until that has ended nobody gets it. A
     /// node that is down or fenced writes no LUN any more once the next owner holds that, if the LUN enforces it.
     pub fn stray_awaited(&self, group: GroupId) -> Option<NodeId> {
         let (record, config) = (self.groups.get(&group)?, self.config.group(group)?);
         let enforced = self.config.is_enforced(config);
         let shut_out = |node: NodeId, as_this: Incarnation| {
-            let out = |one: &&NodeRecord| {
+            let out = |one: &NodeRecord| {
                 one.incarnation == as_this
                     && matches!(one.state, NodeState::Down(_) | NodeState::Fenced(_))
             };
-            enforced && self.nodes.get(&node).filter(out).is_some()
+            enforced && self.nodes.get(&node).map_or_else(|| self.has_departed(node), out)
         };
         let mut strays = record.strays.iter().map(|(&node, &as_this)| (node, as_this));
         strays.find(|&(node, as_this)| !shut_out(node, as_this)).map(|(node, _)| node)
     }
 
+    /// Whether something may run on a node which nobody has asked for.
+    pub(super) fn has_strays(&self, node: NodeId) -> bool {
+        self.groups.values().any(|record| record.strays.contains_key(&node))
+    }
+
+    /// As whom a node may be vouched for by a human: it takes no part, and something of it may still run.
+    pub fn to_vouch_for(&self, node: NodeId) -> Option<Incarnation> {
+        let Some(record) = self.nodes.get(&node) else {
+            return self.has_strays(node).then(Incarnation::default);
+        };
+        let takes_no_part = match record.state {
+            NodeState::Up => false,
+            NodeState::Absent => self.has_strays(node),
+            NodeState::Down(_) | NodeState::Fenced(_) => true,
+        };
+        takes_no_part.then_some(record.incarnation)
+    }
+
+    /// A node that was taken out and on which something may still run, by its name or its number.
+    pub fn departed_named(&self, name: &str) -> Option<NodeId> {
+        let named = |(node, known): &(&NodeId, &String)| {
+            self.has_strays(**node) && (known.as_str() == name || node.0.to_string() == name)
+        };
+        self.departed.iter().find(named).map(|(&node, _)| node)
+    }
+
     /// A node is back: whether what was found there runs on is its to say, be it the same boot or another.
     pub(super) fn ask_of_strays(&mut self, node: NodeId, old: Incarnation, new: Incarnation) {
-        for (&id, record) in &mut self.groups {
-            if record.strays.get(&node).is_none_or(|as_this| *as_this > old) {
-                continue;
+        for record in self.groups.values_mut() {
+            if let Some(as_this) = record.strays.get_mut(&node).filter(|as_this| **as_this <= old) {
+                *as_this = new;
             }
-            let wish = self.config.group(id).map(|config| config.wishes.found_twice);
-            match wish {
-                // It ends none of these, and so could never say that they have.
-                Some(FoundTwice::Leave) | None => record.strays.remove(&node),
-                Some(_) => record.strays.insert(node, new),
-            };
         }
     }
 

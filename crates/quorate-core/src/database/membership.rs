@@ -23,7 +23,7 @@ impl Database {
         self.check_version(new.only_if)?;
         let node = &new.node;
         let place = format!("nodes.{}", node.name);
-        if self.departed.contains(&node.id) {
+        if self.has_departed(node.id) {
             return Err(ConfigError::new(
                 place,
                 format!("the number {} was that of a node which was evicted", node.id.0),
@@ -94,6 +94,20 @@ impl Database {
         self.nodes.iter().filter(|(_, record)| record.evicted).map(|(&node, _)| node)
     }
 
+    /// The configuration after the next step of the witness's vote; none: no such step is due. Where the witness votes
+    /// in the place of a node that is to be taken out, its step comes first: else, in between, one vote less could be
+    /// lost than before and after.
+    ///
+    /// # Errors
+    /// What would be in force does not hold together.
+    pub fn with_witness_settled(&self) -> Option<Result<ClusterConfig, ConfigError>> {
+        let votes = |node: &NodeId| self.config.voters().any(|voter| voter == *node);
+        match self.nodes_to_evict().find(votes) {
+            Some(leaving) => self.config.with_witness_ahead(leaving),
+            None => self.config.with_witness_settled(),
+        }
+    }
+
     /// Nodes that are to vote once they have caught up.
     pub fn nodes_to_vote(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.to_vote.iter().copied()
@@ -106,12 +120,17 @@ impl Database {
 
     /// Whether there was a node of this number, which was taken out.
     pub fn has_departed(&self, node: NodeId) -> bool {
-        self.departed.contains(&node)
+        self.departed.contains_key(&node)
+    }
+
+    /// The name of a node that was taken out.
+    pub fn departed_name(&self, node: NodeId) -> Option<&str> {
+        self.departed.get(&node).map(String::as_str)
     }
 
     /// The largest number of a node that was taken out.
     pub fn newest_departed(&self) -> Option<NodeId> {
-        self.departed.last().copied()
+        self.departed.keys().next_back().copied()
     }
 
     /// What a file says of who votes, where the cluster is on its way there.
@@ -158,7 +177,7 @@ impl Database {
     }
 
     pub(super) fn settle_witness(&mut self, index: u64) {
-        let Some(Ok(config)) = self.config.with_witness_settled() else { return };
+        let Some(Ok(config)) = self.with_witness_settled() else { return };
         let votes = config.witness_votes();
         let reason = format!("the witness {}", if votes { "votes" } else { "votes no more" });
         self.voted = index;
@@ -172,12 +191,12 @@ impl Database {
         else {
             return;
         };
-        let name = self.config.node(node).map_or("", |one| &one.name);
+        let name = self.config.node(node).map_or_else(String::new, |one| one.name.clone());
         let reason = format!("node {name} evicted");
         self.nodes.remove(&node);
         self.voters.remove(&node);
         self.flapping.remove(&node);
-        self.departed.insert(node);
+        self.departed.insert(node, name);
         for record in self.groups.values_mut() {
             let others = |one: &NodeId| *one != node;
             record.seat = record.seat.filter(others);

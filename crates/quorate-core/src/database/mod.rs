@@ -278,6 +278,11 @@ impl GroupRecord {
         if counts { &self.failed_on } else { &[] }
     }
 
+    /// Whether its owner was found to have it, and has not said so itself: it may never hear of it.
+    pub fn is_unheard_of(&self) -> bool {
+        matches!(self.ownership, Ownership::Owned { vacancy: Vacancy::Found { .. }, .. })
+    }
+
     /// Whether anything is done with it.
     pub fn is_managed(&self) -> bool {
         self.desire != Desire::Unmanaged
@@ -320,8 +325,8 @@ pub struct Database {
     to_vote: BTreeSet<NodeId>,
     /// Where in the log it changed last who votes.
     voted: u64,
-    /// Numbers of nodes that were taken out: keys of theirs may stand on LUNs for ever.
-    departed: BTreeSet<NodeId>,
+    /// Numbers of nodes that were taken out, and their names: keys of theirs may stand on LUNs for ever.
+    departed: BTreeMap<NodeId, String>,
     at_ms: u64,
     applied: u64,
 }
@@ -353,7 +358,7 @@ impl Database {
             witness: None,
             to_vote: BTreeSet::new(),
             voted: 1,
-            departed: BTreeSet::new(),
+            departed: BTreeMap::new(),
             at_ms: 0,
             applied: 1,
         }

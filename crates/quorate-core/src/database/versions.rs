@@ -60,6 +60,18 @@ impl Database {
         before.any(|version| version.digest == digest)
     }
 
+    /// Whether a configuration that was made for a certain version came into force after that, be it in force still or
+    /// not: a vote, say, may have been given since.
+    pub fn has_come(&self, new: &NewConfig) -> bool {
+        let Ok(config) = ClusterConfig::with_circles(new.parts.clone()) else { return false };
+        let number = new.only_if.map(|before| before + 1);
+        self.versions.iter().any(|version| {
+            Some(version.number) == number
+                && (&version.reason, version.unix_ms) == (&new.reason, new.unix_ms)
+                && version.digest == config.public_digest()
+        })
+    }
+
     /// The greatest number that a group has had so far: what is new gets a greater one.
     pub fn groups_passed(&self) -> GroupId {
         self.groups_passed
@@ -97,7 +109,9 @@ impl Database {
     /// It runs, or what is left does not hold together.
     pub fn without_group(&self, group: GroupId) -> Result<ClusterConfig, ConfigError> {
         let record = self.groups.get(&group).filter(|record| record.is_managed());
-        if let Some((node, _)) = record.and_then(GroupRecord::owner) {
+        let owner = record.and_then(GroupRecord::owner).map(|(node, _)| node);
+        let stray = record.and_then(|_| self.stray_awaited(group));
+        if let Some(node) = owner.or(stray) {
             let name = |id: NodeId| self.config.node(id).map_or("a node", |node| &node.name);
             let place = self.config.group(group).map_or("", |group| &group.name);
             return Err(ConfigError::new(
@@ -142,7 +156,10 @@ impl Database {
         let name = |node| self.config.node(node).map_or("a node", |node| node.name.as_str());
         match record.owner() {
             Some((node, _)) => Some(format!("runs on {}", name(node))),
-            None => record.saved.map(|_| "is saved for its next start".to_owned()),
+            None => match self.stray_awaited(group).filter(|_| record.is_managed()) {
+                Some(node) => Some(format!("was found running on {}", name(node))),
+                None => record.saved.map(|_| "is saved for its next start".to_owned()),
+            },
         }
     }
 

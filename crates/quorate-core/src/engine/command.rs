@@ -143,7 +143,9 @@ impl Engine {
         match change {
             Change::AddGroup(new) => self.config.group(new.group.id) == Some(&new.group),
             Change::RemoveGroup { group } => self.config.group(*group).is_none(),
-            Change::Configure(new) => self.config.parts() == &new.parts,
+            Change::Configure(new) => {
+                self.database.as_ref().is_some_and(|database| database.has_come(new))
+            }
             Change::AddNode(new) => self.config.node(new.node.id).is_some_and(|node| {
                 (&node.name, &node.addresses) == (&new.node.name, &new.node.addresses)
             }),
@@ -209,7 +211,9 @@ impl Engine {
             Command::EvictNode { node } => self.evict_changes(self.node_named(node)?),
             Command::Fence { node, .. } => Ok(self.fence_changes(self.node_named(node)?)),
             Command::ConfirmFenced { node, reason } => {
-                let change = self.confirm(self.node_named(node)?, reason);
+                let departed = self.database.as_ref().and_then(|one| one.departed_named(node));
+                let known = self.node_named(node).or_else(|unknown| departed.ok_or(unknown))?;
+                let change = self.confirm(known, reason);
                 change.map(|change| vec![change]).ok_or_else(|| {
                     Refusal::NotPossible(format!(
                         "node {node} is not down, or no reason is given: confirm only a \

@@ -328,8 +328,7 @@ impl Engine {
 
     /// A human's word about a node that is down.
     pub(super) fn confirm(&self, node: NodeId, reason: &str) -> Option<Change> {
-        let record = self.database.as_ref()?.node(node)?;
-        let down = matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_));
-        fence::human(node, record.incarnation, reason).filter(|_| down).map(FenceProof::into_change)
+        let incarnation = self.database.as_ref()?.to_vouch_for(node)?;
+        fence::human(node, incarnation, reason).map(FenceProof::into_change)
     }
 }

@@ -310,7 +310,7 @@ impl Deciding<'_> {
         }
         let due = self.departure(config, record, (node, state, owner), order)?;
         // What arrives as it ran would be lost if it had to go on before it is there.
-        let arrives = config.moves_live() || record.saved.is_some();
+        let arrives = record.saved.is_some() || record.held_by.is_some() || record.is_unheard_of();
         if state == OwnedState::Starting && arrives && due.cause != Cause::Offline {
             return None;
         }

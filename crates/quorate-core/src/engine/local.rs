@@ -77,7 +77,9 @@ impl Engine {
 
     pub(super) fn on_resource_moved(&mut self, resource: ResourceId, epoch: Epoch, to: NodeId) {
         let now = self.now;
-        let known = self.config.node(to).is_some() && to != self.me;
+        // A node that was taken out meanwhile has it all the same.
+        let departed = self.database.as_ref().is_some_and(|database| database.has_departed(to));
+        let known = (self.config.node(to).is_some() || departed) && to != self.me;
         let Some(id) = self.group_of_resource(resource).filter(|_| known) else { return };
         let group = self.groups.get_mut(&id).filter(|group| group.epoch() == epoch);
         if let Some(group) = group {

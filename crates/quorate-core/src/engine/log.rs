@@ -251,6 +251,11 @@ impl Engine {
         };
         let took_part = database.is_up_as(self.me, self.incarnation);
         database.apply(committed.index, &set, &mut notices);
+        // That is told to nobody, and yet decides what becomes of a stray.
+        self.touched.extend(set.changes.iter().filter_map(|change| match change {
+            Change::Desire { group, .. } => Some(*group),
+            _ => None,
+        }));
         let configured = database.configured() == committed.index;
         let is_past = !took_part && !database.is_up_as(self.me, self.incarnation);
         let at_ms = database.at_ms();

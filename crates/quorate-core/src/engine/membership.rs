@@ -8,6 +8,11 @@
 //! change before ([`Engine::all_know_who_votes`]). So a lease counts acknowledgements of the voters in force, or of
 //! those before the last change; and a fence, which waits for a majority of those in force, asks one of them at least.
 //! While a node is down and not yet fenced, who votes does not change at all.
+//!
+//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first: three
+//! votes become four, then three again, and one may be lost all the way. That takes three that are known to run, and
+//! the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its vote is
+//! taken first: none of the others could be lost before that either.
 
 use std::time::Duration;
 
@@ -66,7 +71,10 @@ impl Engine {
         };
         let config = ClusterConfig::with_circles(parts).ok().filter(fits);
         let waits = self.standing == Standing::Member && self.database.is_none();
-        if let Some(config) = config.filter(|_| waits) {
+        // Who is behind says what was in force once.
+        let newer = version > self.told_in_force;
+        if let Some(config) = config.filter(|_| waits && newer) {
+            self.told_in_force = version;
             self.file.get_or_insert(self.config.clone());
             self.adopt_config(&config);
             self.out.tell(Notice::Configured { version });
@@ -217,11 +225,16 @@ impl Engine {
         let votes = |node: &NodeId| self.config.voters().any(|voter| voter == *node);
         let mut taken = database.nodes_to_evict().filter(|node| votes(node) && *node != self.me);
         let less = taken.find_map(|node| Some((node, database.without_node(node).ok()?)));
+        let settled = database.with_witness_settled().and_then(Result::ok);
+        let waits = settled.is_some();
+        if let Some(settled) = settled.filter(carried) {
+            return Some((Step::Witness, settled));
+        }
         if let Some((node, less)) = less.filter(|(_, less)| carried(less)) {
             return Some((Step::Take(node), less));
         }
-        if let Some(Ok(settled)) = self.config.with_witness_settled() {
-            return carried(&settled).then_some((Step::Witness, settled));
+        if waits {
+            return None;
         }
         let mut ready = database.nodes_to_vote().filter(|node| self.has_caught_up(database, *node));
         ready.find_map(|node| {
@@ -250,7 +263,8 @@ impl Engine {
                 changes.push(Change::Vote { node, votes: false });
             }
             Step::Witness => {
-                let settled = self.config.with_witness_settled()?.ok();
+                let database = self.database.as_ref()?;
+                let settled = database.with_witness_settled()?.ok();
                 let votes = settled.as_ref().is_some_and(ClusterConfig::witness_votes);
                 if votes {
                     add.push(VoterId::WITNESS)

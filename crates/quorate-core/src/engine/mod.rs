@@ -152,6 +152,8 @@ pub struct Engine {
     /// Who takes part has changed: the request that makes that stable, and the place of the first change that is not.
     electing: Option<(OpId, u64)>,
     stood_against: Option<(VoterId, Epoch)>,
+    /// The newest configuration that this node was told of while it had no log, by its number.
+    told_in_force: u64,
     proposed: Vec<Change>,
     replies: Vec<command::Owed>,
     asked: BTreeMap<RequestId, Asked>,
@@ -242,6 +244,7 @@ impl Engine {
             persisting: BTreeSet::new(),
             electing: None,
             stood_against: None,
+            told_in_force: 0,
             proposed: Vec::new(),
             replies: Vec::new(),
             asked: BTreeMap::new(),

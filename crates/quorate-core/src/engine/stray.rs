@@ -3,7 +3,6 @@
 
 use super::Engine;
 use crate::change::{Change, GroupReport};
-use crate::config::FoundTwice;
 use crate::database::Vacancy;
 use crate::group::{Entitlement, LocalGroup};
 use crate::id::{GroupId, ResourceId};
@@ -28,8 +27,8 @@ impl Engine {
         let database = self.database.as_ref()?;
         let (record, config) = (database.group(id)?, database.config().group(id)?);
         let here = record.strays.get(&self.me) == Some(&self.incarnation);
-        let stays = config.wishes.found_twice == FoundTwice::Leave || !record.is_managed();
-        if !here || stays || database.disarmed().is_some() {
+        // What is to be left alone is, until somebody wants the group looked after again.
+        if !here || !record.is_managed() || database.disarmed().is_some() {
             return None;
         }
         let mut group = LocalGroup::inherited(

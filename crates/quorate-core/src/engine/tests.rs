@@ -7,6 +7,7 @@ mod freezing;
 mod handover;
 mod membership;
 mod policies;
+mod strays;
 mod waiting;
 mod witness;
 mod words;

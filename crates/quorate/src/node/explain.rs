@@ -215,7 +215,9 @@ fn held(hold: &Hold, config: &ClusterConfig) -> String {
             format!("{name} comes first, by a rule or for its place")
         }
         Hold::Stray { node } => {
-            let name = config.node(*node).map_or("another node", |one| one.name.as_str());
+            // One that was taken out is known by its number.
+            let name =
+                config.node(*node).map_or_else(|| node.0.to_string(), |one| one.name.clone());
             format!(
                 "it was found running on {name} unasked, and is not known to have ended there: end it, or if {name} is \
                  off, `quorate confirm-fenced {name}`"

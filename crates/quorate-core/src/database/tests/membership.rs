@@ -107,3 +107,40 @@ fn a_file_that_names_the_votes_to_come_fits_to_those_in_force() {
     let new = crate::config::NewConfig { parts, only_if: None, reason: String::new(), unix_ms: 0 };
     assert_eq!(&story.database.successor(&new).unwrap(), story.database.config());
 }
+
+#[test]
+fn a_configuration_that_has_come_is_known_though_a_vote_was_given_right_after() {
+    let mut story = Story::begin(parts());
+    story.apply(Change::AddNode(Box::new(fourth())));
+    let mut parts = story.database.config().parts().clone();
+    parts.groups[0].wishes.priority = 7;
+    let only_if = Some(story.database.version());
+    let new = crate::config::NewConfig { parts, only_if, reason: "first".into(), unix_ms: 7 };
+    let mut late = new.clone();
+    late.parts.groups[0].wishes.priority = 8;
+    story.apply(Change::Configure(Box::new(new.clone())));
+    story.apply(Change::Vote { node: D, votes: true });
+    story.apply(Change::Configure(Box::new(late.clone())));
+    assert!(story.database.config().node(D).unwrap().voter);
+    assert_ne!(story.database.config().parts(), &new.parts);
+    assert!(story.database.has_come(&new));
+    assert!(!story.database.has_come(&late), "another came before it");
+}
+
+#[test]
+fn a_witness_that_votes_in_the_place_of_a_node_gets_its_vote_before_that_loses_its() {
+    let mut story = Story::begin(with_witness().parts().clone());
+    story.apply(Change::WitnessVote);
+    assert!(!story.database.config().witness_votes(), "three nodes vote, and all stay");
+    let mut votes = vec![story.database.config().voting().to_vec()];
+    story.apply(Change::Evict { node: C });
+    for change in [Change::WitnessVote, Change::Vote { node: C, votes: false }] {
+        story.apply(change);
+        votes.push(story.database.config().voting().to_vec());
+    }
+    let (w, both) = (NodeId::WITNESS, [A, B]);
+    assert_eq!(votes, [vec![A, B, C], vec![A, B, C, w], [&both[..], &[w]].concat()]);
+    story.apply(Change::Evicted { node: C });
+    assert!(story.database.node(C).is_none());
+    assert!(story.database.with_witness_settled().is_none());
+}

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{A, B, C, Trio};
-use crate::config::NewNode;
-use crate::id::NodeId;
-use crate::message::Command;
+use crate::config::{ClusterConfig, NewNode, WitnessConfig};
+use crate::engine::Standing;
+use crate::event::Event;
+use crate::id::{NodeId, ResourceId};
+use crate::message::{Command, Hello, Message};
 use crate::notice::Notice;
 
 const D: NodeId = NodeId(4);
@@ -163,4 +165,83 @@ fn a_node_without_which_the_rest_is_no_majority_is_not_evicted() {
     assert!(refused.contains("bring other nodes back first"), "{refused}");
     trio.evict(B, "n3");
     trio.run_until(LONG, |trio| trio.voting() == [2; 2]);
+}
+
+#[test]
+fn of_three_votes_that_become_two_and_a_witness_one_may_be_lost_all_the_way() {
+    let mut parts = super::config(true, |_| {}).parts().clone();
+    parts.witness = Some(WitnessConfig { path: "/mnt/share/trio".into(), votes: None });
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).unwrap());
+    trio.run_until(LONG, |trio| trio.is_online_on(A));
+    trio.run_until(LONG, |trio| trio.engines.values().all(|engine| engine.lease().is_some()));
+    let later = trio.now + Duration::from_secs(1);
+    trio.run_until(LONG, |trio| trio.now >= later);
+    trio.evict(A, "n3");
+    let seen = std::cell::RefCell::new(Vec::new());
+    trio.run_until(LONG, |trio| {
+        let database = trio.engines[&A].database().unwrap();
+        let votes = database.config().voting().len();
+        let mut seen = seen.borrow_mut();
+        if seen.last() != Some(&votes) {
+            seen.push(votes);
+        }
+        database.node(C).is_none() && votes == 3
+    });
+    assert_eq!(*seen.borrow(), [3, 4, 3]);
+    assert!(trio.engines[&A].config().witness_votes());
+}
+
+#[test]
+fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_told() {
+    let mut trio = Trio::online();
+    trio.boot_fourth();
+    let (voter, incarnation, founders) = {
+        let engine = &trio.engines[&A];
+        let database = engine.database().unwrap();
+        (database.voter(A).unwrap(), engine.incarnation(), database.founders().to_vec())
+    };
+    let hello = Hello { voter, incarnation, digest: 0, founders: Some(founders), ready: true };
+    let message = Message::Hello(hello);
+    trio.queue.push_back((D, Event::Message { from: A, message }));
+    trio.drain();
+    trio.run_until(LONG, |trio| trio.engines[&D].standing == Standing::Member);
+    let mut says = |from, version, priority| {
+        let mut parts = trio.config.parts().clone();
+        parts.groups[0].wishes.priority = priority;
+        let message = Message::InForce(version, Box::new(parts));
+        trio.queue.push_back((D, Event::Message { from, message }));
+        trio.drain();
+        trio.engines[&D].config().groups()[0].wishes.priority
+    };
+    assert_eq!(says(A, 5, 50), 50);
+    assert_eq!(says(B, 3, 30), 50, "it is behind");
+    assert_eq!(says(B, 6, 60), 60);
+}
+
+#[test]
+fn what_was_moved_by_hand_to_a_node_that_was_just_evicted_starts_nowhere_until_that_is_vouched_for()
+{
+    let mut trio = Trio::online_with(false);
+    let new = fourth(&trio);
+    trio.command(B, Command::AddNode(Box::new(new)));
+    trio.run_until(LONG, |trio| trio.answers.len() == 1);
+    trio.evict(B, "n4");
+    let gone = |trio: &Trio| {
+        trio.engines.values().all(|one| one.database().is_some_and(|one| one.node(D).is_none()))
+    };
+    trio.run_until(LONG, gone);
+    (trio.running, trio.verbs) = Default::default();
+    let epoch = trio.group(A).epoch;
+    let moved = Event::ResourceMoved { resource: ResourceId(1), epoch, to: D };
+    trio.queue.push_back((A, moved));
+    trio.drain();
+    trio.run_until(LONG, |trio| trio.group(C).strays.contains_key(&D));
+    let later = trio.now + LONG;
+    trio.run_until(LONG * 2, |trio| trio.now >= later);
+    assert_eq!(trio.verbs, []);
+    trio.answers.clear();
+    let reason = "it is switched off".to_owned();
+    trio.command(C, Command::ConfirmFenced { node: "n4".into(), reason });
+    trio.run_until(LONG, |trio| !trio.running.is_empty());
+    assert_eq!(trio.answers, [Ok(())]);
 }

@@ -7,7 +7,7 @@ use super::policies::{MINUTE, SECOND, many, parts_of};
 use super::{A, B, C, Trio, VM};
 use crate::change::{Change, Disarm, GroupReport};
 use crate::config::{By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says};
-use crate::database::GroupRecord;
+use crate::database::{GroupRecord, OwnedState};
 use crate::event::{Event, Trouble};
 use crate::id::{GroupId, NodeId, ResourceId};
 use crate::message::Command;
@@ -202,4 +202,22 @@ fn a_resource_may_have_the_longest_times_and_fail_all_the_same() {
     trio.pass(Duration::from_secs(10));
     let held = |group: usize| trio.status_of(B, group).retry_in_ms.is_some();
     assert!(held(0) || held(1), "who failed last waits, and says for how long");
+}
+
+#[test]
+fn a_group_that_could_move_live_and_does_not_come_up_delays_no_drain() {
+    let mut trio = Trio::online_as(|group| {
+        group.resources[0].live_on_move = true;
+        group.preferred_owners = vec![A, B, C];
+    });
+    trio.mute.insert(B);
+    trio.kill(A);
+    let owner = |trio: &Trio| trio.group(C).owner().map(|(owner, _)| owner);
+    trio.run_until(Duration::from_secs(5), |trio| owner(trio) == Some(B));
+    trio.command(C, Command::Drain { node: "n2".into() });
+    let leaves = |trio: &Trio| {
+        let state = trio.group(C).owned_state();
+        matches!(state, Some(OwnedState::Releasing { to: Some(C), .. }))
+    };
+    trio.run_until(Duration::from_secs(5), leaves);
 }
