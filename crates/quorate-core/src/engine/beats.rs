@@ -332,7 +332,7 @@ impl Engine {
     /// restart.
     fn known(&self) -> u64 {
         let applied = self.database.as_ref().map_or(0, Database::applied);
-        self.electing.map_or(applied, |(_, first)| applied.min(first.saturating_sub(1)))
+        self.turnover.unsaved.map_or(applied, |(_, first)| applied.min(first.saturating_sub(1)))
     }
 
     /// After every applied change: a voter that withholds its acknowledgement says so at once.

@@ -47,7 +47,7 @@ impl Engine {
         let random = Random::new(self.random.draw());
         let timing = self.consensus_timing();
         let consensus = Consensus::new(identity, durable, applied, timing, random, self.now);
-        self.participants = consensus.participants();
+        self.turnover.participants = consensus.participants();
         self.consensus = Some(consensus);
         self.standing = Standing::Member;
         if self.config.witness_votes() {
@@ -64,7 +64,7 @@ impl Engine {
     pub(super) fn on_persisted(&mut self, op: OpId) {
         self.persisting.remove(&op);
         self.timers.clear(Timer::Op(op));
-        self.electing = self.electing.filter(|&(last, _)| last > op);
+        self.turnover.unsaved = self.turnover.unsaved.filter(|&(last, _)| last > op);
         match self.standing {
             Standing::Naming(waiting) if waiting == op => self.standing = Standing::Seeking,
             Standing::Founding(waiting) if waiting == op => self.on_founded(),
@@ -100,6 +100,9 @@ impl Engine {
         let out = &mut self.out;
         consensus.drain(&mut outcome, || out.op());
         for (op, records) in outcome.persist {
+            if records.iter().any(|record| matches!(record, Record::Snapshot(_))) {
+                self.turnover.unsaved = Some((op, 0));
+            }
             self.out.act(Action::Persist { op, records, rewrite: false });
         }
         self.send_consensus(outcome.messages);
@@ -149,8 +152,8 @@ impl Engine {
         };
         let op = self.persist(records, folds);
         if voters_changed {
-            let first = self.electing.map_or(at, |(_, first)| first.min(at));
-            self.electing = Some((op, first));
+            let first = self.turnover.unsaved.map_or(at, |(_, first)| first.min(at));
+            self.turnover.unsaved = Some((op, first));
         }
     }
 

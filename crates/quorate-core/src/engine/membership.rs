@@ -9,11 +9,12 @@
 //! those before the last change; and a fence, which waits for a majority of those in force, asks one of them at least.
 //! While a node is down and not yet fenced, who votes does not change at all.
 //!
-//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first: three
-//! votes become four, then three again, and one may be lost all the way. That takes three that are known to run, and
-//! the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its vote is
-//! taken first: none of the others could be lost before that either.
+//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first:
+//! three votes become four, then three again, and one may be lost all the way. That takes three that are known to run,
+//! and the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its
+//! vote is taken first: none of the others could be lost before that either.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Engine, Standing};
@@ -23,7 +24,7 @@ use crate::codec;
 use crate::config::{ClusterConfig, ClusterParts, ConfigError, NewNode};
 use crate::database::{Database, NodeState};
 use crate::heartbeat::{Liveness, Peer};
-use crate::id::{NodeId, VoterId};
+use crate::id::{NodeId, OpId, VoterId};
 use crate::message::{EntryBody, Message, Refusal};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
@@ -34,9 +35,24 @@ use crate::timer::Timer;
 /// How far behind the log of a node may be that is to vote.
 const LAG_MAX: u64 = 64;
 
+/// Who comes and who goes.
+#[derive(Debug, Default)]
+pub(super) struct Turnover {
+    /// Who takes part in consensus.
+    pub(super) participants: Vec<VoterId>,
+    /// That has changed: the request that makes it stable, and the place of the first change that is not.
+    pub(super) unsaved: Option<(OpId, u64)>,
+    /// The step towards who is to vote that is due, and since when.
+    ripens: Option<(Step, Instant)>,
+    /// Who left the cluster and still follows the log, and until when at most.
+    parting: BTreeMap<VoterId, Instant>,
+    /// The newest configuration that this node was told of while it had no log, by its number.
+    told_in_force: u64,
+}
+
 /// A step towards who is to vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+enum Step {
     /// A node votes from here on.
     Give(VoterId),
     /// A node does no more. It follows the log until it is gone, if it takes part.
@@ -51,7 +67,7 @@ impl Engine {
     /// Nodes that have to be reachable: all of the configuration, and those that have left it and are told so.
     pub fn is_linked(&self, node: NodeId) -> bool {
         let follows = |voter: &VoterId| voter.node() == node;
-        self.config.node(node).is_some() || self.participants.iter().any(follows)
+        self.config.node(node).is_some() || self.turnover.participants.iter().any(follows)
     }
 
     /// Tells a node that has no log which configuration is in force: it may not know who coordinates.
@@ -64,17 +80,18 @@ impl Engine {
     /// Without a log this node goes by the configuration in force, in place of its file, once it waits to be added. A
     /// founder that comes late begins with its file, as the others did.
     pub(super) fn on_in_force(&mut self, version: u64, parts: ClusterParts) {
+        let waits = self.standing == Standing::Member && self.database.is_none();
+        // Who is behind says what was in force once.
+        if !waits || version <= self.turnover.told_in_force {
+            return;
+        }
         let fits = |config: &ClusterConfig| {
             config.id() == self.config.id()
                 && config.node(self.me).is_some()
                 && *config != self.config
         };
-        let config = ClusterConfig::with_circles(parts).ok().filter(fits);
-        let waits = self.standing == Standing::Member && self.database.is_none();
-        // Who is behind says what was in force once.
-        let newer = version > self.told_in_force;
-        if let Some(config) = config.filter(|_| waits && newer) {
-            self.told_in_force = version;
+        if let Some(config) = ClusterConfig::with_circles(parts).ok().filter(fits) {
+            self.turnover.told_in_force = version;
             self.file.get_or_insert(self.config.clone());
             self.adopt_config(&config);
             self.out.tell(Notice::Configured { version });
@@ -123,7 +140,7 @@ impl Engine {
     pub(super) fn are_members_settled(&self, database: &Database) -> bool {
         database.nodes_to_vote().next().is_none()
             && database.nodes_to_evict().next().is_none()
-            && self.parting.is_empty()
+            && self.turnover.parting.is_empty()
             && self.config.with_witness_settled().is_none()
     }
 
@@ -194,7 +211,7 @@ impl Engine {
     }
 
     fn next_step(&mut self) -> Option<Step> {
-        let ripened = self.ripens.take();
+        let ripened = self.turnover.ripens.take();
         if let Some(voter) = self.next_to_forget() {
             return Some(Step::Forget(voter));
         }
@@ -209,7 +226,7 @@ impl Engine {
         let (step, config) = self.step_due(database)?;
         let since =
             ripened.filter(|&(other, _)| other == step).map_or(self.now, |(_, since)| since);
-        self.ripens = Some((step, since));
+        self.turnover.ripens = Some((step, since));
         let carried = self.is_carried(database, &config, Some(since));
         let told = match step {
             // Until then every other node has been acknowledged by it.
@@ -283,7 +300,7 @@ impl Engine {
         database.nodes().iter().all(|(&node, record)| match record.state {
             NodeState::Absent | NodeState::Fenced(_) => true,
             NodeState::Down(_) => false,
-            NodeState::Up if node == self.me => self.electing.is_none(),
+            NodeState::Up if node == self.me => self.turnover.unsaved.is_none(),
             NodeState::Up => self.peers.get(&node).is_some_and(|peer| {
                 peer.incarnation() == Some(record.incarnation) && peer.applied() >= database.voted()
             }),
@@ -305,10 +322,10 @@ impl Engine {
         let is_gone =
             |voter: &VoterId| *voter != VoterId::WITNESS && database.node(voter.node()).is_none();
         let gone: Vec<VoterId> = consensus.participants().into_iter().filter(is_gone).collect();
-        self.parting.retain(|voter, _| gone.contains(voter));
+        self.turnover.parting.retain(|voter, _| gone.contains(voter));
         let (now, patience) = (self.now, self.timing().detect);
         for voter in gone {
-            let until = *self.parting.entry(voter).or_insert(now + patience);
+            let until = *self.turnover.parting.entry(voter).or_insert(now + patience);
             if now >= until || !self.streams.contains_key(&voter.node()) {
                 return Some(voter);
             }
@@ -320,7 +337,7 @@ impl Engine {
     /// Who takes part in consensus may have changed.
     pub(super) fn watch_participants(&mut self) {
         let Some(consensus) = &self.consensus else { return };
-        let before = std::mem::replace(&mut self.participants, consensus.participants());
+        let before = std::mem::replace(&mut self.turnover.participants, consensus.participants());
         self.tell_parted(before.iter().map(|voter| voter.node()).collect());
     }
 

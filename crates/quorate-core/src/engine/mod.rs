@@ -149,11 +149,7 @@ pub struct Engine {
     yields_again: Option<Instant>,
     /// Persistences that have not been answered.
     persisting: BTreeSet<OpId>,
-    /// Who takes part has changed: the request that makes that stable, and the place of the first change that is not.
-    electing: Option<(OpId, u64)>,
     stood_against: Option<(VoterId, Epoch)>,
-    /// The newest configuration that this node was told of while it had no log, by its number.
-    told_in_force: u64,
     proposed: Vec<Change>,
     replies: Vec<command::Owed>,
     asked: BTreeMap<RequestId, Asked>,
@@ -188,12 +184,7 @@ pub struct Engine {
     /// Where that differs from the one in force, and whether that is told.
     differs: (Vec<String>, bool),
     hands: witness::Hands,
-    /// Who left the cluster and still follows the log, and until when at most.
-    parting: BTreeMap<VoterId, Instant>,
-    /// The step towards who is to vote that is due, and since when.
-    ripens: Option<(membership::Step, Instant)>,
-    /// Who takes part in consensus.
-    participants: Vec<VoterId>,
+    turnover: membership::Turnover,
     leaving: bool,
     /// What it leaves is kept for it.
     leave_keeps: bool,
@@ -242,9 +233,7 @@ impl Engine {
             without_lease_since: None,
             yields_again: None,
             persisting: BTreeSet::new(),
-            electing: None,
             stood_against: None,
-            told_in_force: 0,
             proposed: Vec::new(),
             replies: Vec::new(),
             asked: BTreeMap::new(),
@@ -267,9 +256,7 @@ impl Engine {
             file: None,
             differs: (Vec::new(), false),
             hands: witness::Hands::default(),
-            parting: BTreeMap::new(),
-            ripens: None,
-            participants: Vec::new(),
+            turnover: membership::Turnover::default(),
             leaving: false,
             leave_keeps: false,
             left: false,

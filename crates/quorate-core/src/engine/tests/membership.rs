@@ -176,8 +176,9 @@ fn of_three_votes_that_become_two_and_a_witness_one_may_be_lost_all_the_way() {
     trio.run_until(LONG, |trio| trio.engines.values().all(|engine| engine.lease().is_some()));
     let later = trio.now + Duration::from_secs(1);
     trio.run_until(LONG, |trio| trio.now >= later);
+    assert_eq!(trio.voting(), [3; 3]);
     trio.evict(A, "n3");
-    let seen = std::cell::RefCell::new(Vec::new());
+    let seen = std::cell::RefCell::new(vec![3]);
     trio.run_until(LONG, |trio| {
         let database = trio.engines[&A].database().unwrap();
         let votes = database.config().voting().len();
@@ -222,6 +223,7 @@ fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_tol
 fn what_was_moved_by_hand_to_a_node_that_was_just_evicted_starts_nowhere_until_that_is_vouched_for()
 {
     let mut trio = Trio::online_with(false);
+    trio.run_until(LONG, |trio| trio.engines.values().all(|engine| engine.lease().is_some()));
     let new = fourth(&trio);
     trio.command(B, Command::AddNode(Box::new(new)));
     trio.run_until(LONG, |trio| trio.answers.len() == 1);
