@@ -9,10 +9,10 @@
 //! those before the last change; and a fence, which waits for a majority of those in force, asks one of them at least.
 //! While a node is down and not yet fenced, who votes does not change at all.
 //!
-//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first: three
-//! votes become four, then three again, and one may be lost all the way. That takes three that are known to run, and
-//! the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its vote is
-//! taken first: none of the others could be lost before that either.
+//! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first:
+//! three votes become four, then three again, and one may be lost all the way. That takes three that are known to
+//! run, and the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run,
+//! its vote is taken first: none of the others could be lost before that either.
 
 use std::time::Duration;
 
