@@ -202,11 +202,11 @@ impl Engine {
         let mut timers = Timers::default();
         timers.set(Timer::Beat, now);
         let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != node);
-        let peers = others.map(|id| (id, Peer::new(now))).collect();
         let mut engine = Self {
             me: node,
             incarnation: Incarnation::of_boot(boot),
             session_since: now,
+            peers: others.map(|id| (id, Peer::new(now))).collect(),
             digest: config.digest(),
             lease: Lease::new(),
             config,
@@ -216,7 +216,6 @@ impl Engine {
             now,
             timers,
             out: Output::default(),
-            peers,
             streams: BTreeMap::new(),
             hellos: BTreeMap::new(),
             hello_said: (None, BTreeMap::new()),
