@@ -73,8 +73,15 @@ impl Database {
                 || record.held_by.is_some_and(|holder| holder.0 == node)
         };
         let mut groups = self.groups.iter();
-        if let Some((&group, _)) = groups.find(|(_, record)| has(record)) {
+        if let Some((&group, record)) = groups.find(|(_, record)| has(record)) {
             let group = self.config.group(group).map_or("a group", |one| one.name.as_str());
+            if record.strays.contains_key(&node) {
+                let problem =
+                    format!("{group} may still run on {}, where nobody asked", name(node));
+                let remedy =
+                    "let the node end it, or confirm that nothing runs there (confirm-fenced)";
+                return refused(problem, remedy);
+            }
             return refused(format!("{} has {group}", name(node)), "drain it first");
         }
         let less = self.config.with_vote(node, false)?;

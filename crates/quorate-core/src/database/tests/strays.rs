@@ -88,6 +88,8 @@ fn a_stray_on_a_node_that_left_ends_when_a_human_vouches_for_the_node() {
     story.apply(Change::Left { node: B, incarnation: NOW });
     assert_eq!(story.database.node(B).unwrap().state, NodeState::Fenced(FenceKind::Left));
     assert!(!story.is_given_to(C));
+    let refused = story.database.without_node(B).unwrap_err().to_string();
+    assert!(refused.contains("may still run on n2") && refused.contains("confirm-fenced"));
     story.is_vouched_for(B);
     assert!(story.record(VM).strays.is_empty());
     assert!(story.is_given_to(C));
