@@ -267,6 +267,7 @@ fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
             let is_in = |node: NodeId| config.node(node).is_some();
             let between = || links.iter().filter(|&&(from, to, _)| is_in(from) && is_in(to));
             let of = |node: NodeId| between().all(|&(from, to, _)| from == node || to == node);
+            let of = |node: NodeId| between().next().is_some() && of(node);
             let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
             // Nodes that came later are in no configuration of the beginning.
             let ends = links.first().map_or(Vec::new(), |&(from, to, _)| vec![from, to]);

@@ -63,8 +63,8 @@ pub struct Outcome {
     pub restored: Option<LogSnapshot>,
     /// To be applied.
     pub committed: Vec<Committed>,
-    /// The voters have changed with what is committed.
-    pub voters_changed: bool,
+    /// The place of the first change of who takes part in what is committed.
+    pub changed_at: Option<u64>,
 }
 
 /// What waits for a persistence.
@@ -317,7 +317,7 @@ impl Consensus {
                 if entry.index > self.electorate_at {
                     self.raw.apply_conf_change(&change).expect("a committed change can be applied");
                     self.electorate_at = entry.index;
-                    outcome.voters_changed = true;
+                    outcome.changed_at.get_or_insert(entry.index);
                 }
                 committed.changes = change.context.to_vec();
             }
@@ -337,10 +337,9 @@ impl Consensus {
             || store.is_outdated() && self.applied > store.snapshot_index()
     }
 
-    /// Who takes part as of the newest change of that, and its place: what has to be remembered of it.
-    pub fn electorate(&self) -> (u64, Record) {
-        let who = mirror::from_conf(&self.conf_state());
-        (self.electorate_at, Record::Electorate(self.electorate_at, who))
+    /// Who takes part as of the newest change of that: what has to be remembered of it.
+    pub fn electorate(&self) -> Record {
+        Record::Electorate(self.electorate_at, mirror::from_conf(&self.conf_state()))
     }
 
     /// Takes `data` as the state at what is applied. Returns the records of the whole log that is
@@ -497,7 +496,7 @@ mod tests {
         let mut outcome = Outcome::default();
         consensus.drain(&mut outcome, || OpId(1));
         let committed: Vec<u64> = outcome.committed.iter().map(|entry| entry.index).collect();
-        assert_eq!((committed, outcome.voters_changed), (vec![2], false));
+        assert_eq!((committed, outcome.changed_at), (vec![2], None));
         assert_eq!(consensus.participants(), [one, two]);
     }
 }

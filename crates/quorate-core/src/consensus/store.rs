@@ -206,7 +206,7 @@ impl Storage for Store {
 
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let conf = self.snapshot.get_metadata().get_conf_state();
-        let mut known = conf.voters.iter().chain(&conf.learners).chain(&conf.learners_next);
+        let mut known = conf.voters.iter().chain(&conf.learners).chain(&conf.voters_outgoing);
         if self.snapshot_index() < request_index || !known.any(|&id| id == to) {
             self.is_outdated.set(true);
             return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));

@@ -345,9 +345,7 @@ impl Database {
                     OwnedState::Starting => {
                         *state = OwnedState::Online;
                         record.held_by = None;
-                        if let Vacancy::Found { node } = *vacancy {
-                            *vacancy = Vacancy::Stopped { node };
-                        }
+                        vacancy.note_heard();
                     }
                     OwnedState::Online if record.degraded != degraded => {}
                     OwnedState::Online | OwnedState::Releasing { .. } | OwnedState::StopFailed => {
@@ -378,6 +376,7 @@ impl Database {
             GroupReport::Kept => match state {
                 OwnedState::Releasing { .. } => {
                     *state = OwnedState::Online;
+                    vacancy.note_heard();
                     record.kept_until =
                         Some(self.at_ms.saturating_add(millis(self.config.timing().detect)));
                 }

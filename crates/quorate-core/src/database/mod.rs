@@ -137,6 +137,15 @@ pub enum Vacancy {
     },
 }
 
+impl Vacancy {
+    /// The next owner has spoken of the group: it is known to have it.
+    fn note_heard(&mut self) {
+        if let Self::Found { node } = *self {
+            *self = Self::Stopped { node };
+        }
+    }
+}
+
 /// How far an owner is with its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OwnedState {

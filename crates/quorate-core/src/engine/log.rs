@@ -116,8 +116,8 @@ impl Engine {
         for committed in &outcome.committed {
             self.apply(committed);
         }
-        self.fold_log(outcome.voters_changed);
-        if outcome.voters_changed || restored {
+        self.fold_log(outcome.changed_at);
+        if outcome.changed_at.is_some() || restored {
             self.watch_participants();
         }
         self.watch_coordinator();
@@ -137,21 +137,19 @@ impl Engine {
 
     /// A joiner needs a snapshot that knows it: the coordinator folds its log after every change of voters. And who
     /// starts again must know at once who votes: every other node remembers just that.
-    fn fold_log(&mut self, voters_changed: bool) {
+    fn fold_log(&mut self, changed_at: Option<u64>) {
         let (Some(consensus), Some(database)) = (&mut self.consensus, &self.database) else {
             return;
         };
-        let folds = consensus.is_to_fold() || voters_changed && consensus.is_coordinator();
-        if !folds && !voters_changed {
-            return;
-        }
-        let (at, electorate) = consensus.electorate();
-        let records = match folds {
-            true => consensus.fold(codec::encode(database)),
-            false => vec![electorate],
+        let changed = changed_at.is_some();
+        let folds = consensus.is_to_fold() || changed && consensus.is_coordinator();
+        let records = match (folds, changed) {
+            (true, _) => consensus.fold(codec::encode(database)),
+            (false, true) => vec![consensus.electorate()],
+            (false, false) => return,
         };
         let op = self.persist(records, folds);
-        if voters_changed {
+        if let Some(at) = changed_at {
             let first = self.turnover.unsaved.map_or(at, |(_, first)| first.min(at));
             self.turnover.unsaved = Some((op, first));
         }

@@ -10,9 +10,9 @@
 //! While a node is down and not yet fenced, who votes does not change at all.
 //!
 //! Where the witness votes in the place of a node that goes, as when two of three are left, it gets its vote first:
-//! three votes become four, then three again, and one may be lost all the way. That takes three that are known to run,
-//! and the witness, which is asked nothing until it votes, is not known to. If the node that goes does not run, its
-//! vote is taken first: none of the others could be lost before that either.
+//! three votes become four, then three again, and one may be lost all the way, the witness among them. That takes
+//! three that are known to run, and the witness, which is asked nothing until it votes, is not known to. If the node
+//! that goes does not run, its vote is taken first: none of the others could be lost before that either.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -85,13 +85,13 @@ impl Engine {
         if !waits || version <= self.turnover.told_in_force {
             return;
         }
+        self.turnover.told_in_force = version;
         let fits = |config: &ClusterConfig| {
             config.id() == self.config.id()
                 && config.node(self.me).is_some()
                 && *config != self.config
         };
         if let Some(config) = ClusterConfig::with_circles(parts).ok().filter(fits) {
-            self.turnover.told_in_force = version;
             self.file.get_or_insert(self.config.clone());
             self.adopt_config(&config);
             self.out.tell(Notice::Configured { version });

@@ -198,6 +198,18 @@ fn what_was_moved_by_hand_and_its_owner_may_not_know_of_is_not_freed_by_time_nor
 }
 
 #[test]
+fn what_was_moved_by_hand_and_then_kept_by_its_owner_is_freed_by_time() {
+    let mut story = runs_on_a(&[]);
+    story.is_moved_by_hand(B);
+    story.release(VM, Some(C), Cause::Found);
+    story.report(VM, GroupReport::Kept);
+    story.apply(Change::Down { node: B, incarnation: NOW, cause: DownCause::Silence });
+    story.fenced(FenceKind::LeaseOver);
+    assert!(story.record(VM).strays.is_empty());
+    assert!(story.is_given_to(C));
+}
+
+#[test]
 fn what_was_moved_by_hand_and_its_owner_has_taken_is_freed_by_time() {
     let mut story = runs_on_a(&[]);
     story.is_moved_by_hand(B);

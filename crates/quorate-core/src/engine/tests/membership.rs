@@ -212,6 +212,7 @@ fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_tol
     trio.queue.push_back((D, Event::Message { from: A, message }));
     trio.drain();
     trio.run_until(LONG, |trio| trio.engines[&D].standing == Standing::Member);
+    let own = trio.engines[&D].config().groups()[0].wishes.priority;
     let mut says = |from, version, priority| {
         let mut parts = trio.config.parts().clone();
         parts.groups[0].wishes.priority = priority;
@@ -220,6 +221,9 @@ fn a_node_that_waits_to_be_added_goes_by_the_newest_configuration_that_it_is_tol
         trio.drain();
         trio.engines[&D].config().groups()[0].wishes.priority
     };
+
+    assert_eq!(says(A, 2, own), own);
+    assert_eq!(says(B, 1, 10), own, "what is in force is in its file already");
     assert_eq!(says(A, 5, 50), 50);
     assert_eq!(says(B, 3, 30), 50, "it is behind");
     assert_eq!(says(B, 6, 60), 60);
