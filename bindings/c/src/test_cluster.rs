@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use quorate::testing::{Cluster, HostState, RequestId, real_request, real_status};
+use quorate::testing::{Cluster, Error, HostState, RequestId, real_request, real_status};
 
 use crate::config::quorate_config;
 use crate::guard::{Fault, given, guard, output, value};
@@ -43,6 +43,25 @@ pub(crate) fn on_cluster(
         // What a panic has left behind is data of a test; nothing real hangs on it.
         let mutex = &given(cluster, "cluster")?.0;
         call(&mut mutex.lock().unwrap_or_else(PoisonError::into_inner))
+    })
+}
+
+/// Runs a call on what a test cluster calls by a name.
+///
+/// # Safety
+/// `cluster` lives or is NULL, and `name` can be read.
+pub(crate) unsafe fn on_named(
+    cluster: *mut quorate_test_cluster,
+    name: quorate_text,
+    what: &'static str,
+    call: impl FnOnce(&mut Cluster, &str) -> Result<(), Error>,
+) -> quorate_status {
+    // SAFETY: see above.
+    let cluster = unsafe { cluster.as_ref() };
+    on_cluster(cluster, |cluster| {
+        // SAFETY: see above.
+        let name = unsafe { name.required(what) }?;
+        Ok(call(cluster, name)?)
     })
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use quorate::testing::apply;
+use quorate::testing::{Cluster, apply};
 
 use crate::config::quorate_config;
 use crate::guard::given;
 use crate::operate::{disarm_of, failback_of, load_of};
 use crate::status::quorate_status;
-use crate::test_cluster::{on_cluster, quorate_test_cluster};
+use crate::test_cluster::{on_cluster, on_named, quorate_test_cluster};
 use crate::text::quorate_text;
 
 /// Moves a group of a test cluster.
@@ -50,13 +50,8 @@ pub unsafe extern "C" fn quorate_test_cluster_online(
     cluster: *mut quorate_test_cluster,
     group: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let group = unsafe { group.required("group") }?;
-        Ok(cluster.online(group)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, group, "group", Cluster::online) }
 }
 
 /// Takes a group of a test cluster offline, and keeps it there.
@@ -72,13 +67,8 @@ pub unsafe extern "C" fn quorate_test_cluster_offline(
     cluster: *mut quorate_test_cluster,
     group: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let group = unsafe { group.required("group") }?;
-        Ok(cluster.offline(group)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, group, "group", Cluster::offline) }
 }
 
 /// Moves everything off a node of a test cluster, and lets nothing start there.
@@ -94,13 +84,8 @@ pub unsafe extern "C" fn quorate_test_cluster_drain(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.drain(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::drain) }
 }
 
 /// Adds a node to a test cluster, on one more host that is started at once. That it takes part, and
@@ -140,13 +125,8 @@ pub unsafe extern "C" fn quorate_test_cluster_evict_node(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.evict_node(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::evict_node) }
 }
 
 /// Lets nothing new start on a node of a test cluster; what runs there stays.
@@ -162,13 +142,8 @@ pub unsafe extern "C" fn quorate_test_cluster_pause_node(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.pause_node(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::pause_node) }
 }
 
 /// Ends a drain or a pause of a node of a test cluster.
@@ -184,13 +159,8 @@ pub unsafe extern "C" fn quorate_test_cluster_resume_node(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.resume_node(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::resume_node) }
 }
 
 /// A human's word that a node of a test cluster which is down runs nothing; it must be true.
@@ -257,13 +227,8 @@ pub unsafe extern "C" fn quorate_test_cluster_end_drain(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.end_drain(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::end_drain) }
 }
 
 /// Moves everything off a node of a test cluster, stops there what nowhere else can run, and lets nothing
@@ -280,13 +245,8 @@ pub unsafe extern "C" fn quorate_test_cluster_empty(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.empty(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::empty) }
 }
 
 /// Fences a node of a test cluster, though it is heard.
@@ -327,13 +287,8 @@ pub unsafe extern "C" fn quorate_test_cluster_disable(
     cluster: *mut quorate_test_cluster,
     group: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let group = unsafe { group.required("group") }?;
-        Ok(cluster.disable(group)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, group, "group", Cluster::disable) }
 }
 
 /// Leaves a group of a test cluster alone, running or not, until it is commanded to be online or offline.
@@ -349,13 +304,8 @@ pub unsafe extern "C" fn quorate_test_cluster_unmanage(
     cluster: *mut quorate_test_cluster,
     group: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let group = unsafe { group.required("group") }?;
-        Ok(cluster.unmanage(group)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, group, "group", Cluster::unmanage) }
 }
 
 /// Starts, stops and moves nothing in a test cluster until `quorate_test_cluster_arm`.

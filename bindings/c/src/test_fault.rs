@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use quorate::testing::Cluster;
+
 use crate::status::quorate_status;
-use crate::test_cluster::{on_cluster, quorate_test_cluster};
+use crate::test_cluster::{on_cluster, on_named, quorate_test_cluster};
 use crate::text::quorate_text;
 
 /// Kills the process of a node: what runs there dies with it.
@@ -18,13 +20,8 @@ pub unsafe extern "C" fn quorate_test_cluster_crash(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.crash(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::crash) }
 }
 
 /// Takes the power of a node's host.
@@ -39,13 +36,8 @@ pub unsafe extern "C" fn quorate_test_cluster_power_off(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.power_off(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::power_off) }
 }
 
 /// Gives a node's host power if it has none, and starts its process if none runs.
@@ -60,13 +52,8 @@ pub unsafe extern "C" fn quorate_test_cluster_start(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.start(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::start) }
 }
 
 /// Asks a node to leave in order: what runs there moves away, then its process ends.
@@ -81,13 +68,8 @@ pub unsafe extern "C" fn quorate_test_cluster_leave(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.leave(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::leave) }
 }
 
 /// Stops a node's process for some time, as SIGSTOP does. If nothing but time protects what runs
@@ -147,13 +129,8 @@ pub unsafe extern "C" fn quorate_test_cluster_cut(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.cut(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::cut) }
 }
 
 /// Lets nothing that a node says be heard; it still hears the others.
@@ -168,13 +145,8 @@ pub unsafe extern "C" fn quorate_test_cluster_mute(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.mute(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::mute) }
 }
 
 /// Lets a node hear nothing; it is still heard.
@@ -189,13 +161,8 @@ pub unsafe extern "C" fn quorate_test_cluster_deafen(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.deafen(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::deafen) }
 }
 
 /// Cuts a node off one network.
@@ -273,13 +240,8 @@ pub unsafe extern "C" fn quorate_test_cluster_mend(
     cluster: *mut quorate_test_cluster,
     node: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let node = unsafe { node.required("node") }?;
-        Ok(cluster.mend(node)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, node, "node", Cluster::mend) }
 }
 
 /// Cuts the way of a node to a LUN, or to all.
@@ -384,13 +346,8 @@ pub unsafe extern "C" fn quorate_test_cluster_kill_guest(
     cluster: *mut quorate_test_cluster,
     group: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let group = unsafe { group.required("group") }?;
-        Ok(cluster.kill_guest(group)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, group, "group", Cluster::kill_guest) }
 }
 
 /// Lets the next starts of a resource fail, on one node or on each.
@@ -431,13 +388,8 @@ pub unsafe extern "C" fn quorate_test_cluster_hang_at_stop(
     cluster: *mut quorate_test_cluster,
     resource: quorate_text,
 ) -> quorate_status {
-    // SAFETY: the caller promised a cluster that lives, or NULL.
-    let cluster = unsafe { cluster.as_ref() };
-    on_cluster(cluster, |cluster| {
-        // SAFETY: the caller promised readable text.
-        let resource = unsafe { resource.required("resource") }?;
-        Ok(cluster.hang_at_stop(resource)?)
-    })
+    // SAFETY: the caller promised a cluster that lives, or NULL, and readable text.
+    unsafe { on_named(cluster, resource, "resource", Cluster::hang_at_stop) }
 }
 
 /// Mends all links and ways to storage, ends all pauses, switches every host on and starts every
