@@ -265,16 +265,16 @@ fn of_cut(shape: Shape, links: &[Link], config: &ClusterConfig) -> Vec<Place> {
     match shape {
         Shape::Node | Shape::OneWay => {
             let is_in = |node: NodeId| config.node(node).is_some();
-            let between = || links.iter().filter(|&&(from, to, _)| is_in(from) && is_in(to));
-            let of = |node: NodeId| between().all(|&(from, to, _)| from == node || to == node);
-            let of = |node: NodeId| between().next().is_some() && of(node);
-            let cut = config.nodes().iter().map(|node| node.id).filter(|&node| of(node));
-            // Nodes that came later are in no configuration of the beginning.
+            // A node that came later is in no configuration of the beginning: all its links count.
+            let is_cut = |&node: &NodeId| {
+                let counts = |&&(from, to, _): &&Link| !is_in(node) || is_in(from) && is_in(to);
+                let mut counted = links.iter().filter(counts).peekable();
+                counted.peek().is_some() && counted.all(|&(from, to, _)| from == node || to == node)
+            };
             let ends = links.first().map_or(Vec::new(), |&(from, to, _)| vec![from, to]);
-            let later = ends.into_iter().filter(|&node| {
-                !is_in(node) && links.iter().all(|&(from, to, _)| from == node || to == node)
-            });
-            cut.chain(later).map(Place::Node).collect()
+            let later = ends.into_iter().filter(|&node| !is_in(node));
+            let nodes = config.nodes().iter().map(|node| node.id).chain(later);
+            nodes.filter(is_cut).map(Place::Node).collect()
         }
         // Another network is there for that, unless it is cut too.
         Shape::Network => Vec::new(),
