@@ -32,7 +32,8 @@ impl Case {
             }
             (false, None) => "every fault, in a dense storm".to_owned(),
         };
-        format!("{} nodes, {} groups, {how}", self.nodes, self.groups)
+        let minutes = self.time.as_secs_f64() / 60.0;
+        format!("{} nodes, {} groups, {how}, for {minutes} min", self.nodes, self.groups)
     }
 }
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         small,
         Case { faults: all, pace: Some(minutes(10)), time: minutes(10), ..large },
         Case { faults: all, time: Duration::from_secs(30), floor: 0.5, ..large },
+        Case { time: minutes(60), ..large },
         large,
     ];
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

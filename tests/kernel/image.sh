@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Puts together what a small Linux guest boots from: Debian's cloud kernel, and a file system in memory with the
+# modules that it needs, busybox, and the given programs with the libraries that they want.
+#
+# usage: tests/kernel/image.sh DIR INIT [PROGRAM...]
+#
+# Writes DIR/vmlinuz and DIR/initramfs. The Debian packages are fetched once, into target/kernel, and installed
+# nowhere. INIT is a script for busybox's sh, which runs as the first process; PROGRAMs come to stand in /bin.
+#
+# exit status: 0 written, 3 a package cannot be fetched.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+out=$1 init=$2
+shift 2
+store=$PWD/target/kernel
+mkdir -p "$store" "$out"
+
+say() { echo "kernel: $*"; }
+
+# The modules by name; what they need comes along.
+modules=(
+    tcm_loop target_core_file iscsi_target_mod
+    sd_mod virtio_pci virtio_net virtio_scsi virtio_console iscsi_tcp
+    dm-multipath dm-round-robin softdog crc32c_generic crc32c-intel sha256_generic af_packet
+)
+
+# fetch PACKAGE: unpacks it into the store, once.
+fetch() {
+    local package=$1 scratch
+    [ ! -e "$store/$package.done" ] || return 0
+    say "fetching Debian's package $package"
+    scratch=$(mktemp -d "$store/fetch.XXXXXX")
+    # Without root apt cannot hand the file to its own user and says so at length.
+    if ! (cd "$scratch" && apt-get download "$package") >"$scratch/log" 2>&1; then
+        cat "$scratch/log" >&2
+        say "$package cannot be fetched; apt-get update may help" >&2
+        rm -rf "$scratch"
+        exit 3
+    fi
+    dpkg -x "$scratch"/*.deb "$store/root"
+    rm -rf "$scratch"
+    touch "$store/$package.done"
+}
+
+kernel_package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+[ -n "$kernel_package" ] || { say "apt knows no linux-image-cloud-amd64" >&2 && exit 3; }
+# One build at a time: tests may run side by side.
+exec 9>"$store/lock"
+flock 9
+fetch "$kernel_package"
+fetch busybox-static
+release=${kernel_package#linux-image-}
+busybox=$store/root/bin/busybox
+[ -e "$store/root/lib/modules/$release/modules.dep" ] || "$busybox" depmod -b "$store/root" "$release"
+
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+mkdir -p "$tree"/{bin,dev,etc,proc,run,sys,tmp,lib64,lib/modules/"$release"}
+cp "$busybox" "$tree/bin/busybox"
+for applet in $("$busybox" --list); do
+    [ "$applet" = busybox ] || ln -sf busybox "$tree/bin/$applet"
+done
+
+# module NAME: copies it and all that it depends on.
+dependencies=$store/root/lib/modules/$release/modules.dep
+module() {
+    local name=$1 line path
+    line=$(grep -E "(^|/)${name//[-_]/[-_]}\.ko:" "$dependencies" | head -n 1) || return 0
+    for path in ${line/:/ }; do
+        path=${path#/lib/modules/"$release"/}
+        install -D -m 644 "$store/root/lib/modules/$release/$path" "$tree/lib/modules/$release/$path"
+    done
+}
+for name in "${modules[@]}"; do module "$name"; done
+"$busybox" depmod -b "$tree" "$release"
+
+# program FILE: copies it and the libraries that the linker finds for it.
+program() {
+    local library
+    install -m 755 "$1" "$tree/bin/$(basename "$1")"
+    for library in $(ldd "$1" | grep -oE '/[^ ]+' || true); do
+        [ -e "$tree$library" ] || install -D -m 755 "$library" "$tree$library"
+    done
+}
+for file in "$@"; do program "$file"; done
+install -m 755 "$init" "$tree/init"
+
+(cd "$tree" && find . | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$out/initramfs.new"
+mv "$out/initramfs.new" "$out/initramfs"
+cp "$store/root/boot/vmlinuz-$release" "$out/vmlinuz"
