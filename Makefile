@@ -7,7 +7,7 @@ SHELL := bash
 export PATH := $(CURDIR)/target/tools/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # In the order in which they run: what fails soonest comes first.
-steps := setup fmt clippy docs unit planted doctests c python e2e torture
+steps := setup fmt clippy docs unit planted doctests c python e2e test-kernel torture
 
 .PHONY: help demo test fix deny bench bench-placement beside-pacemaker plants demo-setup tidy $(steps)
 
@@ -94,6 +94,9 @@ python: ## the Python package, from a wheel in a fresh environment
 
 e2e: ## the story of the demo, on real parts, with its assertions
 	tests/e2e/run.sh
+
+test-kernel: ## LUNs on a real kernel: Debian's, under QEMU, as its own SCSI target
+	tests/kernel/run.sh
 
 torture: ## a simulated year of faults; debug and release must do the same, to the byte
 	tests/torture/run.sh

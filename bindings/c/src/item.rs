@@ -64,6 +64,9 @@ pub struct quorate_lun {
     pub path: quorate_text,
     /// Whether `path` is such a socket: the only way to a LUN that quorate itself is registered at.
     pub is_nbd: bool,
+    /// How many bytes from the start of `path` are the resource's; 0: all of it. Behind them stand saved guests and
+    /// heartbeats.
+    pub size_bytes: u64,
 }
 
 /// Something worth knowing; nothing depends on its being read. Later versions may add members at
@@ -161,7 +164,8 @@ fn request_view(shelf: &mut Shelf, request: Request, node: quorate_text) -> View
     let mut luns = Vec::with_capacity(request.luns.len());
     for lun in request.luns {
         let path = shelf.keep(lun.path.as_os_str().as_bytes());
-        luns.push(quorate_lun { name: shelf.keep(lun.name), path, is_nbd: lun.is_nbd });
+        let size_bytes = lun.size_bytes.unwrap_or(0);
+        luns.push(quorate_lun { name: shelf.keep(lun.name), path, is_nbd: lun.is_nbd, size_bytes });
     }
     let state = request.state.map(|path| shelf.keep(path.as_os_str().as_bytes()));
     let request = quorate_request {

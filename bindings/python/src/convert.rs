@@ -34,7 +34,10 @@ pub(crate) fn request<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound
     static REQUEST: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static LUN_ACCESS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let lun_access = LUN_ACCESS.import(py, "quorate.items", "LunAccess")?;
-    let luns = request.luns.iter().map(|lun| lun_access.call1((&lun.name, &lun.path, lun.is_nbd)));
+    let luns = request
+        .luns
+        .iter()
+        .map(|lun| lun_access.call1((&lun.name, &lun.path, lun.is_nbd, lun.size_bytes)));
     let luns = pyo3::types::PyTuple::new(py, luns.collect::<PyResult<Vec<_>>>()?)?;
     let settings: Value = serde_json::from_str(&request.settings).unwrap_or_default();
     REQUEST.import(py, "quorate.items", "Request")?.call1((

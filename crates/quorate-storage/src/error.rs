@@ -120,7 +120,6 @@ impl LunError {
     }
 
     /// A failure in the storage's own words, without a kind.
-    #[cfg(quorate_libiscsi)]
     pub(crate) fn device(what: impl Into<String>) -> Self {
         Self::Io { what: what.into(), kind: io::ErrorKind::Other }
     }

@@ -17,7 +17,7 @@ const QUEUE_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LunEvent {
     /// A write or a flush was refused because this handle has no right to the LUN: it has been
-    /// fenced.
+    /// fenced. Or a driver that looks by itself saw that another has taken the LUN.
     ///
     /// Reported before the writer gets its answer, and again after each `register` that is lost.
     ReservationRefused,

@@ -2,6 +2,7 @@
 
 mod beat;
 pub mod child;
+mod device;
 mod error;
 mod event;
 mod file;
@@ -9,18 +10,23 @@ mod iscsi;
 pub mod layout;
 mod lun;
 mod nbd;
+mod owed;
 mod save_area;
+mod scsi;
 mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
 
 pub use beat::{BEAT_BLOCK, Beat, FileBeats, read_beat, write_beat};
+pub use device::{DeviceLun, DeviceOptions, DeviceState, devices};
 pub use error::LunError;
 pub use event::{EventQueue, LunEvent};
 pub use file::{FileLun, FileOptions};
 pub use iscsi::{IscsiLun, IscsiOptions};
 pub use layout::Layout;
-pub use lun::{Capabilities, Lun, ReservationKey, ReservationType, Reservations, Strength};
+pub use lun::{
+    Capabilities, Lun, Registrant, ReservationKey, ReservationType, Reservations, Strength,
+};
 pub use nbd::{NbdOptions, NbdServer, WriteHook, WriteRecord};
 pub use save_area::{SaveArea, SaveHeader, SaveId, SaveReader};

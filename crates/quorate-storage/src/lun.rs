@@ -102,6 +102,20 @@ impl Reservations {
     }
 }
 
+/// One nexus that is registered, as READ FULL STATUS names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registrant {
+    /// Its key.
+    pub key: ReservationKey,
+    /// Whether it holds the reservation.
+    pub is_holder: bool,
+    /// The initiator's port in the words of its transport: an iSCSI name with its session, a world wide name, or the
+    /// bytes themselves.
+    pub initiator: String,
+    /// The target's port by which it comes (relative target port identifier).
+    pub target_port: u16,
+}
+
 /// Who keeps a stale writer out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strength {
@@ -178,6 +192,11 @@ pub trait Lun: Send + Sync + fmt::Debug {
 
     /// READ KEYS and READ RESERVATION, repeated until both are of one generation.
     fn read_keys(&self) -> Result<Reservations, LunError>;
+
+    /// READ FULL STATUS: every registered nexus by name. `None` where the device does not know the command.
+    fn read_full_status(&self) -> Result<Option<Vec<Registrant>>, LunError> {
+        Ok(None)
+    }
 
     /// Takes the reservation; fine if this nexus holds it already.
     ///

@@ -13,7 +13,8 @@
 //! is another one. If the reservation is gone by then (released by its next owner, or lost with a
 //! target that restarted), the device would let a stale write pass. So the handle itself holds back
 //! what was written under a registration that it lost. A handle of the `file` driver has no path to
-//! lose; the rest is the same.
+//! lose; one of the `device` driver, whose nexus stays, loses its registration with a device that
+//! forgets it; the rest is the same.
 
 use crate::{LunError, ReservationKey};
 
@@ -23,7 +24,6 @@ pub(crate) enum Standing {
     Never,
     Registered(ReservationKey),
     /// The nexus that was registered is gone.
-    #[cfg_attr(not(quorate_libiscsi), expect(dead_code, reason = "no driver has a path to lose"))]
     Lost(ReservationKey),
     /// The registration was given up, or the device refused a write.
     Gone {
@@ -69,7 +69,6 @@ impl Standing {
         }
     }
 
-    #[cfg(quorate_libiscsi)]
     pub(crate) fn on_path_lost(self) -> Self {
         match self {
             Self::Registered(key) | Self::Lost(key) => Self::Lost(key),

@@ -99,4 +99,7 @@ pub struct LunAccess {
     /// `path` is the Unix socket of an NBD server with one unnamed export: the only way to a LUN
     /// whose registration belongs to our session.
     pub is_nbd: bool,
+    /// How many bytes from the start of `path` are the resource's, where that is not all of it: behind them stand
+    /// saved guests and heartbeats.
+    pub size_bytes: Option<u64>,
 }

@@ -118,7 +118,12 @@ pub fn apply(
 
 /// A request of a test cluster as a node would make it, with LUNs and states in `dir`.
 pub fn real_request(request: &Request, dir: &std::path::Path) -> crate::Request {
-    let lun = |name: &String| LunAccess { name: name.clone(), path: dir.join(name), is_nbd: false };
+    let lun = |name: &String| LunAccess {
+        name: name.clone(),
+        path: dir.join(name),
+        is_nbd: false,
+        size_bytes: None,
+    };
     crate::Request {
         op: OpId(request.id.0),
         resource: request.resource.clone(),

@@ -128,7 +128,7 @@ pub struct LunConfig {
     pub id: LunId,
     /// Its name.
     pub name: String,
-    /// Which driver serves it: `iscsi` or `file`.
+    /// Which driver serves it: `iscsi`, `device` or `file`.
     pub driver: String,
     /// The driver's settings, a JSON object.
     pub settings: String,

@@ -11,26 +11,25 @@ use parking_lot::Mutex;
 use rustix::event::EventfdFlags;
 
 use super::IscsiOptions;
-use super::request::{Class, Failure, Inbox, Request, Shared};
-use super::scsi::{self, Cdb, ReserveOut};
+use super::request::{Class, Inbox, Request, Shared};
 use super::session::{Command, Transfer};
 use super::url::Url;
 use super::worker::{State, Worker};
 use crate::lun::check_range;
+use crate::owed::Owed;
+use crate::scsi::{self, Cdb, Failure, ReserveOut};
 use crate::standing::Effect;
-use crate::{Capabilities, EventQueue, Lun, LunError, ReservationKey, Reservations, Strength};
+use crate::{
+    Capabilities, EventQueue, Lun, LunError, Registrant, ReservationKey, Reservations, Strength,
+};
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// Longest transfer of one command in bytes, unless the device asks for less.
 const TRANSFER_MAX: u32 = 1 << 20;
 /// How much longer than its deadline a call waits for the worker, which may be resolving a name.
 const GRACE: Duration = Duration::from_millis(500);
-/// Room for 8191 keys, the most that one READ KEYS can bring.
-const KEYS_LENGTH: u16 = 65_528;
 /// How often READ KEYS and READ RESERVATION may see different generations in a row.
 const READS_MAX: u32 = 16;
-const VENDOR_LIO: &str = "LIO-ORG";
-const INVALID_OPERATION_CODE: u16 = 0x2000;
 
 /// A LUN behind iSCSI. See the module for how it is put together.
 pub struct IscsiLun {
@@ -41,27 +40,6 @@ pub struct IscsiLun {
     capabilities: Capabilities,
     transfer_max: u32,
     reset: Owed,
-}
-
-/// Whether commands of a preempted node may still be under way in the device, because the reset
-/// that ends them has not succeeded yet. Until it has, the LUN is nobody's to take.
-#[derive(Debug, Default)]
-struct Owed(Mutex<bool>);
-
-impl Owed {
-    fn owe(&self) {
-        *self.0.lock() = true;
-    }
-
-    /// Pays what is owed, if anything is.
-    fn pay(&self, reset: impl FnOnce() -> Result<(), LunError>) -> Result<(), LunError> {
-        let mut is_owed = self.0.lock();
-        if *is_owed {
-            reset()?;
-            *is_owed = false;
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for IscsiLun {
@@ -158,7 +136,7 @@ impl IscsiLun {
         self.capabilities.block_bytes = block_bytes;
         // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count
         // as the latter.
-        self.capabilities.discard_safe = vendor == VENDOR_LIO;
+        self.capabilities.discard_safe = vendor == scsi::VENDOR_LIO;
         let limits = self.query_optional("block limits", scsi::inquiry(Some(0xb0), 64), 64)?;
         let blocks_max =
             limits.and_then(|page| page.get(8..12)?.try_into().ok()).map_or(0, u32::from_be_bytes);
@@ -176,7 +154,7 @@ impl IscsiLun {
         let has_it = match self.try_reserve_out(action, u64::MAX, u64::MAX, Effect::None) {
             Ok(()) | Err(Failure::Error(LunError::ReservationConflict)) => true,
             Err(Failure::Check(_)) => false,
-            Err(failure) => return Err(explain(verb(action), failure)),
+            Err(failure) => return Err(failure.explain(action.name())),
         };
         self.capabilities.preempt_and_abort = has_it;
         Ok(())
@@ -217,7 +195,7 @@ impl IscsiLun {
     }
 
     fn query(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, LunError> {
-        self.fetch(what, cdb, length).map_err(|failure| explain(what, failure))
+        self.fetch(what, cdb, length).map_err(|failure| failure.explain(what))
     }
 
     /// As `query`; `None` where the device does not know the command.
@@ -230,7 +208,7 @@ impl IscsiLun {
         match self.fetch(what, cdb, length) {
             Ok(answer) => Ok(Some(answer)),
             Err(Failure::Check(sense)) if sense.is_illegal_request() => Ok(None),
-            Err(failure) => Err(explain(what, failure)),
+            Err(failure) => Err(failure.explain(what)),
         }
     }
 
@@ -250,7 +228,7 @@ impl IscsiLun {
         effect: Effect,
     ) -> Result<(), LunError> {
         self.try_reserve_out(action, key, action_key, effect)
-            .map_err(|failure| explain(verb(action), failure))
+            .map_err(|failure| failure.explain(action.name()))
     }
 
     fn try_reserve_out(
@@ -264,11 +242,11 @@ impl IscsiLun {
         let aptpl = registers && self.capabilities.aptpl;
         let list = scsi::reserve_out_parameters(key, action_key, aptpl);
         let command = Command::Scsi(scsi::reserve_out(action), Transfer::Out(list));
-        self.call(verb(action), command, Class::Reserve, effect).map(drop)
+        self.call(action.name(), command, Class::Reserve, effect).map(drop)
     }
 
     fn read_keys_once(&self) -> Result<Option<Reservations>, LunError> {
-        let length = KEYS_LENGTH;
+        let length = scsi::KEYS_LENGTH;
         let keys =
             self.query("READ KEYS", scsi::reserve_in(scsi::READ_KEYS, length), length.into())?;
         let Some(keys) = scsi::parse_keys(&keys)? else {
@@ -285,7 +263,7 @@ impl IscsiLun {
         self.reset.pay(|| {
             self.call(what, Command::Reset, Class::Reserve, Effect::None)
                 .map(drop)
-                .map_err(|failure| explain(what, failure))
+                .map_err(|failure| failure.explain(what))
         })
     }
 
@@ -342,6 +320,17 @@ impl Lun for IscsiLun {
         Err(LunError::device("the reservations of the LUN change without end"))
     }
 
+    fn read_full_status(&self) -> Result<Option<Vec<Registrant>>, LunError> {
+        let length = scsi::KEYS_LENGTH;
+        let cdb = scsi::reserve_in(scsi::READ_FULL_STATUS, length);
+        let Some(answer) = self.query_optional("READ FULL STATUS", cdb, length.into())? else {
+            return Ok(None);
+        };
+        scsi::parse_full_status(&answer)?
+            .ok_or_else(|| LunError::device("the list of registrants is longer than 64 KiB"))
+            .map(Some)
+    }
+
     fn reserve(&self, key: ReservationKey) -> Result<(), LunError> {
         self.reserve_out(ReserveOut::Reserve, key.checked()?.0, 0, Effect::None)
     }
@@ -391,7 +380,7 @@ impl Lun for IscsiLun {
             let (address, blocks) = self.address(at, part.len());
             let command = Command::Scsi(scsi::write(address, blocks), Transfer::Out(part.to_vec()));
             self.call("WRITE", command, Class::Write, Effect::None)
-                .map_err(|failure| explain("WRITE", failure))?;
+                .map_err(|failure| failure.explain("WRITE"))?;
             at += part.len() as u64;
         }
         Ok(())
@@ -402,12 +391,8 @@ impl Lun for IscsiLun {
         match self.call("SYNCHRONIZE CACHE", command, Class::Write, Effect::None) {
             Ok(_) => Ok(()),
             // A device without a cache need not know the command.
-            Err(Failure::Check(sense))
-                if sense.is_illegal_request() && sense.code == INVALID_OPERATION_CODE =>
-            {
-                Ok(())
-            }
-            Err(failure) => Err(explain("SYNCHRONIZE CACHE", failure)),
+            Err(Failure::Check(sense)) if sense.is_unknown_command() => Ok(()),
+            Err(failure) => Err(failure.explain("SYNCHRONIZE CACHE")),
         }
     }
 
@@ -433,46 +418,10 @@ fn ring(shared: &Shared) {
     let _ = rustix::io::write(&shared.wake, &1_u64.to_ne_bytes());
 }
 
-fn verb(action: ReserveOut) -> &'static str {
-    match action {
-        ReserveOut::Register => "REGISTER",
-        ReserveOut::RegisterAndIgnore => "REGISTER AND IGNORE EXISTING KEY",
-        ReserveOut::Reserve => "RESERVE",
-        ReserveOut::Release => "RELEASE",
-        ReserveOut::Clear => "CLEAR",
-        ReserveOut::Preempt => "PREEMPT",
-        ReserveOut::PreemptAndAbort => "PREEMPT AND ABORT",
-    }
-}
-
-fn explain(what: &str, failure: Failure) -> LunError {
-    match failure {
-        Failure::Check(sense) => sense.error(what),
-        Failure::Error(error) => error,
-    }
-}
-
 /// FNV-1a, folded to the 40 bits that an ISID of the random kind has.
 fn fold(text: &str) -> u64 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     (hash ^ (hash >> 40)) & 0xff_ffff_ffff
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reset_that_failed_is_owed_until_one_succeeds() {
-        let owed = Owed::default();
-        owed.pay(|| panic!("nothing is owed")).unwrap();
-        owed.owe();
-        for _ in 0..2 {
-            owed.pay(|| Err(LunError::ReservationConflict)).unwrap_err();
-        }
-        owed.pay(|| Ok(())).unwrap();
-        owed.pay(|| panic!("it is paid")).unwrap();
-    }
 }

@@ -21,8 +21,6 @@ mod ffi;
 #[cfg(quorate_libiscsi)]
 mod request;
 #[cfg(quorate_libiscsi)]
-mod scsi;
-#[cfg(quorate_libiscsi)]
 mod session;
 #[cfg(quorate_libiscsi)]
 mod url;

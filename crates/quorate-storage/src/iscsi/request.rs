@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::scsi;
 use super::session::Command;
+use crate::EventQueue;
+use crate::scsi::Failure;
 use crate::standing::Effect;
-use crate::{EventQueue, LunError};
 
 /// How a command may be treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +38,6 @@ pub(super) struct Request {
     pub(super) not_before: Option<Instant>,
     /// How often this handle had registered when the command was sent.
     pub(super) era: u64,
-}
-
-/// Why a command failed; the sense tells a missing feature from a broken disk.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Check(scsi::Sense),
-    Error(LunError),
 }
 
 /// What the callers and the worker share.

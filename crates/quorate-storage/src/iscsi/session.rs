@@ -12,9 +12,9 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::os::fd::BorrowedFd;
 
 use super::ffi;
-use super::scsi::{Cdb, Sense};
 use super::url::Url;
 use crate::LunError;
+use crate::scsi::{Cdb, Outcome, Sense};
 
 /// Ids of what is not a SCSI command; commands count up from `FIRST_COMMAND`.
 const CONNECT: usize = 1;
@@ -88,21 +88,6 @@ pub(super) enum Command {
     Scsi(Cdb, Transfer),
     /// LOGICAL UNIT RESET; only when nothing else is under way on this session.
     Reset,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Good,
-    Conflict,
-    Check(Sense),
-    /// The device is busy: try again.
-    Busy,
-    /// The device ended it for another initiator's sake: try again.
-    Aborted,
-    /// The session is gone; whether the device did it is not known.
-    Lost,
-    Failed(c_int),
 }
 
 /// Something that ended on the session.

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::request::{Class, Failure, Request, Shared};
-use super::scsi::{self, ReserveOut};
-use super::session::{Command, Done, FIRST_COMMAND, Outcome, Session, Transfer};
+use super::request::{Class, Request, Shared};
+use super::session::{Command, Done, FIRST_COMMAND, Session, Transfer};
 use super::url::Url;
+use crate::scsi::{self, Failure, Outcome, ReserveOut};
 use crate::standing::{Effect, Gate, Standing};
 use crate::{LunError, LunEvent, ReservationKey};
 

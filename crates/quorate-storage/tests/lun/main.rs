@@ -1,6 +1,7 @@
 //! LUNs of every kind, and what stands on them. One program: each more has to be linked.
 
 mod common;
+mod device;
 mod file;
 #[cfg(quorate_libiscsi)]
 mod iscsi;

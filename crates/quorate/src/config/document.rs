@@ -192,7 +192,7 @@ pub struct Lun {
     /// Its number; its place in the list from 1, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u32>,
-    /// `iscsi` or `file`.
+    /// `iscsi`, `device` or `file`.
     pub driver: String,
     /// The driver's settings, inline.
     #[serde(flatten)]

@@ -12,6 +12,7 @@ use crate::drivers::DriverSettings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LunSettings {
     Iscsi(IscsiSettings),
+    Device(DeviceSettings),
     File(FileSettings),
 }
 
@@ -24,6 +25,17 @@ pub(crate) struct IscsiSettings {
     /// Our initiator name; `{node}` stands for the node's name.
     #[serde(default = "initiator")]
     pub(crate) initiator: String,
+    /// How much of the LUN's end holds saved guests and beats.
+    #[serde(default = "save_area_mib")]
+    pub(crate) save_area_mib: u64,
+}
+
+/// `driver = "device"`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceSettings {
+    /// The whole block device, by a name that is the same on all nodes: `/dev/disk/by-id/wwn-0x...`.
+    pub(crate) path: PathBuf,
     /// How much of the LUN's end holds saved guests and beats.
     #[serde(default = "save_area_mib")]
     pub(crate) save_area_mib: u64,
@@ -66,6 +78,16 @@ impl LunSettings {
                 }
                 Ok(LunSettings::Iscsi(settings))
             }
+            "device" => {
+                let settings: DeviceSettings = typed(settings)?;
+                if !settings.path.starts_with("/dev") {
+                    let path = settings.path.display();
+                    return Err(format!(
+                        "path {path} must begin with /dev/, as /dev/disk/by-id/..."
+                    ));
+                }
+                Ok(LunSettings::Device(settings))
+            }
             "file" => {
                 let settings: FileSettings = typed(settings)?;
                 if !settings.path.is_absolute() {
@@ -77,14 +99,16 @@ impl LunSettings {
                 }
                 Ok(LunSettings::File(settings))
             }
-            other => Err(format!("driver {other:?} is not known; there are iscsi and file")),
+            other => {
+                Err(format!("driver {other:?} is not known; there are iscsi, device and file"))
+            }
         }
     }
 
     /// Whether the device itself refuses a stale writer.
     pub(crate) fn is_enforced(&self) -> bool {
         match self {
-            LunSettings::Iscsi(_) => true,
+            LunSettings::Iscsi(_) | LunSettings::Device(_) => true,
             LunSettings::File(_) => false,
         }
     }

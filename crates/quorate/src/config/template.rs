@@ -74,6 +74,11 @@ path = "@DIR"
 # initiator = "iqn.2026-01.io.quorate:{node}"
 # save_area_mib = 64           # the end of the LUN, where a guest is saved for a move
 
+# [[luns]]
+# name = "disk3"
+# driver = "device"            # what the kernel has: a SAN disk, a multipath device; see `quorate lun list`
+# path = "/dev/disk/by-id/wwn-0x600140500000000000000000000000a1"
+
 # A group is what fails over together.
 [[groups]]
 name = "counter"

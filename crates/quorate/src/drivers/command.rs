@@ -65,6 +65,9 @@ pub(super) fn new_command(
             let reason = format!("luns {other:?} and {:?} would both be {name}", lun.name);
             return Err(DriverError::Context { reason });
         }
+        if let Disk::Device { bytes, .. } = lun.disk {
+            command.env(format!("{name}_BYTES"), bytes.to_string());
+        }
         command.env(name, lun_value(lun));
     }
     Ok(command)
@@ -79,7 +82,7 @@ fn lun_variable(name: &str) -> String {
 /// A path, or an NBD URI as nbd's own tools take it.
 fn lun_value(lun: &Lun) -> std::ffi::OsString {
     match &lun.disk {
-        Disk::File(path) => path.clone().into_os_string(),
+        Disk::File(path) | Disk::Device { path, .. } => path.clone().into_os_string(),
         Disk::Nbd { socket, export } => {
             let mut uri = std::ffi::OsString::from(format!("nbd+unix:///{export}?socket="));
             uri.push(socket);

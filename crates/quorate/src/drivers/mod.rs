@@ -196,7 +196,14 @@ pub enum Disk {
         /// The export's name; often empty.
         export: String,
     },
-    /// A file, directory or block device on this node.
+    /// A block device of this node, of which the first `bytes` are the resource's; what follows is ours.
+    Device {
+        /// The device.
+        path: PathBuf,
+        /// Size of the resource's part.
+        bytes: u64,
+    },
+    /// A file, directory or block device on this node, all of it the resource's.
     File(PathBuf),
 }
 

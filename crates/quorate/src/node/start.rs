@@ -411,7 +411,7 @@ impl Desks {
             })?;
             let initiator = match &settings {
                 LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", &name),
-                LunSettings::File(_) => String::new(),
+                LunSettings::Device(_) | LunSettings::File(_) => String::new(),
             };
             Ok(LunSpec {
                 id: lun.id,

@@ -143,6 +143,15 @@ fn block_device(node: &str, lun: &Lun) -> Result<serde_json::Value, DriverError>
             "server": { "type": "unix", "path": text(socket)? },
             "discard": "ignore", "detect-zeroes": "off"
         })),
+        // The rest of the device is not the guest's to see.
+        Disk::Device { path, bytes } => Ok(json!({
+            "driver": "raw", "node-name": node, "size": bytes,
+            "discard": "ignore", "detect-zeroes": "off",
+            "file": {
+                "driver": "host_device", "filename": text(path)?,
+                "cache": { "direct": true, "no-flush": false }
+            }
+        })),
         Disk::File(path) => {
             let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
             let kind = kind.map_err(|error| DriverError::File {

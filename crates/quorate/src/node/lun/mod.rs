@@ -188,7 +188,7 @@ impl Luns {
     /// How resources of this node reach the LUN, while it is attached.
     pub(crate) fn access(&self, lun: LunId) -> Option<(String, Disk)> {
         let shared = &self.luns.get(&lun)?.shared;
-        Some((shared.spec.name.clone(), shared.disk()))
+        Some((shared.spec.name.clone(), shared.disk()?))
     }
 
     /// Where a save of a resource goes.
@@ -259,16 +259,27 @@ impl Entry {
 }
 
 impl Shared {
-    /// How resources reach the LUN.
-    fn disk(&self) -> Disk {
-        match &self.spec.settings {
+    /// How resources reach the LUN; `None`: it is not open.
+    fn disk(&self) -> Option<Disk> {
+        let disk = match &self.spec.settings {
             LunSettings::Iscsi(_) => {
                 Disk::Nbd { socket: self.spec.socket.clone(), export: String::new() }
+            }
+            LunSettings::Device(device) => {
+                Disk::Device { path: device.path.clone(), bytes: self.guest_bytes()? }
             }
             LunSettings::File(file) if file.size_mib.is_some() => {
                 Disk::File(file.path.join("data"))
             }
             LunSettings::File(file) => Disk::File(file.path.clone()),
+        };
+        Some(disk)
+    }
+
+    fn guest_bytes(&self) -> Option<u64> {
+        match &self.handle.lock().as_ref()?.place {
+            open::Place::Tail(layout) => Some(layout.guest_bytes),
+            open::Place::Directory(_) => None,
         }
     }
 
@@ -346,12 +357,12 @@ fn remedy(error: &LunError) -> &'static str {
 
 /// A disk in the words of a host.
 pub(crate) fn lun_access(name: &str, disk: &Disk) -> LunAccess {
-    match disk {
-        Disk::Nbd { socket, .. } => {
-            LunAccess { name: name.to_owned(), path: socket.clone(), is_nbd: true }
-        }
-        Disk::File(path) => LunAccess { name: name.to_owned(), path: path.clone(), is_nbd: false },
-    }
+    let (path, is_nbd, size_bytes) = match disk {
+        Disk::Nbd { socket, .. } => (socket, true, None),
+        Disk::Device { path, bytes } => (path, false, Some(*bytes)),
+        Disk::File(path) => (path, false, None),
+    };
+    LunAccess { name: name.to_owned(), path: path.clone(), is_nbd, size_bytes }
 }
 
 /// A handle that several threads use.

@@ -1,13 +1,20 @@
 //! Opening a LUN by its settings: one handle, one nexus, for everything this node does with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use quorate_storage::{FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout, LunError};
+use quorate_storage::{
+    DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout, Lun,
+    LunError,
+};
 
 use super::{Shared, SharedLun, watch};
 use crate::config::LunSettings;
 
 const MIB: u64 = 1 << 20;
+
+/// How often a device is asked whether this host is still registered on every path.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open LUN.
 #[derive(Clone)]
@@ -56,6 +63,15 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
             let lun: SharedLun = Arc::new(lun);
             let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
             Ok((lun, Place::Tail(layout)))
+        }
+        LunSettings::Device(settings) => {
+            let lun = DeviceLun::open(DeviceOptions {
+                device: settings.path.clone(),
+                timeout: spec.io_bound,
+                watch_interval: WATCH_INTERVAL,
+            })?;
+            let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
+            Ok((Arc::new(lun), Place::Tail(layout)))
         }
         LunSettings::File(settings) => {
             let lun = FileLun::open(FileOptions {

@@ -119,7 +119,9 @@ fn id_of(token: SaveToken) -> SaveId {
 fn file_of(shared: &Shared, resource: &str, token: SaveToken) -> (PathBuf, PathBuf) {
     let root = match &shared.spec.settings {
         crate::config::LunSettings::File(settings) => settings.path.as_path(),
-        crate::config::LunSettings::Iscsi(_) => Path::new(""),
+        crate::config::LunSettings::Iscsi(_) | crate::config::LunSettings::Device(_) => {
+            Path::new("")
+        }
     };
     let directory = root.join(DIRECTORY);
     let path = directory.join(format!("{resource}-{:x}.state", token.0));

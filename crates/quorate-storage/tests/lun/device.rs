@@ -1,0 +1,308 @@
+//! The driver for what the kernel has, on a real kernel: its own SCSI target carries one LUN over four ways, so that
+//! sda to sdd are four nexus. `make test-kernel` boots that kernel and runs these in it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use quorate_storage::{
+    DeviceLun, DeviceOptions, Lun, LunError, LunEvent, ReservationKey, ReservationType, Strength,
+    devices,
+};
+
+use crate::common::BLOCK;
+
+const KEY_A: ReservationKey = ReservationKey(0xa1);
+const KEY_B: ReservationKey = ReservationKey(0xb1);
+const LONG: Duration = Duration::from_secs(20);
+const SIZE: u64 = 16 << 20;
+
+fn open(device: &str) -> DeviceLun {
+    let lun = DeviceLun::open(DeviceOptions {
+        device: Path::new("/dev").join(device),
+        timeout: Duration::from_secs(5),
+        watch_interval: Duration::from_millis(20),
+    });
+    lun.unwrap_or_else(|error| panic!("{device}: {error}"))
+}
+
+/// Every path works and nobody is registered: each test begins with that.
+fn fresh() {
+    for path in ["sda", "sdb", "sdc", "sdd"] {
+        set_state(path, "running");
+    }
+    let lun = open("sdd");
+    lun.register(ReservationKey(0xdd)).unwrap();
+    lun.clear(ReservationKey(0xdd)).unwrap();
+    let found = lun.read_keys().unwrap();
+    assert_eq!((found.keys, found.holder), (vec![], None));
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn wait_for(lun: &DeviceLun, wanted: &LunEvent) {
+    wait_until(&format!("{wanted:?}"), || {
+        lun.events().wait(Duration::from_millis(100)).as_ref() == Some(wanted)
+    });
+}
+
+fn count(lun: &DeviceLun, key: ReservationKey) -> usize {
+    lun.read_keys().unwrap().keys.iter().filter(|one| **one == key).count()
+}
+
+fn set_state(path: &str, state: &str) {
+    std::fs::write(format!("/sys/block/{path}/device/state"), format!("{state}\n")).unwrap();
+}
+
+/// A device of dm-multipath, as multipathd makes it; it goes when dropped.
+struct Multipath(&'static str);
+
+impl Multipath {
+    fn new(name: &'static str, paths: [&str; 2]) -> Self {
+        let number = |path: &str| {
+            std::fs::read_to_string(format!("/sys/block/{path}/dev")).unwrap().trim().to_owned()
+        };
+        let [first, second] = paths.map(number);
+        let table =
+            format!("0 {} multipath 0 0 1 1 round-robin 0 2 1 {first} 1 {second} 1", SIZE / 512);
+        dmsetup(&["create", name, "--uuid", &format!("mpath-{name}"), "--table", &table]);
+        Self(name)
+    }
+
+    fn device(&self) -> String {
+        format!("mapper/{}", self.0)
+    }
+}
+
+impl Drop for Multipath {
+    fn drop(&mut self) {
+        dmsetup(&["remove", "--retry", self.0]);
+    }
+}
+
+fn dmsetup(arguments: &[&str]) {
+    let done = Command::new("dmsetup")
+        .args(arguments)
+        .args(["--noudevsync", "--verifyudev"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A guest's own write: no program of ours has a say in it.
+fn guest_write(device: &str, offset: u64, byte: u8) -> std::io::Result<()> {
+    let mut room = vec![byte; 3 * 4096];
+    let start = room.as_ptr().align_offset(4096);
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(0o40000)
+        .open(Path::new("/dev").join(device))?;
+    file.write_all_at(&room.as_mut_slice()[start..start + 4096], offset)
+}
+
+fn is_conflict(result: &std::io::Result<()>) -> bool {
+    // EBADE
+    result.as_ref().is_err_and(|error| error.raw_os_error() == Some(52))
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_device_says_what_it_is_and_is_listed() {
+    fresh();
+    let capabilities = open("sda").capabilities();
+    assert_eq!(capabilities.strength, Strength::Enforced);
+    assert_eq!((capabilities.size_bytes, capabilities.block_bytes), (SIZE, 512));
+    assert!(capabilities.preempt_and_abort && capabilities.aptpl && capabilities.discard_safe);
+    let listed = devices();
+    let names: Vec<String> = listed.iter().map(|one| one.device.display().to_string()).collect();
+    assert_eq!(names, ["/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd"]);
+    assert!(listed[0].make.starts_with("LIO-ORG"), "{}", listed[0].make);
+    let refused = DeviceLun::open(DeviceOptions {
+        device: "/dev/null".into(),
+        timeout: LONG,
+        watch_interval: LONG,
+    });
+    assert!(matches!(refused, Err(LunError::Misuse { .. })), "{refused:?}");
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_preempted_host_is_refused_every_time_and_told_at_once_and_so_is_its_guest() {
+    fresh();
+    let (a, b) = (open("sda"), open("sdb"));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    a.write_at(0, &[1; BLOCK]).unwrap();
+    guest_write("sda", 8192, 1).unwrap();
+    assert!(matches!(b.write_at(0, &[2; BLOCK]), Err(LunError::ReservationConflict)));
+    b.register(KEY_B).unwrap();
+    assert!(matches!(b.reserve(KEY_B), Err(LunError::ReservationConflict)));
+    assert!(matches!(b.reserve(KEY_A), Err(LunError::ReservationConflict)));
+    b.preempt(KEY_B, KEY_A).unwrap();
+    assert!(matches!(b.preempt(KEY_B, KEY_A), Err(LunError::ReservationConflict)));
+    let found = b.read_keys().unwrap();
+    let kind = ReservationType::WriteExclusiveRegistrantsOnly;
+    assert_eq!((found.keys, found.holder), (vec![KEY_B], Some((KEY_B, kind))));
+    wait_for(&a, &LunEvent::ReservationRefused);
+    for _ in 0..50 {
+        assert!(matches!(a.write_at(0, &[3; BLOCK]), Err(LunError::ReservationConflict)));
+        assert!(matches!(a.flush(), Err(LunError::ReservationConflict)));
+        assert!(is_conflict(&guest_write("sda", 8192, 3)));
+    }
+    let mut read = [0; BLOCK];
+    b.read_at(0, &mut read).unwrap();
+    assert_eq!(read, [1; BLOCK]);
+    // Even when nobody holds the LUN any more, until it registers again.
+    b.clear(KEY_B).unwrap();
+    assert!(matches!(a.write_at(0, &[3; BLOCK]), Err(LunError::ReservationConflict)));
+    a.register(KEY_A).unwrap();
+    a.write_at(0, &[4; BLOCK]).unwrap();
+    a.unregister().unwrap();
+    assert!(matches!(a.write_at(0, &[5; BLOCK]), Err(LunError::NotRegistered)));
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_host_is_registered_on_every_path_and_loses_all_of_them_at_once() {
+    fresh();
+    let multipath = Multipath::new("host_a", ["sda", "sdb"]);
+    let (a, b) = (open(&multipath.device()), open("sdc"));
+    assert_eq!(a.paths(), ["sda", "sdb"]);
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    assert_eq!(count(&b, KEY_A), 2);
+    let nexus = b.read_full_status().unwrap().unwrap();
+    assert!(nexus.len() == 2 && nexus[0].initiator != nexus[1].initiator, "{nexus:?}");
+    assert_eq!(nexus.iter().filter(|one| one.is_holder).count(), 1, "{nexus:?}");
+    for block in 0..16 {
+        guest_write(&multipath.device(), block * 4096, 7).unwrap();
+    }
+    b.register(KEY_B).unwrap();
+    b.preempt(KEY_B, KEY_A).unwrap();
+    assert_eq!((count(&b, KEY_A), count(&b, KEY_B)), (0, 1));
+    wait_for(&a, &LunEvent::ReservationRefused);
+    for path in ["sda", "sdb", "mapper/host_a"] {
+        assert!(is_conflict(&guest_write(path, 0, 9)), "{path}");
+    }
+    a.register(KEY_A).unwrap();
+    a.unregister().unwrap();
+    assert_eq!((count(&b, KEY_A), count(&b, KEY_B)), (0, 1));
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_path_that_comes_back_is_registered_only_while_nobody_has_preempted_us() {
+    fresh();
+    let multipath = Multipath::new("host_a", ["sda", "sdb"]);
+    let (a, b) = (open(&multipath.device()), open("sdc"));
+    set_state("sdb", "offline");
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    assert_eq!(count(&b, KEY_A), 1);
+    set_state("sdb", "running");
+    wait_until("the path that came is registered", || count(&b, KEY_A) == 2);
+    // One nexus loses its registration, as a path does that comes back by another name.
+    open("sdb").unregister().unwrap();
+    wait_until("the path that lost it has it back", || count(&b, KEY_A) == 2);
+    set_state("sdb", "offline");
+    b.register(KEY_B).unwrap();
+    b.preempt(KEY_B, KEY_A).unwrap();
+    set_state("sdb", "running");
+    wait_for(&a, &LunEvent::ReservationRefused);
+    assert_eq!(count(&b, KEY_A), 0);
+    assert!(is_conflict(&guest_write("sdb", 0, 9)));
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn the_holder_of_one_path_holds_for_all_and_gives_up_for_all() {
+    fresh();
+    let multipath = Multipath::new("host_a", ["sda", "sdb"]);
+    let (a, b) = (open(&multipath.device()), open("sdc"));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    // The path that holds is gone: the host holds all the same.
+    let holder = b.read_full_status().unwrap().unwrap();
+    assert!(holder.iter().any(|one| one.is_holder));
+    set_state("sda", "offline");
+    a.reserve(KEY_A).unwrap();
+    assert!(b.read_keys().unwrap().is_held_by(KEY_A));
+    // Off the list with both, though one does not answer.
+    a.unregister().unwrap();
+    assert_eq!(count(&b, KEY_A), 0);
+    set_state("sda", "running");
+    assert_eq!(count(&b, KEY_A), 0);
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    a.release(KEY_A).unwrap();
+    assert_eq!(b.read_keys().unwrap().holder, None);
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_registration_that_the_device_forgot_is_seen_and_taken_back_only_while_held() {
+    fresh();
+    let (a, b) = (open("sda"), open("sdb"));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    b.register(KEY_B).unwrap();
+    b.clear(KEY_B).unwrap();
+    wait_for(&a, &LunEvent::PathBack { registered: false });
+    assert!(matches!(a.write_at(0, &[3; BLOCK]), Err(LunError::NotRegistered)));
+    assert!(matches!(a.reclaim(KEY_A), Err(LunError::ReservationConflict)));
+    assert_eq!(b.read_keys().unwrap().keys, []);
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    a.reclaim(KEY_A).unwrap();
+    a.write_at(0, &[4; BLOCK]).unwrap();
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn no_write_of_a_preempted_guest_is_accepted_once_the_preempt_is_answered() {
+    let wanted = std::env::var("QUORATE_WRITES").ok().and_then(|count| count.parse().ok());
+    let wanted: u32 = wanted.unwrap_or(5_000);
+    fresh();
+    let (a, b) = (open("sda"), open("sdb"));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    b.register(KEY_B).unwrap();
+    let answered = std::sync::atomic::AtomicBool::new(false);
+    let written = std::sync::atomic::AtomicU32::new(0);
+    let order = std::sync::atomic::Ordering::SeqCst;
+    let (accepted, refused, stale) = std::thread::scope(|scope| {
+        let guest = scope.spawn(|| {
+            let (mut accepted, mut refused, mut stale) = (0_u32, 0_u32, 0_u32);
+            while refused < wanted {
+                let is_stale = answered.load(order);
+                match guest_write("sda", 0, 0x5a) {
+                    Ok(()) if is_stale => stale += 1,
+                    Ok(()) => accepted += 1,
+                    Err(error) if error.raw_os_error() == Some(52) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                written.store(accepted, order);
+            }
+            (accepted, refused, stale)
+        });
+        wait_until("the guest writes", || written.load(order) >= 500);
+        b.preempt(KEY_B, KEY_A).unwrap();
+        answered.store(true, order);
+        b.write_at(0, &[0x77; 4096]).unwrap();
+        guest.join().unwrap()
+    });
+    let mut read = [0; 4096];
+    b.read_at(0, &mut read).unwrap();
+    assert_eq!(read, [0x77; 4096]);
+    println!("stale writes: {accepted} accepted before, {refused} refused, {stale} accepted after");
+    assert_eq!(stale, 0);
+}
