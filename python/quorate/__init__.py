@@ -30,6 +30,7 @@ from .errors import (
     EndedError,
     Error,
     LogError,
+    LunError,
     MisuseError,
     NetError,
     PoisonedError,
@@ -66,6 +67,17 @@ from .items import (
     Verb,
 )
 from .loss import Case, Fate, GroupOutcome, Report, what_if
+from .lun import (
+    Lun,
+    LunBeat,
+    LunDevice,
+    LunExamination,
+    LunKey,
+    LunNexus,
+    LunReport,
+    LunTrial,
+    lun_devices,
+)
 from .node import Node, Stream
 from .replay import Replay, ReplayStep, replay
 from .resource import Resource
@@ -102,7 +114,16 @@ __all__ = [
     "Link",
     "LogError",
     "Loss",
+    "Lun",
     "LunAccess",
+    "LunBeat",
+    "LunDevice",
+    "LunError",
+    "LunExamination",
+    "LunKey",
+    "LunNexus",
+    "LunReport",
+    "LunTrial",
     "MisuseError",
     "NetError",
     "Node",
@@ -138,6 +159,7 @@ __all__ = [
     "diff",
     "import_pacemaker",
     "import_proxmox",
+    "lun_devices",
     "random_id",
     "replay",
     "survival",

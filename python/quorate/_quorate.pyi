@@ -24,6 +24,10 @@ __all__ = [
     "diff",
     "import_pacemaker",
     "import_proxmox",
+    "lun_clear",
+    "lun_devices",
+    "lun_doctor",
+    "lun_show",
     "plan_of_status",
     "random_id",
     "replay",
@@ -45,6 +49,22 @@ def import_pacemaker(text: str, file: str) -> tuple[str, list[dict[str, Any]]]:
 
 def import_proxmox(dir: Union[str, os.PathLike[str]]) -> tuple[str, list[dict[str, Any]]]:
     """What `quorate.import_proxmox` stands on."""
+
+def lun_devices() -> list[dict[str, Any]]:
+    """What `quorate.lun_devices` stands on."""
+
+def lun_show(
+    place: str, config: Optional[Config], initiator: Optional[str]
+) -> tuple[dict[str, Any], str]:
+    """What `quorate.Lun.show` stands on."""
+
+def lun_clear(place: str, config: Optional[Config], initiator: Optional[str]) -> int:
+    """What `quorate.Lun.clear` stands on."""
+
+def lun_doctor(
+    place: str, config: Optional[Config], initiator: Optional[str]
+) -> tuple[dict[str, Any], str]:
+    """What `quorate.Lun.doctor` stands on."""
 
 def random_id() -> int:
     """A cluster identity drawn at random; never 0."""

@@ -144,6 +144,12 @@ class RecordingError(Error):
     code = "recording"
 
 
+class LunError(Error):
+    """A LUN cannot be reached, cannot do what was asked, or refuses it."""
+
+    code = "lun"
+
+
 BY_CODE: dict[str, type[Error]] = {
     kind.code: kind
     for kind in (
@@ -163,6 +169,7 @@ BY_CODE: dict[str, type[Error]] = {
         ViolationError,
         SystemCallError,
         RecordingError,
+        LunError,
     )
 }
 """The classes by the word for their kind."""

@@ -93,7 +93,7 @@ class LunAccess:
     """A path, or the socket of an NBD server, by `is_nbd`."""
     is_nbd: bool = False
     """`path` is the Unix socket of an NBD server with one unnamed export."""
-    size_bytes: int | None = None
+    size_bytes: Optional[int] = None
     """How many bytes from the start of `path` are the resource's, where that is not all of it: behind them stand saved
     guests and heartbeats."""
 

@@ -46,6 +46,10 @@ static void null_is_refused(const quorate_config *config, const quorate_key *key
     CHECK(quorate_config_template(some, 1, NULL, 2, some, &string) == QUORATE_NULL_POINTER);
     CHECK(quorate_import_pacemaker(some, some, NULL, &string) == QUORATE_NULL_POINTER);
     CHECK(quorate_import_proxmox(some, &string, NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_lun_devices(NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_lun_show(none, NULL, none, &string, &string) == QUORATE_NULL_POINTER);
+    CHECK(quorate_lun_clear(some, NULL, none, NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_lun_doctor(some, NULL, none, &string, &string, NULL) == QUORATE_NULL_POINTER);
     CHECK(quorate_key_generate(NULL) == QUORATE_NULL_POINTER && error_has("key is NULL"));
     CHECK(quorate_key_write_new_file(NULL, some) == QUORATE_NULL_POINTER);
     CHECK(quorate_node_start(NULL, some, some, key, none, &node) == QUORATE_NULL_POINTER);

@@ -486,6 +486,38 @@ static void leaving(world *w) {
     PASSED("a node leaves in good order while another thread serves it");
 }
 
+/* No node runs on this one: what can be done with a LUN from outside. */
+static void looking_at_a_lun(const char *dir) {
+    char place[4096], image[4200];
+    snprintf(place, sizeof place, "%s/lun", dir);
+    snprintf(image, sizeof image, "%s/data", place);
+    CHECK(mkdir(place, 0700) == 0);
+    FILE *file = fopen(image, "w");
+    CHECK(file != NULL && fseek(file, (1 << 20) - 1, SEEK_SET) == 0 && fputc(0, file) == 0);
+    CHECK(fclose(file) == 0);
+    quorate_string *json = NULL, *table = NULL;
+    bool sound = false;
+    uint64_t count = 7;
+    CHECK(quorate_lun_devices(&json) == QUORATE_OK);
+    quorate_string_free(json);
+    CHECK(quorate_lun_show(text_of(place), NULL, text_of(NULL), &json, &table) == QUORATE_OK);
+    CHECK(strstr(quorate_string_text(json).data, "\"strength\":\"cooperative\"") != NULL);
+    CHECK(strstr(quorate_string_text(table).data, "reservation  none") != NULL);
+    quorate_string_free(json);
+    quorate_string_free(table);
+    CHECK(quorate_lun_doctor(text_of(place), NULL, text_of(NULL), &json, &table, &sound) ==
+          QUORATE_OK);
+    CHECK(sound && strstr(quorate_string_text(table).data, "fit for failover") != NULL);
+    quorate_string_free(json);
+    quorate_string_free(table);
+    CHECK(quorate_lun_clear(text_of(place), NULL, text_of(NULL), &count) == QUORATE_OK);
+    CHECK(count == 0);
+    CHECK(quorate_lun_clear(text_of("disk1"), NULL, text_of(NULL), &count) == QUORATE_MISUSE);
+    CHECK(quorate_lun_show(text_of("iscsi://127.0.0.1:1/iqn.2026-01.a:b/1"), NULL, text_of(NULL), &json,
+                           &table) == QUORATE_LUN);
+    PASSED("a LUN is shown, tried out and cleared");
+}
+
 int main(int argc, char **argv) {
     static world w;
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -506,6 +538,7 @@ int main(int argc, char **argv) {
     failing(&w);
     dying(&w);
     leaving(&w);
+    looking_at_a_lun(argv[1]);
     for (int i = 0; i < NODES; i++) quorate_node_free(w.nodes[i]);
     PASSED("nodes are freed whether they run or not");
     return 0;

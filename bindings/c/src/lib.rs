@@ -50,6 +50,8 @@ mod test_command;
 
 mod what_if;
 
+mod lun;
+
 pub use command::*;
 pub use config::*;
 pub use configuring::*;
@@ -57,6 +59,7 @@ pub use guard::quorate_error_copy;
 pub use import::*;
 pub use item::*;
 pub use key::*;
+pub use lun::*;
 pub use node::*;
 pub use operate::*;
 pub use replay::quorate_replay;

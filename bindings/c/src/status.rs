@@ -51,12 +51,14 @@ pub enum quorate_status {
     QUORATE_VIOLATION = 18,
     /// A recording cannot be read, is none, or is damaged; the text names the byte.
     QUORATE_RECORDING = 19,
+    /// A LUN cannot be reached, cannot do what was asked, or refuses it.
+    QUORATE_LUN = 20,
 }
 
 use quorate_status::*;
 
 /// Every status with its word; the words of errors are those of `quorate::Error::code`.
-const WORDS: [(quorate_status, &CStr); 20] = [
+const WORDS: [(quorate_status, &CStr); 21] = [
     (QUORATE_OK, c"ok"),
     (QUORATE_NULL_POINTER, c"null_pointer"),
     (QUORATE_NOT_UTF8, c"not_utf8"),
@@ -77,6 +79,7 @@ const WORDS: [(quorate_status, &CStr); 20] = [
     (QUORATE_SYSTEM, c"system"),
     (QUORATE_VIOLATION, c"violation"),
     (QUORATE_RECORDING, c"recording"),
+    (QUORATE_LUN, c"lun"),
 ];
 
 impl quorate_status {

@@ -11,6 +11,7 @@ mod convert;
 mod desk;
 mod error;
 mod import;
+mod lun;
 mod node;
 mod replay;
 mod testing;
@@ -26,6 +27,8 @@ mod _quorate {
     use crate::desk::{Desk, Work};
     #[pymodule_export]
     use crate::import::{import_pacemaker, import_proxmox};
+    #[pymodule_export]
+    use crate::lun::{lun_clear, lun_devices, lun_doctor, lun_show};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]

@@ -17,7 +17,7 @@ Exit codes:
   3    the configuration, the key or the state directory is wrong; nothing was started
   4    no running node could be asked
   5    it took too long; it may still come about
-  6    the demo found a lost or a doubled write
+  6    the demo found a lost or a doubled write; lun doctor: the LUN is not to be trusted
   7    check: the configuration is valid, and leaves a group without a place
   70   the node has fenced itself, after a fault of its own or of its disk
   130  interrupted";
@@ -35,7 +35,7 @@ pub enum Exit {
     Unreachable = 4,
     /// Too long.
     TimedOut = 5,
-    /// A lost or doubled write.
+    /// A lost or doubled write, or a LUN that lets one happen.
     Unsafe = 6,
     /// A configuration under which not everything can run.
     Unplaced = 7,

@@ -13,6 +13,7 @@ pub mod failure;
 mod import;
 mod init;
 pub mod lab;
+mod lun;
 mod operate;
 mod outcome;
 mod replay;
@@ -57,6 +58,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => configure::configure(&command)?,
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
+        Command::Lun(words) => return lun::lun(&words),
         Command::Replay(recording) => return replay::replay(&recording),
         Command::Simulate(simulate) => return simulate::simulate(&simulate),
         Command::Demo(demo) => return demo::demo(&demo),

@@ -3,6 +3,7 @@
 mod beat;
 pub mod child;
 mod device;
+pub mod doctor;
 mod error;
 mod event;
 mod file;

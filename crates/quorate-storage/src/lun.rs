@@ -265,6 +265,17 @@ pub trait Lun: Send + Sync + fmt::Debug {
     /// may have been). `Misuse` for a range or an alignment that cannot be.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError>;
 
+    /// WRITE SAME of zeroes: as `write_at` of so many zeroes, in one command of its own. Some devices do not look at
+    /// the reservation for it; this is how to find out.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the device or its driver has no such command; else as `write_at`.
+    fn write_same(&self, offset: u64, length: u64) -> Result<(), LunError> {
+        let _ = (offset, length);
+        Err(LunError::Unsupported { what: "this driver has no WRITE SAME".to_owned() })
+    }
+
     /// Everything written and answered before this call is durable after it.
     ///
     /// # Errors

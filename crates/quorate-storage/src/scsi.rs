@@ -109,6 +109,11 @@ pub(crate) fn write(address: u64, blocks: u32) -> Cdb {
     Cdb::new(16, 0x8a).with(2, &address.to_be_bytes()).with(10, &blocks.to_be_bytes())
 }
 
+/// WRITE SAME (16), of the one block that goes with it.
+pub(crate) fn write_same(address: u64, blocks: u32) -> Cdb {
+    Cdb::new(16, 0x93).with(2, &address.to_be_bytes()).with(10, &blocks.to_be_bytes())
+}
+
 /// SYNCHRONIZE CACHE (10) of the whole LUN.
 pub(crate) fn synchronize_cache() -> Cdb {
     Cdb::new(10, 0x35)

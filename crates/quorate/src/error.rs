@@ -111,6 +111,14 @@ pub enum Error {
         /// What is wrong with it, and where.
         why: String,
     },
+    /// A LUN cannot be reached, cannot do what was asked, or refuses it.
+    #[error("{lun}: {why}")]
+    Lun {
+        /// Where it is.
+        lun: String,
+        /// What it, or the way to it, said.
+        why: String,
+    },
     /// The operating system refused.
     #[error("cannot {doing}: {source}")]
     System {
@@ -140,6 +148,7 @@ impl Error {
             Error::Poisoned { .. } => "poisoned",
             Error::Violation(_) => "violation",
             Error::Recording { .. } => "recording",
+            Error::Lun { .. } => "lun",
             Error::System { .. } => "system",
         }
     }

@@ -49,6 +49,7 @@ pub mod import;
 pub mod key;
 #[doc(hidden)]
 pub mod log;
+pub mod lun;
 #[doc(hidden)]
 pub mod net;
 

@@ -228,3 +228,26 @@ fn help_names_every_command_and_the_exit_codes() {
         assert!(help.contains(word), "{word}: {help}");
     }
 }
+
+#[test]
+fn a_lun_is_shown_tried_out_and_cleared_by_its_place_or_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = home.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    fs::write(disk.join("data"), vec![7; 1 << 20]).unwrap();
+    let place = disk.to_str().unwrap();
+    assert_fails(&quorate(home.path(), &["lun", "show", "disk1"]), 3, &["cluster.toml"]);
+    assert_fails(&quorate(home.path(), &["lun", "show", "/etc"]), 1, &["is no LUN"]);
+    assert!(quorate(home.path(), &["init", "--shared", place]).status.success());
+    assert_fails(&quorate(home.path(), &["lun", "show", "none"]), 1, &["disk1"]);
+    let named = quorate(home.path(), &["lun", "show", "disk1"]);
+    assert!(said(&named).contains("cooperative"), "{}", said(&named));
+    let shown = quorate(home.path(), &["lun", "show", place]);
+    assert!(said(&shown).contains("reservation  none"), "{}", said(&shown));
+    let found = quorate(home.path(), &["lun", "doctor", place, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert!(found.status.success() && json["trials"].as_array().unwrap().len() > 8, "{json}");
+    let cleared = quorate(home.path(), &["lun", "clear", place]);
+    assert!(said(&cleared).contains("nobody is registered"), "{}", said(&cleared));
+    assert!(quorate(home.path(), &["lun", "list"]).status.success());
+}

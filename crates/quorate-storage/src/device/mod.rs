@@ -473,6 +473,17 @@ impl Lun for DeviceLun {
         })
     }
 
+    fn write_same(&self, offset: u64, length: u64) -> Result<(), LunError> {
+        let block = u64::from(self.inner.capabilities.block_bytes);
+        check_range(&self.inner.capabilities, offset, length as usize)?;
+        let blocks = u32::try_from(length / block).map_err(|_| {
+            LunError::misuse(format!("{length} bytes are too many for one command"))
+        })?;
+        let (address, zeroes) = (offset / block, vec![0; block as usize]);
+        self.inner
+            .guarded(|| self.inner.on_some_path(|path| path.write_same(address, blocks, &zeroes)))
+    }
+
     fn flush(&self) -> Result<(), LunError> {
         self.inner.guarded(|| {
             self.inner.data.sync_data().map_err(|error| self.inner.explain("flushing", &error))

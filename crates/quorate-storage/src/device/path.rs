@@ -232,6 +232,17 @@ impl Path {
         sg::reset(&self.file)
     }
 
+    /// So many blocks like the one given.
+    pub(super) fn write_same(&self, address: u64, blocks: u32, one: &[u8]) -> Result<(), LunError> {
+        let what = "WRITE SAME";
+        if self.kind == Kind::Nvme {
+            return Err(LunError::Unsupported { what: format!("{what} over NVMe") });
+        }
+        let cdb = scsi::write_same(address, blocks);
+        sg::command(&self.file, what, cdb, Data::Out(one), self.timeout)
+            .map_err(|failure| failure.explain(what))
+    }
+
     fn reserve_out(
         &self,
         action: ReserveOut,

@@ -66,9 +66,9 @@ pub(super) fn mend(inner: &Inner) -> Result<bool, LunError> {
     register_where_missing(inner, key)
 }
 
-/// *Invariant*: after this a path of ours is registered only if one that was registered before still is. In between, for
-/// as long as two commands take, a host that is being preempted may hold a registration that nobody has taken yet; its
-/// guests are stopped by its lease.
+/// *Invariant*: after this a path of ours is registered only if one that was registered before still is. In between,
+/// for as long as two commands take, a host that is being preempted may hold a registration that nobody has taken yet;
+/// its guests are stopped by its lease.
 fn register_where_missing(inner: &Inner, key: ReservationKey) -> Result<bool, LunError> {
     let (mut known, mut missing) = (Vec::new(), Vec::new());
     for path in inner.open_paths() {

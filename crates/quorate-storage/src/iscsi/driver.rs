@@ -386,6 +386,16 @@ impl Lun for IscsiLun {
         Ok(())
     }
 
+    fn write_same(&self, offset: u64, length: u64) -> Result<(), LunError> {
+        check_range(&self.capabilities, offset, length as usize)?;
+        let (address, blocks) = self.address(offset, length as usize);
+        let zeroes = vec![0; self.capabilities.block_bytes as usize];
+        let command = Command::Scsi(scsi::write_same(address, blocks), Transfer::Out(zeroes));
+        self.call("WRITE SAME", command, Class::Write, Effect::None)
+            .map(drop)
+            .map_err(|failure| failure.explain("WRITE SAME"))
+    }
+
     fn flush(&self) -> Result<(), LunError> {
         let command = Command::Scsi(scsi::synchronize_cache(), Transfer::None);
         match self.call("SYNCHRONIZE CACHE", command, Class::Write, Effect::None) {

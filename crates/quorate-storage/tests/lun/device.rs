@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use quorate_storage::doctor::Verdict;
 use quorate_storage::{
     DeviceLun, DeviceOptions, Lun, LunError, LunEvent, ReservationKey, ReservationType, Strength,
     devices,
 };
 
 use crate::common::BLOCK;
+use crate::doctor::{examined, verdict};
 
 const KEY_A: ReservationKey = ReservationKey(0xa1);
 const KEY_B: ReservationKey = ReservationKey(0xb1);
@@ -131,6 +133,20 @@ fn a_device_says_what_it_is_and_is_listed() {
         watch_interval: LONG,
     });
     assert!(matches!(refused, Err(LunError::Misuse { .. })), "{refused:?}");
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn an_examination_finds_the_kernels_target_fit() {
+    fresh();
+    let open_as = |initiator: usize| -> Result<Box<dyn Lun>, LunError> {
+        Ok(Box::new(open(["sda", "sdb"][initiator])))
+    };
+    let found = examined("LIO, tcm_loop", &open_as);
+    let worse = found.iter().filter(|one| one.verdict != Verdict::Good).collect::<Vec<_>>();
+    assert!(worse.is_empty(), "{worse:?}");
+    assert_eq!(verdict(&found, "a registration survives a reconnect"), Verdict::Good);
+    assert_eq!(open("sdc").read_keys().unwrap().keys, []);
 }
 
 #[test]

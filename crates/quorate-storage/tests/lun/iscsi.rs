@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::nbd::{Client, WRITE};
 use crate::common::{BLOCK, Random};
+use crate::doctor::{examined, verdict};
+use quorate_storage::doctor::Verdict;
 use quorate_storage::testing::{Proxy, Target};
 use quorate_storage::{
     FileLun, FileOptions, IscsiLun, IscsiOptions, Lun, LunError, LunEvent, NbdOptions, NbdServer,
@@ -66,6 +68,30 @@ fn a_lun_says_what_it_is() {
     // tgt claims PREEMPT AND ABORT in its list of commands and refuses it; its discards pass a
     // reservation.
     assert!(!capabilities.preempt_and_abort && !capabilities.discard_safe && !capabilities.aptpl);
+}
+
+#[test]
+fn an_examination_finds_what_tgt_lacks_and_that_it_refuses_who_must_be_refused() {
+    let target = Target::start(SIZE).unwrap();
+    let open = |initiator: usize| -> Result<Box<dyn Lun>, LunError> {
+        let node = ["a", "b"][initiator];
+        Ok(Box::new(IscsiLun::open(options(target.url(), node, LONG))?))
+    };
+    let found = examined("tgt", &open);
+    assert!(found.iter().all(|one| one.verdict != Verdict::Bad), "{found:?}");
+    for trial in [
+        "preempt and abort",
+        "reservations outlive a loss of power",
+        "a stranger's write same is refused",
+        "a registration survives a reconnect",
+    ] {
+        assert_eq!(verdict(&found, trial), Verdict::Note, "{trial}");
+    }
+    for trial in ["a stranger is refused", "a preempted owner is refused"] {
+        assert_eq!(verdict(&found, trial), Verdict::Good, "{trial}");
+    }
+    assert_eq!(open(0).unwrap().read_keys().unwrap().keys, []);
+    assert!(bytes(&target).iter().all(|byte| *byte == 0));
 }
 
 #[test]
