@@ -76,11 +76,11 @@ module() {
 for name in "${modules[@]}"; do module "$name"; done
 "$busybox" depmod -b "$tree" "$release"
 
-# program FILE: copies it and the libraries that the linker finds for it.
+# program FILE: copies it and the libraries that the linker finds for it; a script has none.
 program() {
     local library
     install -m 755 "$1" "$tree/bin/$(basename "$1")"
-    for library in $(ldd "$1" | grep -oE '/[^ ]+' || true); do
+    for library in $(ldd "$1" 2>/dev/null | grep -oE '/[^ ]+' || true); do
         [ -e "$tree$library" ] || install -D -m 755 "$library" "$tree$library"
     done
 }

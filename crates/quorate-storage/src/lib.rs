@@ -18,6 +18,7 @@ mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+pub mod watchdog;
 
 pub use beat::{BEAT_BLOCK, Beat, FileBeats, read_beat, write_beat};
 pub use device::{DeviceLun, DeviceOptions, DeviceState, devices};

@@ -160,7 +160,8 @@ impl DeviceLun {
         let found = inner.on_some_path(Path::find)?;
         inner.identity = found.identity;
         inner.capabilities.aptpl = found.aptpl;
-        inner.capabilities.preempt_and_abort = found.preempt_and_abort;
+        let hangs = sysfs::hangs_on_abort(FilePath::new(SYS), &inner.block);
+        inner.capabilities.preempt_and_abort = found.preempt_and_abort && !hangs;
         inner.capabilities.discard_safe = found.discard_safe;
         inner.check_identities()?;
         let inner = Arc::new(inner);

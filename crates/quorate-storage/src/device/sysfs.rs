@@ -109,6 +109,21 @@ pub(super) fn make(sys: &Path, block: &Block) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Whether PREEMPT AND ABORT hangs the kernel behind this device for good. Seen with the loopback transport of Linux 6.1's
+/// own target, which tells of the abort to a command that waits for it.
+pub(super) fn hangs_on_abort(sys: &Path, block: &Block) -> bool {
+    paths(sys, block).iter().any(|path| {
+        let Ok(device) = sys.join("block").join(path).join("device").canonicalize() else {
+            return false;
+        };
+        let host = device.iter().filter_map(|part| part.to_str()).find(|part| {
+            part.strip_prefix("host").is_some_and(|number| number.parse::<u32>().is_ok())
+        });
+        let driver = |host: &str| text(&sys.join("class/scsi_host").join(host).join("proc_name"));
+        host.and_then(driver).is_some_and(|driver| driver == "tcm_loopback")
+    })
+}
+
 /// What uses a device: other devices on top of it (volumes, partitions with a file system are the kernel's to tell).
 pub(super) fn holders(sys: &Path, block: &Block) -> Vec<String> {
     names(&sys.join("block").join(&block.name).join("holders"))
@@ -175,6 +190,27 @@ mod tests {
         assert_eq!(make(root.path(), &found[0]), "LIO-ORG lun1");
         assert_eq!((found[1].kind, found[1].size_bytes), (Kind::Nvme, 8192));
         assert_eq!((found[2].size_bytes, found[2].block_bytes), (1 << 20, 4096));
+    }
+
+    #[test]
+    fn a_transport_that_hangs_on_an_abort_is_known_by_its_driver() {
+        let root = tree(&[
+            ("class/scsi_host/host3/proc_name", "tcm_loopback\n"),
+            ("class/scsi_host/host4/proc_name", "iscsi_tcp\n"),
+            ("devices/host3/target3:0:1/3:0:1:0/scsi_level", "6\n"),
+            ("devices/host4/target4:0:1/4:0:1:0/scsi_level", "6\n"),
+            ("block/sda/size", "1"),
+            ("block/sdb/size", "1"),
+        ]);
+        for (disk, device) in
+            [("sda", "host3/target3:0:1/3:0:1:0"), ("sdb", "host4/target4:0:1/4:0:1:0")]
+        {
+            let device = root.path().join("devices").join(device);
+            std::os::unix::fs::symlink(device, root.path().join("block").join(disk).join("device"))
+                .unwrap();
+        }
+        let hangs = |name| hangs_on_abort(root.path(), &block(root.path(), name).unwrap());
+        assert!(hangs("sda") && !hangs("sdb"));
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct Document {
     /// `[recording]`.
     #[serde(default, skip_serializing_if = "Recording::is_default")]
     pub recording: Recording,
+    /// `[watchdog]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Watchdog>,
     /// `[witness]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
@@ -120,6 +123,14 @@ impl Default for Recording {
     fn default() -> Self {
         Self { enabled: true, max_mib: 64, dir: None }
     }
+}
+
+/// `[watchdog]`: what resets a host whose node does not get on. Nodes need not agree on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// The device, as `/dev/watchdog`.
+    pub device: PathBuf,
 }
 
 /// A set of timing inputs.

@@ -19,8 +19,9 @@ mod words;
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
-use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX, Turn};
+use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX, Timing as TimesInForce, Turn};
 use quorate_core::placement;
 use serde::de::DeserializeOwned;
 
@@ -126,6 +127,7 @@ impl Config {
             return Err(ConfigError::new("nodes", format!("{nodes} are too many"), remedy));
         }
         check_recording(&document.recording)?;
+        check_watchdog(&document, cluster.timing())?;
         Ok(Config { document, cluster })
     }
 
@@ -176,6 +178,11 @@ impl Config {
             dir: wanted.dir.as_ref().map(|dir| dir.join(node)),
             bytes_max: wanted.max_mib << 20,
         })
+    }
+
+    /// The watchdog that each node arms while it runs; none: none.
+    pub fn watchdog(&self) -> Option<&Path> {
+        self.document.watchdog.as_ref().map(|watchdog| watchdog.device.as_path())
     }
 
     /// What is allowed, but hardly meant.
@@ -250,6 +257,27 @@ fn check_recording(recording: &Recording) -> Result<(), ConfigError> {
     if let Some(dir) = recording.dir.as_ref().filter(|dir| !dir.is_absolute()) {
         let problem = format!("{} must begin with /", dir.display());
         return Err(ConfigError::new("recording.dir", problem, "write the whole path"));
+    }
+    Ok(())
+}
+
+/// A watchdog must have reset the host by the time at which the others may count on it that all is stopped.
+fn check_watchdog(document: &Document, timing: &TimesInForce) -> Result<(), ConfigError> {
+    const LEAST: Duration = Duration::from_secs(1);
+    let Some(watchdog) = &document.watchdog else { return Ok(()) };
+    let device = watchdog.device.display();
+    if !watchdog.device.is_absolute() {
+        let problem = format!("{device} must begin with /");
+        return Err(ConfigError::new("watchdog.device", problem, "write /dev/watchdog"));
+    }
+    let limit = timing.lease + timing.stop_time;
+    if limit < LEAST {
+        let problem = format!(
+            "lease and stop_time come to {} ms, and no watchdog of Linux waits for less than 1000 ms",
+            limit.as_millis()
+        );
+        let remedy = "take a slower timing, or take [watchdog] out";
+        return Err(ConfigError::new("watchdog", problem, remedy));
     }
     Ok(())
 }

@@ -54,6 +54,10 @@ profile = "default"
 # max_mib = 64          # of one start of a node; the newest two recordings are kept
 # dir = "/var/tmp/quorate"  # instead of `recordings` in the state directory
 
+# Resets the host of a node that is frozen while it runs what nothing but time protects (LUNs of driver "file", or none).
+# [watchdog]
+# device = "/dev/watchdog"
+
 # One entry a node, with one address a network, in the same order everywhere. Heartbeats go by UDP
 # and the rest by TCP to the same port. 3 to 7 nodes vote; others say `voter = false`.
 "#;

@@ -38,6 +38,7 @@ pub(super) fn document(cluster: &ClusterConfig) -> Result<Document, ConfigError>
         },
         timing: timing(cluster.timing().inputs()),
         recording: Recording::default(),
+        watchdog: None,
         nodes: cluster.nodes().iter().map(node).collect(),
         luns: cluster.luns().iter().map(lun).collect::<Result<_, _>>()?,
         groups: (cluster.groups().iter())

@@ -4,10 +4,15 @@
 //! this thread does it instead: at once what time alone protects, and after the grace what the LUNs
 //! protect too. The engine is told, so that it takes for dead what was killed when it comes back.
 //! *Architecture invariant*: it only kills, and it asks nobody.
+//!
+//! Behind it stands the host's watchdog, if there is one: it is fed only while it would fire in time, should this be
+//! the last feeding, for what runs here and time alone protects. So a process that is frozen as a whole is reset with
+//! its host before anybody starts its groups elsewhere.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, ResourceId};
+use quorate_storage::watchdog::Watchdog;
 
 use super::host::Host;
 use super::input::Facts;
@@ -37,6 +43,33 @@ pub(crate) struct Guard {
     /// The time of the newest step that the engine's thread got through.
     turn: AtomicU64,
     isolation_grace: Duration,
+    /// How long after the end of the lease what time alone protects may still run.
+    stop_time: Duration,
+    /// What runs here goes on without a quorum: no lease ends it.
+    keeps: AtomicBool,
+    watchdog: Mutex<Option<Box<dyn Feeder>>>,
+}
+
+/// A watchdog, or in tests what stands for it.
+pub(crate) trait Feeder: Send {
+    /// For how long it waits when it was just fed.
+    fn timeout(&self) -> Duration;
+    fn feed(&mut self) -> io::Result<()>;
+    fn disarm(self: Box<Self>) -> io::Result<()>;
+}
+
+impl Feeder for Watchdog {
+    fn timeout(&self) -> Duration {
+        Watchdog::timeout(self)
+    }
+
+    fn feed(&mut self) -> io::Result<()> {
+        Watchdog::feed(self)
+    }
+
+    fn disarm(self: Box<Self>) -> io::Result<()> {
+        Watchdog::disarm(*self)
+    }
 }
 
 /// What may run of one resource.
@@ -55,7 +88,12 @@ pub(crate) struct GuardThread {
 }
 
 impl Guard {
-    pub(crate) fn new(host: Arc<Host>, facts: Facts, isolation_grace: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        facts: Facts,
+        (isolation_grace, stop_time): (Duration, Duration),
+        watchdog: Option<Box<dyn Feeder>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             running: Mutex::default(),
             host,
@@ -63,6 +101,9 @@ impl Guard {
             lease_until: AtomicU64::new(0),
             turn: AtomicU64::new(boottime_ns()),
             isolation_grace,
+            stop_time,
+            keeps: AtomicBool::new(false),
+            watchdog: Mutex::new(watchdog),
         })
     }
 
@@ -82,8 +123,9 @@ impl Guard {
     }
 
     /// The engine's thread got through a step of the time `at`, and what followed from it; its
-    /// lease ends at `until`.
-    pub(crate) fn on_turn(&self, until: Option<u64>, at: u64) {
+    /// lease ends at `until`, or `keeps` what runs here when it does.
+    pub(crate) fn on_turn(&self, until: Option<u64>, at: u64, keeps: bool) {
+        self.keeps.store(keeps, Ordering::Release);
         self.lease_until.store(until.unwrap_or(0), Ordering::Release);
         self.turn.store(at, Ordering::Release);
     }
@@ -109,6 +151,42 @@ impl Guard {
                 trouble: Trouble::Exited,
                 detail: "killed by the lease guard: the engine did not get on".to_owned(),
             });
+        }
+    }
+
+    /// Whether anything may run here that nothing but time protects.
+    fn runs_by_time(&self) -> bool {
+        self.running.lock().values().any(|running| !running.enforced) || self.host.runs_by_time()
+    }
+
+    /// Feeds the watchdog, if it fires in time should this be the last feeding.
+    fn feed(&self, now: u64) {
+        let mut watchdog = self.watchdog.lock();
+        let Some(watchdog) = watchdog.as_mut() else { return };
+        let fires = now + nanos(watchdog.timeout());
+        let turn = self.turn.load(Ordering::Acquire);
+        let end = match self.keeps.load(Ordering::Acquire) {
+            // No lease ends it; an engine that does not get on does.
+            true => turn + nanos(2 * watchdog.timeout()),
+            false => self.lease_until.load(Ordering::Acquire) + nanos(self.stop_time),
+        };
+        if fires > end && self.runs_by_time() {
+            return;
+        }
+        if let Err(error) = watchdog.feed() {
+            tracing::error!(%error, "the watchdog takes no food: it may reset this host");
+        }
+    }
+
+    /// Takes the watchdog out of use, unless something may still run here.
+    fn disarm(&self) {
+        let Some(watchdog) = self.watchdog.lock().take() else { return };
+        if self.runs_by_time() {
+            tracing::error!(
+                "something may still run here: the watchdog stays armed and resets this host"
+            );
+        } else if let Err(error) = watchdog.disarm() {
+            tracing::error!(%error, "the watchdog cannot be disarmed: it may reset this host");
         }
     }
 
@@ -210,9 +288,10 @@ fn watch(guard: &Guard, stopped: &Receiver<()>) {
     let mut killed = Killed::Nothing;
     loop {
         let rest = guard.look(&mut killed);
+        guard.feed(boottime_ns());
         match stopped.recv_timeout(rest) {
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return guard.disarm(),
         }
     }
 }
@@ -257,5 +336,57 @@ mod tests {
                 assert!(before == what, "{turn} {now}: {before:?} is due while it sleeps");
             }
         }
+    }
+
+    /// Counts how often it is fed; disarmed, it says so.
+    struct Double(Arc<AtomicU64>);
+
+    const DISARMED: u64 = 1_000;
+
+    impl Feeder for Double {
+        fn timeout(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        fn feed(&mut self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn disarm(self: Box<Self>) -> io::Result<()> {
+            self.0.fetch_add(DISARMED, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_only_while_it_would_still_fire_in_time() {
+        const STOP: Duration = Duration::from_millis(500);
+        const SECOND: u64 = 1_000_000_000;
+        let fed = Arc::new(AtomicU64::new(0));
+        let (facts, _told) = Facts::new();
+        let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
+        let double: Box<dyn Feeder> = Box::new(Double(Arc::clone(&fed)));
+        let guard = Guard::new(host, facts, (Duration::from_secs(4), STOP), Some(double));
+        let feeds = |now: u64| {
+            let before = fed.load(Ordering::SeqCst);
+            guard.feed(now);
+            fed.load(Ordering::SeqCst) > before
+        };
+        guard.on_turn(Some(UNTIL), UNTIL - SECOND, false);
+        assert!(feeds(UNTIL + 9 * SECOND), "nothing runs here");
+        let running = |enforced| Running { switch: KillSwitch::new(), enforced, epoch: Epoch(1) };
+        guard.add(ResourceId(1), running(true));
+        assert!(feeds(UNTIL + 9 * SECOND), "what runs here is refused by its LUNs");
+        guard.add(ResourceId(2), running(false));
+        let last = UNTIL + nanos(STOP) - SECOND;
+        assert!(feeds(last) && !feeds(last + 1));
+        guard.on_turn(None, UNTIL, false);
+        assert!(!feeds(UNTIL), "without a lease nothing may run by time alone");
+        guard.on_turn(Some(UNTIL), UNTIL + SECOND, true);
+        assert!(feeds(UNTIL + 2 * SECOND), "it is to go on without a quorum");
+        assert!(!feeds(UNTIL + 2 * SECOND + 1), "and its engine does not get on");
+        guard.disarm();
+        assert!(fed.load(Ordering::SeqCst) < DISARMED, "it stays armed: something runs");
     }
 }

@@ -343,6 +343,11 @@ impl Host {
         self.state.lock().may_begin(op)
     }
 
+    /// Whether anything may run, or write, that nothing but time protects.
+    pub(crate) fn runs_by_time(&self) -> bool {
+        self.state.lock().running.values().any(|running| !running.enforced)
+    }
+
     /// Ends what the host runs and `which` picks, by whether its LUNs refuse a stale writer, as far
     /// as it is ours to end: served resources are killed, for the others the host finds a last
     /// request. Returns what it was. Never waits.

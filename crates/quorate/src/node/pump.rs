@@ -296,7 +296,8 @@ impl Pump {
                 }
             }
             // Only what was carried out counts as done.
-            self.guard.on_turn(self.engine.lease().map(|until| until.0), now.0);
+            let keeps = self.engine.config().policy().keep_without_quorum;
+            self.guard.on_turn(self.engine.lease().map(|until| until.0), now.0, keeps);
             self.pulse.beat();
         }
         // What was promised before holds; nothing more can be.

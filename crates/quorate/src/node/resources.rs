@@ -506,7 +506,7 @@ mod tests {
     fn ways() -> (Ways, Receiver<Event>) {
         let (facts, told) = Facts::new();
         let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
-        let guard = Guard::new(Arc::clone(&host), facts.clone(), Duration::ZERO);
+        let guard = Guard::new(Arc::clone(&host), facts.clone(), Default::default(), None);
         let (answers, reports) = (bounded(1024).0, unbounded().0);
         (Ways { answers, reports, guard, host, facts }, told)
     }
