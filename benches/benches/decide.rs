@@ -170,6 +170,7 @@ fn config(groups: u32) -> ClusterConfig {
         driver: "iscsi".into(),
         settings: "{}".into(),
         enforced: true,
+        part: false,
     };
     let resource = |id: u32| ResourceConfig {
         id: ResourceId(id),

@@ -140,11 +140,16 @@ impl VoterId {
 /// A reservation key in the sense of SPC: 8 bytes that name the cluster, the node and the group's
 /// epoch.
 ///
-/// 16 bits of cluster, 16 of node, 32 of epoch: a stale key names itself.
+/// 16 bits of cluster, 16 of node, 32 of epoch: a stale key names itself. Where several groups have parts of one LUN, a
+/// key names the part in place of the node: its highest bit set, then 15 bits of the part's number. Nodes have numbers
+/// below that.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default, Debug,
 )]
 pub struct ReservationKey(pub u64);
+
+/// Marks the keys of parts.
+const PART: u16 = 1 << 15;
 
 impl ReservationKey {
     /// The key of `node` for the ownership `epoch` in `cluster`.
@@ -156,6 +161,18 @@ impl ReservationKey {
             () => (node, epoch),
         };
         Self(cluster << 48 | u64::from(node.0) << 32 | (epoch.0 & 0xffff_ffff))
+    }
+
+    /// The key of the ownership `epoch` of a part of a LUN in `cluster`.
+    pub fn of_part(cluster: ClusterId, part: LunId, epoch: Epoch) -> Self {
+        let part = PART | (part.0 as u16 & !PART);
+        Self::new(cluster, NodeId(part), epoch)
+    }
+
+    /// The part of a LUN that the key names; `None`: it names a node.
+    pub fn part(self) -> Option<LunId> {
+        let NodeId(number) = self.node();
+        (number & PART != 0).then_some(LunId(u32::from(number & !PART)))
     }
 
     /// Whether a node of `cluster` made this key.

@@ -15,6 +15,10 @@
 //! needed. A key with a larger epoch than ours, or of another cluster, is never preempted: then it
 //! is we who must go.
 //!
+//! *A part of a LUN*: several groups may each have a part of one LUN, and each owner comes by a nexus of its own. The key
+//! then names the part. The keys of other parts are none of our business, whoever holds the reservation: it lets every
+//! registrant write, and each part's owner is one. What is preempted is the former owner of the same part, alone.
+//!
 //! Source: SPC-4, 5.13 (persistent reservations); type write exclusive, registrants only.
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +102,7 @@ pub struct Lock {
     waiting: Option<OpId>,
     reads: u32,
     enforced: bool,
+    part: bool,
 }
 
 impl Lock {
@@ -119,6 +124,7 @@ impl Lock {
             waiting: None,
             reads: 0,
             enforced: true,
+            part: false,
         }
     }
 
@@ -127,6 +133,12 @@ impl Lock {
     #[must_use]
     pub fn enforced(self, enforced: bool) -> Self {
         Self { enforced, ..self }
+    }
+
+    /// Whether it is a part of a LUN on which others have parts too.
+    #[must_use]
+    pub fn part(self, part: bool) -> Self {
+        Self { part, ..self }
     }
 
     /// How far it is.
@@ -148,7 +160,16 @@ impl Lock {
     }
 
     fn key(&self) -> ReservationKey {
-        ReservationKey::new(self.cluster, self.node, self.epoch)
+        match self.part {
+            true => ReservationKey::of_part(self.cluster, self.lun, self.epoch),
+            false => ReservationKey::new(self.cluster, self.node, self.epoch),
+        }
+    }
+
+    /// Whether a key is of another part of the same LUN.
+    fn is_of_other_part(&self, key: ReservationKey) -> bool {
+        let other = |part: LunId| part != self.lun && !plant::is(Plant::OtherPartPreempted);
+        self.part && key.is_of(self.cluster) && key.part().is_some_and(other)
     }
 
     /// Begins to take it.
@@ -269,6 +290,11 @@ impl Lock {
             Err(failure) => return self.fail(*failure),
         };
         let own = self.key();
+        let of_others: Vec<ReservationKey> =
+            keys.iter().copied().filter(|&key| !self.is_of_other_part(key)).collect();
+        let keys = of_others.as_slice();
+        let held_beside_us = holder.filter(|&key| self.is_of_other_part(key));
+        let holder = holder.filter(|_| held_beside_us.is_none());
         if let Some(why) = self.forbidden(keys, holder) {
             self.state = LockState::Lost(why);
         } else if !keys.contains(&own) && plant::is(Plant::LaterOwnerPreempted) {
@@ -279,7 +305,7 @@ impl Lock {
             self.attach(out);
         } else if let Some(victim) = holder.filter(|&key| key != own) {
             self.ask(LockState::Taking, LunVerb::Preempt { own, victim }, out);
-        } else if holder.is_none() && !plant::is(Plant::ReserveForgotten) {
+        } else if holder.or(held_beside_us).is_none() && !plant::is(Plant::ReserveForgotten) {
             self.ask(LockState::Taking, LunVerb::Reserve(own), out);
         } else if let Some(&victim) =
             keys.iter().find(|&&key| key != own).filter(|_| !plant::is(Plant::OthersStayRegistered))
@@ -305,6 +331,9 @@ impl Lock {
         keys.iter().copied().chain(holder).filter(|&key| key != own).find_map(|key| {
             if !key.is_of(self.cluster) {
                 Some(LockFailure::ForeignCluster)
+            } else if self.part && key.part().is_none() {
+                // Of a time when the LUN had one owner as a whole.
+                None
             } else if key.epoch() >= own.epoch() && !plant::is(Plant::LaterOwnerPreempted) {
                 Some(LockFailure::Overtaken)
             } else {
@@ -420,6 +449,27 @@ mod tests {
         t.asked();
         t.keys(&[key(1, 3), foreign], None);
         assert_eq!(t.lock.state(), LockState::Lost(LockFailure::ForeignCluster));
+    }
+
+    #[test]
+    fn who_takes_a_part_leaves_the_owners_of_the_others_alone() {
+        let mut t = Bench::new(2, 4);
+        t.lock =
+            Lock::new(LunId(1), CLUSTER, NodeId(2), Epoch(4), Incarnation::of_boot(1)).part(true);
+        t.out.take_actions();
+        t.lock.acquire(&mut t.out);
+        let part = |lun, epoch| ReservationKey::of_part(CLUSTER, LunId(lun), Epoch(epoch));
+        let (own, former, other) = (part(1, 4), part(1, 3), part(2, 9));
+        assert_eq!(t.asked(), LunVerb::Register(own));
+        t.answer(Ok(LunReply::Done));
+        t.asked();
+        t.keys(&[former, other, own], Some(other));
+        assert_eq!(t.asked(), LunVerb::Preempt { own, victim: former });
+        t.answer(Ok(LunReply::Done));
+        t.asked();
+        t.keys(&[other, own], Some(other));
+        assert!(matches!(t.asked(), LunVerb::Attach { .. }), "the other part's owner stays");
+        assert_eq!((own.part(), key(2, 4).part()), (Some(LunId(1)), None));
     }
 
     #[test]

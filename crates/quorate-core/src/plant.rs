@@ -50,6 +50,7 @@ plants! {
     LocksNotAwaited: "A group starts before its LUNs are held.",
     ReserveForgotten: "A LUN is registered on, and never reserved.",
     OthersStayRegistered: "Old registrations stay when a LUN is taken.",
+    OtherPartPreempted: "Who takes a part of a LUN takes it from the owners of the other parts too.",
     HolderNotPreempted: "A LUN that another holds counts as held, since we are registered.",
     LaterOwnerPreempted: "An old owner takes a LUN back from a later one that has preempted it.",
     KeyReused: "Every node has the same reservation key for ever.",

@@ -141,6 +141,7 @@ fn draw_luns(random: &mut Random, group: u32, luns: &mut Vec<LunConfig>) -> Vec<
             driver: if enforced { "iscsi" } else { "file" }.into(),
             settings: "{}".into(),
             enforced,
+            part: false,
         });
     }
     (0..enforced.len()).map(of_group).collect()

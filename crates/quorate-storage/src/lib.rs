@@ -12,6 +12,7 @@ pub mod layout;
 mod lun;
 mod nbd;
 mod owed;
+mod part;
 mod save_area;
 mod scsi;
 mod standing;
@@ -31,4 +32,5 @@ pub use lun::{
     Capabilities, Lun, Registrant, ReservationKey, ReservationType, Reservations, Strength,
 };
 pub use nbd::{NbdOptions, NbdServer, WriteHook, WriteRecord};
+pub use part::PartLun;
 pub use save_area::{SaveArea, SaveHeader, SaveId, SaveReader};

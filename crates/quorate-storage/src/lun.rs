@@ -190,6 +190,19 @@ pub trait Lun: Send + Sync + fmt::Debug {
         Err(LunError::ReservationConflict)
     }
 
+    /// As `reclaim`, for one of several registrants, whoever holds the reservation: this handle's own registration back.
+    ///
+    /// That nobody has preempted us shows in the orphan of the lost nexus: it still stands there, under our key.
+    ///
+    /// # Errors
+    ///
+    /// `ReservationConflict` if it does not: this nexus is taken off the list again, and the writes that wait are
+    /// refused. `Unsupported` for a driver that has no sessions to lose.
+    fn reclaim_registration(&self, key: ReservationKey) -> Result<(), LunError> {
+        let _ = key;
+        Err(LunError::Unsupported { what: "this driver serves no parts of a LUN".to_owned() })
+    }
+
     /// READ KEYS and READ RESERVATION, repeated until both are of one generation.
     fn read_keys(&self) -> Result<Reservations, LunError>;
 

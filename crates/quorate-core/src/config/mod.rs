@@ -41,6 +41,8 @@ pub use witness::WitnessConfig;
 pub const NODES_MAX: usize = 10_000;
 /// At most this many nodes in a cluster that runs: a heartbeat tells of each node, and has to fit into one datagram.
 pub const RUNNING_NODES_MAX: usize = 64;
+/// The highest number of a part of a LUN: its reservation keys have 15 bits for it.
+const PART_MAX: u32 = 0x7fff;
 /// At most this many voters: more cost every commit and protect no better.
 pub const VOTERS_MAX: usize = 7;
 /// At most this many groups.
@@ -121,7 +123,7 @@ pub struct NodeConfig {
     pub domain: Domain,
 }
 
-/// One LUN, which one group owns as a whole.
+/// One LUN, or a part of one: what one group owns as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LunConfig {
     /// Its number.
@@ -135,6 +137,8 @@ pub struct LunConfig {
     /// Whether the device itself refuses a stale writer. A cooperative LUN is protected by time
     /// alone.
     pub enforced: bool,
+    /// It is a part of a LUN on which others have parts too, each with registrations of its own.
+    pub part: bool,
 }
 
 /// One group: what fails over together.
@@ -404,6 +408,11 @@ impl ClusterConfig {
         &self.places.voting
     }
 
+    /// Whether a LUN is a part of one.
+    pub fn is_part(&self, lun: LunId) -> bool {
+        self.lun(lun).is_some_and(|lun| lun.part)
+    }
+
     /// Whether every LUN of the group is enforced, and it has one: then a storage fence suffices to
     /// take it over.
     pub fn is_enforced(&self, group: &GroupConfig) -> bool {
@@ -551,7 +560,20 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
 fn check_luns(luns: &[LunConfig]) -> Result<(), ConfigError> {
     check_unique("luns", "the name", luns.iter().map(|lun| lun.name.as_str()))?;
     check_unique("luns", "the number", luns.iter().map(|lun| lun.id))?;
-    luns.iter().try_for_each(|lun| check_name(&format!("luns.{}", lun.name), &lun.name))
+    luns.iter().try_for_each(|lun| {
+        let place = format!("luns.{}", lun.name);
+        check_name(&place, &lun.name)?;
+        if lun.part && lun.id.0 > PART_MAX {
+            let problem =
+                format!("{} is more than {PART_MAX}, and its keys have to name it", lun.id.0);
+            return Err(ConfigError::new(
+                format!("{place}.id"),
+                problem,
+                "give it a smaller number",
+            ));
+        }
+        Ok(())
+    })
 }
 
 fn check_groups(parts: &ClusterParts) -> Result<(), ConfigError> {

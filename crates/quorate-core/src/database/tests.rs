@@ -42,6 +42,7 @@ fn parts() -> ClusterParts {
         driver: "iscsi".into(),
         settings: "{}".into(),
         enforced: true,
+        part: false,
     };
     ClusterParts {
         witness: None,

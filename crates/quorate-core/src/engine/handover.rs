@@ -113,7 +113,8 @@ impl Engine {
         let (node, incarnation) = (self.me, self.incarnation);
         let (cluster, enforced) = (database.config().id(), database.config().is_enforced(config));
         let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy, enforced };
-        let mut group = LocalGroup::inherited(config, entitlement);
+        let is_part = |lun| database.config().is_part(lun);
+        let mut group = LocalGroup::inherited(config, entitlement, is_part);
         if !runs {
             group.abandon();
         }

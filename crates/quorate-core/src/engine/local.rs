@@ -289,11 +289,14 @@ impl Engine {
             let (cluster, epoch) = (database.config().id(), record.epoch);
             let enforced = database.config().is_enforced(config);
             let entitlement = Entitlement { cluster, node, incarnation, epoch, vacancy, enforced };
+            let is_part = |lun| database.config().is_part(lun);
             // What is to be stopped before it was ever asked for may run all the same.
             let found = matches!(vacancy, Vacancy::Found { .. });
             let mut group = match state {
-                OwnedState::Releasing { .. } if found => LocalGroup::inherited(config, entitlement),
-                _ => LocalGroup::new(config, entitlement),
+                OwnedState::Releasing { .. } if found => {
+                    LocalGroup::inherited(config, entitlement, is_part)
+                }
+                _ => LocalGroup::new(config, entitlement, is_part),
             };
             if let OwnedState::Releasing { kind, to, .. } = state {
                 group.give_up(kind, to);

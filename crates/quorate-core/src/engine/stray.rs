@@ -41,6 +41,7 @@ impl Engine {
                 vacancy: Vacancy::NeverOwned,
                 enforced: database.config().is_enforced(config),
             },
+            |lun| database.config().is_part(lun),
         );
         group.abandon();
         Some(group)

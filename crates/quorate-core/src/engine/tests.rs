@@ -86,6 +86,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         driver: "iscsi".into(),
         settings: format!("{{\"url\":\"{SECRET_URL}\"}}"),
         enforced,
+        part: false,
     };
     ClusterConfig::new(ClusterParts {
         name: "trio".into(),

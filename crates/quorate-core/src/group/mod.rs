@@ -147,10 +147,18 @@ pub struct LocalGroup {
 
 impl LocalGroup {
     /// A group that this node owns from now on.
-    pub fn new(config: &GroupConfig, entitlement: Entitlement) -> Self {
+    ///
+    /// `is_part` says which of its LUNs are parts of one.
+    pub fn new(
+        config: &GroupConfig,
+        entitlement: Entitlement,
+        is_part: impl Fn(LunId) -> bool,
+    ) -> Self {
         let Entitlement { cluster, node, incarnation, epoch, enforced, .. } = entitlement;
-        let lock =
-            |&lun| (lun, Lock::new(lun, cluster, node, epoch, incarnation).enforced(enforced));
+        let lock = |&lun| {
+            let lock = Lock::new(lun, cluster, node, epoch, incarnation);
+            (lun, lock.enforced(enforced).part(is_part(lun)))
+        };
         let resource =
             |one: &crate::config::ResourceConfig| (one.id, Resource::new(one.clone(), epoch));
         Self {
@@ -170,8 +178,12 @@ impl LocalGroup {
     }
 
     /// One that an earlier engine has started here.
-    pub fn inherited(config: &GroupConfig, entitlement: Entitlement) -> Self {
-        let mut group = Self::new(config, entitlement);
+    pub fn inherited(
+        config: &GroupConfig,
+        entitlement: Entitlement,
+        is_part: impl Fn(LunId) -> bool,
+    ) -> Self {
+        let mut group = Self::new(config, entitlement, is_part);
         group.resources.values_mut().for_each(Resource::inherit);
         group
     }

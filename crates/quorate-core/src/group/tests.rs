@@ -97,7 +97,7 @@ impl Bench {
             enforced: true,
         };
         let mut bench = Self {
-            group: LocalGroup::new(&config(luns, resources), entitlement),
+            group: LocalGroup::new(&config(luns, resources), entitlement, |_| false),
             out: Output::default(),
             now: Instant(1_000),
             leave: Leave { may_act: true, saved, may_restart: true },

@@ -173,5 +173,6 @@ fn lun(id: u32, group: &str, disk: Disk) -> Option<LunConfig> {
         driver: driver.into(),
         settings: "{}".into(),
         enforced,
+        part: false,
     })
 }

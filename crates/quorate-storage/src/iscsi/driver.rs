@@ -309,6 +309,28 @@ impl Lun for IscsiLun {
         Err(LunError::ReservationConflict)
     }
 
+    fn reclaim_registration(&self, key: ReservationKey) -> Result<(), LunError> {
+        let key = key.checked()?;
+        let confirm =
+            || self.reserve_out(ReserveOut::Register, key.0, key.0, Effect::Reclaimed(key));
+        // A device that knows a nexus by its name has kept it.
+        match confirm() {
+            Err(LunError::ReservationConflict) => {}
+            result => return result,
+        }
+        // The gate for writes stays shut until the last step has succeeded.
+        self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::None)?;
+        let ours = self.read_keys()?.keys.iter().filter(|one| **one == key).count();
+        if ours > 1 {
+            match confirm() {
+                Err(LunError::ReservationConflict) => {}
+                result => return result,
+            }
+        }
+        self.unregister()?;
+        Err(LunError::ReservationConflict)
+    }
+
     fn read_keys(&self) -> Result<Reservations, LunError> {
         // Whoever asks wants to know whether the LUN is safe to use.
         self.pay_reset()?;

@@ -10,7 +10,7 @@ use quorate_core::config::{
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
 use super::document::{Amounts, Document, Group, Resource};
-use super::drivers::{LunSettings, ResourceSettings};
+use super::drivers::{LunSettings, Part, ResourceSettings};
 use super::relations::{Members, Near, Order, Priority};
 use super::{ConfigError, Settings, misspelt};
 
@@ -118,21 +118,44 @@ fn amounts(place: &str, amounts: &Amounts) -> Result<Amounts, ConfigError> {
 }
 
 fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, ConfigError> {
-    let luns = document.luns.iter();
-    luns.map(|lun| {
+    let mut before: BTreeMap<String, Vec<(&str, Option<Part>)>> = BTreeMap::new();
+    let mut luns = Vec::new();
+    for lun in &document.luns {
         let place = format!("luns.{}", lun.name);
         let settings = json(&place, &lun.settings)?;
         let checked = LunSettings::read(&lun.driver, &settings)
             .map_err(|reason| refused(&place, &lun.settings, &lun.driver, reason))?;
-        Ok(LunConfig {
+        let part = checked.part();
+        let beside = checked.address().map(|address| before.entry(address).or_default());
+        let others = beside.as_deref().into_iter().flatten();
+        let clashes =
+            |(name, other): &(&str, Option<Part>)| Some((name.to_string(), clash(part, *other)?));
+        if let Some((other, why)) = others.filter_map(clashes).next() {
+            let remedy = "give each a `part = { offset_mib = ..., size_mib = ... }` of its own";
+            return Err(ConfigError::new(place, format!("beside luns.{other}: {why}"), remedy));
+        }
+        if let Some(beside) = beside {
+            beside.push((&lun.name, part));
+        }
+        luns.push(LunConfig {
             id: numbers.luns[lun.name.as_str()],
             name: lun.name.clone(),
             driver: lun.driver.clone(),
             settings: settings.to_string(),
             enforced: checked.is_enforced(),
-        })
-    })
-    .collect()
+            part: part.is_some(),
+        });
+    }
+    Ok(luns)
+}
+
+/// Why two of one LUN cannot be used beside each other; `None`: they can.
+fn clash(one: Option<Part>, other: Option<Part>) -> Option<&'static str> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.overlaps(other) => Some("their parts overlap"),
+        (Some(_), Some(_)) => None,
+        (_, _) => Some("it is the same LUN, and not both are parts of it"),
+    }
 }
 
 fn convert_group(

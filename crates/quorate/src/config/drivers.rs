@@ -28,6 +28,30 @@ pub(crate) struct IscsiSettings {
     /// How much of the LUN's end holds saved guests and beats.
     #[serde(default = "save_area_mib")]
     pub(crate) save_area_mib: u64,
+    /// The part of the LUN that this is, where several guests share it.
+    pub(crate) part: Option<Part>,
+}
+
+/// A range of a LUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// Where it begins.
+    pub(crate) offset_mib: u64,
+    /// How long it is, with its own save area.
+    pub(crate) size_mib: u64,
+}
+
+impl Part {
+    /// The first MiB after it.
+    fn end_mib(self) -> Option<u64> {
+        self.offset_mib.checked_add(self.size_mib).filter(|end| *end < 1 << 44)
+    }
+
+    pub(crate) fn overlaps(self, other: Part) -> bool {
+        let end = |part: Part| part.end_mib().unwrap_or(u64::MAX);
+        self.offset_mib < end(other) && other.offset_mib < end(self)
+    }
 }
 
 /// `driver = "device"`.
@@ -76,6 +100,18 @@ impl LunSettings {
                 if !settings.url.starts_with("iscsi://") {
                     return Err("url must begin with iscsi://".to_owned());
                 }
+                let fits = |part: &Part| {
+                    part.end_mib().is_some() && part.size_mib > settings.save_area_mib
+                };
+                if let Some(Part { offset_mib, size_mib }) =
+                    settings.part.filter(|part| !fits(part))
+                {
+                    return Err(format!(
+                        "part of {size_mib} MiB from {offset_mib} must be longer than its save_area_mib {}, and end \
+                         before 2^44 MiB",
+                        settings.save_area_mib
+                    ));
+                }
                 Ok(LunSettings::Iscsi(settings))
             }
             "device" => {
@@ -102,6 +138,23 @@ impl LunSettings {
             other => {
                 Err(format!("driver {other:?} is not known; there are iscsi, device and file"))
             }
+        }
+    }
+
+    /// The part of a LUN that this is, if it is one.
+    pub(crate) fn part(&self) -> Option<Part> {
+        match self {
+            LunSettings::Iscsi(iscsi) => iscsi.part,
+            LunSettings::Device(_) | LunSettings::File(_) => None,
+        }
+    }
+
+    /// By what two are known to be one LUN, or parts of one; `None`: by nothing that can be seen here.
+    pub(crate) fn address(&self) -> Option<String> {
+        match self {
+            LunSettings::Iscsi(iscsi) => Some(iscsi.url.clone()),
+            LunSettings::Device(device) => Some(device.path.display().to_string()),
+            LunSettings::File(_) => None,
         }
     }
 

@@ -46,7 +46,7 @@ impl Lab {
         let mut lun = Lun::iscsi("disk1", target.url_through(wire.address()));
         lun.settings.insert("save_area_mib".to_owned(), 8.into());
         document.luns = vec![lun];
-        document.groups = vec![Group::new("vm", &["disk1"], vec![guest()])];
+        document.groups = vec![Group::new("vm", &["disk1"], vec![guest("guest")])];
         change(&mut document);
         trio.config = Config::new(document).unwrap();
         let writes = Arc::default();
@@ -67,21 +67,9 @@ impl Lab {
         self.trio.run(number, options);
     }
 
-    fn serial(&self, number: usize) -> String {
-        let path = self.trio.state_dir(number).join("run/guest/serial.log");
-        std::fs::read_to_string(path).unwrap_or_default()
-    }
-
     /// The ticks of a node's guest: number and nonce.
     fn ticks(&self, number: usize) -> Vec<(u32, u64)> {
-        let parse = |line: &str| {
-            let mut words = line.trim().split(' ');
-            (words.next() == Some("tick")).then_some(())?;
-            let number = words.next()?.parse().ok()?;
-            let nonce = words.next().filter(|word| word.len() == 16)?;
-            Some((number, u64::from_str_radix(nonce, 16).ok()?))
-        };
-        self.serial(number).lines().filter_map(parse).collect()
+        ticks_in(&self.trio.state_dir(number).join("run/guest"))
     }
 
     /// Waits for so many further ticks on a node.
@@ -123,7 +111,21 @@ impl Lab {
     }
 }
 
-fn guest() -> Resource {
+/// The ticks of the guest with this work directory: number and nonce.
+pub(crate) fn ticks_in(work: &Path) -> Vec<(u32, u64)> {
+    let serial = std::fs::read_to_string(work.join("serial.log")).unwrap_or_default();
+    let parse = |line: &str| {
+        let mut words = line.trim().split(' ');
+        (words.next() == Some("tick")).then_some(())?;
+        let number = words.next()?.parse().ok()?;
+        let nonce = words.next().filter(|word| word.len() == 16)?;
+        Some((number, u64::from_str_radix(nonce, 16).ok()?))
+    };
+    serial.lines().filter_map(parse).collect()
+}
+
+/// A guest that counts on its LUN.
+pub(crate) fn guest(name: &str) -> Resource {
     let text = |value: &str| toml::Value::String(value.to_owned());
     let settings = Settings::from([
         ("memory_mib".to_owned(), 2.into()),
@@ -135,7 +137,7 @@ fn guest() -> Resource {
         ("heartbeat_prefix".to_owned(), text("tick")),
         ("stop".to_owned(), text("quit")),
     ]);
-    Resource { pending_timeout_s: 20, ..Resource::new("guest", "qemu", settings) }
+    Resource { pending_timeout_s: 20, ..Resource::new(name, "qemu", settings) }
 }
 
 /// The guest's firmware, assembled once per test program.

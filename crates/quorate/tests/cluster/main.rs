@@ -8,6 +8,7 @@ mod guest;
 mod host;
 mod measure;
 mod membership;
+mod parts;
 mod recording;
 mod safety;
 mod trio;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_storage::{
     DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout, Lun,
-    LunError,
+    LunError, PartLun,
 };
 
 use super::{Shared, SharedLun, watch};
@@ -60,7 +60,13 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
                 nexus: spec.nexus.clone(),
                 timeout: spec.io_bound,
             })?;
-            let lun: SharedLun = Arc::new(lun);
+            let lun: SharedLun = match settings.part {
+                Some(part) => {
+                    let (offset, length) = (part.offset_mib * MIB, part.size_mib * MIB);
+                    Arc::new(PartLun::new(Box::new(lun), offset, length)?)
+                }
+                None => Arc::new(lun),
+            };
             let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
             Ok((lun, Place::Tail(layout)))
         }
