@@ -393,7 +393,7 @@ fn name(act: Act) -> &'static str {
 }
 
 fn compare(make: Make, otherwise: u64) {
-    let commands = count("QUORATE_LUN_COMMANDS", otherwise);
+    let commands = count("QUORATE_COMMANDS", otherwise);
     let mut pair = Pair::start(make, 1);
     pair.run(commands);
     pair.report(make);

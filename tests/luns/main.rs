@@ -1,8 +1,8 @@
 //! The simulator's LUN beside real ones: what holds in a simulated year must hold on a device.
 //!
 //! Two kinds of target: tgt, in user space, and the Linux kernel's own (LIO) in a small guest; what
-//! needs the latter is ignored unless it is asked for. How many commands and writes:
-//! `QUORATE_LUN_COMMANDS` and `QUORATE_LUN_WRITES`; a whole run is 100000 of each.
+//! needs the latter is ignored unless it is asked for (`make test-kernel`). How many commands and
+//! writes: `QUORATE_COMMANDS` and `QUORATE_WRITES`. 100000 of each are a whole run.
 
 mod deviations;
 mod differential;

@@ -124,7 +124,7 @@ fn round(real: &Real, number: u64, tally: &mut Tally) {
 }
 
 fn stale_writes(make: Make, otherwise: u64) {
-    let writes = count("QUORATE_LUN_WRITES", otherwise);
+    let writes = count("QUORATE_WRITES", otherwise);
     let real = Real::start(make, 2);
     let mut tally = Tally::default();
     for number in 1..=writes.div_ceil(ROUND) {
