@@ -33,8 +33,9 @@ impl LioTarget {
     /// Size of its LUN in bytes.
     pub const SIZE: u64 = 16 << 20;
 
-    /// Boots the guest of which `target` in the directory `QUORATE_KERNEL_DIR` holds kernel and
-    /// initial file system, and waits until it serves.
+    /// Boots the guest of which `target` in the directory `QUORATE_KERNEL_DIR` (a whole path: tests
+    /// run in the folder of their crate) holds kernel and initial file system, and waits until it
+    /// serves.
     ///
     /// # Errors
     ///
