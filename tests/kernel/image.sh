@@ -39,12 +39,13 @@ fetch() {
         rm -rf "$scratch"
         exit 3
     fi
-    dpkg -x "$scratch"/*.deb "$store/root"
+    dpkg -x "$scratch"/*.deb "$store/debian"
     rm -rf "$scratch"
     touch "$store/$package.done"
 }
 
-kernel_package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+kernel_package=$(apt-cache depends linux-image-cloud-amd64 |
+    sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 [ -n "$kernel_package" ] || { say "apt knows no linux-image-cloud-amd64" >&2 && exit 3; }
 # One build at a time: tests may run side by side.
 exec 9>"$store/lock"
@@ -52,8 +53,8 @@ flock 9
 fetch "$kernel_package"
 fetch busybox-static
 release=${kernel_package#linux-image-}
-busybox=$store/root/bin/busybox
-[ -e "$store/root/lib/modules/$release/modules.dep" ] || "$busybox" depmod -b "$store/root" "$release"
+busybox=$store/debian/bin/busybox
+[ -e "$store/debian/lib/modules/$release/modules.dep" ] || "$busybox" depmod -b "$store/debian" "$release"
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -64,13 +65,13 @@ for applet in $("$busybox" --list); do
 done
 
 # module NAME: copies it and all that it depends on.
-dependencies=$store/root/lib/modules/$release/modules.dep
+dependencies=$store/debian/lib/modules/$release/modules.dep
 module() {
     local name=$1 line path
     line=$(grep -E "(^|/)${name//[-_]/[-_]}\.ko:" "$dependencies" | head -n 1) || return 0
     for path in ${line/:/ }; do
         path=${path#/lib/modules/"$release"/}
-        install -D -m 644 "$store/root/lib/modules/$release/$path" "$tree/lib/modules/$release/$path"
+        install -D -m 644 "$store/debian/lib/modules/$release/$path" "$tree/lib/modules/$release/$path"
     done
 }
 for name in "${modules[@]}"; do module "$name"; done
@@ -89,4 +90,4 @@ install -m 755 "$init" "$tree/init"
 
 (cd "$tree" && find . | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$out/initramfs.new"
 mv "$out/initramfs.new" "$out/initramfs"
-cp "$store/root/boot/vmlinuz-$release" "$out/vmlinuz"
+cp "$store/debian/boot/vmlinuz-$release" "$out/vmlinuz"

@@ -293,6 +293,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Check(Sense),
+    /// The device has ended it for another initiator's sake, more often than is borne.
+    Aborted,
     Error(LunError),
 }
 
@@ -301,6 +303,9 @@ impl Failure {
     pub(crate) fn explain(self, what: &str) -> LunError {
         match self {
             Self::Check(sense) => sense.error(what),
+            Self::Aborted => {
+                LunError::device(format!("{what}: aborted by the device again and again"))
+            }
             Self::Error(error) => error,
         }
     }

@@ -196,6 +196,21 @@ impl Device {
         self.registrations.values().copied().collect()
     }
 
+    /// Under which key a nexus is registered.
+    pub fn key_of(&self, nexus: Initiator) -> Option<ReservationKey> {
+        self.registrations.get(&nexus).copied()
+    }
+
+    /// Whether a nexus holds the reservation.
+    pub fn is_held_by(&self, nexus: Initiator) -> bool {
+        self.is_holder(nexus)
+    }
+
+    /// Whether a nexus has a unit attention to hear of.
+    pub fn is_attended(&self, nexus: Initiator) -> bool {
+        self.attentions.get(&nexus).is_some_and(|waiting| !waiting.is_empty())
+    }
+
     /// READ RESERVATION: the key of the holder, 0 where every registrant is.
     pub fn reservation(&self) -> Option<(ReservationKey, ReservationType)> {
         let (holder, kind) = self.reservation?;
@@ -339,17 +354,24 @@ impl Device {
         if !everybody && !self.registrations.values().any(is_victim) {
             return Err(Failure::Conflict);
         }
+        // Whoever takes the reservation stays registered, even if it names itself; see SPC-4 5.13.11.2.5 for who does
+        // not take it.
         let gone: Vec<Initiator> = self
             .registrations
             .iter()
-            .filter(|&(&other, key)| other != nexus && is_victim(key))
+            .filter(|&(&other, key)| is_victim(key) && (other != nexus || !takes))
             .map(|(&other, _)| other)
             .collect();
         for other in gone {
-            self.attentions.entry(other).or_default().insert(Attention::RegistrationsPreempted);
+            if other != nexus {
+                self.attentions.entry(other).or_default().insert(Attention::RegistrationsPreempted);
+            }
             if !self.leaves_registrations {
                 self.registrations.remove(&other);
             }
+        }
+        if by_all && self.registrations.is_empty() {
+            self.reservation = None;
         }
         if takes {
             if held.is_some_and(|(_, held)| held != kind) {

@@ -83,8 +83,7 @@ pub(super) fn command(
             }
             Outcome::Check(sense) => return Err(Failure::Check(sense)),
             Outcome::Aborted => {
-                let text = format!("{what}: aborted by the device again and again");
-                return Err(Failure::Error(LunError::device(text)));
+                return Err(Failure::Aborted);
             }
             Outcome::Lost => {
                 let why = format!("{what}: the kernel has lost this path to the device");

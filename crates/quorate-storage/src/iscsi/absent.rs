@@ -20,6 +20,19 @@ impl IscsiLun {
         let what = "built without libiscsi; apt-get install libiscsi-dev and rebuild".to_owned();
         Err(LunError::Unsupported { what })
     }
+
+    /// One command as it is; here there is nobody to tell.
+    ///
+    /// # Errors
+    ///
+    /// None: there never is such a LUN.
+    #[cfg(feature = "testing")]
+    pub fn tell(
+        &self,
+        _: crate::testing::RawCommand,
+    ) -> Result<Vec<u8>, crate::testing::RawFailure> {
+        match self.0 {}
+    }
 }
 
 impl Lun for IscsiLun {

@@ -17,11 +17,14 @@ use super::url::Url;
 use super::worker::{State, Worker};
 use crate::lun::check_range;
 use crate::owed::Owed;
-use crate::scsi::{self, Cdb, Failure, ReserveOut};
+use crate::scsi::{self, Cdb, Failure, ReserveOut, Sense};
 use crate::standing::Effect;
 use crate::{
     Capabilities, EventQueue, Lun, LunError, Registrant, ReservationKey, Reservations, Strength,
 };
+
+#[cfg(feature = "testing")]
+mod raw;
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// Longest transfer of one command in bytes, unless the device asks for less.
@@ -30,6 +33,7 @@ const TRANSFER_MAX: u32 = 1 << 20;
 const GRACE: Duration = Duration::from_millis(500);
 /// How often READ KEYS and READ RESERVATION may see different generations in a row.
 const READS_MAX: u32 = 16;
+const COMMUNICATION_FAILURE: Sense = Sense { key: 2, code: 0x0800 };
 
 /// A LUN behind iSCSI. See the module for how it is put together.
 pub struct IscsiLun {
@@ -39,6 +43,7 @@ pub struct IscsiLun {
     worker: Option<JoinHandle<()>>,
     capabilities: Capabilities,
     transfer_max: u32,
+    is_lio: bool,
     reset: Owed,
 }
 
@@ -105,6 +110,7 @@ impl IscsiLun {
                 discard_safe: false,
             },
             transfer_max: TRANSFER_MAX,
+            is_lio: false,
             reset: Owed::default(),
         };
         lun.probe()?;
@@ -136,7 +142,8 @@ impl IscsiLun {
         self.capabilities.block_bytes = block_bytes;
         // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count
         // as the latter.
-        self.capabilities.discard_safe = vendor == scsi::VENDOR_LIO;
+        self.is_lio = vendor == scsi::VENDOR_LIO;
+        self.capabilities.discard_safe = self.is_lio;
         let limits = self.query_optional("block limits", scsi::inquiry(Some(0xb0), 64), 64)?;
         let blocks_max =
             limits.and_then(|page| page.get(8..12)?.try_into().ok()).map_or(0, u32::from_be_bytes);
@@ -168,6 +175,18 @@ impl IscsiLun {
         class: Class,
         effect: Effect,
     ) -> Result<Command, Failure> {
+        self.call_after(what, command, class, effect, 0)
+    }
+
+    /// As `call`, for one who has taken so many unit attentions already.
+    fn call_after(
+        &self,
+        what: &'static str,
+        command: Command,
+        class: Class,
+        effect: Effect,
+        attentions: u8,
+    ) -> Result<Command, Failure> {
         let (reply, answer) = mpsc::channel();
         let request = Request {
             what,
@@ -176,7 +195,7 @@ impl IscsiLun {
             effect,
             deadline: Instant::now() + self.timeout,
             reply: Some(reply),
-            attentions: 0,
+            attentions,
             not_before: None,
             era: 0,
         };
@@ -227,8 +246,12 @@ impl IscsiLun {
         action_key: u64,
         effect: Effect,
     ) -> Result<(), LunError> {
-        self.try_reserve_out(action, key, action_key, effect)
-            .map_err(|failure| failure.explain(action.name()))
+        self.try_reserve_out(action, key, action_key, effect).map_err(|failure| match failure {
+            Failure::Check(sense) if self.is_lio && means_unregistered(action, sense) => {
+                LunError::ReservationConflict
+            }
+            failure => failure.explain(action.name()),
+        })
     }
 
     fn try_reserve_out(
@@ -448,6 +471,21 @@ impl Drop for IscsiLun {
 fn ring(shared: &Shared) {
     // Only a full counter can fail, and then the bell rings already.
     let _ = rustix::io::write(&shared.wake, &1_u64.to_ne_bytes());
+}
+
+/// What LIO answers to these of a nexus that is not registered, where SPC has a conflict.
+///
+/// Source: drivers/target/target_core_pr.c of Linux 6.1.
+fn means_unregistered(action: ReserveOut, sense: Sense) -> bool {
+    match action {
+        ReserveOut::Reserve | ReserveOut::Release | ReserveOut::Clear => {
+            sense == COMMUNICATION_FAILURE
+        }
+        ReserveOut::Register
+        | ReserveOut::RegisterAndIgnore
+        | ReserveOut::Preempt
+        | ReserveOut::PreemptAndAbort => false,
+    }
 }
 
 /// FNV-1a, folded to the 40 bits that an ISID of the random kind has.

@@ -31,7 +31,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How soon a command is sent again to a device that was busy.
 const BUSY_DELAY: Duration = Duration::from_millis(5);
 /// Unit attentions (and aborts for another initiator's sake) taken before the caller hears of one.
-const ATTENTIONS_MAX: u8 = 2;
+/// Several wait for a handle that was idle: one of each kind on LIO, one of each event on tgt.
+pub(super) const ATTENTIONS_MAX: u8 = 16;
 
 pub(super) struct Worker {
     pub(super) url: Url,
@@ -397,8 +398,7 @@ impl Worker {
             Outcome::Good => self.on_good(request, command),
             Outcome::Conflict => self.on_conflict(request),
             Outcome::Check(sense) => self.fail(request, Failure::Check(sense)),
-            Outcome::Aborted => self
-                .fail(request, Failure::Error(LunError::device("command aborted by the device"))),
+            Outcome::Aborted => self.fail(request, Failure::Aborted),
             Outcome::Failed(status) => {
                 let error = LunError::device(format!("{}: status {status:#x}", request.what));
                 self.fail(request, Failure::Error(error));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::child::spawn_dying_with_parent;
 
-const NAME: &str = "iqn.2026-01.org.quorate:target";
+pub(super) const NAME: &str = "iqn.2026-01.org.quorate:target";
 const READY_MAX: Duration = Duration::from_secs(10);
 const INSTALL: &str = "apt-get install --no-install-recommends tgt";
 

@@ -6,5 +6,7 @@ mod doctor;
 mod file;
 #[cfg(quorate_libiscsi)]
 mod iscsi;
+#[cfg(quorate_libiscsi)]
+mod lio;
 mod nbd;
 mod save_area;

@@ -195,8 +195,27 @@ fn a_preempt_while_nothing_is_reserved_takes_the_registration_and_maybe_the_rese
     }
 }
 
+/// SPC-4 5.13.11.2.5: "The registration is removed."
 #[test]
-fn a_preempt_of_ones_own_key_keeps_ones_registration() {
+fn who_names_its_own_key_and_does_not_hold_the_reservation_is_registered_no_more() {
+    let mut lun = held(OURS);
+    assert_eq!(ask(&mut lun, B, ReserveOut::Preempt(KEY_B, KEY_B, OURS)), Ok(()));
+    assert_eq!((lun.keys(), lun.reservation()), (vec![KEY_A], Some((KEY_A, OURS))));
+    assert_eq!(lun.attention(B), None, "who asked is not told");
+    let mut lun = free();
+    ask(&mut lun, A, ReserveOut::RegisterAndIgnore(KEY_A)).unwrap();
+    assert_eq!(ask(&mut lun, A, ReserveOut::Preempt(KEY_A, KEY_A, OURS)), Ok(()));
+    assert_eq!(lun.keys(), []);
+    for kind in [WriteExclusiveAllRegistrants, ExclusiveAccessAllRegistrants] {
+        let mut lun = held(kind);
+        ask(&mut lun, B, ReserveOut::Preempt(KEY_B, KEY_A, OURS)).unwrap();
+        ask(&mut lun, B, ReserveOut::Preempt(KEY_B, KEY_B, OURS)).unwrap();
+        assert_eq!((lun.keys(), lun.reservation()), (vec![], None), "{kind:?}");
+    }
+}
+
+#[test]
+fn the_holder_who_names_its_own_key_keeps_its_registration() {
     let mut lun = held(OURS);
     assert_eq!(ask(&mut lun, A, ReserveOut::Preempt(KEY_A, KEY_A, OURS)), Ok(()));
     assert_eq!(lun.keys(), [KEY_A, KEY_B]);
