@@ -18,7 +18,7 @@ const TO_DEVICE: c_int = -2;
 const FROM_DEVICE: c_int = -3;
 const SENSE_BYTES: usize = 64;
 /// How often a unit attention is taken note of and the command sent again: each path of a LUN has several to tell.
-const ATTENTIONS_MAX: u8 = 8;
+const ATTENTIONS_MAX: u8 = 16;
 const BUSY_DELAY: Duration = Duration::from_millis(20);
 
 /// `struct sg_io_hdr`.

@@ -197,6 +197,7 @@ impl IscsiLun {
             reply: Some(reply),
             attentions,
             not_before: None,
+            resend_at: None,
             era: 0,
         };
         self.shared.inbox.lock().requests.push_back(request);

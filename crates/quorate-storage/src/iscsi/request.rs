@@ -36,6 +36,8 @@ pub(super) struct Request {
     pub(super) reply: Option<Sender<Result<Command, Failure>>>,
     pub(super) attentions: u8,
     pub(super) not_before: Option<Instant>,
+    /// When it is sent once more though it is under way: a reset alone, which may be done twice.
+    pub(super) resend_at: Option<Instant>,
     /// How often this handle had registered when the command was sent.
     pub(super) era: u64,
 }

@@ -33,6 +33,8 @@ const BUSY_DELAY: Duration = Duration::from_millis(5);
 /// Unit attentions (and aborts for another initiator's sake) taken before the caller hears of one.
 /// Several wait for a handle that was idle: one of each kind on LIO, one of each event on tgt.
 pub(super) const ATTENTIONS_MAX: u8 = 16;
+/// How long a reset may take before it is sent once more.
+const RESET_PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Worker {
     pub(super) url: Url,
@@ -138,7 +140,29 @@ impl Worker {
                 why: format!("the target did not answer for {timeout:?}"),
             });
         }
+        self.reset_again(now);
         self.check_silence(now);
+    }
+
+    /// Sends resets once more that have no answer yet. Seen: of two that come to tgt at once, from two sessions, one is
+    /// never answered.
+    fn reset_again(&mut self, now: Instant) {
+        let Link::Up { session, .. } = &mut self.state.link else { return };
+        let due = |request: &Request| request.resend_at.is_some_and(|at| at <= now);
+        let flights = self.state.flights.iter();
+        let late: Vec<usize> = flights.filter(|(_, one)| due(one)).map(|(id, _)| *id).collect();
+        for id in late {
+            let next = self.state.next_id;
+            self.state.next_id += 1;
+            if session.submit(next, Command::Reset).is_err() {
+                continue;
+            }
+            // The answer to the first is nobody's any more, should it come.
+            if let Some(mut request) = self.state.flights.remove(&id) {
+                request.resend_at = Some(now + RESET_PATIENCE);
+                self.state.flights.insert(next, request);
+            }
+        }
     }
 
     /// Asks an idle target for a sign of life, and gives it up if there is none.
@@ -218,6 +242,7 @@ impl Worker {
                     let id = state.next_id;
                     state.next_id += 1;
                     request.era = state.era;
+                    request.resend_at = is_reset.then_some(now + RESET_PATIENCE);
                     match session.submit(id, command) {
                         Ok(()) => {
                             state.flights.insert(id, request);
@@ -281,6 +306,7 @@ impl Worker {
         let mut until = now + SLEEP_MAX.min(self.timeout / 3);
         for request in requests {
             until = until.min(request.deadline);
+            until = request.resend_at.map_or(until, |at| until.min(at));
             // One whose time has come waits for something else, which rings by itself.
             until = request.not_before.filter(|at| *at > now).map_or(until, |at| until.min(at));
         }
@@ -376,6 +402,7 @@ impl Worker {
             reply: None,
             attentions: 0,
             not_before: None,
+            resend_at: None,
             era: 0,
         }
     }
