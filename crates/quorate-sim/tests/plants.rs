@@ -6,6 +6,9 @@ use quorate_sim::options::TimingInputs;
 use quorate_sim::planting::{Bug, setting};
 use quorate_sim::{Faults, Options, run};
 
+#[path = "common/parts.rs"]
+mod parts;
+
 /// How many seeds each has here: three rounds through the settings. `make plants` looks longer, for all of them.
 const SEEDS: u64 = 45;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
@@ -17,6 +20,7 @@ const SLOW: &[&str] = &[
     "FenceByStaleWord",
     "LatenessIgnored",
     "LossesIgnored",
+    "OtherPartPreempted",
     "LunLossIgnored",
     "NearIgnored",
     "OthersNotAsked",
@@ -42,6 +46,15 @@ fn bugs_are_caught_within_a_few_seeds() {
         .map(|bug| format!("{}: {}", bug.name(), bug.what()))
         .collect();
     assert!(missed.is_empty(), "not caught in {SEEDS} seeds:\n{}", missed.join("\n"));
+}
+
+/// No simulated cluster has parts yet; what takes them has a test of its own.
+#[test]
+fn who_takes_a_part_from_all_is_caught() {
+    let sown = quorate_core::plant::sow(Some(quorate_core::plant::Plant::OtherPartPreempted));
+    assert!((0..20).any(|seed| parts::disturbed(seed).is_some()));
+    drop(sown);
+    assert!((0..20).all(|seed| parts::disturbed(seed).is_none()));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod configured;
 mod manual;
 mod members;
+#[path = "../common/parts.rs"]
+mod parts;
 mod planted;
 mod policies;
 mod seeds;
@@ -11,3 +13,10 @@ mod testing;
 mod timeline;
 mod what_if;
 mod witness;
+
+#[test]
+fn owners_of_parts_of_one_lun_never_disturb_each_other_and_all_get_theirs() {
+    for seed in 0..300 {
+        assert_eq!(parts::disturbed(seed), None, "seed {seed}");
+    }
+}

@@ -327,6 +327,8 @@ impl Worker {
         let mut lost = Vec::new();
         for done in done {
             match done {
+                // A reset that was sent once more: the second has cancelled the first.
+                Done::Command { id, .. } if !self.state.flights.contains_key(&id) => {}
                 Done::Command { id, outcome: Outcome::Lost, command } => lost.push((id, command)),
                 Done::Connected(Ok(())) => {
                     if let Link::Opening { session, .. } = &mut self.state.link

@@ -14,12 +14,13 @@ use quorate_storage::{
 };
 
 use crate::common::BLOCK;
-use crate::doctor::{examined, verdict};
+use crate::doctor::{examined, seen, verdict};
 
 const KEY_A: ReservationKey = ReservationKey(0xa1);
 const KEY_B: ReservationKey = ReservationKey(0xb1);
 const LONG: Duration = Duration::from_secs(20);
 const SIZE: u64 = 16 << 20;
+const KIND: &str = "LIO, tcm_loop";
 
 fn open(device: &str) -> DeviceLun {
     let lun = DeviceLun::open(DeviceOptions {
@@ -144,7 +145,7 @@ fn an_examination_finds_the_kernels_target_fit() {
     let open_as = |initiator: usize| -> Result<Box<dyn Lun>, LunError> {
         Ok(Box::new(open(["sda", "sdb"][initiator])))
     };
-    let found = examined("LIO, tcm_loop", &open_as);
+    let found = examined(KIND, &open_as);
     let worse = found.iter().filter(|one| one.verdict != Verdict::Good);
     assert_eq!(worse.map(|one| one.trial).collect::<Vec<_>>(), ["preempt and abort"]);
     assert_eq!(verdict(&found, "a registration survives a reconnect"), Verdict::Good);
@@ -238,6 +239,12 @@ fn a_path_that_comes_back_is_registered_only_while_nobody_has_preempted_us() {
     wait_for(&a, &LunEvent::ReservationRefused);
     assert_eq!(count(&b, KEY_A), 0);
     assert!(is_conflict(&guest_write("sdb", 0, 9)));
+    seen(
+        KIND,
+        "path loss",
+        Verdict::Good,
+        "registered again when it is back, while nobody has preempted us",
+    );
 }
 
 #[test]
@@ -252,6 +259,7 @@ fn where_an_abort_hangs_the_kernel_a_reset_takes_its_place() {
     assert!(is_conflict(&guest_write("sda", 0, 9)));
     b.write_at(0, &[5; BLOCK]).unwrap();
     assert!(b.read_keys().unwrap().is_held_by(KEY_B));
+    seen(KIND, "preempt and abort, done", Verdict::Good, "preempt and a reset of the LUN");
 }
 
 #[test]
@@ -296,6 +304,12 @@ fn a_registration_that_the_device_forgot_is_seen_and_taken_back_only_while_held(
     a.reserve(KEY_A).unwrap();
     a.reclaim(KEY_A).unwrap();
     a.write_at(0, &[4; BLOCK]).unwrap();
+    seen(
+        KIND,
+        "target restart",
+        Verdict::Note,
+        "registrations cleared in its place: noticed, nothing written",
+    );
 }
 
 #[test]
@@ -335,6 +349,7 @@ fn no_write_of_a_preempted_guest_is_accepted_once_the_preempt_is_answered() {
     let mut read = [0; 4096];
     b.read_at(0, &mut read).unwrap();
     assert_eq!(read, [0x77; 4096]);
-    println!("stale writes: {accepted} accepted before, {refused} refused, {stale} accepted after");
     assert_eq!(stale, 0);
+    println!("stale writes: {accepted} accepted before, {refused} refused, {stale} accepted after");
+    seen(KIND, "refused stale writes", Verdict::Good, "none accepted");
 }

@@ -10,9 +10,14 @@ pub(crate) const KEYS: [ReservationKey; 2] = [ReservationKey(0xd0c1), Reservatio
 pub(crate) fn examined(kind: &str, open: &Open<'_>) -> Vec<Finding> {
     let findings = examine(open, 2, KEYS).unwrap();
     for Finding { trial, verdict, says } in &findings {
-        println!("storage: {kind} | {trial} | {verdict} | {says}");
+        seen(kind, trial, *verdict, says);
     }
     findings
+}
+
+/// One more thing that was seen of a kind of storage.
+pub(crate) fn seen(kind: &str, trial: &str, verdict: Verdict, says: &str) {
+    println!("storage: {kind} | {trial} | {verdict} | {says}");
 }
 
 pub(crate) fn verdict(findings: &[Finding], trial: &str) -> Verdict {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::nbd::{Client, WRITE};
 use crate::common::{BLOCK, Random};
-use crate::doctor::{examined, verdict};
+use crate::doctor::{examined, seen, verdict};
 use quorate_storage::doctor::Verdict;
 use quorate_storage::testing::{Proxy, Target};
 use quorate_storage::{
@@ -245,10 +245,43 @@ fn no_write_of_the_victim_lands_after_preempt_and_abort_has_returned() {
     for round in 0..15 {
         assert!(!changes_after(|b| b.preempt_and_abort(KEY_B, KEY_A).unwrap()), "round {round}");
     }
+    seen(
+        "tgt",
+        "preempt and abort, done",
+        Verdict::Good,
+        "preempt and a reset: no write of the victim lands after",
+    );
 }
 
 /// The control of the test above: with plain PREEMPT this target does let writes land late, so the
 /// test can fail.
+/// Of two that come to tgt at once, from two sessions, one is never answered: it is sent again.
+#[test]
+fn two_resets_at_once_both_come_to_an_end() {
+    let target = Target::start(SIZE).unwrap();
+    let handles: Vec<IscsiLun> =
+        ["a", "b", "c", "d"].iter().map(|node| open(&target, node)).collect();
+    let key = |at: usize, round: u64| ReservationKey(1 + at as u64 + (round << 8));
+    for (at, lun) in handles.iter().enumerate() {
+        lun.register(key(at, 0)).unwrap();
+    }
+    for round in 1..=20 {
+        std::thread::scope(|scope| {
+            for pair in [0, 2] {
+                let (old, new) = (pair + (round as usize + 1) % 2, pair + round as usize % 2);
+                let lun = &handles[new];
+                scope.spawn(move || {
+                    lun.register(key(new, round)).unwrap();
+                    lun.preempt_and_abort(key(new, round), key(old, round - 1)).unwrap();
+                });
+            }
+            // What bystanders have under way is what a reset waits for.
+            let writer = &handles[round as usize % 2];
+            scope.spawn(move || (0..50).for_each(|_| drop(writer.write_at(4096, &[1; BLOCK]))));
+        });
+    }
+}
+
 #[test]
 fn a_plain_preempt_does_not_wait_for_writes_under_way() {
     assert!((0..100).any(|_| changes_after(|b| b.preempt(KEY_B, KEY_A).unwrap())));
@@ -277,6 +310,12 @@ fn a_path_that_comes_back_is_not_registered_until_it_is_reclaimed_and_then_loses
     });
     assert_eq!(a.read_keys().unwrap().keys, [KEY_A]);
     assert_eq!(bytes(&target)[..BLOCK], [7; BLOCK]);
+    seen(
+        "tgt",
+        "path loss",
+        Verdict::Note,
+        "taken back with its writes, if nobody has preempted us",
+    );
 }
 
 #[test]
@@ -409,6 +448,12 @@ fn a_target_that_dies_and_returns_without_its_reservations_gives_nothing_back_by
     a.register(KEY_A).unwrap();
     a.reserve(KEY_A).unwrap();
     a.write_at(0, &[1; BLOCK]).unwrap();
+    seen(
+        "tgt",
+        "target restart",
+        Verdict::Note,
+        "its reservations are gone; noticed, nothing written",
+    );
 }
 
 #[test]

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use crate::common::BLOCK;
+use crate::doctor::{examined, seen, verdict};
 use crate::iscsi::{
     KEY_A, KEY_B, LONG, agrees_with_the_file_driver, options, wait_for, wait_for_loss,
 };
+use quorate_storage::doctor::Verdict;
 use quorate_storage::testing::{LioTarget, Proxy};
 use quorate_storage::{IscsiLun, Lun, LunError, LunEvent, ReservationType, Strength};
+
+const KIND: &str = "LIO, iSCSI";
 
 fn open(target: &LioTarget, node: &str) -> IscsiLun {
     IscsiLun::open(options(target.url(), node, LONG)).unwrap()
@@ -25,6 +29,20 @@ fn a_faithful_target_has_everything_that_is_asked_of_a_lun() {
     assert_eq!(capabilities.strength, Strength::Enforced);
     assert_eq!((capabilities.size_bytes, capabilities.block_bytes), (LioTarget::SIZE, 512));
     assert!(capabilities.preempt_and_abort && capabilities.aptpl && capabilities.discard_safe);
+}
+
+#[test]
+#[ignore = "needs the kernel image: make test-kernel"]
+fn an_examination_finds_a_faithful_target_fit() {
+    let target = LioTarget::start().unwrap();
+    let open = |initiator: usize| -> Result<Box<dyn Lun>, LunError> {
+        let node = ["a", "b"][initiator];
+        Ok(Box::new(IscsiLun::open(options(target.url(), node, LONG))?))
+    };
+    let found = examined(KIND, &open);
+    let worse = found.iter().filter(|one| one.verdict != Verdict::Good).collect::<Vec<_>>();
+    assert!(worse.is_empty(), "{worse:?}");
+    assert_eq!(verdict(&found, "a stranger's write same is refused"), Verdict::Good);
 }
 
 #[test]
@@ -50,6 +68,12 @@ fn a_preempted_and_aborted_owner_is_refused_every_time_and_told_at_once() {
     let mut read = [0; BLOCK];
     a.read_at(0, &mut read).unwrap();
     assert_eq!(read, [1; BLOCK]);
+    seen(
+        KIND,
+        "preempt and abort, done",
+        Verdict::Good,
+        "carried out, and its victim refused 50 times",
+    );
 }
 
 #[test]
@@ -76,6 +100,7 @@ fn a_path_that_comes_back_is_still_registered_and_loses_no_write() {
     }
     let reservations = b.read_keys().unwrap();
     assert!(reservations.keys == [KEY_A] && reservations.is_held_by(KEY_A));
+    seen(KIND, "path loss", Verdict::Good, "still registered when it is back");
 }
 
 /// As after a power loss of the host: whoever comes under the same names is the same nexus.
@@ -143,6 +168,7 @@ fn a_target_that_loses_its_power_and_its_reservations_gives_nothing_back_by_itse
     a.register(KEY_A).unwrap();
     a.reserve(KEY_A).unwrap();
     a.write_at(0, &[1; BLOCK]).unwrap();
+    seen(KIND, "target restart", Verdict::Note, "without APTPL: noticed, nothing written");
 }
 
 #[test]
