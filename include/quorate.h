@@ -124,6 +124,10 @@ enum quorate_status
    * A recording cannot be read, is none, or is damaged; the text names the byte.
    */
   QUORATE_RECORDING = 19,
+  /**
+   * A LUN cannot be reached, cannot do what was asked, or refuses it.
+   */
+  QUORATE_LUN = 20,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -335,6 +339,11 @@ typedef struct {
    * Whether `path` is such a socket: the only way to a LUN that quorate itself is registered at.
    */
   bool is_nbd;
+  /**
+   * How many bytes from the start of `path` are the resource's; 0: all of it. Behind them stand saved guests and
+   * heartbeats.
+   */
+  uint64_t size_bytes;
 } quorate_lun;
 
 /**
@@ -2489,6 +2498,74 @@ quorate_status quorate_what_if(const quorate_config *config,
                                uint64_t start_time_ms,
                                quorate_string **json,
                                quorate_string **table);
+
+/**
+ * The block devices of this machine that can be LUNs. Asks the kernel alone.
+ *
+ * Parameters: `json`: on success, a JSON array of objects with `device`, `links` (names that stay), `make`,
+ * `size_bytes`, `paths` and `holders` (what stands on it).
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_lun_devices(quorate_string **json);
+
+/**
+ * What a LUN is, who is registered there and who holds it, and whose heartbeat stands on it. Only reads.
+ *
+ * Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), the absolute
+ * path of a directory that serves as a LUN, or the name of a LUN of `config`. `config`: names LUNs and nodes; may be
+ * NULL. `initiator`: our name at an iSCSI target; no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on
+ * success. `table`: the same for people, on success.
+ *
+ * Returns: `QUORATE_MISUSE` or `QUORATE_UNKNOWN` for what is no LUN, `QUORATE_LUN` for one that cannot be reached or
+ * knows no reservations.
+ *
+ * Memory and lifetimes: the configuration stays the caller's. Free the strings with `quorate_string_free`.
+ *
+ * Threads: any; waits for the LUN.
+ */
+quorate_status quorate_lun_show(quorate_text lun,
+                                const quorate_config *config,
+                                quorate_text initiator,
+                                quorate_string **json,
+                                quorate_string **table);
+
+/**
+ * Takes every registration and the reservation of a LUN away: what a cluster that is no more has left behind. Waits
+ * 3 s to see whether somebody beats on it.
+ *
+ * Parameters: `lun`, `config`, `initiator`: as for `quorate_lun_show`. `count`: how many registrations there were, on
+ * success.
+ *
+ * Returns: `QUORATE_MISUSE` when a node that is alive uses it: nothing was changed. Else as `quorate_lun_show`.
+ *
+ * Threads: any; waits for the LUN.
+ */
+quorate_status quorate_lun_clear(quorate_text lun,
+                                 const quorate_config *config,
+                                 quorate_text initiator,
+                                 uint64_t *count);
+
+/**
+ * Tries a LUN out, as a host whose failover depends on it would: register, reserve, write, be preempted, be refused.
+ * Wants one that nobody uses, and leaves it as it was.
+ *
+ * Parameters: as for `quorate_lun_show`. `json`: on success, an object with `trials`, each with what was tried
+ * (`trial`), its `verdict` (`good`, `note`, `bad`: not to be trusted, `untried`) and what was seen (`says`). `sound`:
+ * whether no verdict is `bad`, on success.
+ *
+ * Returns: `QUORATE_MISUSE` when somebody is registered there: nothing was changed. Else as `quorate_lun_show`.
+ *
+ * Threads: any; waits for the LUN.
+ */
+quorate_status quorate_lun_doctor(quorate_text lun,
+                                  const quorate_config *config,
+                                  quorate_text initiator,
+                                  quorate_string **json,
+                                  quorate_string **table,
+                                  bool *sound);
 
 #ifdef __cplusplus
 }  // extern "C"

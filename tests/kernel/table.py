@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of docs/STORAGE.md, made of what the tests saw: lines of the form `storage: KIND | TRIAL | VERDICT | WORDS`.
+"""The table of docs/STORAGE.md, made of what the tests saw: lines `storage: KIND | TRIAL | VERDICT | WORDS`.
 
 usage: tests/kernel/table.py FILE...
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "STORAGE.md"
 BEGIN, END = "<!-- storage -->\n", "<!-- end -->\n"
+LAST = ["preempt and abort, done", "path loss", "target restart", "refused stale writes"]
 KINDS = ["tgt", "LIO, iSCSI", "LIO, tcm_loop", "file"]
 
 
@@ -31,7 +32,8 @@ def main() -> int:
         print(f"table: nothing was seen of {', '.join(missing)}", file=sys.stderr)
         return 1
     rows = [f"| | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
-    rows += [f"| {trial} | {' | '.join(row.get(kind, '') for kind in kinds)} |" for trial, row in found.items()]
+    order = [trial for trial in found if trial not in LAST] + [trial for trial in LAST if trial in found]
+    rows += [f"| {trial} | {' | '.join(row.get(kind, '') for kind in kinds)} |" for trial, row in ((trial, found[trial]) for trial in order)]
     page = PAGE.read_text()
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)

@@ -55,8 +55,8 @@ pub unsafe extern "C" fn quorate_lun_show(
     give(json, table, || Ok(unsafe { which(lun, config, initiator) }?.show()?))
 }
 
-/// Takes every registration and the reservation of a LUN away: what a cluster that is no more has left behind. Waits 3 s
-/// to see whether somebody beats on it.
+/// Takes every registration and the reservation of a LUN away: what a cluster that is no more has left behind. Waits
+/// 3 s to see whether somebody beats on it.
 ///
 /// Parameters: `lun`, `config`, `initiator`: as for `quorate_lun_show`. `count`: how many registrations there were, on
 /// success.

@@ -8,6 +8,7 @@ use quorate::what_if::Lose;
 
 use crate::configure::Configure;
 use crate::failure::EXIT_CODES;
+use crate::lun::Lun;
 use crate::operate::{Operation, Return};
 use crate::replay::StopAt;
 use crate::torture::Torture;
@@ -304,58 +305,6 @@ pub struct Ask {
     /// The state directory of the node to ask
     #[arg(long, conflicts_with = "at")]
     pub state: Option<PathBuf>,
-}
-
-/// `quorate lun`.
-#[derive(Debug, Subcommand)]
-pub enum Lun {
-    /// The block devices of this machine that can be LUNs
-    List {
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Who is registered, who holds it, what it can promise; only reads
-    Show {
-        /// Which LUN
-        #[command(flatten)]
-        lun: WhichLun,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Take every registration away that a cluster which is no more has left; refused while a live node uses it
-    Clear {
-        /// Which LUN
-        #[command(flatten)]
-        lun: WhichLun,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Try out whether it is fit for failover; wants a LUN that nobody uses, and leaves it as it was
-    Doctor {
-        /// Which LUN
-        #[command(flatten)]
-        lun: WhichLun,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Which LUN a command is about.
-#[derive(Debug, Args)]
-pub struct WhichLun {
-    /// A device (/dev/...), an address (iscsi://[user%password@]host[:port]/iqn/lun), the absolute path of a directory
-    /// that serves as a LUN, or the name of a LUN in the configuration
-    pub lun: String,
-    /// The configuration that names LUNs and nodes; it may be missing where the LUN is given by its place
-    #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
-    pub config: PathBuf,
-    /// Our name at an iSCSI target that lets in only those that it knows
-    #[arg(long, value_name = "IQN")]
-    pub initiator: Option<String>,
 }
 
 /// `quorate status`.

@@ -13,7 +13,7 @@ pub mod failure;
 mod import;
 mod init;
 pub mod lab;
-mod lun;
+pub mod lun;
 mod operate;
 mod outcome;
 mod replay;

@@ -2,30 +2,83 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::path::PathBuf;
 
+use clap::{Args, Subcommand};
 use quorate::Config;
-use quorate::lun::{Lun, devices};
+use quorate::lun::{self, devices};
 use serde::Serialize;
 
-use crate::arguments;
 use crate::failure::{Exit, Failure};
+
+/// `quorate lun`.
+#[derive(Debug, Subcommand)]
+pub enum Lun {
+    /// The block devices of this machine that can be LUNs
+    List {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who is registered, who holds it, what it can promise; only reads
+    Show {
+        /// Which LUN
+        #[command(flatten)]
+        lun: WhichLun,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take every registration away that a cluster which is no more has left; refused while a live node uses it
+    Clear {
+        /// Which LUN
+        #[command(flatten)]
+        lun: WhichLun,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Try out whether it is fit for failover; wants a LUN that nobody uses, and leaves it as it was
+    Doctor {
+        /// Which LUN
+        #[command(flatten)]
+        lun: WhichLun,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which LUN a command is about.
+#[derive(Debug, Args)]
+pub struct WhichLun {
+    /// A device (/dev/...), an address (iscsi://[user%password@]host[:port]/iqn/lun), the absolute path of a directory
+    /// that serves as a LUN, or the name of a LUN in the configuration
+    pub lun: String,
+    /// The configuration that names LUNs and nodes; it may be missing where the LUN is given by its place
+    #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
+    pub config: PathBuf,
+    /// Our name at an iSCSI target that lets in only those that it knows
+    #[arg(long, value_name = "IQN")]
+    pub initiator: Option<String>,
+}
 
 /// Carries one of them out.
 ///
 /// # Errors
 /// What is wrong with the LUN, or with the words for it; that the examination found something bad; that nobody agreed.
-pub(crate) fn lun(words: &arguments::Lun) -> Result<(), Failure> {
+pub(crate) fn lun(words: &Lun) -> Result<(), Failure> {
     match words {
-        arguments::Lun::List { json } => {
+        Lun::List { json } => {
             list(*json);
             Ok(())
         }
-        arguments::Lun::Show { lun, json } => {
+        Lun::Show { lun, json } => {
             show(&which(lun)?.show()?, *json);
             Ok(())
         }
-        arguments::Lun::Clear { lun, yes } => clear(&which(lun)?, *yes),
-        arguments::Lun::Doctor { lun, json } => {
+        Lun::Clear { lun, yes } => clear(&which(lun)?, *yes),
+        Lun::Doctor { lun, json } => {
             let found = which(lun)?.doctor()?;
             show(&found, *json);
             match found.is_sound() {
@@ -37,13 +90,13 @@ pub(crate) fn lun(words: &arguments::Lun) -> Result<(), Failure> {
 }
 
 /// By its place; else by its name in the configuration, which must be there then.
-fn which(words: &arguments::WhichLun) -> Result<Lun, Failure> {
+fn which(words: &WhichLun) -> Result<lun::Lun, Failure> {
     let is_place = words.lun.starts_with('/') || words.lun.contains("://");
     let config = match is_place && !words.config.exists() {
         true => None,
         false => Some(Config::from_file(&words.config)?),
     };
-    let lun = Lun::named(&words.lun, config.as_ref())?;
+    let lun = lun::Lun::named(&words.lun, config.as_ref())?;
     Ok(match &words.initiator {
         Some(name) => lun.initiator(name),
         None => lun,
@@ -67,7 +120,7 @@ fn list(json: bool) {
     }
 }
 
-fn clear(lun: &Lun, yes: bool) -> Result<(), Failure> {
+fn clear(lun: &lun::Lun, yes: bool) -> Result<(), Failure> {
     let found = lun.show()?;
     if found.keys.is_empty() {
         print(&format!("{}: nobody is registered\n", found.lun));

@@ -190,7 +190,8 @@ pub trait Lun: Send + Sync + fmt::Debug {
         Err(LunError::ReservationConflict)
     }
 
-    /// As `reclaim`, for one of several registrants, whoever holds the reservation: this handle's own registration back.
+    /// As `reclaim`, for one of several registrants, whoever holds the reservation: this handle's own registration
+    /// back.
     ///
     /// That nobody has preempted us shows in the orphan of the lost nexus: it still stands there, under our key.
     ///

@@ -30,8 +30,8 @@ impl Watchdog {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a time-out below 1 s, for what is no watchdog, and for one that cannot be that quick; else what
-    /// the system says: `ResourceBusy` when another program has it.
+    /// `InvalidInput` for a time-out below 1 s, for what is no watchdog, and for one that cannot be that quick; else
+    /// what the system says: `ResourceBusy` when another program has it.
     pub fn arm(path: &Path, timeout: Duration) -> io::Result<Self> {
         let refused = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let Some(seconds) = c_int::try_from(timeout.as_secs()).ok().filter(|seconds| *seconds > 0)

@@ -212,7 +212,8 @@ impl Inner {
                 now.push(Arc::clone(path));
                 continue;
             }
-            match Path::open(FilePath::new(DEV), &name, self.block.kind, self.timeout) {
+            let (kind, is_lio) = (self.block.kind, sysfs::is_lio(FilePath::new(SYS), &name));
+            match Path::open(FilePath::new(DEV), &name, kind, is_lio, self.timeout) {
                 Ok(path) => now.push(Arc::new(path)),
                 Err(error) => trouble = Some(error),
             }

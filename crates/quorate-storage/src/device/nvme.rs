@@ -333,6 +333,20 @@ mod tests {
         assert!(parse_report(&report).is_err(), "type 9");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_report_misleads_the_parser(mut report in proptest::collection::vec(proptest::num::u8::ANY, 0..600), code in 0..8_u8) {
+            if report.len() > 6 {
+                (report[4], report[6]) = (code, 0);
+            }
+            if let Ok((found, registrants)) = parse_report(&report) {
+                assert!(registrants.len() * REPORT_ENTRY <= report.len());
+                assert_eq!(found.keys.len(), registrants.len());
+            }
+            let _ = parse_abilities(&report);
+        }
+    }
+
     #[test]
     fn statuses_of_the_device_are_told_apart() {
         assert!(matches!(refusal("x", 0x4083), LunError::ReservationConflict));

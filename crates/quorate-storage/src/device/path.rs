@@ -52,6 +52,7 @@ pub(super) struct Path {
     pub(super) name: String,
     file: File,
     kind: Kind,
+    is_lio: bool,
     timeout: Duration,
 }
 
@@ -60,6 +61,7 @@ impl Path {
         dev: &FilePath,
         name: &str,
         kind: Kind,
+        is_lio: bool,
         timeout: Duration,
     ) -> Result<Self, LunError> {
         let place = dev.join(name);
@@ -69,7 +71,7 @@ impl Path {
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(&place)
             .map_err(|error| bytes::explain(place.display().to_string(), &error))?;
-        Ok(Self { name: name.to_owned(), file, kind, timeout })
+        Ok(Self { name: name.to_owned(), file, kind, is_lio, timeout })
     }
 
     /// What the device is and can do.
@@ -252,7 +254,14 @@ impl Path {
     ) -> Result<(), Failure> {
         let list = scsi::reserve_out_parameters(key, other, aptpl);
         let cdb = scsi::reserve_out(action);
-        sg::command(&self.file, action.name(), cdb, Data::Out(&list), self.timeout)
+        match sg::command(&self.file, action.name(), cdb, Data::Out(&list), self.timeout) {
+            Err(Failure::Check(sense))
+                if self.is_lio && scsi::means_unregistered(action, sense) =>
+            {
+                Err(Failure::Error(LunError::ReservationConflict))
+            }
+            result => result,
+        }
     }
 
     fn query(&self, what: &str, cdb: Cdb, length: usize) -> Result<Vec<u8>, LunError> {

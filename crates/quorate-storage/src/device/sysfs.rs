@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::LunError;
+use crate::scsi::VENDOR_LIO;
 
 const SECTOR_BYTES: u64 = 512;
 
@@ -109,8 +110,8 @@ pub(super) fn make(sys: &Path, block: &Block) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether PREEMPT AND ABORT hangs the kernel behind this device for good. Seen with the loopback transport of Linux 6.1's
-/// own target, which tells of the abort to a command that waits for it.
+/// Whether PREEMPT AND ABORT hangs the kernel behind this device for good. Seen with the loopback transport of
+/// Linux 6.1's own target, which tells of the abort to a command that waits for it.
 pub(super) fn hangs_on_abort(sys: &Path, block: &Block) -> bool {
     paths(sys, block).iter().any(|path| {
         let Ok(device) = sys.join("block").join(path).join("device").canonicalize() else {
@@ -122,6 +123,12 @@ pub(super) fn hangs_on_abort(sys: &Path, block: &Block) -> bool {
         let driver = |host: &str| text(&sys.join("class/scsi_host").join(host).join("proc_name"));
         host.and_then(driver).is_some_and(|driver| driver == "tcm_loopback")
     })
+}
+
+/// Whether a path leads to Linux' own target, which has an answer of its own for who is not registered.
+pub(super) fn is_lio(sys: &Path, path: &str) -> bool {
+    let vendor = text(&sys.join("block").join(path).join("device/vendor"));
+    vendor.is_some_and(|vendor| vendor == VENDOR_LIO)
 }
 
 /// What uses a device: other devices on top of it (volumes, partitions with a file system are the kernel's to tell).

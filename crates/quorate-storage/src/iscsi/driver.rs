@@ -17,7 +17,7 @@ use super::url::Url;
 use super::worker::{State, Worker};
 use crate::lun::check_range;
 use crate::owed::Owed;
-use crate::scsi::{self, Cdb, Failure, ReserveOut, Sense};
+use crate::scsi::{self, Cdb, Failure, ReserveOut};
 use crate::standing::Effect;
 use crate::{
     Capabilities, EventQueue, Lun, LunError, Registrant, ReservationKey, Reservations, Strength,
@@ -33,7 +33,6 @@ const TRANSFER_MAX: u32 = 1 << 20;
 const GRACE: Duration = Duration::from_millis(500);
 /// How often READ KEYS and READ RESERVATION may see different generations in a row.
 const READS_MAX: u32 = 16;
-const COMMUNICATION_FAILURE: Sense = Sense { key: 2, code: 0x0800 };
 
 /// A LUN behind iSCSI. See the module for how it is put together.
 pub struct IscsiLun {
@@ -248,7 +247,7 @@ impl IscsiLun {
         effect: Effect,
     ) -> Result<(), LunError> {
         self.try_reserve_out(action, key, action_key, effect).map_err(|failure| match failure {
-            Failure::Check(sense) if self.is_lio && means_unregistered(action, sense) => {
+            Failure::Check(sense) if self.is_lio && scsi::means_unregistered(action, sense) => {
                 LunError::ReservationConflict
             }
             failure => failure.explain(action.name()),
@@ -472,21 +471,6 @@ impl Drop for IscsiLun {
 fn ring(shared: &Shared) {
     // Only a full counter can fail, and then the bell rings already.
     let _ = rustix::io::write(&shared.wake, &1_u64.to_ne_bytes());
-}
-
-/// What LIO answers to these of a nexus that is not registered, where SPC has a conflict.
-///
-/// Source: drivers/target/target_core_pr.c of Linux 6.1.
-fn means_unregistered(action: ReserveOut, sense: Sense) -> bool {
-    match action {
-        ReserveOut::Reserve | ReserveOut::Release | ReserveOut::Clear => {
-            sense == COMMUNICATION_FAILURE
-        }
-        ReserveOut::Register
-        | ReserveOut::RegisterAndIgnore
-        | ReserveOut::Preempt
-        | ReserveOut::PreemptAndAbort => false,
-    }
 }
 
 /// FNV-1a, folded to the 40 bits that an ISID of the random kind has.

@@ -161,6 +161,9 @@ fn a_preempted_host_is_refused_every_time_and_told_at_once_and_so_is_its_guest()
     a.reserve(KEY_A).unwrap();
     a.reserve(KEY_A).unwrap();
     a.write_at(0, &[1; BLOCK]).unwrap();
+    // LIO has an answer of its own for who is not registered.
+    assert!(matches!(b.reserve(KEY_B), Err(LunError::ReservationConflict)));
+    assert!(matches!(b.clear(KEY_B), Err(LunError::ReservationConflict)));
     guest_write("sda", 8192, 1).unwrap();
     assert!(matches!(b.write_at(0, &[2; BLOCK]), Err(LunError::ReservationConflict)));
     b.register(KEY_B).unwrap();

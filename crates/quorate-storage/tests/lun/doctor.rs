@@ -1,4 +1,4 @@
-//! Each kind of storage, examined: what docs/STORAGE.md says of it comes from here, from lines that begin with `storage:`.
+//! Each kind of storage, examined. What docs/STORAGE.md says of it comes from lines that begin with `storage:`.
 
 use quorate_storage::doctor::{Finding, Open, Verdict, examine};
 use quorate_storage::{FileLun, FileOptions, Lun, LunError, ReservationKey};

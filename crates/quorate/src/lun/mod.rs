@@ -1,7 +1,7 @@
 //! LUNs looked at from outside a cluster: which there are, who holds one, what it can promise, whether it keeps that.
 //!
-//! Needs no running node and disturbs none: [`devices`] and [`Lun::show`] only read; [`Lun::doctor`] wants a LUN that nobody
-//! uses, and [`Lun::clear`] one that nobody alive holds.
+//! Needs no running node and disturbs none: [`devices`] and [`Lun::show`] only read; [`Lun::doctor`] wants a LUN that
+//! nobody uses, and [`Lun::clear`] one that nobody alive holds.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), quorate::Error> {
@@ -33,9 +33,10 @@ use crate::config::{Config, LunSettings};
 /// Bound of each command on a LUN.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// For how long a beat may stand still before nobody alive is behind it: three times the longest interval at which nodes
-/// beat unless told otherwise.
+/// For how long a beat may stand still, at least, before nobody alive is behind it; where the cluster's configuration is
+/// known, so many of its intervals.
 const BEAT_WAIT: Duration = Duration::from_secs(3);
+const BEAT_INTERVALS: u32 = 5;
 const BEAT_LOOK: Duration = Duration::from_millis(100);
 const INITIATOR: &str = "iqn.2026-01.io.quorate:admin";
 
@@ -77,8 +78,8 @@ impl std::fmt::Display for Place {
 }
 
 impl Lun {
-    /// The LUN at a place: a block device (`/dev/...`), an iSCSI address (`iscsi://[user%password@]host[:port]/iqn/lun`),
-    /// or an absolute path of a directory that serves as one.
+    /// The LUN at a place: a block device (`/dev/...`), an iSCSI address
+    /// (`iscsi://[user%password@]host[:port]/iqn/lun`), or an absolute path of a directory that serves as one.
     ///
     /// # Errors
     /// [`Error::Misuse`] for what is none of these.
@@ -160,10 +161,10 @@ impl Lun {
         Ok(report)
     }
 
-    /// Takes every registration and the reservation away; gives how many there were. Meant for what a cluster that is no
-    /// more has left behind.
+    /// Takes every registration and the reservation away; gives how many there were. Meant for what a cluster that is
+    /// no more has left behind.
     ///
-    /// Waits 3 s to see whether somebody beats on it.
+    /// Waits to see whether somebody beats on it: 3 s, or 5 intervals of a configuration that is known.
     ///
     /// # Errors
     /// [`Error::Misuse`] when a node that is alive uses it: nothing was changed. [`Error::Lun`].
@@ -278,7 +279,9 @@ impl Lun {
     fn live_beat(&self, driver: &dyn Driver) -> Result<Option<quorate_storage::Beat>, Error> {
         let look = || self.beats(driver).map_err(|error| self.failed(&error));
         let before = look()?;
-        let end = Instant::now() + BEAT_WAIT;
+        let interval = self.names.as_ref().map(|config| config.cluster().timing().interval);
+        let wait = interval.map_or(BEAT_WAIT, |interval| BEAT_WAIT.max(interval * BEAT_INTERVALS));
+        let end = Instant::now() + wait;
         while Instant::now() < end && !before.is_empty() {
             std::thread::sleep(BEAT_LOOK);
             if let Some(beat) = look()?.into_iter().find(|beat| !before.contains(beat)) {

@@ -97,7 +97,7 @@ pub struct Beat {
 pub struct Report {
     /// Where the LUN is; without a password.
     pub lun: String,
-    /// `enforced`: the device refuses a stale writer; `cooperative`: only programs that go through quorate are kept out.
+    /// `enforced`: the device refuses a stale writer; `cooperative`: only what goes through quorate is kept out.
     pub strength: &'static str,
     /// Whole size in bytes.
     pub size_bytes: u64,
