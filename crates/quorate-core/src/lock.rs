@@ -331,9 +331,6 @@ impl Lock {
         keys.iter().copied().chain(holder).filter(|&key| key != own).find_map(|key| {
             if !key.is_of(self.cluster) {
                 Some(LockFailure::ForeignCluster)
-            } else if self.part && key.part().is_none() {
-                // Of a time when the LUN had one owner as a whole.
-                None
             } else if key.epoch() >= own.epoch() && !plant::is(Plant::LaterOwnerPreempted) {
                 Some(LockFailure::Overtaken)
             } else {

@@ -81,6 +81,14 @@ pub fn examine(
     let mut canary = vec![0; ALIGNMENT as usize];
     first.read_at(block, &mut canary)?;
     trials.canary = canary;
+    first.register(keys[0])?;
+    // Somebody may have come meanwhile.
+    if let Some(other) = first.read_keys()?.keys.iter().find(|key| **key != keys[0]) {
+        first.unregister()?;
+        return Err(LunError::misuse(format!(
+            "the LUN is in use: {other} has just been registered"
+        )));
+    }
     let result = trials.alone(&*first).and_then(|()| match initiators {
         0 | 1 => {
             trials.untried(
@@ -156,7 +164,6 @@ impl Trials<'_> {
     /// What one initiator can find out.
     fn alone(&mut self, first: &dyn Lun) -> Result<(), LunError> {
         let [key, _] = self.keys;
-        first.register(key)?;
         let found = first.read_keys()?;
         let ways = found.keys.iter().filter(|one| **one == key).count();
         let strangers = found.keys.len() - ways;
@@ -304,7 +311,11 @@ impl Trials<'_> {
         lun.register(key)?;
         // Registered, it may write whoever holds.
         let restored = lun.write_at(self.at(), &self.canary).and_then(|()| lun.flush());
-        lun.clear(key)?;
+        let strangers = lun.read_keys()?.keys.iter().any(|one| !self.keys.contains(one));
+        match strangers {
+            true => lun.unregister()?,
+            false => lun.clear(key)?,
+        }
         restored
     }
 }

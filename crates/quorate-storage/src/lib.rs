@@ -26,7 +26,7 @@ pub use device::{DeviceLun, DeviceOptions, DeviceState, devices};
 pub use error::LunError;
 pub use event::{EventQueue, LunEvent};
 pub use file::{FileLun, FileOptions};
-pub use iscsi::{IscsiLun, IscsiOptions};
+pub use iscsi::{IscsiLun, IscsiOptions, iscsi_address, without_password};
 pub use layout::Layout;
 pub use lun::{
     Capabilities, Lun, Registrant, ReservationKey, ReservationType, Reservations, Strength,

@@ -43,6 +43,8 @@ pub const NODES_MAX: usize = 10_000;
 pub const RUNNING_NODES_MAX: usize = 64;
 /// The highest number of a part of a LUN: its reservation keys have 15 bits for it.
 const PART_MAX: u32 = 0x7fff;
+/// The highest number of a node: in a key, what is above names a part.
+const NODE_MAX: u16 = 0x7fff;
 /// At most this many voters: more cost every commit and protect no better.
 pub const VOTERS_MAX: usize = 7;
 /// At most this many groups.
@@ -543,6 +545,10 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
         }
         if node.id == NodeId::WITNESS {
             let problem = format!("its id is {}, which stands for the witness", node.id.0);
+            return Err(ConfigError::new(place, problem, "count nodes from 1"));
+        }
+        if node.id.0 > NODE_MAX {
+            let problem = format!("its id is {}, more than {NODE_MAX}", node.id.0);
             return Err(ConfigError::new(place, problem, "count nodes from 1"));
         }
         check_count(&format!("{place}.addresses"), node.addresses.len(), PATHS_MAX)?;

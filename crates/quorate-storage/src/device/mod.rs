@@ -76,6 +76,8 @@ struct Inner {
     /// One change of registrations at a time, and what came of the last.
     standing: Mutex<Standing>,
     reset: Owed,
+    /// It was seen to hold the LUN since it registered last.
+    has_held: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -153,6 +155,7 @@ impl DeviceLun {
             paths: Mutex::new(Vec::new()),
             standing: Mutex::new(Standing::Never),
             reset: Owed::default(),
+            has_held: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             block,
         };
@@ -382,6 +385,7 @@ impl Lun for DeviceLun {
         let key = key.checked()?;
         self.inner.pay_reset()?;
         let mut standing = self.inner.standing.lock();
+        self.inner.has_held.store(false, std::sync::atomic::Ordering::Release);
         self.inner.register_everywhere(key)?;
         *standing = standing.on_effect(Effect::Registered(key));
         Ok(())
@@ -395,6 +399,10 @@ impl Lun for DeviceLun {
     fn reclaim(&self, key: ReservationKey) -> Result<(), LunError> {
         let key = key.checked()?;
         let mut standing = self.inner.standing.lock();
+        // A guest's I/O goes past us: whoever is not the owner any more must not be registered for a moment.
+        if !self.inner.read_keys()?.is_held_by(key) {
+            return Err(LunError::ReservationConflict);
+        }
         self.inner.register_everywhere(key)?;
         if self.inner.read_keys()?.is_held_by(key) {
             *standing = standing.on_effect(Effect::Registered(key));

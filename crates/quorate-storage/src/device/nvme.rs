@@ -18,8 +18,11 @@ const NVME_IOCTL_ID: libc::c_ulong = 0x4e40;
 const NVME_IOCTL_ADMIN_CMD: libc::c_ulong = 0xc048_4e41;
 const NVME_IOCTL_IO_CMD: libc::c_ulong = 0xc048_4e43;
 
-const REPORT_HEADER: usize = 24;
-const REPORT_ENTRY: usize = 24;
+/// A report, and what stands in it for each controller, are of one of two lengths, by how long host identifiers are.
+const SHORT: usize = 24;
+const LONG: usize = 64;
+/// The host identifier has 16 bytes: only the long report says it.
+const STATUS_LONG_IDENTIFIER: i32 = 0x18;
 /// Room for 170 controllers.
 const REPORT_BYTES: usize = 4096;
 const IDENTIFY_BYTES: usize = 4096;
@@ -168,11 +171,11 @@ pub(super) fn carry_out(
     send(file, NVME_IOCTL_IO_CMD, passthrough, &mut command.data, command.what, timeout)
 }
 
-/// Reservation Report: who is registered and who holds.
-pub(super) fn report(file: &File, timeout: Duration) -> Result<Vec<u8>, Failure> {
+/// Reservation Report: who is registered and who holds. `is_long` asks for identifiers of 16 bytes.
+pub(super) fn report(file: &File, is_long: bool, timeout: Duration) -> Result<Vec<u8>, Failure> {
     let mut data = vec![0; REPORT_BYTES];
-    let cdw10 = (REPORT_BYTES / 4 - 1) as u32;
-    let passthrough = Passthrough { opcode: 0x0e, cdw10, ..Passthrough::default() };
+    let (cdw10, cdw11) = ((REPORT_BYTES / 4 - 1) as u32, u32::from(is_long));
+    let passthrough = Passthrough { opcode: 0x0e, cdw10, cdw11, ..Passthrough::default() };
     send(file, NVME_IOCTL_IO_CMD, passthrough, &mut data, "Reservation Report", timeout)?;
     Ok(data)
 }
@@ -225,9 +228,11 @@ fn send(
 fn refusal(what: &str, status: i32) -> LunError {
     match status & STATUS_MASK {
         STATUS_RESERVATION_CONFLICT => LunError::ReservationConflict,
-        STATUS_INVALID_OPCODE | STATUS_INVALID_FIELD => LunError::Unsupported {
-            what: format!("{what}: the device does not know it (NVMe status {status:#x})"),
-        },
+        STATUS_INVALID_OPCODE | STATUS_INVALID_FIELD | STATUS_LONG_IDENTIFIER => {
+            LunError::Unsupported {
+                what: format!("{what}: the device does not know it (NVMe status {status:#x})"),
+            }
+        }
         // Path related (status code type 3): the command may not have come through.
         code if code >> 8 == 3 => {
             LunError::PathLost { why: format!("{what}: NVMe status {status:#x}") }
@@ -237,7 +242,10 @@ fn refusal(what: &str, status: i32) -> LunError {
 }
 
 /// A Reservation Report in our words.
-pub(super) fn parse_report(report: &[u8]) -> Result<(Reservations, Vec<Registrant>), LunError> {
+pub(super) fn parse_report(
+    report: &[u8],
+    is_long: bool,
+) -> Result<(Reservations, Vec<Registrant>), LunError> {
     let short = || LunError::device(format!("a report of {} bytes is too short", report.len()));
     let bytes = |at: usize, length: usize| report.get(at..at + length).ok_or_else(short);
     let long = |at: usize| -> Result<u64, LunError> {
@@ -249,11 +257,18 @@ pub(super) fn parse_report(report: &[u8]) -> Result<(Reservations, Vec<Registran
     let code = bytes(4, 1)?[0];
     let count = usize::from(u16::from_le_bytes([bytes(5, 1)?[0], bytes(6, 1)?[0]]));
     let mut registrants = Vec::new();
-    for at in (0..count).map(|index| REPORT_HEADER + index * REPORT_ENTRY) {
+    let length = if is_long { LONG } else { SHORT };
+    for at in (0..count).map(|index| length + index * length) {
+        // The long form has the key first, and an identifier of 16 bytes.
+        let (key, host) = match is_long {
+            true => (long(at + 8)?, bytes(at + 16, 16)?),
+            false => (long(at + 16)?, bytes(at + 8, 8)?),
+        };
+        let host: String = host.iter().rev().map(|byte| format!("{byte:02x}")).collect();
         registrants.push(Registrant {
-            key: ReservationKey(long(at + 16)?),
+            key: ReservationKey(key),
             is_holder: bytes(at + 2, 1)?[0] & 1 != 0,
-            initiator: format!("host {:016x}", long(at + 8)?),
+            initiator: format!("host {host}"),
             target_port: u16::from_le_bytes([bytes(at, 1)?[0], bytes(at + 1, 1)?[0]]),
         });
     }
@@ -308,29 +323,35 @@ mod tests {
         let mut report = vec![0; REPORT_BYTES];
         report[..7].copy_from_slice(&[9, 0, 0, 0, 3, 2, 0]);
         for (index, (key, holds)) in [(0xa1_u64, 0_u8), (0xb1, 1)].into_iter().enumerate() {
-            let at = REPORT_HEADER + index * REPORT_ENTRY;
+            let at = SHORT + index * SHORT;
             report[at] = index as u8;
             report[at + 2] = holds;
             report[at + 8..at + 16].copy_from_slice(&7_u64.to_le_bytes());
             report[at + 16..at + 24].copy_from_slice(&key.to_le_bytes());
         }
-        let (found, registrants) = parse_report(&report).unwrap();
+        let (found, registrants) = parse_report(&report, false).unwrap();
         let kind = ReservationType::WriteExclusiveRegistrantsOnly;
         assert_eq!(found.keys, [ReservationKey(0xa1), ReservationKey(0xb1)]);
         assert_eq!((found.generation, found.holder), (9, Some((ReservationKey(0xb1), kind))));
         assert_eq!(registrants[1].initiator, "host 0000000000000007");
+        let mut long = vec![0; REPORT_BYTES];
+        long[..7].copy_from_slice(&[9, 0, 0, 0, 3, 1, 0]);
+        (long[LONG + 2], long[LONG + 8], long[LONG + 16], long[LONG + 31]) = (1, 0xa1, 7, 1);
+        let (found, registrants) = parse_report(&long, true).unwrap();
+        assert_eq!(found.holder, Some((ReservationKey(0xa1), kind)));
+        assert_eq!(registrants[0].initiator, "host 01000000000000000000000000000007");
     }
 
     #[test]
     fn a_report_that_lies_about_its_length_is_an_error() {
         let mut report = vec![0xff; 60];
         report[4] = 3;
-        assert!(parse_report(&report).is_err());
-        for length in 0..REPORT_HEADER {
-            let _ = parse_report(&vec![0xff; length]);
+        assert!(parse_report(&report, false).is_err());
+        for length in 0..SHORT {
+            let _ = parse_report(&vec![0xff; length], length % 2 == 0);
         }
         report[4..7].copy_from_slice(&[9, 0, 0]);
-        assert!(parse_report(&report).is_err(), "type 9");
+        assert!(parse_report(&report, true).is_err(), "type 9");
     }
 
     proptest::proptest! {
@@ -339,8 +360,8 @@ mod tests {
             if report.len() > 6 {
                 (report[4], report[6]) = (code, 0);
             }
-            if let Ok((found, registrants)) = parse_report(&report) {
-                assert!(registrants.len() * REPORT_ENTRY <= report.len());
+            if let Ok((found, registrants)) = parse_report(&report, code % 2 == 0) {
+                assert!(registrants.len() * SHORT <= report.len());
                 assert_eq!(found.keys.len(), registrants.len());
             }
             let _ = parse_abilities(&report);

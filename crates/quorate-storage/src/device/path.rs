@@ -84,6 +84,7 @@ impl Path {
                 if !our_type {
                     return Err(without_our_type());
                 }
+                self.report()?;
                 // PREEMPT AND ABORT is part of the command; a conflict refuses every kind of write.
                 Ok(Found { identity: None, aptpl, preempt_and_abort: true, discard_safe: true })
             }
@@ -224,9 +225,16 @@ impl Path {
     }
 
     fn report(&self) -> Result<(Reservations, Vec<Registrant>), LunError> {
-        let report = nvme::report(&self.file, self.timeout)
-            .map_err(|failure| failure.explain("Reservation Report"))?;
-        nvme::parse_report(&report)
+        let ask = |is_long| {
+            let report = nvme::report(&self.file, is_long, self.timeout)
+                .map_err(|failure| failure.explain("Reservation Report"))?;
+            nvme::parse_report(&report, is_long)
+        };
+        match ask(true) {
+            // A device of before long identifiers.
+            Err(LunError::Unsupported { .. }) => ask(false),
+            result => result,
+        }
     }
 
     /// Ends what is under way on the LUN, whoever sent it.

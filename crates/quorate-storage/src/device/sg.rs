@@ -176,7 +176,9 @@ fn outcome(status: u8, host: u16, driver: u16, sense: &[u8]) -> Outcome {
         (0, 0) if driver & 0x0f == DRIVER_SENSE => {
             Sense::parse(sense).map_or(Outcome::Good, Outcome::Check)
         }
-        (0, 0) => Outcome::Good,
+        (0, 0) if driver & 0x0f == 0 => Outcome::Good,
+        // Before Linux 5.14 a time-out shows in the driver's layer alone.
+        (0, 0) => Outcome::Lost,
         (0, status) => Outcome::Failed(status.into()),
         // DID_NEXUS_FAILURE: a conflict that the kernel has digested.
         (0x11, _) => Outcome::Conflict,
@@ -222,6 +224,9 @@ mod tests {
     fn an_answer_that_never_came_is_never_good() {
         for host in 1..=0x20 {
             assert_ne!(outcome(0, host, 0, &[]), Outcome::Good, "{host:#x}");
+        }
+        for driver in (1..=0x0f).filter(|driver| *driver != 8) {
+            assert_ne!(outcome(0, 0, driver, &[]), Outcome::Good, "{driver:#x}");
         }
         assert_eq!(outcome(2, 0, 0, &[]), Outcome::Failed(2));
         let attention = Sense { key: 6, code: 0x2903 };

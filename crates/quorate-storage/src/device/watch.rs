@@ -1,8 +1,7 @@
 //! Keeps the registration right on every path while this host is registered, and sees at once when it is gone.
 //!
-//! The list of keys tells it all: our key stands there once for each path. Fewer: a path has come, or comes by another
-//! nexus than before, and is registered, but only while another path proves that nobody has preempted us. None: we
-//! were preempted, or the device has lost its reservations.
+//! Who holds the LUN tells whether we have been preempted. While we hold it, our key stands in the list once for each
+//! path; fewer: a path has come, or comes by another nexus than before, and is registered.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +11,9 @@ use super::{Inner, is_path_trouble};
 use crate::standing::Standing;
 use crate::{LunError, LunEvent, ReservationKey};
 
+/// How often a registration is taken back that should not be there.
+const UNDO_TRIES: u32 = 3;
+
 pub(super) fn run(inner: &Inner, interval: Duration) {
     let mut is_lost = false;
     while !inner.stop.load(Ordering::Acquire) {
@@ -20,11 +22,12 @@ pub(super) fn run(inner: &Inner, interval: Duration) {
             return;
         }
         match look(inner) {
-            Ok(registered) => {
+            Ok(Seen::Well) => {
                 if std::mem::replace(&mut is_lost, false) {
-                    inner.events.push(LunEvent::PathBack { registered });
+                    inner.events.push(LunEvent::PathBack { registered: true });
                 }
             }
+            Ok(Seen::Told) => is_lost = false,
             Err(error) if is_path_trouble(&error) => {
                 if !std::mem::replace(&mut is_lost, true) {
                     inner.events.push(LunEvent::PathLost { why: error.to_string() });
@@ -36,64 +39,85 @@ pub(super) fn run(inner: &Inner, interval: Duration) {
     }
 }
 
-/// Whether this host is registered, as far as it should be.
-fn look(inner: &Inner) -> Result<bool, LunError> {
+/// What came of a look.
+enum Seen {
+    /// Nothing to tell.
+    Well,
+    /// The registration is gone, and that was told.
+    Told,
+}
+
+/// Sees whether this host is registered as it should be. Until it was seen to hold the LUN it is about to take it, and
+/// whoever held it before may still do.
+fn look(inner: &Inner) -> Result<Seen, LunError> {
     let _ = inner.look_for_paths();
     let mut standing = inner.standing.lock();
-    let Standing::Registered(key) = *standing else { return Ok(true) };
+    let Standing::Registered(key) = *standing else { return Ok(Seen::Well) };
     let found = inner.read_keys()?;
-    let registered = count(&found, key);
-    if registered == 0 {
-        let is_taken = found.holder.is_some();
-        *standing = if is_taken { standing.on_refused() } else { standing.on_path_lost() };
-        let event = match is_taken {
-            true => LunEvent::ReservationRefused,
-            false => LunEvent::PathBack { registered: false },
+    let is_held = found.is_held_by(key);
+    if is_held {
+        inner.has_held.store(true, Ordering::Release);
+    } else if inner.has_held.load(Ordering::Acquire) || count(&found, key) == 0 {
+        // Whatever stands there under our key: who does not hold what it held has been preempted.
+        let event = match found.holder {
+            Some(_) => LunEvent::ReservationRefused,
+            None => LunEvent::PathBack { registered: false },
+        };
+        *standing = match found.holder {
+            Some(_) => standing.on_refused(),
+            None => standing.on_path_lost(),
         };
         inner.events.push(event);
-        return Ok(false);
+        return Ok(Seen::Told);
     }
-    if registered < inner.open_paths().len() {
-        register_where_missing(inner, key)?;
+    if is_held && count(&found, key) < inner.open_paths().len() {
+        return register_where_missing(inner, key, &mut standing)
+            .map(|known| if known { Seen::Well } else { Seen::Told });
     }
-    Ok(true)
+    Ok(Seen::Well)
 }
 
 /// Registers paths that the device does not know, if it knows another of ours. Whether it is worth trying again.
 pub(super) fn mend(inner: &Inner) -> Result<bool, LunError> {
-    let standing = inner.standing.lock();
+    let mut standing = inner.standing.lock();
     let Standing::Registered(key) = *standing else { return Ok(false) };
-    register_where_missing(inner, key)
+    if !inner.read_keys()?.is_held_by(key) {
+        return Ok(false);
+    }
+    register_where_missing(inner, key, &mut standing)
 }
 
-/// *Invariant*: after this a path of ours is registered only if one that was registered before still is. In between,
-/// for as long as two commands take, a host that is being preempted may hold a registration that nobody has taken yet;
-/// its guests are stopped by its lease.
-fn register_where_missing(inner: &Inner, key: ReservationKey) -> Result<bool, LunError> {
-    let (mut known, mut missing) = (Vec::new(), Vec::new());
+/// *Invariant*: a path is registered only while the LUN is held under our key, and if that is not certain any more
+/// afterwards, this handle gives up: it takes the path off again as often as it can, and says that it was refused. So a
+/// host that is preempted between two of its own commands may hold a registration for that long, and never goes on with
+/// it. False: it gave up.
+fn register_where_missing(
+    inner: &Inner,
+    key: ReservationKey,
+    standing: &mut Standing,
+) -> Result<bool, LunError> {
     for path in inner.open_paths() {
         match path.carry_out(Verb::Confirm(key.0), inner.capabilities.aptpl) {
-            Ok(()) => known.push(path),
-            Err(LunError::ReservationConflict) => missing.push(path),
-            Err(error) if is_path_trouble(&error) => {}
-            Err(error) => return Err(error),
+            Err(LunError::ReservationConflict) => {}
+            Err(error) if !is_path_trouble(&error) => return Err(error),
+            Ok(()) | Err(_) => continue,
         }
-    }
-    let mut has_mended = false;
-    for path in missing {
-        if known.is_empty() || path.identity()? != inner.identity {
+        if path.identity()? != inner.identity {
             continue;
         }
-        path.carry_out(Verb::Register(key.0), inner.capabilities.aptpl)?;
-        let is_entitled = known
-            .iter()
-            .any(|other| other.carry_out(Verb::Confirm(key.0), inner.capabilities.aptpl).is_ok());
-        if !is_entitled {
-            path.carry_out(Verb::Unregister, inner.capabilities.aptpl)?;
+        let done = path.carry_out(Verb::Register(key.0), inner.capabilities.aptpl);
+        let is_ours = done.is_ok() && inner.read_keys().is_ok_and(|found| found.is_held_by(key));
+        if !is_ours {
+            for _ in 0..UNDO_TRIES {
+                if path.carry_out(Verb::Unregister, inner.capabilities.aptpl).is_ok() {
+                    break;
+                }
+            }
+            *standing = standing.on_refused();
+            inner.events.push(LunEvent::ReservationRefused);
             return Ok(false);
         }
         tracing::info!(device = %inner.block.name, path = %path.name, "path registered");
-        has_mended = true;
     }
-    Ok(has_mended)
+    Ok(true)
 }

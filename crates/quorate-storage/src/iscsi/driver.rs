@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -77,7 +78,12 @@ impl IscsiLun {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| LunError::io("eventfd", &error.into()))?;
         let events = Arc::new(EventQueue::new().map_err(|error| LunError::io("eventfd", &error))?);
-        let shared = Arc::new(Shared { inbox: Mutex::new(Inbox::default()), wake, events });
+        let shared = Arc::new(Shared {
+            inbox: Mutex::new(Inbox::default()),
+            wake,
+            events,
+            is_in_doubt: AtomicBool::new(false),
+        });
         let (place, shared_too) = (url.clone(), Arc::clone(&shared));
         let (isid, timeout) = (fold(&options.nexus), options.timeout);
         let worker = std::thread::Builder::new()
@@ -321,6 +327,7 @@ impl Lun for IscsiLun {
     fn reclaim(&self, key: ReservationKey) -> Result<(), LunError> {
         let key = key.checked()?;
         // The gate for writes stays shut until the last step has succeeded.
+        self.shared.is_in_doubt.store(true, Ordering::Release);
         self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::None)?;
         if self.read_keys()?.is_held_by(key) {
             match self.reserve_out(ReserveOut::Preempt, key.0, key.0, Effect::Reclaimed(key)) {
@@ -336,12 +343,18 @@ impl Lun for IscsiLun {
         let key = key.checked()?;
         let confirm =
             || self.reserve_out(ReserveOut::Register, key.0, key.0, Effect::Reclaimed(key));
+        // What an attempt that was cut short has left there proves nothing.
+        if self.shared.is_in_doubt.load(Ordering::Acquire) {
+            self.unregister()?;
+            return Err(LunError::ReservationConflict);
+        }
         // A device that knows a nexus by its name has kept it.
         match confirm() {
             Err(LunError::ReservationConflict) => {}
             result => return result,
         }
         // The gate for writes stays shut until the last step has succeeded.
+        self.shared.is_in_doubt.store(true, Ordering::Release);
         self.reserve_out(ReserveOut::RegisterAndIgnore, 0, key.0, Effect::None)?;
         let ours = self.read_keys()?.keys.iter().filter(|one| **one == key).count();
         if ours > 1 {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -47,6 +48,9 @@ pub(super) struct Shared {
     pub(super) inbox: Mutex<Inbox>,
     pub(super) wake: OwnedFd,
     pub(super) events: Arc<EventQueue>,
+    /// This nexus may be registered though it is not known whether it still has the right to be: it was about to take its
+    /// registration back.
+    pub(super) is_in_doubt: AtomicBool,
 }
 
 #[derive(Default)]

@@ -57,6 +57,26 @@ impl Url {
     }
 }
 
+/// By what two addresses are known to lead to one LUN: the target's name and the LUN's number, whatever the portal, the
+/// login and the spelling. `None`: it is no address.
+pub fn iscsi_address(url: &str) -> Option<(String, u8)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.target.to_lowercase(), url.lun))
+}
+
+/// An address as it may be shown.
+pub fn without_password(url: &str) -> String {
+    let Some((login, rest)) = url.strip_prefix("iscsi://").and_then(|rest| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let at = rest[..end].rfind('@')?;
+        Some((&rest[..at], &rest[at..]))
+    }) else {
+        return url.to_owned();
+    };
+    let user = login.split(['%', ':']).next().unwrap_or_default();
+    format!("iscsi://{user}{rest}")
+}
+
 fn has_port(portal: &str) -> bool {
     match portal.rsplit_once(']') {
         Some((_, behind)) => behind.starts_with(':'),
@@ -67,6 +87,24 @@ fn has_port(portal: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_lun_is_one_however_it_is_spelt_and_no_password_is_shown() {
+        let same =
+            ["iscsi://h/IQN.a:b/1", "iscsi://h:3260/iqn.a:b/01", "iscsi://me%x@10.0.0.1/iqn.a:b/1"];
+        for url in same {
+            assert_eq!(iscsi_address(url), Some(("iqn.a:b".to_owned(), 1)), "{url}");
+        }
+        assert_eq!(iscsi_address("iscsi://h/iqn.a:b/2").unwrap().1, 2);
+        for (url, shown) in [
+            ("iscsi://me%secret@h/iqn/1", "iscsi://me@h/iqn/1"),
+            ("iscsi://me:secret@h/iqn/1", "iscsi://me@h/iqn/1"),
+            ("iscsi://me%a@b@h/iqn/1", "iscsi://me@h/iqn/1"),
+            ("iscsi://h/iqn@x/1", "iscsi://h/iqn@x/1"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn a_whole_address_is_taken_apart() {

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -221,6 +222,10 @@ impl Worker {
             }
             return;
         };
+        // It cancels what is under way, when it is sent and when it is sent again.
+        if state.flights.values().any(|flight| flight.resend_at.is_some()) {
+            return;
+        }
         let mut kept = VecDeque::new();
         while let Some(mut request) = state.pending.pop_front() {
             let is_reset = matches!(request.command, Some(Command::Reset));
@@ -383,8 +388,13 @@ impl Worker {
             // A device that knows a nexus by its name still has the registration; one that knows it
             // by its session has not. Registering our own key over our own key tells: it succeeds
             // for a registrant only.
-            Standing::Lost(key) => self.state.pending.push_front(self.question(key)),
-            Standing::Never | Standing::Registered(_) | Standing::Gone { .. } => {
+            Standing::Lost(key) if !self.shared.is_in_doubt.load(Ordering::Acquire) => {
+                self.state.pending.push_front(self.question(key));
+            }
+            Standing::Lost(_)
+            | Standing::Never
+            | Standing::Registered(_)
+            | Standing::Gone { .. } => {
                 self.shared.events.push(LunEvent::PathBack { registered: false });
             }
         }
@@ -450,6 +460,9 @@ impl Worker {
         let state = &mut self.state;
         let was_waiting = matches!(state.standing, Standing::Lost(_));
         state.standing = state.standing.on_effect(request.effect);
+        if request.effect != Effect::None {
+            self.shared.is_in_doubt.store(false, Ordering::Release);
+        }
         match request.effect {
             // What waits belongs to the former registration.
             Effect::Registered(_) if was_waiting => fail_writes(state, &LunError::NotRegistered),

@@ -152,7 +152,10 @@ impl LunSettings {
     /// By what two are known to be one LUN, or parts of one; `None`: by nothing that can be seen here.
     pub(crate) fn address(&self) -> Option<String> {
         match self {
-            LunSettings::Iscsi(iscsi) => Some(iscsi.url.clone()),
+            LunSettings::Iscsi(iscsi) => {
+                let (target, lun) = quorate_storage::iscsi_address(&iscsi.url)?;
+                Some(format!("{target}/{lun}"))
+            }
             LunSettings::Device(device) => Some(device.path.display().to_string()),
             LunSettings::File(_) => None,
         }

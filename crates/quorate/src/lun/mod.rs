@@ -17,13 +17,15 @@
 
 mod report;
 
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quorate_core::id::{ClusterId, NodeId};
 use quorate_storage::{
-    DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout,
-    Lun as Driver, LunError, ReservationKey, doctor, read_beat,
+    Capabilities, DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun,
+    IscsiOptions, Layout, Lun as Driver, LunError, ReservationKey, doctor, iscsi_address,
+    read_beat, without_password,
 };
 
 pub use self::report::{Beat, Device, Examination, Key, Nexus, Report, Trial};
@@ -59,13 +61,6 @@ enum Place {
     Device(PathBuf),
     Iscsi(String),
     Directory(PathBuf),
-}
-
-/// What stands in for the password of an address.
-fn without_password(url: &str) -> String {
-    let Some((before, after)) = url.split_once('@') else { return url.to_owned() };
-    let user = before.split_once('%').map_or(before, |(user, _)| user);
-    format!("{user}@{after}")
 }
 
 impl std::fmt::Display for Place {
@@ -175,10 +170,24 @@ impl Lun {
         if found.keys.is_empty() {
             return Ok(0);
         }
+        let is_of_part =
+            |key: &ReservationKey| quorate_core::id::ReservationKey(key.0).part().is_some();
+        if found.keys.iter().any(is_of_part) && self.parts().is_empty() {
+            return Err(Error::Misuse(format!(
+                "{}: owners of parts of it are registered, and where they beat stands in their configuration: name it",
+                self.place
+            )));
+        }
         if let Some(beat) = self.live_beat(&*driver)? {
             let who = self.node_name(None, beat.node).unwrap_or(format!("node {}", beat.node));
             return Err(Error::Misuse(format!(
                 "{}: {who} is alive and beats on it: nothing was changed; stop its group, or that node, first",
+                self.place
+            )));
+        }
+        if driver.read_keys().map_err(failed)? != found {
+            return Err(Error::Misuse(format!(
+                "{}: its registrations have changed meanwhile: somebody uses it; nothing was changed",
                 self.place
             )));
         }
@@ -198,6 +207,7 @@ impl Lun {
             LunError::Misuse { what } => Error::Misuse(format!("{}: {what}", self.place)),
             error => self.failed(&error),
         };
+        let _alone = self.alone()?;
         let initiators = self.initiators().map_err(failed)?;
         let open = |initiator: usize| self.open_as(initiator, initiators);
         let findings = doctor::examine(&open, initiators, fresh_keys()?).map_err(failed)?;
@@ -205,6 +215,36 @@ impl Lun {
             lun: self.place.to_string(),
             trials: findings.into_iter().map(Trial::from).collect(),
         })
+    }
+
+    /// Keeps this machine's own users off a block device for as long as what it gives lives, and sees whether it holds
+    /// anybody's data.
+    fn alone(&self) -> Result<Option<std::fs::File>, Error> {
+        let Place::Device(path) = &self.place else { return Ok(None) };
+        let in_use =
+            |why: &str| Error::Misuse(format!("{}: {why}: nothing was tried", path.display()));
+        let opened = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::EXCL.bits() as i32)
+            .open(path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                return Err(in_use("it is mounted, or a part of another device"));
+            }
+            Err(error) => {
+                return Err(Error::Lun { lun: path.display().to_string(), why: error.to_string() });
+            }
+        };
+        let mut front = [0; 8192];
+        if file.read_exact_at(&mut front, 0).is_ok()
+            && [512, 4096].iter().any(|at| front[*at..].starts_with(b"EFI PART"))
+        {
+            return Err(in_use(
+                "it has a partition table, whose copy stands where a block would be written",
+            ));
+        }
+        Ok(Some(file))
     }
 
     /// As how many initiators it can be reached from here: each path of a multipath device is one.
@@ -255,14 +295,21 @@ impl Lun {
     /// The newest heartbeats that stand on it.
     fn beats(&self, driver: &dyn Driver) -> Result<Vec<quorate_storage::Beat>, LunError> {
         let Place::Directory(path) = &self.place else {
-            // One that is too small for us has none.
-            let Ok(layout) = Layout::new(&driver.capabilities(), 0) else { return Ok(Vec::new()) };
-            // What stands there may be anybody's.
-            return match read_beat(driver, layout.beat_offset(0)?) {
-                Ok(beat) => Ok(beat.into_iter().collect()),
-                Err(LunError::Corrupt { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            };
+            let whole = driver.capabilities();
+            let mut beats = Vec::new();
+            for (offset, size_bytes) in self.parts().into_iter().chain([(0, whole.size_bytes)]) {
+                // One that is too small for us has none.
+                let Ok(layout) = Layout::new(&Capabilities { size_bytes, ..whole }, 0) else {
+                    continue;
+                };
+                // What stands there may be anybody's.
+                match read_beat(driver, offset + layout.beat_offset(0)?) {
+                    Ok(beat) => beats.extend(beat),
+                    Err(LunError::Corrupt { .. } | LunError::Misuse { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(beats);
         };
         if !path.join("beats").is_dir() {
             return Ok(Vec::new());
@@ -275,6 +322,23 @@ impl Lun {
         nodes.into_iter().filter_map(|node| beats.read(node).transpose()).collect()
     }
 
+    /// Where the parts of it are that the known configuration has, and how long they are, in bytes.
+    fn parts(&self) -> Vec<(u64, u64)> {
+        let (Place::Iscsi(url), Some(config)) = (&self.place, &self.names) else {
+            return Vec::new();
+        };
+        let address = iscsi_address(url);
+        let part = |lun: &quorate_core::config::LunConfig| {
+            let settings = serde_json::from_str(&lun.settings).ok()?;
+            let LunSettings::Iscsi(iscsi) = LunSettings::read(&lun.driver, &settings).ok()? else {
+                return None;
+            };
+            let part = iscsi.part.filter(|_| iscsi_address(&iscsi.url) == address)?;
+            Some((part.offset_mib << 20, part.size_mib << 20))
+        };
+        config.cluster().luns().iter().filter_map(part).collect()
+    }
+
     /// A heartbeat that goes on.
     fn live_beat(&self, driver: &dyn Driver) -> Result<Option<quorate_storage::Beat>, Error> {
         let look = || self.beats(driver).map_err(|error| self.failed(&error));
@@ -282,7 +346,7 @@ impl Lun {
         let interval = self.names.as_ref().map(|config| config.cluster().timing().interval);
         let wait = interval.map_or(BEAT_WAIT, |interval| BEAT_WAIT.max(interval * BEAT_INTERVALS));
         let end = Instant::now() + wait;
-        while Instant::now() < end && !before.is_empty() {
+        while Instant::now() < end {
             std::thread::sleep(BEAT_LOOK);
             if let Some(beat) = look()?.into_iter().find(|beat| !before.contains(beat)) {
                 return Ok(Some(beat));
@@ -342,6 +406,8 @@ mod tests {
         let lun = Lun::at("iscsi://me%secret@127.0.0.1:1/iqn.2026-01.a:b/1").unwrap();
         let text = lun.show().unwrap_err().to_string();
         assert!(text.contains("me@127.0.0.1") && !text.contains("secret"), "{text}");
+        let lun = Lun::at("iscsi://me:secret@127.0.0.1:1/iqn.2026-01.a:b/1").unwrap();
+        assert!(!lun.show().unwrap_err().to_string().contains("secret"));
     }
 
     #[test]

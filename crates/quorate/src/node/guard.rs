@@ -43,11 +43,22 @@ pub(crate) struct Guard {
     /// The time of the newest step that the engine's thread got through.
     turn: AtomicU64,
     isolation_grace: Duration,
-    /// How long after the end of the lease what time alone protects may still run.
-    stop_time: Duration,
+    /// How long after the end of the lease what time alone protects may still run, by the configuration in force.
+    stop_ns: AtomicU64,
+    /// When the watchdog was fed last.
+    fed_at: AtomicU64,
     /// What runs here goes on without a quorum: no lease ends it.
     keeps: AtomicBool,
     watchdog: Mutex<Option<Box<dyn Feeder>>>,
+}
+
+/// What becomes of what runs here when the lease ends, by the configuration in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtTheEnd {
+    /// It goes on.
+    pub(crate) keeps: bool,
+    /// How long it may take to stop.
+    pub(crate) stop_time: Duration,
 }
 
 /// A watchdog, or in tests what stands for it.
@@ -101,7 +112,8 @@ impl Guard {
             lease_until: AtomicU64::new(0),
             turn: AtomicU64::new(boottime_ns()),
             isolation_grace,
-            stop_time,
+            stop_ns: AtomicU64::new(nanos(stop_time)),
+            fed_at: AtomicU64::new(boottime_ns()),
             keeps: AtomicBool::new(false),
             watchdog: Mutex::new(watchdog),
         })
@@ -123,9 +135,10 @@ impl Guard {
     }
 
     /// The engine's thread got through a step of the time `at`, and what followed from it; its
-    /// lease ends at `until`, or `keeps` what runs here when it does.
-    pub(crate) fn on_turn(&self, until: Option<u64>, at: u64, keeps: bool) {
-        self.keeps.store(keeps, Ordering::Release);
+    /// lease ends at `until`, and `policy` says what then.
+    pub(crate) fn on_turn(&self, until: Option<u64>, at: u64, policy: AtTheEnd) {
+        self.keeps.store(policy.keeps, Ordering::Release);
+        self.stop_ns.store(nanos(policy.stop_time), Ordering::Release);
         self.lease_until.store(until.unwrap_or(0), Ordering::Release);
         self.turn.store(at, Ordering::Release);
     }
@@ -159,6 +172,20 @@ impl Guard {
         self.running.lock().values().any(|running| !running.enforced) || self.host.runs_by_time()
     }
 
+    /// When what time alone protects has ended, whatever becomes of this process.
+    fn end_by_time(&self) -> u64 {
+        self.lease_until.load(Ordering::Acquire) + self.stop_ns.load(Ordering::Acquire)
+    }
+
+    /// Whether something that time alone protects may start now: the watchdog, as it was fed last, fires in time for it.
+    pub(crate) fn covers(&self, enforced: bool) -> bool {
+        let timeout = self.watchdog.lock().as_ref().map(|watchdog| watchdog.timeout());
+        let keeps = self.keeps.load(Ordering::Acquire);
+        timeout.filter(|_| !enforced && !keeps).is_none_or(|timeout| {
+            self.fed_at.load(Ordering::Acquire) + nanos(timeout) <= self.end_by_time()
+        })
+    }
+
     /// Feeds the watchdog, if it fires in time should this be the last feeding.
     fn feed(&self, now: u64) {
         let mut watchdog = self.watchdog.lock();
@@ -168,11 +195,12 @@ impl Guard {
         let end = match self.keeps.load(Ordering::Acquire) {
             // No lease ends it; an engine that does not get on does.
             true => turn + nanos(2 * watchdog.timeout()),
-            false => self.lease_until.load(Ordering::Acquire) + nanos(self.stop_time),
+            false => self.end_by_time(),
         };
         if fires > end && self.runs_by_time() {
             return;
         }
+        self.fed_at.store(now, Ordering::Release);
         if let Err(error) = watchdog.feed() {
             tracing::error!(%error, "the watchdog takes no food: it may reset this host");
         }
@@ -373,7 +401,8 @@ mod tests {
             guard.feed(now);
             fed.load(Ordering::SeqCst) > before
         };
-        guard.on_turn(Some(UNTIL), UNTIL - SECOND, false);
+        let policy = |keeps| AtTheEnd { keeps, stop_time: STOP };
+        guard.on_turn(Some(UNTIL), UNTIL - SECOND, policy(false));
         assert!(feeds(UNTIL + 9 * SECOND), "nothing runs here");
         let running = |enforced| Running { switch: KillSwitch::new(), enforced, epoch: Epoch(1) };
         guard.add(ResourceId(1), running(true));
@@ -381,9 +410,15 @@ mod tests {
         guard.add(ResourceId(2), running(false));
         let last = UNTIL + nanos(STOP) - SECOND;
         assert!(feeds(last) && !feeds(last + 1));
-        guard.on_turn(None, UNTIL, false);
+        assert!(guard.covers(false), "it was fed just in time");
+        guard.fed_at.store(last + 1, Ordering::Release);
+        assert!(
+            !guard.covers(false) && guard.covers(true),
+            "it would fire too late for what starts now"
+        );
+        guard.on_turn(None, UNTIL, policy(false));
         assert!(!feeds(UNTIL), "without a lease nothing may run by time alone");
-        guard.on_turn(Some(UNTIL), UNTIL + SECOND, true);
+        guard.on_turn(Some(UNTIL), UNTIL + SECOND, policy(true));
         assert!(feeds(UNTIL + 2 * SECOND), "it is to go on without a quorum");
         assert!(!feeds(UNTIL + 2 * SECOND + 1), "and its engine does not get on");
         guard.disarm();

@@ -18,7 +18,7 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
-use super::guard::Guard;
+use super::guard::{AtTheEnd, Guard};
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
 use super::items::Items;
@@ -296,8 +296,12 @@ impl Pump {
                 }
             }
             // Only what was carried out counts as done.
-            let keeps = self.engine.config().policy().keep_without_quorum;
-            self.guard.on_turn(self.engine.lease().map(|until| until.0), now.0, keeps);
+            let config = self.engine.config();
+            let policy = AtTheEnd {
+                keeps: config.policy().keep_without_quorum,
+                stop_time: config.timing().stop_time,
+            };
+            self.guard.on_turn(self.engine.lease().map(|until| until.0), now.0, policy);
             self.pulse.beat();
         }
         // What was promised before holds; nothing more can be.

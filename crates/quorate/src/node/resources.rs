@@ -25,6 +25,8 @@ use crate::drivers::{
 use crate::item::{self, Verb};
 
 /// What a driver answers that is asked to hand over what runs: it runs on.
+/// Why nothing starts that the watchdog would not stop in time.
+const FED_TOO_LATE: &str = "the lease is nearly over, and the watchdog would stop it too late";
 const NOT_LIVE: &str = "this driver cannot hand over what runs";
 
 /// How the names of files end in which saved states pass through.
@@ -215,12 +217,13 @@ impl Resources {
             ResourceVerb::Stop { timeout } => Request::Stop { deadline: Instant::now() + timeout },
         };
         let (enforced, epoch) = (entry.enforced, entry.epoch);
+        let guard = Arc::clone(&self.guard);
         let (worker, switch) = self.worker(resource)?;
         if matches!(request, Request::Start { .. } | Request::Load { .. }) {
-            let switch = Arc::clone(switch);
-            let sent = worker.request(op, request).map_err(|gone| gone.to_string());
-            self.guard.add(resource, Running { switch, enforced, epoch });
-            return sent;
+            if !guard.covers(enforced) {
+                return Err(FED_TOO_LATE.to_owned());
+            }
+            guard.add(resource, Running { switch: Arc::clone(switch), enforced, epoch });
         }
         worker.request(op, request).map_err(|gone| gone.to_string())
     }

@@ -32,12 +32,13 @@ struct Volume {
 }
 
 impl Volume {
-    fn start() -> Self {
+    /// `returns`: a guest goes back to its node when that is back.
+    fn start(returns: bool) -> Self {
         let target = Target::start((GUESTS * PART_MIB) as u64 * (1 << 20)).unwrap();
         let wire = Proxy::start(target.address()).unwrap();
         let mut trio = Trio::with_groups(|_| vec![]);
         let mut document = trio.config.document().clone();
-        add_guests(&mut document, &target.url_through(wire.address()));
+        add_guests(&mut document, &target.url_through(wire.address()), returns);
         // The same node dies again and again, and is to be given something all the same.
         document.policy.quarantine = None;
         trio.config = Config::new(document).unwrap();
@@ -115,7 +116,7 @@ impl Volume {
     }
 }
 
-fn add_guests(document: &mut Document, url: &str) {
+fn add_guests(document: &mut Document, url: &str, returns: bool) {
     let integer = |value: usize| toml::Value::Integer(value as i64);
     for number in 1..=GUESTS {
         let mut lun = Lun::iscsi(format!("part{number}"), url);
@@ -127,7 +128,7 @@ fn add_guests(document: &mut Document, url: &str) {
         let resources = vec![guest(&format!("guest{number}"))];
         let group = Group::new(format!("vm{number}"), &[&format!("part{number}")], resources);
         let preferred_owners = vec![format!("n{}", number % 3 + 1)];
-        document.groups.push(Group { preferred_owners, failback: true, ..group });
+        document.groups.push(Group { preferred_owners, failback: returns, ..group });
     }
 }
 
@@ -170,7 +171,7 @@ fn kill_and_wait(volume: &mut Volume, victim: usize) -> Vec<Duration> {
 #[test]
 fn eight_guests_on_one_lun_outlive_their_node_and_no_other_guest_is_disturbed() {
     let runs = std::env::var("QUORATE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
-    let mut volume = Volume::start();
+    let mut volume = Volume::start(true);
     let home = volume.owners();
     let (mut each, mut all) = (Vec::new(), Vec::new());
     for run in 0..runs {
@@ -200,7 +201,7 @@ fn eight_guests_on_one_lun_outlive_their_node_and_no_other_guest_is_disturbed() 
 
 #[test]
 fn one_guest_moves_off_a_shared_lun_and_the_others_do_not_notice() {
-    let volume = Volume::start();
+    let volume = Volume::start(false);
     volume.wait_ticks(3);
     let owners = volume.owners();
     let (from, to) = (owners[&1], owners[&1] % 3 + 1);
@@ -221,7 +222,7 @@ fn one_guest_moves_off_a_shared_lun_and_the_others_do_not_notice() {
 
 #[test]
 fn paths_that_were_away_for_a_moment_are_taken_back_part_by_part() {
-    let volume = Volume::start();
+    let volume = Volume::start(false);
     volume.wait_ticks(3);
     let owners = volume.owners();
     // Every session ends, and tgt forgets a registration with its session.

@@ -143,6 +143,9 @@ fn block_device(node: &str, lun: &Lun) -> Result<serde_json::Value, DriverError>
             "server": { "type": "unix", "path": text(socket)? },
             "discard": "ignore", "detect-zeroes": "off"
         })),
+        Disk::Device { bytes: 0, .. } => {
+            Err(DriverError::Context { reason: format!("lun {} is not open", lun.name) })
+        }
         // The rest of the device is not the guest's to see.
         Disk::Device { path, bytes } => Ok(json!({
             "driver": "raw", "node-name": node, "size": bytes,

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     attached: AtomicU64,
     /// The key that we registered; 0: none.
     key: AtomicU64,
+    /// How much of a device is the resources'; 0: it was never open.
+    guest_bytes: AtomicU64,
     /// The text of the last trouble that was told, so that it is told once.
     told: Mutex<String>,
 }
@@ -188,7 +190,7 @@ impl Luns {
     /// How resources of this node reach the LUN, while it is attached.
     pub(crate) fn access(&self, lun: LunId) -> Option<(String, Disk)> {
         let shared = &self.luns.get(&lun)?.shared;
-        Some((shared.spec.name.clone(), shared.disk()?))
+        Some((shared.spec.name.clone(), shared.disk()))
     }
 
     /// Where a save of a resource goes.
@@ -239,6 +241,7 @@ impl Entry {
             handle: Mutex::new(None),
             attached: AtomicU64::new(0),
             key: AtomicU64::new(0),
+            guest_bytes: AtomicU64::new(0),
             told: Mutex::new(String::new()),
         });
         let (verbs, verb_queue) = bounded(VERBS_MAX);
@@ -259,27 +262,20 @@ impl Entry {
 }
 
 impl Shared {
-    /// How resources reach the LUN; `None`: it is not open.
-    fn disk(&self) -> Option<Disk> {
-        let disk = match &self.spec.settings {
+    /// How resources reach the LUN. Asks nobody and waits for nobody.
+    fn disk(&self) -> Disk {
+        match &self.spec.settings {
             LunSettings::Iscsi(_) => {
                 Disk::Nbd { socket: self.spec.socket.clone(), export: String::new() }
             }
             LunSettings::Device(device) => {
-                Disk::Device { path: device.path.clone(), bytes: self.guest_bytes()? }
+                let bytes = self.guest_bytes.load(Ordering::Acquire);
+                Disk::Device { path: device.path.clone(), bytes }
             }
             LunSettings::File(file) if file.size_mib.is_some() => {
                 Disk::File(file.path.join("data"))
             }
             LunSettings::File(file) => Disk::File(file.path.clone()),
-        };
-        Some(disk)
-    }
-
-    fn guest_bytes(&self) -> Option<u64> {
-        match &self.handle.lock().as_ref()?.place {
-            open::Place::Tail(layout) => Some(layout.guest_bytes),
-            open::Place::Directory(_) => None,
         }
     }
 

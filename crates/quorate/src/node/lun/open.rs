@@ -1,6 +1,7 @@
 //! Opening a LUN by its settings: one handle, one nexus, for everything this node does with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quorate_storage::{
@@ -77,6 +78,7 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
                 watch_interval: WATCH_INTERVAL,
             })?;
             let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
+            shared.guest_bytes.store(layout.guest_bytes, Ordering::Release);
             Ok((Arc::new(lun), Place::Tail(layout)))
         }
         LunSettings::File(settings) => {
