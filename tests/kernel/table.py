@@ -33,7 +33,7 @@ def main() -> int:
         return 1
     rows = [f"| | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
     order = [trial for trial in found if trial not in LAST] + [trial for trial in LAST if trial in found]
-    rows += [f"| {trial} | {' | '.join(row.get(kind, '') for kind in kinds)} |" for trial, row in ((trial, found[trial]) for trial in order)]
+    rows += [f"| {trial} | {' | '.join(found[trial].get(kind, '') for kind in kinds)} |" for trial in order]
     page = PAGE.read_text()
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)

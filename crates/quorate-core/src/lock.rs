@@ -16,8 +16,8 @@
 //! is we who must go.
 //!
 //! *A part of a LUN*: several groups may each have a part of one LUN, and each owner comes by a nexus of its own. The
-//! key then names the part. The keys of other parts are none of our business, whoever holds the reservation: it lets every
-//! registrant write, and each part's owner is one. What is preempted is the former owner of the same part, alone.
+//! key then names the part. The keys of other parts are none of our business, whoever holds the reservation: it lets
+//! every registrant write, and each part's owner is one. What is preempted is the former owner of the same part, alone.
 //!
 //! Source: SPC-4, 5.13 (persistent reservations); type write exclusive, registrants only.
 

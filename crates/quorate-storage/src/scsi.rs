@@ -390,7 +390,10 @@ mod tests {
     proptest::proptest! {
         /// Whatever a hostile target answers: nobody panics, and no list is longer than the answer has room for.
         #[test]
-        fn no_answer_misleads_a_parser(mut answer in proptest::collection::vec(proptest::num::u8::ANY, 0..600), cut in 0..600_usize) {
+        fn no_answer_misleads_a_parser(
+            mut answer in proptest::collection::vec(proptest::num::u8::ANY, 0..600),
+            cut in 0..600_usize,
+        ) {
             // Lengths that fit are rare among random ones.
             if answer.len() >= 8 {
                 let length = (cut % answer.len()) as u32;

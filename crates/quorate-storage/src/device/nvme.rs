@@ -356,7 +356,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_report_misleads_the_parser(mut report in proptest::collection::vec(proptest::num::u8::ANY, 0..600), code in 0..8_u8) {
+        fn no_report_misleads_the_parser(
+            mut report in proptest::collection::vec(proptest::num::u8::ANY, 0..600),
+            code in 0..8_u8,
+        ) {
             if report.len() > 6 {
                 (report[4], report[6]) = (code, 0);
             }

@@ -48,8 +48,8 @@ pub(super) struct Shared {
     pub(super) inbox: Mutex<Inbox>,
     pub(super) wake: OwnedFd,
     pub(super) events: Arc<EventQueue>,
-    /// This nexus may be registered though it is not known whether it still has the right to be: it was about to take its
-    /// registration back.
+    /// This nexus may be registered though it is not known whether it still has the right to be: it was about to take
+    /// its registration back.
     pub(super) is_in_doubt: AtomicBool,
 }
 

@@ -35,8 +35,8 @@ use crate::config::{Config, LunSettings};
 /// Bound of each command on a LUN.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// For how long a beat may stand still, at least, before nobody alive is behind it; where the cluster's configuration is
-/// known, so many of its intervals.
+/// For how long a beat may stand still, at least, before nobody alive is behind it; where the cluster's configuration
+/// is known, so many of its intervals.
 const BEAT_WAIT: Duration = Duration::from_secs(3);
 const BEAT_INTERVALS: u32 = 5;
 const BEAT_LOOK: Duration = Duration::from_millis(100);

@@ -177,7 +177,7 @@ impl Guard {
         self.lease_until.load(Ordering::Acquire) + self.stop_ns.load(Ordering::Acquire)
     }
 
-    /// Whether something that time alone protects may start now: the watchdog, as it was fed last, fires in time for it.
+    /// Whether something that time alone protects may start now: the watchdog, as it was fed last, fires in time.
     pub(crate) fn covers(&self, enforced: bool) -> bool {
         let timeout = self.watchdog.lock().as_ref().map(|watchdog| watchdog.timeout());
         let keeps = self.keeps.load(Ordering::Acquire);
