@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-limit=180
+limit=300
 images=$PWD/target/kernel
 
 mkdir -p "$images"

@@ -6,7 +6,7 @@ use quorate_sim::options::TimingInputs;
 use quorate_sim::planting::{Bug, setting};
 use quorate_sim::{Faults, Options, run};
 
-#[path = "common/parts.rs"]
+#[path = "whole/parts.rs"]
 mod parts;
 
 /// How many seeds each has here: three rounds through the settings. `make plants` looks longer, for all of them.

@@ -15,9 +15,15 @@ pub const FAILURES_MAX: u32 = 1_000_000;
 /// At most so many lost nodes can be asked to be survived.
 pub const SURVIVES_MAX: u32 = 4;
 
+/// The highest number of a part of a LUN: its reservation keys have 15 bits for it.
+const PART_MAX: u32 = 0x7fff;
+/// The highest number of a node: in a key, what is above names a part.
+const NODE_MAX: u16 = 0x7fff;
+
 /// Checks what stands in this module.
 pub(super) fn check_bounds(parts: &ClusterParts) -> Result<(), ConfigError> {
     check_policy(parts)?;
+    check_numbers(parts)?;
     let kinds = Kinds::of(parts);
     for group in &parts.groups {
         check_group(group)?;
@@ -25,6 +31,21 @@ pub(super) fn check_bounds(parts: &ClusterParts) -> Result<(), ConfigError> {
         kinds.check(&group.name, "load", &group.wishes.load)?;
     }
     Ok(())
+}
+
+/// Reservation keys have to name them.
+fn check_numbers(parts: &ClusterParts) -> Result<(), ConfigError> {
+    let refused = |place: String, number: u32, most: u32| {
+        let problem = format!("its id is {number}, more than {most}");
+        Err(ConfigError::new(place, problem, "give it a smaller number"))
+    };
+    if let Some(node) = parts.nodes.iter().find(|node| node.id.0 > NODE_MAX) {
+        return refused(format!("nodes.{}", node.name), node.id.0.into(), NODE_MAX.into());
+    }
+    match parts.luns.iter().find(|lun| lun.part && lun.id.0 > PART_MAX) {
+        Some(lun) => refused(format!("luns.{}", lun.name), lun.id.0, PART_MAX),
+        None => Ok(()),
+    }
 }
 
 fn check_policy(parts: &ClusterParts) -> Result<(), ConfigError> {

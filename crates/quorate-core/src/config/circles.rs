@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::{OrderAct, OrderKind, Says};
-use super::{ClusterParts, SCORE_MUST};
-use crate::id::GroupId;
+use super::{ClusterParts, ConfigError, GroupConfig, ResourceConfig, SCORE_MUST};
+use crate::id::{GroupId, ResourceId};
 
 /// What becomes of an order that closes a circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,29 @@ impl Graph {
             }
             true
         })
+    }
+}
+
+/// Refuses dependencies that lead back to their start, be it by one of several ways: nothing in such a circle could
+/// ever stop in order.
+pub(super) fn check_order(group: &GroupConfig, place: &str) -> Result<(), ConfigError> {
+    let mut started: BTreeSet<ResourceId> = BTreeSet::new();
+    loop {
+        let ready = |resource: &&ResourceConfig| {
+            !started.contains(&resource.id) && resource.grounds().all(|id| started.contains(&id))
+        };
+        match group.resources.iter().find(ready) {
+            Some(next) => started.insert(next.id),
+            None => break,
+        };
+    }
+    match group.resources.iter().find(|resource| !started.contains(&resource.id)) {
+        None => Ok(()),
+        Some(stuck) => Err(ConfigError::new(
+            format!("{place}.{}.depends_on", stuck.name),
+            "its dependencies lead back to itself",
+            "take one of them out",
+        )),
     }
 }
 

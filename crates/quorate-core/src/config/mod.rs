@@ -41,10 +41,6 @@ pub use witness::WitnessConfig;
 pub const NODES_MAX: usize = 10_000;
 /// At most this many nodes in a cluster that runs: a heartbeat tells of each node, and has to fit into one datagram.
 pub const RUNNING_NODES_MAX: usize = 64;
-/// The highest number of a part of a LUN: its reservation keys have 15 bits for it.
-const PART_MAX: u32 = 0x7fff;
-/// The highest number of a node: in a key, what is above names a part.
-const NODE_MAX: u16 = 0x7fff;
 /// At most this many voters: more cost every commit and protect no better.
 pub const VOTERS_MAX: usize = 7;
 /// At most this many groups.
@@ -547,10 +543,6 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
             let problem = format!("its id is {}, which stands for the witness", node.id.0);
             return Err(ConfigError::new(place, problem, "count nodes from 1"));
         }
-        if node.id.0 > NODE_MAX {
-            let problem = format!("its id is {}, more than {NODE_MAX}", node.id.0);
-            return Err(ConfigError::new(place, problem, "count nodes from 1"));
-        }
         check_count(&format!("{place}.addresses"), node.addresses.len(), PATHS_MAX)?;
         if node.addresses.is_empty() || node.addresses.len() != networks {
             return Err(ConfigError::new(
@@ -566,20 +558,7 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
 fn check_luns(luns: &[LunConfig]) -> Result<(), ConfigError> {
     check_unique("luns", "the name", luns.iter().map(|lun| lun.name.as_str()))?;
     check_unique("luns", "the number", luns.iter().map(|lun| lun.id))?;
-    luns.iter().try_for_each(|lun| {
-        let place = format!("luns.{}", lun.name);
-        check_name(&place, &lun.name)?;
-        if lun.part && lun.id.0 > PART_MAX {
-            let problem =
-                format!("{} is more than {PART_MAX}, and its keys have to name it", lun.id.0);
-            return Err(ConfigError::new(
-                format!("{place}.id"),
-                problem,
-                "give it a smaller number",
-            ));
-        }
-        Ok(())
-    })
+    luns.iter().try_for_each(|lun| check_name(&format!("luns.{}", lun.name), &lun.name))
 }
 
 fn check_groups(parts: &ClusterParts) -> Result<(), ConfigError> {
@@ -663,7 +642,7 @@ fn check_group(
     for resource in &group.resources {
         check_resource(group, resource, &format!("{place}.{}", resource.name))?;
     }
-    check_order(group, place)
+    circles::check_order(group, place)
 }
 
 fn check_resource(
@@ -691,27 +670,4 @@ fn check_resource(
         ));
     }
     Ok(())
-}
-
-/// Refuses dependencies that lead back to their start, be it by one of several ways: nothing in such a circle could
-/// ever stop in order.
-fn check_order(group: &GroupConfig, place: &str) -> Result<(), ConfigError> {
-    let mut started: BTreeSet<ResourceId> = BTreeSet::new();
-    loop {
-        let ready = |resource: &&ResourceConfig| {
-            !started.contains(&resource.id) && resource.grounds().all(|id| started.contains(&id))
-        };
-        match group.resources.iter().find(ready) {
-            Some(next) => started.insert(next.id),
-            None => break,
-        };
-    }
-    match group.resources.iter().find(|resource| !started.contains(&resource.id)) {
-        None => Ok(()),
-        Some(stuck) => Err(ConfigError::new(
-            format!("{place}.{}.depends_on", stuck.name),
-            "its dependencies lead back to itself",
-            "take one of them out",
-        )),
-    }
 }

@@ -3,7 +3,6 @@
 mod configured;
 mod manual;
 mod members;
-#[path = "../common/parts.rs"]
 mod parts;
 mod planted;
 mod policies;

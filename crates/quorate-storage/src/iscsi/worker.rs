@@ -150,14 +150,12 @@ impl Worker {
     fn reset_again(&mut self, now: Instant) {
         let Link::Up { session, .. } = &mut self.state.link else { return };
         let due = |request: &Request| request.resend_at.is_some_and(|at| at <= now);
-        let flights = self.state.flights.iter();
-        let late: Vec<usize> = flights.filter(|(_, one)| due(one)).map(|(id, _)| *id).collect();
+        let late = self.state.flights.iter().filter(|(_, one)| due(one)).map(|(id, _)| *id);
+        let late: Vec<usize> = late.collect();
         for id in late {
             let next = self.state.next_id;
             self.state.next_id += 1;
-            if session.submit(next, Command::Reset).is_err() {
-                continue;
-            }
+            let Ok(()) = session.submit(next, Command::Reset) else { continue };
             // The answer to the first is nobody's any more, should it come.
             if let Some(mut request) = self.state.flights.remove(&id) {
                 request.resend_at = Some(now + RESET_PATIENCE);

@@ -349,6 +349,7 @@ fn every_key_stands_on_the_page_about_the_configuration() {
         "cluster",
         "timing",
         "recording",
+        "watchdog",
         "nodes",
         "luns",
         "groups",

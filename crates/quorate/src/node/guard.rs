@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
+use quorate_core::config::Timing;
 use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, ResourceId};
 use quorate_storage::watchdog::Watchdog;
@@ -83,6 +85,27 @@ impl Feeder for Watchdog {
     }
 }
 
+/// A guard, with this host's watchdog armed behind it, if it is to have one.
+///
+/// # Errors
+/// The watchdog's.
+pub(crate) fn watched(
+    host: &Arc<Host>,
+    facts: &Facts,
+    timing: &Timing,
+    device: Option<&Path>,
+) -> Result<Arc<Guard>, Error> {
+    let arm = |device: &Path| -> Result<Box<dyn Feeder>, Error> {
+        let armed = Watchdog::arm(device, timing.lease + timing.stop_time);
+        let doing = format!("arm the watchdog {}", device.display());
+        let watchdog = armed.map_err(Error::system(doing))?;
+        tracing::info!(device = %device.display(), timeout = ?watchdog.timeout(), "watchdog armed");
+        Ok(Box::new(watchdog))
+    };
+    let watchdog = device.map(arm).transpose()?;
+    Ok(Guard::new(Arc::clone(host), facts.clone(), timing, watchdog))
+}
+
 /// What may run of one resource.
 pub(crate) struct Running {
     pub(crate) switch: Arc<KillSwitch>,
@@ -102,7 +125,7 @@ impl Guard {
     pub(crate) fn new(
         host: Arc<Host>,
         facts: Facts,
-        (isolation_grace, stop_time): (Duration, Duration),
+        timing: &Timing,
         watchdog: Option<Box<dyn Feeder>>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -111,8 +134,8 @@ impl Guard {
             facts,
             lease_until: AtomicU64::new(0),
             turn: AtomicU64::new(boottime_ns()),
-            isolation_grace,
-            stop_ns: AtomicU64::new(nanos(stop_time)),
+            isolation_grace: timing.isolation_grace,
+            stop_ns: AtomicU64::new(nanos(timing.stop_time)),
             fed_at: AtomicU64::new(boottime_ns()),
             keeps: AtomicBool::new(false),
             watchdog: Mutex::new(watchdog),
@@ -326,6 +349,8 @@ fn watch(guard: &Guard, stopped: &Receiver<()>) {
 
 #[cfg(test)]
 mod tests {
+    use quorate_core::config::TimingInputs;
+
     use super::*;
 
     const GRACE: u64 = 1_000_000_000;
@@ -389,26 +414,27 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_only_while_it_would_still_fire_in_time() {
-        const STOP: Duration = Duration::from_millis(500);
         const SECOND: u64 = 1_000_000_000;
         let fed = Arc::new(AtomicU64::new(0));
         let (facts, _told) = Facts::new();
         let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
         let double: Box<dyn Feeder> = Box::new(Double(Arc::clone(&fed)));
-        let guard = Guard::new(host, facts, (Duration::from_secs(4), STOP), Some(double));
+        let timing = Timing::derive(&TimingInputs::DEFAULT).unwrap();
+        let stop = timing.stop_time;
+        let guard = Guard::new(host, facts, &timing, Some(double));
         let feeds = |now: u64| {
             let before = fed.load(Ordering::SeqCst);
             guard.feed(now);
             fed.load(Ordering::SeqCst) > before
         };
-        let policy = |keeps| AtTheEnd { keeps, stop_time: STOP };
+        let policy = |keeps| AtTheEnd { keeps, stop_time: stop };
         guard.on_turn(Some(UNTIL), UNTIL - SECOND, policy(false));
         assert!(feeds(UNTIL + 9 * SECOND), "nothing runs here");
         let running = |enforced| Running { switch: KillSwitch::new(), enforced, epoch: Epoch(1) };
         guard.add(ResourceId(1), running(true));
         assert!(feeds(UNTIL + 9 * SECOND), "what runs here is refused by its LUNs");
         guard.add(ResourceId(2), running(false));
-        let last = UNTIL + nanos(STOP) - SECOND;
+        let last = UNTIL + nanos(stop) - SECOND;
         assert!(feeds(last) && !feeds(last + 1));
         assert!(guard.covers(false), "it was fed just in time");
         guard.fed_at.store(last + 1, Ordering::Release);

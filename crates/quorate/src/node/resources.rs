@@ -509,7 +509,7 @@ mod tests {
     fn ways() -> (Ways, Receiver<Event>) {
         let (facts, told) = Facts::new();
         let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
-        let guard = Guard::new(Arc::clone(&host), facts.clone(), Default::default(), None);
+        let guard = Guard::new(Arc::clone(&host), facts.clone(), config().timing(), None);
         let (answers, reports) = (bounded(1024).0, unbounded().0);
         (Ways { answers, reports, guard, host, facts }, told)
     }

@@ -11,14 +11,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use quorate_core::config::{ClusterConfig, NodeConfig, Timing};
+use quorate_core::config::{ClusterConfig, NodeConfig};
 use quorate_core::durable::Durable;
 use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
 use quorate_core::recording::Ending;
-use quorate_storage::watchdog::Watchdog;
 
-use super::guard::{Feeder, Guard, GuardThread};
+use super::guard::{self, Guard, GuardThread};
 use super::host::Host;
 use super::incoming::{Drops, Refusals};
 use super::input::{Facts, Full, INBOX_MAX, Inbox, Input, NET_MAX, NetQueue};
@@ -69,9 +68,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
-    let ends = (config.timing().isolation_grace, config.timing().stop_time);
-    let watchdog = arm(options.config.watchdog(), config.timing())?;
-    let guard = Guard::new(Arc::clone(&host), lines.facts.clone(), ends, watchdog);
+    let guard = guard::watched(&host, &lines.facts, config.timing(), options.config.watchdog())?;
     let guard_thread = GuardThread::start(Arc::clone(&guard))?;
     let desks = Desks {
         inbox: lines.inbox.clone(),
@@ -128,16 +125,6 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
     Ok(Running { inner: Arc::new(inner), gone: whole.spawn()? })
-}
-
-/// Arms this host's watchdog, if it is to have one.
-fn arm(device: Option<&Path>, timing: &Timing) -> Result<Option<Box<dyn Feeder>>, Error> {
-    let Some(device) = device else { return Ok(None) };
-    let armed = Watchdog::arm(device, timing.lease + timing.stop_time);
-    let doing = format!("arm the watchdog {}", device.display());
-    let watchdog = armed.map_err(Error::system(doing))?;
-    tracing::info!(device = %device.display(), timeout = ?watchdog.timeout(), "watchdog armed");
-    Ok(Some(Box::new(watchdog)))
 }
 
 /// What readers see before the first step.
