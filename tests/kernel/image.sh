@@ -26,6 +26,20 @@ modules=(
     dm-multipath dm-round-robin softdog crc32c_generic crc32c-intel sha256_generic af_packet
 )
 
+# Lists that are missing, or name what is there no more, are fetched anew, once.
+refreshed=false
+refresh() {
+    if $refreshed || [ "$(id -u)" != 0 ]; then return 1; fi
+    refreshed=true
+    say "apt-get update, to see whether newer lists help"
+    apt-get update >/dev/null 2>&1
+}
+# The package of the newest kernel, by the one that always depends on it.
+kernel() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
+}
+
 # fetch PACKAGE: unpacks it into the store, once.
 fetch() {
     local package=$1 scratch
@@ -33,7 +47,8 @@ fetch() {
     say "fetching Debian's package $package"
     scratch=$(mktemp -d "$store/fetch.XXXXXX")
     # Without root apt cannot hand the file to its own user and says so at length.
-    if ! (cd "$scratch" && apt-get download "$package") >"$scratch/log" 2>&1; then
+    if ! (cd "$scratch" && apt-get download "$package") >"$scratch/log" 2>&1 &&
+        ! { refresh && (cd "$scratch" && apt-get download "$package") >"$scratch/log" 2>&1; }; then
         cat "$scratch/log" >&2
         say "$package cannot be fetched; apt-get update may help" >&2
         rm -rf "$scratch"
@@ -44,8 +59,8 @@ fetch() {
     touch "$store/$package.done"
 }
 
-kernel_package=$(apt-cache depends linux-image-cloud-amd64 |
-    sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+kernel_package=$(kernel)
+if [ -z "$kernel_package" ] && refresh; then kernel_package=$(kernel); fi
 [ -n "$kernel_package" ] || { say "apt knows no linux-image-cloud-amd64" >&2 && exit 3; }
 # One build at a time: tests may run side by side.
 exec 9>"$store/lock"

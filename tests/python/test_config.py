@@ -93,4 +93,4 @@ def test_every_kind_of_notice_and_error_has_its_word_in_both_languages(root: Pat
     page = (root / "docs/PYTHON.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(_quorate.NOTICE_KINDS)
     assert all(kind.code == code for code, kind in errors.BY_CODE.items())
-    assert len(errors.BY_CODE) == 16
+    assert len(errors.BY_CODE) == 17
