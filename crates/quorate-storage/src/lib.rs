@@ -1,5 +1,6 @@
 //! LUN drivers of quorate: the only unsafe code outside bindings/.
 
+mod ask;
 mod beat;
 pub mod child;
 mod device;

@@ -289,6 +289,12 @@ fn transport_text(id: &[u8]) -> String {
     }
 }
 
+pub(crate) fn without_our_type() -> LunError {
+    LunError::Unsupported {
+        what: "the LUN has no reservations of type write exclusive, registrants only".to_owned(),
+    }
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -8,11 +8,9 @@ use std::time::Duration;
 use super::sg::{self, Data};
 use super::sysfs::Kind;
 use super::{bytes, nvme};
+use crate::ask::Ask;
 use crate::scsi::{self, Cdb, Failure, ReserveOut};
 use crate::{LunError, Registrant, ReservationKey, Reservations};
-
-/// How often the list of keys and the holder may be of different generations in a row.
-const READS_MAX: u32 = 16;
 
 /// What changes the reservations. Keys are never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +80,7 @@ impl Path {
                 let (aptpl, our_type) = nvme::abilities(&self.file, self.timeout)
                     .map_err(|failure| failure.explain("Identify Namespace"))?;
                 if !our_type {
-                    return Err(without_our_type());
+                    return Err(scsi::without_our_type());
                 }
                 self.report()?;
                 // PREEMPT AND ABORT is part of the command; a conflict refuses every kind of write.
@@ -92,27 +90,12 @@ impl Path {
     }
 
     fn find_scsi(&self) -> Result<Found, LunError> {
-        let (kind, vendor) =
-            scsi::parse_inquiry(&self.query("INQUIRY", scsi::inquiry(None, 96), 96)?)?;
-        if kind != 0 {
-            let what = format!("{} is no disk but a device of type {kind:#04x}", self.name);
-            return Err(LunError::Unsupported { what });
-        }
-        self.read_keys()?;
-        let report = scsi::reserve_in(scsi::REPORT_CAPABILITIES, 8);
-        let mut aptpl = false;
-        if let Some(answer) = self.query_optional("REPORT CAPABILITIES", report, 8)? {
-            let (persists, our_type) = scsi::parse_report_capabilities(&answer)?;
-            if !our_type {
-                return Err(without_our_type());
-            }
-            aptpl = persists;
-        }
+        let make = self.make()?;
         Ok(Found {
             identity: self.identity()?,
-            aptpl,
+            aptpl: make.aptpl,
             preempt_and_abort: self.has_abort()?,
-            discard_safe: vendor == scsi::VENDOR_LIO,
+            discard_safe: make.is_lio,
         })
     }
 
@@ -194,19 +177,7 @@ impl Path {
         if self.kind == Kind::Nvme {
             return Ok(self.report()?.0);
         }
-        for _ in 0..READS_MAX {
-            let length = scsi::KEYS_LENGTH;
-            let cdb = scsi::reserve_in(scsi::READ_KEYS, length);
-            let answer = self.query("READ KEYS", cdb, length.into())?;
-            let keys = scsi::parse_keys(&answer)?
-                .ok_or_else(|| LunError::device("more than 8190 keys are registered"))?;
-            let cdb = scsi::reserve_in(scsi::READ_RESERVATION, 24);
-            let holder = scsi::parse_reservation(&self.query("READ RESERVATION", cdb, 24)?)?;
-            if let Some(found) = scsi::join(keys, holder) {
-                return Ok(found);
-            }
-        }
-        Err(LunError::device("the reservations of the LUN change without end"))
+        self.reservations()
     }
 
     /// Every nexus by name; `None` where the device cannot say.
@@ -214,14 +185,7 @@ impl Path {
         if self.kind == Kind::Nvme {
             return Ok(Some(self.report()?.1));
         }
-        let length = scsi::KEYS_LENGTH;
-        let cdb = scsi::reserve_in(scsi::READ_FULL_STATUS, length);
-        match self.query_optional("READ FULL STATUS", cdb, length.into())? {
-            None => Ok(None),
-            Some(answer) => scsi::parse_full_status(&answer)?
-                .ok_or_else(|| LunError::device("the list of registrants is too long"))
-                .map(Some),
-        }
+        self.registrants()
     }
 
     fn report(&self) -> Result<(Reservations, Vec<Registrant>), LunError> {
@@ -271,34 +235,13 @@ impl Path {
             result => result,
         }
     }
+}
 
-    fn query(&self, what: &str, cdb: Cdb, length: usize) -> Result<Vec<u8>, LunError> {
-        self.fetch(what, cdb, length).map_err(|failure| failure.explain(what))
-    }
-
-    fn query_optional(
-        &self,
-        what: &str,
-        cdb: Cdb,
-        length: usize,
-    ) -> Result<Option<Vec<u8>>, LunError> {
-        match self.fetch(what, cdb, length) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(Failure::Check(sense)) if sense.is_illegal_request() => Ok(None),
-            Err(failure) => Err(failure.explain(what)),
-        }
-    }
-
-    fn fetch(&self, what: &str, cdb: Cdb, length: usize) -> Result<Vec<u8>, Failure> {
+impl Ask for Path {
+    fn fetch(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, Failure> {
         let mut answer = vec![0; length];
         sg::command(&self.file, what, cdb, Data::In(&mut answer), self.timeout)?;
         Ok(answer)
-    }
-}
-
-fn without_our_type() -> LunError {
-    LunError::Unsupported {
-        what: "the LUN has no reservations of type write exclusive, registrants only".to_owned(),
     }
 }
 

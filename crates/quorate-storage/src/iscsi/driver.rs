@@ -16,6 +16,7 @@ use super::request::{Class, Inbox, Request, Shared};
 use super::session::{Command, Transfer};
 use super::url::Url;
 use super::worker::{State, Worker};
+use crate::ask::Ask;
 use crate::lun::check_range;
 use crate::owed::Owed;
 use crate::scsi::{self, Cdb, Failure, ReserveOut};
@@ -32,8 +33,6 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const TRANSFER_MAX: u32 = 1 << 20;
 /// How much longer than its deadline a call waits for the worker, which may be resolving a name.
 const GRACE: Duration = Duration::from_millis(500);
-/// How often READ KEYS and READ RESERVATION may see different generations in a row.
-const READS_MAX: u32 = 16;
 
 /// A LUN behind iSCSI. See the module for how it is put together.
 pub struct IscsiLun {
@@ -123,31 +122,15 @@ impl IscsiLun {
     }
 
     fn probe(&mut self) -> Result<(), LunError> {
-        let (kind, vendor) =
-            scsi::parse_inquiry(&self.query("INQUIRY", scsi::inquiry(None, 96), 96)?)?;
-        self.read_keys()?;
-        if kind != 0 {
-            return Err(LunError::Unsupported {
-                what: format!("the LUN is no disk but a device of type {kind:#04x}"),
-            });
-        }
-        let report = scsi::reserve_in(scsi::REPORT_CAPABILITIES, 8);
-        if let Some(answer) = self.query_optional("REPORT CAPABILITIES", report, 8)? {
-            let (aptpl, our_type) = scsi::parse_report_capabilities(&answer)?;
-            if !our_type {
-                let what = "the LUN has no reservations of type write exclusive, registrants only"
-                    .to_owned();
-                return Err(LunError::Unsupported { what });
-            }
-            self.capabilities.aptpl = aptpl;
-        }
+        let make = self.make()?;
+        self.capabilities.aptpl = make.aptpl;
         let capacity = self.query("READ CAPACITY", scsi::read_capacity(32), 32)?;
         let (size_bytes, block_bytes) = scsi::parse_read_capacity(&capacity)?;
         self.capabilities.size_bytes = size_bytes;
         self.capabilities.block_bytes = block_bytes;
         // Seen: LIO checks UNMAP and WRITE SAME against the reservation, tgt does not. Others count
         // as the latter.
-        self.is_lio = vendor == scsi::VENDOR_LIO;
+        self.is_lio = make.is_lio;
         self.capabilities.discard_safe = self.is_lio;
         let limits = self.query_optional("block limits", scsi::inquiry(Some(0xb0), 64), 64)?;
         let blocks_max =
@@ -219,32 +202,6 @@ impl IscsiLun {
         }
     }
 
-    fn query(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, LunError> {
-        self.fetch(what, cdb, length).map_err(|failure| failure.explain(what))
-    }
-
-    /// As `query`; `None` where the device does not know the command.
-    fn query_optional(
-        &self,
-        what: &'static str,
-        cdb: Cdb,
-        length: usize,
-    ) -> Result<Option<Vec<u8>>, LunError> {
-        match self.fetch(what, cdb, length) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(Failure::Check(sense)) if sense.is_illegal_request() => Ok(None),
-            Err(failure) => Err(failure.explain(what)),
-        }
-    }
-
-    fn fetch(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, Failure> {
-        let command = Command::Scsi(cdb, Transfer::In(vec![0; length]));
-        match self.call(what, command, Class::Query, Effect::None)? {
-            Command::Scsi(_, Transfer::In(answer)) => Ok(answer),
-            Command::Scsi(_, Transfer::None | Transfer::Out(_)) | Command::Reset => Ok(Vec::new()),
-        }
-    }
-
     fn reserve_out(
         &self,
         action: ReserveOut,
@@ -274,18 +231,6 @@ impl IscsiLun {
         self.call(action.name(), command, Class::Reserve, effect).map(drop)
     }
 
-    fn read_keys_once(&self) -> Result<Option<Reservations>, LunError> {
-        let length = scsi::KEYS_LENGTH;
-        let keys =
-            self.query("READ KEYS", scsi::reserve_in(scsi::READ_KEYS, length), length.into())?;
-        let Some(keys) = scsi::parse_keys(&keys)? else {
-            return Err(LunError::device("more than 8190 keys are registered"));
-        };
-        let holder =
-            self.query("READ RESERVATION", scsi::reserve_in(scsi::READ_RESERVATION, 24), 24)?;
-        Ok(scsi::join(keys, scsi::parse_reservation(&holder)?))
-    }
-
     /// Ends what a preempted node has under way, if a reset has failed to before.
     fn pay_reset(&self) -> Result<(), LunError> {
         let what = "LOGICAL UNIT RESET";
@@ -306,6 +251,16 @@ impl IscsiLun {
         let block = u64::from(self.capabilities.block_bytes);
         // At most TRANSFER_MAX bytes, so the count fits.
         (offset / block, (length as u64 / block) as u32)
+    }
+}
+
+impl Ask for IscsiLun {
+    fn fetch(&self, what: &'static str, cdb: Cdb, length: usize) -> Result<Vec<u8>, Failure> {
+        let command = Command::Scsi(cdb, Transfer::In(vec![0; length]));
+        match self.call(what, command, Class::Query, Effect::None)? {
+            Command::Scsi(_, Transfer::In(answer)) => Ok(answer),
+            Command::Scsi(_, Transfer::None | Transfer::Out(_)) | Command::Reset => Ok(Vec::new()),
+        }
     }
 }
 
@@ -370,23 +325,11 @@ impl Lun for IscsiLun {
     fn read_keys(&self) -> Result<Reservations, LunError> {
         // Whoever asks wants to know whether the LUN is safe to use.
         self.pay_reset()?;
-        for _ in 0..READS_MAX {
-            if let Some(reservations) = self.read_keys_once()? {
-                return Ok(reservations);
-            }
-        }
-        Err(LunError::device("the reservations of the LUN change without end"))
+        self.reservations()
     }
 
     fn read_full_status(&self) -> Result<Option<Vec<Registrant>>, LunError> {
-        let length = scsi::KEYS_LENGTH;
-        let cdb = scsi::reserve_in(scsi::READ_FULL_STATUS, length);
-        let Some(answer) = self.query_optional("READ FULL STATUS", cdb, length.into())? else {
-            return Ok(None);
-        };
-        scsi::parse_full_status(&answer)?
-            .ok_or_else(|| LunError::device("the list of registrants is longer than 64 KiB"))
-            .map(Some)
+        self.registrants()
     }
 
     fn reserve(&self, key: ReservationKey) -> Result<(), LunError> {
