@@ -56,13 +56,21 @@ tr -d '\r' <"$images/watchdog.console" | awk '
 
 # LIO over iSCSI, in a guest of its own; and what docs/STORAGE.md says of the others.
 export QUORATE_KERNEL_DIR=$images
-cargo nextest run --locked --profile kernel --run-ignored only --no-capture -p quorate-storage --test lun lio:: \
-    2>&1 | tee "$images/lio.log" | grep -aE '^storage|PASS|FAIL|Summary|panicked'
-cargo nextest run --locked --profile kernel --run-ignored only --no-capture -p quorate-tests --test luns \
-    2>&1 | tee "$images/luns.log" | grep -aE '^storage|PASS|FAIL|Summary|panicked|times:'
-cargo nextest run --locked --profile kernel --no-capture -p quorate-storage --test lun -- \
+
+# tests LOG NEXTEST-ARGUMENTS: runs them; what they print is left in LOG.log, and shown where one fails.
+tests() {
+    local log=$images/$1.log
+    shift
+    cargo nextest run --locked --profile kernel --no-capture "$@" 2>&1 | tee "$log" |
+        grep -aE '^storage|PASS|FAIL|Summary|times:' || {
+        grep -a -A 8 panicked "$log" >&2 || tail -n 40 "$log" >&2
+        exit 1
+    }
+}
+tests lio --run-ignored only -p quorate-storage --test lun lio::
+tests luns --run-ignored only -p quorate-tests --test luns
+tests others -p quorate-storage --test lun -- \
     doctor:: iscsi::an_examination iscsi::a_path_that_comes_back iscsi::a_target_that_dies \
-    iscsi::no_write_of_the_victim >"$images/others.log" 2>&1 || { cat "$images/others.log" && exit 1; }
-cargo nextest run --locked --profile kernel --no-capture -p quorate-tests --test luns -- stale_write_lands_on_tgt \
-    >"$images/stale.log" 2>&1 || { cat "$images/stale.log" && exit 1; }
+    iscsi::no_write_of_the_victim
+tests stale -p quorate-tests --test luns -- stale_write_lands_on_tgt
 tests/kernel/table.py "$images"/{tests.console,lio.log,luns.log,others.log,stale.log}

@@ -89,17 +89,22 @@ pub fn examine(
             "the LUN is in use: {other} has just been registered"
         )));
     }
-    let result = trials.alone(&*first).and_then(|()| match initiators {
-        0 | 1 => {
+    // Whoever goes on takes the handle along: two of one nexus would throw each other's session out.
+    let result = match (trials.alone(&*first), initiators) {
+        (Ok(()), 0 | 1) => {
             trials.untried(
                 "a stranger is refused",
                 "one way to the LUN alone: two initiators are needed",
             );
+            drop(first);
             Ok(())
         }
-        _ => trials.against_each_other(first.as_ref()),
-    });
-    drop(first);
+        (Ok(()), _) => trials.against_each_other(first),
+        (Err(error), _) => {
+            drop(first);
+            Err(error)
+        }
+    };
     let cleaned = trials.clean_up();
     result.and(cleaned)?;
     Ok(trials.findings)
@@ -211,7 +216,7 @@ impl Trials<'_> {
     }
 
     /// What takes two: the first holds the LUN.
-    fn against_each_other(&mut self, first: &dyn Lun) -> Result<(), LunError> {
+    fn against_each_other(&mut self, first: Box<dyn Lun>) -> Result<(), LunError> {
         let [ours, theirs] = self.keys;
         let second = (self.open)(1)?;
         let canary = self.canary.clone();
@@ -247,7 +252,7 @@ impl Trials<'_> {
         };
         self.say("preempt", if done { Verdict::Good } else { Verdict::Bad }, says);
         self.must_refuse("a preempted owner is refused", first.write_at(self.at(), &canary))?;
-        drop(second);
+        drop((first, second));
         self.reconnect()
     }
 
