@@ -206,6 +206,7 @@ fn config(groups: u32) -> ClusterConfig {
     };
     ClusterConfig::new(ClusterParts {
         witness: None,
+        fence_agents: Vec::new(),
         name: "bench".into(),
         id: ClusterId(7),
         timing: TimingInputs::FAST,

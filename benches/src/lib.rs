@@ -88,6 +88,7 @@ pub fn cluster(nodes: usize, groups: usize) -> ClusterParts {
         rules: Vec::new(),
         policy: Policy::default(),
         witness: None,
+        fence_agents: Vec::new(),
     }
 }
 

@@ -54,6 +54,7 @@ from .explain import (
     survival,
 )
 from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
+from .fencing import FenceFinding, FenceReport, check_fence_agents
 from .items import (
     Answer,
     Item,
@@ -86,6 +87,8 @@ from .status import GroupStatus, NodeStatus, Status, WitnessStatus
 __version__ = VERSION
 
 __all__ = [
+    "FenceFinding",
+    "FenceReport",
     "KEY_VARIABLE",
     "VERSION",
     "AddressError",
@@ -159,6 +162,7 @@ __all__ = [
     "diff",
     "import_pacemaker",
     "import_proxmox",
+    "check_fence_agents",
     "lun_devices",
     "random_id",
     "replay",

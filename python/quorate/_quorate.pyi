@@ -21,6 +21,7 @@ __all__ = [
     "TestCluster",
     "VERSION",
     "Work",
+    "check_fence_agents",
     "diff",
     "import_pacemaker",
     "import_proxmox",
@@ -49,6 +50,9 @@ def import_pacemaker(text: str, file: str) -> tuple[str, list[dict[str, Any]]]:
 
 def import_proxmox(dir: Union[str, os.PathLike[str]]) -> tuple[str, list[dict[str, Any]]]:
     """What `quorate.import_proxmox` stands on."""
+
+def check_fence_agents(config: Config) -> tuple[dict[str, Any], str]:
+    """What `quorate.check_fence_agents` stands on."""
 
 def lun_devices() -> list[dict[str, Any]]:
     """What `quorate.lun_devices` stands on."""

@@ -487,6 +487,23 @@ static void leaving(world *w) {
 }
 
 /* No node runs on this one: what can be done with a LUN from outside. */
+static void looking_at_fence_agents(void) {
+    static const char text[] =
+        "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n[[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n"
+        "[[fence_agents]]\nname = \"board\"\nprogram = \"fence_of_nobody\"\nnodes = [\"n1\"]\n";
+    quorate_config *config = NULL;
+    quorate_string *json = NULL, *table = NULL;
+    bool sound = true;
+    CHECK(quorate_config_from_toml(text_of(text), &config) == QUORATE_OK);
+    CHECK(quorate_fence_agents_check(config, &json, &table, &sound) == QUORATE_OK);
+    CHECK(!sound && strstr(quorate_string_text(json).data, "\"trial\":\"program\"") != NULL);
+    CHECK(strstr(quorate_string_text(table).data, "there is no fence_of_nobody here") != NULL);
+    quorate_string_free(json);
+    quorate_string_free(table);
+    CHECK(quorate_fence_agents_check(NULL, &json, &table, &sound) == QUORATE_MISUSE);
+    quorate_config_free(config);
+}
+
 static void looking_at_a_lun(const char *dir) {
     char place[4096], image[4200];
     snprintf(place, sizeof place, "%s/lun", dir);
@@ -538,6 +555,7 @@ int main(int argc, char **argv) {
     failing(&w);
     dying(&w);
     leaving(&w);
+    looking_at_fence_agents();
     looking_at_a_lun(argv[1]);
     for (int i = 0; i < NODES; i++) quorate_node_free(w.nodes[i]);
     PASSED("nodes are freed whether they run or not");

@@ -35,6 +35,15 @@ pub enum Command {
     /// Look at LUNs from outside a cluster: which there are, who holds one, whether it keeps its promises
     #[command(subcommand)]
     Lun(Lun),
+    /// Look whether the fence agents of a configuration can do their work; ends nobody
+    FenceAgents {
+        /// The configuration
+        #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
+        config: PathBuf,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run one node of a cluster, in the foreground
     Run(Run),
     /// Show the cluster as a running node sees it

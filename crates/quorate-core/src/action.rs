@@ -84,6 +84,31 @@ pub enum Action {
         /// What.
         verb: WitnessVerb,
     },
+    /// Have a fence agent do something about a node; answer [`crate::Event::Fence`]. One request at a time to one agent
+    /// about one node.
+    Fence {
+        /// The request.
+        op: OpId,
+        /// The agent's name.
+        agent: String,
+        /// The node.
+        node: NodeId,
+        /// What.
+        verb: FenceVerb,
+    },
+}
+
+/// A request to a fence agent.
+///
+/// Source: fence-agents, actions `off`, `on` and `reboot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FenceVerb {
+    /// End the node, and see that it is off.
+    Off,
+    /// Let it boot.
+    On,
+    /// End it, see that it is off, and let it boot.
+    Reboot,
 }
 
 /// A request to the witness's register: bytes with a version, which whoever writes them compares.

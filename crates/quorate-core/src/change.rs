@@ -29,6 +29,8 @@ pub enum FenceKind {
     Human,
     /// It left in order, after it had stopped everything.
     Left,
+    /// Fence agents have ended it.
+    Agent,
 }
 
 /// How a group lets go of its node.

@@ -152,6 +152,14 @@ pub enum Event {
         /// may be done yet.
         result: Result<WitnessReply, String>,
     },
+    /// The answer to [`crate::Action::Fence`].
+    Fence {
+        /// The request.
+        op: OpId,
+        /// Done, and for `Off` and `Reboot` the agent has seen that the node was off; or why not, for people: then
+        /// nothing is known.
+        result: Result<(), String>,
+    },
 }
 
 /// What the witness's register answered.

@@ -2,7 +2,7 @@
 //! makes them.
 //!
 //! ```text
-//! Up --silence, reset--> Down (believed) --lease over | returned | human--> Fenced (proven)
+//! Up --silence, reset--> Down (believed) --lease over | returned | agents | human--> Fenced (proven)
 //! ```
 //!
 //! A storage fence is no proof about the node: it frees one group, by its LUNs; see
@@ -65,6 +65,32 @@ pub fn lease_over(
     })
 }
 
+/// A fence agent's word that it has ended a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentWord {
+    /// How much of the log was applied where it was asked, at that time.
+    pub asked_at: u64,
+}
+
+/// Fence agents have ended the node: all of one level, `needed` in number, each asked when it was known that this
+/// incarnation is down (`since`). What was ended before that may have been an earlier one.
+pub fn agents(
+    node: NodeId,
+    incarnation: Incarnation,
+    since: u64,
+    needed: usize,
+    words: &[AgentWord],
+) -> Option<FenceProof> {
+    let good = words.iter().filter(|word| word.asked_at >= since).count();
+    let needed = if plant::is(Plant::OneAgentIsEnough) { 1 } else { needed };
+    (needed > 0 && good >= needed).then(|| FenceProof {
+        node,
+        incarnation,
+        kind: FenceKind::Agent,
+        reason: String::new(),
+    })
+}
+
 /// A named human's word, with the reason written down.
 pub fn human(node: NodeId, incarnation: Incarnation, reason: &str) -> Option<FenceProof> {
     (!reason.trim().is_empty()).then(|| FenceProof {
@@ -98,6 +124,20 @@ mod tests {
     #[test]
     fn the_word_of_a_voter_that_may_still_acknowledge_counts_for_nothing() {
         assert!(!proven(&[(10, 200), (9, 200)]));
+    }
+
+    #[test]
+    fn a_node_is_ended_when_every_agent_of_a_level_was_asked_after_it_went_down() {
+        let proven = |needed, asked: &[u64]| {
+            let words: Vec<AgentWord> =
+                asked.iter().map(|&asked_at| AgentWord { asked_at }).collect();
+            agents(NodeId(1), Incarnation::of_boot(1), 10, needed, &words).is_some()
+        };
+        assert!(proven(1, &[10]));
+        assert!(proven(2, &[10, 11]));
+        assert!(!proven(2, &[10]), "one power supply of two");
+        assert!(!proven(1, &[9]), "what was ended then may have been an earlier incarnation");
+        assert!(!proven(0, &[]), "a level without agents proves nothing");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::FenceVerb;
 use crate::change::{Cause, Disarm, DownCause, FenceKind, GroupReport};
 use crate::event::Trouble;
 use crate::id::{Epoch, GroupId, Incarnation, LunId, NodeId, PathId, ResourceId};
@@ -80,6 +81,33 @@ pub enum Notice {
         incarnation: Incarnation,
         /// The proof.
         kind: FenceKind,
+    },
+    /// A fence agent is asked to end a node, or to let it boot again.
+    FenceAsked {
+        /// The node.
+        node: NodeId,
+        /// The agent.
+        agent: String,
+        /// What it is to do.
+        verb: FenceVerb,
+    },
+    /// A fence agent has failed.
+    FenceFailed {
+        /// The node.
+        node: NodeId,
+        /// The agent.
+        agent: String,
+        /// What it said.
+        error: String,
+    },
+    /// Every level of fence agents has failed: what waits for the node's end waits on.
+    FenceGivenUp {
+        /// The node.
+        node: NodeId,
+        /// What was said last, and by whom.
+        error: String,
+        /// When they are asked again, in milliseconds.
+        retry_in_ms: u64,
     },
     /// A node takes part. Committed.
     Up {

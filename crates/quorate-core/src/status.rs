@@ -227,6 +227,11 @@ pub enum Input {
         /// The node.
         node: NodeId,
     },
+    /// Fence agents have ended a node.
+    Agent {
+        /// The node.
+        node: NodeId,
+    },
     /// No majority of the voters acknowledged a node, so that it might not act any more.
     Unacknowledged {
         /// The node.

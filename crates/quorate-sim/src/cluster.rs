@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_core::config::{
-    ClusterConfig, ClusterParts, GroupConfig, Limits, LunConfig, NewGroup, NodeConfig, Policy,
-    Quarantine, ResourceConfig, TimingInputs, VOTERS_MAX, WitnessConfig,
+    ClusterConfig, ClusterParts, FenceAgentConfig, GroupConfig, Limits, LunConfig, NewGroup,
+    NodeConfig, Policy, Quarantine, ResourceConfig, TimingInputs, VOTERS_MAX, WitnessConfig,
 };
 use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 use quorate_core::random::Random;
@@ -43,6 +43,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         rules: Vec::new(),
         policy: Policy::default(),
         witness: witness(id, voters),
+        fence_agents: Vec::new(),
     };
     parts.policy = policy(&parts);
     for id in 1..=groups {
@@ -50,6 +51,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
         let group = draw_group(random, GroupId(id), luns, &parts);
         parts.groups.push(group);
     }
+    add_agents(&mut parts);
     if options.ruled {
         crate::ruled::rule(random, &mut parts);
     }
@@ -85,6 +87,34 @@ fn policy(parts: &ClusterParts) -> Policy {
         _ => {}
     }
     Policy { limits, quarantine, ..Policy::default() }
+}
+
+/// In some clusters agents can end nodes: one alone, or after it two that have to do so together. Some of these have
+/// every lost node ended, and groups that take no less. By the cluster's number, so that no draw is needed.
+fn add_agents(parts: &mut ClusterParts) {
+    let kind = parts.id.0 >> 24;
+    if !kind.is_multiple_of(4) {
+        return;
+    }
+    let timeout = pending_timeout(&parts.timing).max(Duration::from_secs(1));
+    let agent = |name: &str, level: u8, tries: u32| FenceAgentConfig {
+        name: name.to_owned(),
+        settings: "{}".to_owned(),
+        plugs: parts.nodes.iter().map(|node| (node.id, node.name.clone())).collect(),
+        level,
+        reboots: !(kind / 4).is_multiple_of(8),
+        timeout,
+        tries,
+    };
+    let mut agents = vec![agent("board", 1, 2)];
+    if (kind / 4).is_multiple_of(2) {
+        agents.extend([agent("pdu-a", 2, 1), agent("pdu-b", 2, 2)]);
+    }
+    parts.fence_agents = agents;
+    parts.policy.fence_lost_nodes = (kind / 8).is_multiple_of(2);
+    for group in parts.groups.iter_mut().filter(|group| group.id.0 % 3 == 1) {
+        group.wishes.fence_agent_required = (kind / 16).is_multiple_of(2);
+    }
 }
 
 /// One of the profiles that ship; now and then with clocks as bad as may be configured.

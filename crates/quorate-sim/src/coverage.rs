@@ -242,6 +242,7 @@ impl Coverage {
             | Action::Persist { .. }
             | Action::Answer { .. }
             | Action::Witness { .. }
+            | Action::Fence { .. }
             | Action::Reincarnated { .. }
             | Action::Left
             | Action::Evicted => {}

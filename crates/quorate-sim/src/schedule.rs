@@ -11,6 +11,7 @@ use quorate_core::message::Beat;
 
 use crate::clock::Moment;
 use crate::network::End;
+use crate::world::fencing::Asked;
 
 /// One thing that will happen, unless what it is about is gone by then.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub enum Happening {
     LunTimeout(NodeId, u64, LunId, OpId),
     /// A request has reached the witness's register.
     WitnessArrival(NodeId, u64, OpId, Box<WitnessVerb>),
+    /// A fence agent is about to do what it was asked.
+    Agent(NodeId, u64, OpId, Box<Asked>),
     /// A guest's I/O is too late.
     GuestIoTimeout(NodeId, LunId),
     /// A node's heartbeat on a LUN is due.

@@ -82,6 +82,10 @@ stats! {
     witness_failures,
     /// Swaps that found the witness changed.
     witness_races,
+    /// Requests to fence agents.
+    agent_requests,
+    /// Hosts that they have cut off.
+    agent_fences,
     /// Leases lost.
     leases_lost,
     /// Nodes declared down.

@@ -45,6 +45,7 @@ const _: () = assert!(!quorate_core::plant::IS_POSSIBLE);
 
 pub mod config;
 pub mod drivers;
+pub mod fence_agents;
 pub mod import;
 pub mod key;
 #[doc(hidden)]

@@ -115,6 +115,12 @@ kinds! {
     Down = "down",
     /// A `node` is proven harmless, by `proof`. Committed.
     Fenced = "fenced",
+    /// The fence `agent` is asked to end a `node`, or to let it boot; `action`.
+    FenceAsked = "fence_asked",
+    /// The fence `agent` of a `node` has failed; `detail`.
+    FenceFailed = "fence_failed",
+    /// Every fence agent of a `node` has failed; `detail`, and `retry_in_ms`, after which they are asked again.
+    FenceGivenUp = "fence_given_up",
     /// A `node` takes part. Committed.
     Up = "up",
     /// A `node` is `paused` or resumed. Committed.

@@ -213,6 +213,7 @@ mod tests {
         let rule = |says: &Says| Rule { name: "r".into(), says: says.clone() };
         let parts = ClusterParts {
             witness: None,
+            fence_agents: Vec::new(),
             name: "c".into(),
             id: ClusterId(1),
             timing: TimingInputs::DEFAULT,

@@ -49,6 +49,11 @@ impl ClusterConfig {
         }
         let mut parts = self.parts.clone();
         parts.nodes.retain(|node| node.id != id);
+        for agent in &mut parts.fence_agents {
+            agent.plugs.remove(&id);
+        }
+        parts.fence_agents.retain(|agent| !agent.plugs.is_empty());
+        parts.policy.fence_lost_nodes &= !parts.fence_agents.is_empty();
         for group in &mut parts.groups {
             if group.possible_owners == [id] {
                 return Err(ConfigError::new(

@@ -8,6 +8,7 @@ mod amend;
 mod bounds;
 mod circles;
 mod digest;
+mod fencing;
 mod membership;
 pub mod policy;
 pub mod rules;
@@ -25,6 +26,7 @@ use crate::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 pub use amend::NewGroup;
 pub use bounds::{FAILURES_MAX, LENGTH_MAX, SURVIVES_MAX};
 pub use circles::Turn;
+pub use fencing::{FENCE_LEVEL_MAX, FENCE_TIMEOUT_MAX, FENCE_TRIES_MAX, FenceAgentConfig};
 pub use membership::NewNode;
 pub use policy::{
     By, Domain, Hours, Limits, OnDeadlock, Quarantine, ResourcePolicy, RestartAction,
@@ -102,6 +104,8 @@ pub struct ClusterParts {
     pub policy: Policy,
     /// A voter that lives in storage: it votes where the nodes that vote are even in number.
     pub witness: Option<WitnessConfig>,
+    /// Programs that can end a node.
+    pub fence_agents: Vec<FenceAgentConfig>,
 }
 
 /// One node.
@@ -282,6 +286,7 @@ impl ClusterConfig {
     pub fn new(parts: ClusterParts) -> Result<Self, ConfigError> {
         let config = Self::with_circles(parts)?;
         rules::check_circles(&config.parts)?;
+        fencing::check_required(&config.parts)?;
         Ok(config)
     }
 
@@ -302,6 +307,7 @@ impl ClusterConfig {
         check_groups(&parts)?;
         policy::check_policies(&parts)?;
         bounds::check_bounds(&parts)?;
+        fencing::check(&parts)?;
         rules::check_rules(&parts)?;
         parts.nodes.sort_by_key(|node| node.id);
         let places = Places::of(&parts);
@@ -438,6 +444,8 @@ impl ClusterConfig {
         if own.witness != theirs.witness {
             places.push("witness".to_owned());
         }
+        let (own, theirs) = (&own.fence_agents, &theirs.fence_agents);
+        compare("fence_agents", own, theirs, |agent| &agent.name, &mut places);
         places
     }
 }

@@ -134,6 +134,11 @@ pub struct Policy {
     ///
     /// Source: Pacemaker, no-quorum-policy=freeze (default: no).
     pub keep_without_quorum: bool,
+    /// Whether every node that is lost is ended by its fence agents, and not only one that keeps something which no
+    /// other evidence frees.
+    ///
+    /// Source: Pacemaker, stonith-enabled (default there: yes; here: no, since a lease that is over is proof enough).
+    pub fence_lost_nodes: bool,
     /// Every loss of so many nodes must leave a place for every group that is started by itself, if all nodes are open
     /// before; a configuration of which that is not true is refused.
     ///
@@ -157,6 +162,7 @@ impl Default for Policy {
             balance_on_start: false,
             rebalance: false,
             keep_without_quorum: false,
+            fence_lost_nodes: false,
             survives: None,
             limits: Limits::default(),
             quarantine: Some(Quarantine::default()),
@@ -228,6 +234,9 @@ pub struct Wishes {
     ///
     /// Source: Pacemaker, requires=fencing.
     pub awaits_fences: bool,
+    /// A lease that is over does not free it: it takes the word of its node's fence agents, of a human, or of the node
+    /// that is back. For what must not run twice even where clocks, watchdogs and LUNs fail.
+    pub fence_agent_required: bool,
     /// In which hours it may fail back by itself; none: at any.
     ///
     /// Source: Windows clustering, FailbackWindowStart and FailbackWindowEnd.

@@ -141,12 +141,12 @@ impl Database {
         kind: FenceKind,
         notices: &mut Vec<Notice>,
     ) {
-        let by_human = kind == FenceKind::Human;
-        let of_strays = by_human && self.has_strays(node);
+        let of_the_host = matches!(kind, FenceKind::Human | FenceKind::Agent);
+        let of_strays = of_the_host && self.has_strays(node);
         let state = self.nodes.get(&node).map(|record| record.state);
         let fits = match state {
             Some(NodeState::Down(_)) => true,
-            Some(NodeState::Fenced(FenceKind::LeaseOver)) => by_human,
+            Some(NodeState::Fenced(FenceKind::LeaseOver)) => of_the_host,
             // What may run there unasked outlives every other proof.
             Some(NodeState::Fenced(_) | NodeState::Absent) | None => of_strays,
             Some(NodeState::Up) => false,
@@ -206,10 +206,13 @@ impl Database {
         for (&id, record) in &mut self.groups {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
-            let freed = !(stuck && kind == FenceKind::LeaseOver);
+            let takes_more =
+                self.config.group(id).is_some_and(|one| one.wishes.fence_agent_required)
+                    && !plant::is(Plant::AgentNotAwaited);
+            let freed = !((stuck || takes_more) && kind == FenceKind::LeaseOver);
             // Nobody answers for what somebody has started by hand, neither a lease that is over nor an engine that is
-            // back.
-            let vouched = kind == FenceKind::Human;
+            // back; only who has seen the host off.
+            let vouched = matches!(kind, FenceKind::Human | FenceKind::Agent);
             if vouched {
                 record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
             }
@@ -236,7 +239,7 @@ impl Database {
                 let record = self.nodes.get(&node)?;
                 let config = self.config.group(group)?;
                 let down = matches!(record.state, NodeState::Down(_) | NodeState::Fenced(_));
-                let fenced = self.config.is_enforced(config) || plant::is(Plant::StartBeforeFence);
+                let fenced = self.is_freed_by_luns(config) || plant::is(Plant::StartBeforeFence);
                 if plant::is(Plant::StartBeforeFence) && down {
                     return Some(Vacancy::Stopped { node });
                 }

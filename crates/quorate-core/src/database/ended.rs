@@ -1,6 +1,6 @@
 //! What nodes say of groups that have ended, or run where nobody has asked for them.
 
-use super::{Database, NodeRecord, NodeState, OwnedState, Ownership, Vacancy};
+use super::{Database, GroupRecord, NodeRecord, NodeState, OwnedState, Ownership, Vacancy};
 use crate::change::{Cause, Desire, GroupReport};
 use crate::config::{FoundTwice, GroupConfig};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId};
@@ -99,6 +99,34 @@ impl Database {
     /// Whether something may run on a node which nobody has asked for.
     pub(super) fn has_strays(&self, node: NodeId) -> bool {
         self.groups.values().any(|record| record.strays.contains_key(&node))
+    }
+
+    /// Whether something that it ran is not free, though nothing of it is heard any more: it could not be ended there,
+    /// or somebody has started it there and a group waits for that.
+    pub fn is_withheld_on(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        let of_this = |(&group, record): (&GroupId, &GroupRecord)| {
+            let owned = record.owner() == Some((node, incarnation));
+            let freed = self.config.group(group).is_some_and(|one| self.is_freed_by_luns(one));
+            let withheld = owned && !freed || self.stray_awaited(group) == Some(node);
+            withheld && record.is_wanted()
+        };
+        self.groups.iter().any(of_this)
+    }
+
+    /// Whether a new owner may take it by its LUNs alone, which refuse the old one then.
+    pub fn is_freed_by_luns(&self, group: &GroupConfig) -> bool {
+        self.config.is_enforced(group) && !group.wishes.fence_agent_required
+    }
+
+    /// Whether it owns a group that takes no less than an agent's word.
+    pub fn awaits_agent(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        let required = |group: &GroupId| {
+            self.config.group(*group).is_some_and(|group| group.wishes.fence_agent_required)
+        };
+        let of_this = |(group, record): (&GroupId, &GroupRecord)| {
+            record.owner() == Some((node, incarnation)) && required(group)
+        };
+        self.groups.iter().any(of_this)
     }
 
     /// As whom a node may be vouched for by a human: it takes no part, and something of it may still run.

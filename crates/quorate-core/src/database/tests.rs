@@ -46,6 +46,7 @@ fn parts() -> ClusterParts {
     };
     ClusterParts {
         witness: None,
+        fence_agents: Vec::new(),
         name: "trio".into(),
         id: ClusterId(7),
         timing: TimingInputs::FAST,

@@ -266,7 +266,7 @@ impl Engine {
             self.hello().map(|own| (self.me, own)).into_iter().chain(self.heard_hellos())
         {
             let Some(record) = database.node(node) else { continue };
-            if record.is_shut_out(hello.incarnation) {
+            if record.is_shut_out(hello.incarnation) || self.fencing.is_under_way(node) {
                 continue;
             }
             if participants.contains(&hello.voter) {

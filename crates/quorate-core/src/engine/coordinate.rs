@@ -31,6 +31,7 @@ impl Engine {
             _ => {
                 self.proposed.clear();
                 self.uneven_since = None;
+                self.fencing.clear();
                 return false;
             }
         }
@@ -44,6 +45,7 @@ impl Engine {
         let before = usize::from(self.notice_the_start(&mut changes));
         self.detect(&mut changes);
         self.fence(&mut changes);
+        self.ask_agents(&mut changes);
         if std::mem::take(&mut self.reconsider) || !changes.is_empty() {
             self.place_groups(&mut changes);
         }

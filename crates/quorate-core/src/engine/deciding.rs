@@ -166,7 +166,7 @@ impl Deciding<'_> {
                 } else if down {
                     // What is started by hand is first taken from its node, and then stays offline.
                     let fenced_by_luns = !config.wishes.started_by_hand
-                        && self.database.config().is_enforced(config)
+                        && self.database.is_freed_by_luns(config)
                         || plant::is(Plant::StartBeforeFence);
                     fenced_by_luns.then(|| self.assign(config, record, order, Cause::NodeDown))?
                 } else if owner.state == NodeState::Up && record.is_managed() {

@@ -189,6 +189,7 @@ impl Engine {
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Left
+            | Action::Fence { .. }
             | Action::Evicted => None,
         }
     }

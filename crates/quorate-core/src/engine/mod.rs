@@ -14,6 +14,7 @@ mod calm;
 mod command;
 mod coordinate;
 mod deciding;
+mod fencing;
 mod foresight;
 mod handover;
 mod holding;
@@ -183,6 +184,7 @@ pub struct Engine {
     file: Option<ClusterConfig>,
     /// Where that differs from the one in force, and whether that is told.
     differs: (Vec<String>, bool),
+    fencing: fencing::Fencing,
     hands: witness::Hands,
     turnover: membership::Turnover,
     leaving: bool,
@@ -254,6 +256,7 @@ impl Engine {
             acts: why::Acts::default(),
             file: None,
             differs: (Vec::new(), false),
+            fencing: fencing::Fencing::default(),
             hands: witness::Hands::default(),
             turnover: membership::Turnover::default(),
             leaving: false,
@@ -366,6 +369,7 @@ impl Engine {
             Event::Command { request, command } => self.on_command(request, command),
             Event::Leave { keep } => self.on_leave(keep),
             Event::Witness { op, result } => self.on_witness(op, result),
+            Event::Fence { op, result } => self.on_fence(op, result),
             Event::TimeOfDay { seconds } => {
                 self.day = Some((u64::from(seconds), self.now));
                 self.reconsider = true;

@@ -2,6 +2,7 @@
 //! told.
 
 mod configuring;
+mod fencing;
 mod foresight;
 mod freezing;
 mod handover;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::{Engine, Setup};
-use crate::action::{Action, LunVerb, ResourceVerb};
+use crate::action::{Action, FenceVerb, LunVerb, ResourceVerb};
 use crate::change::Failback;
 use crate::config::{
     ClusterConfig, ClusterParts, GroupConfig, LunConfig, NodeConfig, ResourceConfig, SCORE_NEVER,
@@ -98,6 +99,7 @@ fn config(enforced: bool, edit: impl FnOnce(&mut GroupConfig)) -> ClusterConfig 
         rules: Vec::new(),
         policy: crate::config::Policy::default(),
         witness: None,
+        fence_agents: Vec::new(),
     })
     .expect("it is valid")
 }
@@ -123,6 +125,9 @@ pub(crate) struct Trio {
     mute: BTreeSet<NodeId>,
     /// The witness's register; none: nobody reaches it.
     register: Option<(u64, Vec<u8>)>,
+    /// What agents were asked, and which of them succeed.
+    fences: Vec<(String, NodeId, FenceVerb)>,
+    able_agents: BTreeSet<&'static str>,
 }
 
 impl Trio {
@@ -153,6 +158,8 @@ impl Trio {
             refused_sends: 0,
             mute: BTreeSet::new(),
             register: Some((0, Vec::new())),
+            fences: Vec::new(),
+            able_agents: BTreeSet::new(),
         };
         let nodes: Vec<NodeId> = trio.config.nodes().iter().map(|node| node.id).collect();
         nodes.into_iter().for_each(|node| trio.boot(node));
@@ -289,6 +296,16 @@ impl Trio {
             Action::Witness { op, verb } => {
                 let result = self.take_witness(verb);
                 self.queue.push_back((node, Event::Witness { op, result }));
+            }
+            Action::Fence { op, agent, node: victim, verb } => {
+                let able = self.able_agents.contains(agent.as_str());
+                if able && verb != FenceVerb::On {
+                    self.engines.remove(&victim);
+                    self.running.remove(&victim);
+                }
+                self.fences.push((agent, victim, verb));
+                let result = if able { Ok(()) } else { Err("it does not answer".to_owned()) };
+                self.queue.push_back((node, Event::Fence { op, result }));
             }
             Action::Answer { result, .. } => self.answers.push(result),
             Action::SendBeat { .. }

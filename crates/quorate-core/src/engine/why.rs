@@ -83,6 +83,7 @@ impl Engine {
             | Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Witness { .. }
+            | Action::Fence { .. }
             | Action::Left
             | Action::Evicted => return,
         };
@@ -130,6 +131,7 @@ impl Engine {
                 ),
                 FenceKind::Returned => Ground::Input(Input::Returned { node: *node }),
                 FenceKind::Human | FenceKind::Left => Ground::Input(Input::Command),
+                FenceKind::Agent => Ground::Input(Input::Agent { node: *node }),
             },
             Notice::Up { node, .. } => Ground::Input(Input::Returned { node: *node }),
             Notice::Group { node, report, .. } => match report {
@@ -219,6 +221,7 @@ impl Input {
             Input::Resource { .. } => "resource",
             Input::Lun { .. } => "lun",
             Input::Unacknowledged { .. } => "unacknowledged",
+            Input::Agent { .. } => "agent",
             Input::Earlier => "earlier",
         }
     }
@@ -231,6 +234,7 @@ impl Input {
             | Input::Returned { node }
             | Input::Resource { node }
             | Input::Lun { node }
+            | Input::Agent { node }
             | Input::Unacknowledged { node } => Some(node),
             Input::Command | Input::Configuration | Input::Earlier => None,
         }
@@ -247,6 +251,7 @@ impl Input {
             Input::Resource { .. } => "has trouble with a resource",
             Input::Lun { .. } => "has lost a LUN",
             Input::Unacknowledged { .. } => "was acknowledged by no majority of the voters",
+            Input::Agent { .. } => "was ended by its fence agents",
             Input::Earlier => "it began before what this node remembers",
         }
     }

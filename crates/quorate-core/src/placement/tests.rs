@@ -74,6 +74,7 @@ fn cluster(nodes: u16, groups: Vec<GroupConfig>, says: Vec<Says>, policy: Policy
         rules: says.into_iter().enumerate().map(rule).collect(),
         policy,
         witness: None,
+        fence_agents: Vec::new(),
     })
     .unwrap_or_else(|error| panic!("{error}"))
 }

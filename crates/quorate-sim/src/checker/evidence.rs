@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Notice;
-use quorate_core::change::{FenceKind, GroupReport};
+use quorate_core::change::{Cause, FenceKind, GroupReport};
+use quorate_core::database::NodeState;
 use quorate_core::id::{Epoch, GroupId, Incarnation, NodeId};
 
 use super::{Checker, Fact, View};
@@ -13,7 +14,9 @@ use crate::spoken::words;
 
 #[derive(Default)]
 pub(super) struct Evidence {
-    fenced: BTreeSet<(NodeId, Incarnation)>,
+    fenced: BTreeSet<(NodeId, Incarnation, FenceKind)>,
+    /// The newest epoch of each group, by who was first to tell, and its owner, until that is known to be gone.
+    owners: BTreeMap<GroupId, (Epoch, Option<NodeId>)>,
     /// How often each node has told that another was admitted, and the most that anybody has.
     told: BTreeMap<(NodeId, NodeId, Incarnation), u32>,
     most: BTreeMap<(NodeId, Incarnation), u32>,
@@ -29,15 +32,23 @@ impl Checker for Evidence {
             Fact::Told {
                 notice: &Notice::Group { group, epoch, node, report: GroupReport::Vacated { .. } },
                 ..
-            } => vacated(view, group, epoch, node),
+            } => {
+                self.is_gone(|one, newest, _| one == group && newest == epoch);
+                vacated(view, group, epoch, node)
+            }
             Fact::Told { notice: &Notice::Fenced { node, incarnation, kind }, .. } => {
                 // Whoever applies it later tells it later, when the node may run again.
-                if self.fenced.insert((node, incarnation)) {
+                if self.fenced.insert((node, incarnation, kind)) {
                     return fenced(view, node, incarnation, kind);
                 }
                 Ok(())
             }
+            Fact::Told { node, notice: &Notice::Assigned { group, owner, epoch, cause } } => {
+                self.assigned(view, node, (group, owner, epoch), cause)
+            }
             Fact::Told { node: teller, notice: &Notice::Up { node, incarnation } } => {
+                // It says itself that nothing of what it had runs any more.
+                self.is_gone(|_, _, owner| owner == node);
                 let told = self.told.entry((teller, node, incarnation)).or_default();
                 *told += 1;
                 let most = self.most.entry((node, incarnation)).or_default();
@@ -66,6 +77,46 @@ impl Checker for Evidence {
             | Fact::Asked { .. }
             | Fact::Leaves { .. }
             | Fact::Unconverged { .. } => Ok(()),
+        }
+    }
+}
+
+impl Evidence {
+    fn is_gone(&mut self, who: impl Fn(GroupId, Epoch, NodeId) -> bool) {
+        for (&group, (epoch, owner)) in &mut self.owners {
+            *owner = owner.filter(|&owner| !who(group, *epoch, owner));
+        }
+    }
+
+    /// A group passes from its owner to another: what takes an agent's word must have had it, or a better one. Judged by
+    /// who tells it first and has the whole log until then.
+    fn assigned(
+        &mut self,
+        view: &View<'_>,
+        teller: NodeId,
+        (group, owner, epoch): (GroupId, NodeId, Epoch),
+        cause: Cause,
+    ) -> Result<(), String> {
+        let known = self.owners.get(&group).copied();
+        if known.is_some_and(|(newest, _)| newest >= epoch) {
+            return Ok(());
+        }
+        self.owners.insert(group, (epoch, Some(owner)));
+        let wishes = view.config.group(group).map(|group| &group.wishes);
+        let required = wishes.is_some_and(|wishes| wishes.fence_agent_required);
+        let Some((_, Some(former))) = known.filter(|_| required && cause == Cause::NodeDown) else {
+            return Ok(());
+        };
+        let database =
+            view.hosts[&teller].process.as_ref().and_then(|process| process.engine.database());
+        let state = database.and_then(|database| database.node(former)).map(|record| record.state);
+        match state {
+            Some(NodeState::Down(_) | NodeState::Fenced(FenceKind::LeaseOver))
+                if former != owner =>
+            {
+                Err(format!("{group} is taken from {former}, which no agent has ended"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -91,6 +91,7 @@ impl Builder {
         let groups = if self.groups.is_empty() { &vm1[..] } else { &self.groups };
         let numbered = || (1..).zip(groups);
         ClusterParts {
+            fence_agents: Vec::new(),
             name: "test".into(),
             id: ClusterId(1),
             timing: self.timing,

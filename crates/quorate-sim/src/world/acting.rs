@@ -12,6 +12,7 @@ use quorate_core::message::{Beat, ConsensusMessage, Message};
 use quorate_core::random::Random;
 
 use super::World;
+use super::fencing::Asked;
 use super::processes::Death;
 use crate::chance;
 use crate::checker::Fact;
@@ -40,6 +41,7 @@ fn lane(action: &Action) -> Lane {
         | Action::Answer { .. }
         | Action::Reincarnated { .. }
         | Action::Left
+        | Action::Fence { .. }
         | Action::Evicted => Lane::None,
     }
 }
@@ -87,6 +89,9 @@ impl World {
             Action::Lun { op, lun, verb } => self.ask_lun(node, life, op, lun, verb),
             Action::Resource { op, resource, verb } => self.ask_resource(node, op, resource, verb),
             Action::Witness { op, verb } => self.ask_witness(node, life, op, verb),
+            Action::Fence { op, agent, node: victim, verb } => {
+                self.ask_agent(node, life, op, Asked { agent, victim, verb });
+            }
             Action::Answer { request, result } => self.on_answer(node, request, result),
             Action::Reincarnated { incarnation } => {
                 self.tell(|| format!("{node}: becomes {}", words(&incarnation)));
@@ -229,6 +234,7 @@ impl World {
             | Event::ResourceMoved { .. }
             | Event::ResourceFound { .. }
             | Event::Witness { .. }
+            | Event::Fence { .. }
             | Event::Command { .. }
             | Event::Leave { .. }
             | Event::TimeOfDay { .. } => self.tell(|| format!("{node} <- {}", words(event))),

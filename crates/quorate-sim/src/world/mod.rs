@@ -6,6 +6,7 @@
 mod acting;
 mod configuring;
 mod faulting;
+pub(crate) mod fencing;
 mod guests;
 mod handing_on;
 mod healing;
@@ -84,6 +85,7 @@ pub struct World {
     script: Script,
     hosting: Hosting,
     staging: Staging,
+    supplies: fencing::Supplies,
     checkers: Vec<Option<Box<dyn Checker>>>,
     /// When a checker must look at the world though nothing but time has passed.
     look_at: Moment,
@@ -139,6 +141,7 @@ impl World {
             script: Script::default(),
             hosting: Hosting::default(),
             staging: Staging::default(),
+            supplies: fencing::Supplies::default(),
             checkers: table.map(Some).collect(),
             look_at: Moment::default(),
             violations: Vec::new(),
@@ -280,6 +283,7 @@ impl World {
             Happening::WitnessArrival(node, life, op, verb) => {
                 self.witness_arrival(node, life, op, *verb);
             }
+            Happening::Agent(node, life, op, asked) => self.agent_acts(node, life, op, *asked),
             Happening::GuestIoTimeout(node, lun) => self.guest_io_timeout(node, lun),
             Happening::StorageBeat(node, lun, serial) => self.storage_beat(node, lun, serial),
             Happening::GuestStage(node, resource, work) => self.guest_stage(node, resource, work),

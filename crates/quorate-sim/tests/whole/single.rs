@@ -58,6 +58,11 @@ fn worst_gaps(outcomes: impl Iterator<Item = Outcome>) -> (Duration, Duration) {
     let mut worst = (Duration::ZERO, Duration::ZERO);
     for outcome in outcomes {
         for (lun, gap) in outcome.gaps {
+            let group = outcome.config.group_of_lun(lun).and_then(|id| outcome.config.group(id));
+            // What waits for an agent waits for as long as that takes.
+            if group.is_some_and(|group| group.wishes.fence_agent_required) {
+                continue;
+            }
             let enforced = outcome.config.lun(lun).is_some_and(|lun| lun.enforced);
             let slot = if enforced { &mut worst.0 } else { &mut worst.1 };
             *slot = gap.max(*slot);

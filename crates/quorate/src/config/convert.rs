@@ -46,6 +46,9 @@ pub(super) fn parts(document: &Document) -> Result<ClusterParts, ConfigError> {
             .collect::<Result<_, _>>()?,
         rules: (document.rules.iter()).map(|one| rule(one, &groups)).collect::<Result<_, _>>()?,
         policy: document.policy.clone(),
+        fence_agents: (document.fence_agents.iter())
+            .map(|agent| super::fencing::convert(agent, &numbers.nodes))
+            .collect::<Result<_, _>>()?,
         witness: document
             .witness
             .as_ref()
@@ -205,6 +208,7 @@ fn convert_group(
             node_failures_max: group.node_failures_max,
             failures_expire: group.failures_expire_s.map(Duration::from_secs),
             awaits_fences: group.awaits_fences,
+            fence_agent_required: group.fence_agent_required,
             found_twice: group.found_twice,
             failback_hours: group.failback_hours.map(Into::into),
             persistent: group.persistent,
@@ -268,7 +272,7 @@ fn lookup<N: Copy>(
     names.iter().map(|name| find(place, kind, home, name, known)).collect()
 }
 
-fn find<N: Copy>(
+pub(super) fn find<N: Copy>(
     place: &str,
     kind: &str,
     home: &str,

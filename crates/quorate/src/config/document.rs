@@ -8,6 +8,7 @@ use quorate_core::config::TimingInputs;
 use quorate_core::config::timing::DetectionMode;
 use serde::{Deserialize, Serialize};
 
+use super::fencing::FenceAgent;
 use super::policies::{
     FoundTwice, FoundTwiceWords, Hours, OnDeadlock, OnDeadlockWords, Policy, PolicyWords,
     RestartAction, RestartActionWords, Seconds,
@@ -35,6 +36,9 @@ pub struct Document {
     /// `[witness]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
+    /// `[[fence_agents]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fence_agents: Vec<FenceAgent>,
     /// `[[nodes]]`.
     #[serde(default)]
     pub nodes: Vec<Node>,
@@ -277,6 +281,10 @@ pub struct Group {
     /// Whether its start waits for every fence that is due.
     #[serde(default, skip_serializing_if = "is_off")]
     pub awaits_fences: bool,
+    /// Whether it is freed by its node's fence agents, a human's word or the node's return alone, not by a lease that
+    /// is over.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub fence_agent_required: bool,
     /// What is done when it is found running on a second node.
     #[serde(default, with = "FoundTwiceWords", skip_serializing_if = "is_usual")]
     pub found_twice: FoundTwice,
@@ -323,6 +331,7 @@ impl Group {
             node_failures_max: None,
             failures_expire_s: None,
             awaits_fences: false,
+            fence_agent_required: false,
             found_twice: FoundTwice::default(),
             persistent: false,
             started_by_hand: false,
@@ -445,7 +454,7 @@ fn yes() -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_off(value: &bool) -> bool {
+pub(super) fn is_off(value: &bool) -> bool {
     !value
 }
 

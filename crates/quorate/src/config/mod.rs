@@ -7,6 +7,7 @@ mod address;
 mod convert;
 mod document;
 mod drivers;
+mod fencing;
 mod following;
 mod misspelt;
 mod new_group;
@@ -33,6 +34,7 @@ pub use document::{
     Timing, Witness,
 };
 pub(crate) use drivers::{LunSettings, ResourceSettings};
+pub use fencing::{FenceAction, FenceAgent, FencedNodes};
 pub use following::{Difference, diff};
 pub use new_group::NewGroup;
 pub use new_node::NewNode;

@@ -127,6 +127,8 @@ pub(super) struct PolicyWords {
     balance_on_start: bool,
     rebalance: bool,
     keep_without_quorum: bool,
+    #[serde(skip_serializing_if = "super::document::is_off")]
+    fence_lost_nodes: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     survives: Option<u32>,
     #[serde(with = "OnShutdownWords")]
@@ -146,6 +148,7 @@ impl Default for PolicyWords {
             balance_on_start,
             rebalance,
             keep_without_quorum,
+            fence_lost_nodes,
             survives,
             on_shutdown,
             utc_offset_minutes,
@@ -158,6 +161,7 @@ impl Default for PolicyWords {
             balance_on_start,
             rebalance,
             keep_without_quorum,
+            fence_lost_nodes,
             survives,
             on_shutdown,
             utc_offset_minutes,

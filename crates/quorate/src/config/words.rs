@@ -46,6 +46,9 @@ pub(super) fn document(cluster: &ClusterConfig) -> Result<Document, ConfigError>
             .collect::<Result<_, _>>()?,
         rules: cluster.rules().iter().filter_map(|one| rule(one, &names)).collect(),
         policy: cluster.policy().clone(),
+        fence_agents: (cluster.fence_agents().iter())
+            .map(|agent| super::fencing::words(agent, &names.nodes))
+            .collect::<Result<_, _>>()?,
         witness: cluster.witness().map(|one| Witness { path: one.path.clone() }),
     })
 }
@@ -115,6 +118,7 @@ fn group(group: &GroupConfig, names: &Names<'_>) -> Result<Group, ConfigError> {
         node_failures_max: wishes.node_failures_max,
         failures_expire_s: wishes.failures_expire.map(|length| length.as_secs()),
         awaits_fences: wishes.awaits_fences,
+        fence_agent_required: wishes.fence_agent_required,
         found_twice: wishes.found_twice,
         persistent: wishes.persistent,
         started_by_hand: wishes.started_by_hand,
@@ -199,7 +203,7 @@ fn clamped(score: i32) -> Score {
     Score::new(score).unwrap_or(if score > 0 { Score::MUST } else { Score::NEVER })
 }
 
-fn name<N: Ord>(id: N, names: &BTreeMap<N, &str>) -> Option<String> {
+pub(super) fn name<N: Ord>(id: N, names: &BTreeMap<N, &str>) -> Option<String> {
     names.get(&id).map(|&name| name.to_owned())
 }
 

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 use super::{Disk, DriverError, Lun, StartContext};
 
 /// What a program inherits of our environment. Nothing else: it may hold the cluster's key.
-const INHERITED: [&str; 11] = [
+pub(crate) const INHERITED: [&str; 11] = [
     "PATH",
     "HOME",
     "USER",
@@ -31,7 +31,7 @@ const INHERITED: [&str; 11] = [
 const QUOTE_BYTES_MAX: u64 = 600;
 
 /// Finds a program: a path as it is, a bare name along PATH.
-pub(super) fn find_program(name: &Path) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &Path) -> Option<PathBuf> {
     let is_program = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
     if name.components().count() > 1 {
         return is_program(name).then(|| name.to_owned());

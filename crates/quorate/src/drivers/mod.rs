@@ -44,6 +44,7 @@ use quorate_core::event::Trouble;
 use quorate_core::id::{Epoch, ResourceId};
 
 pub use child::KillSwitch;
+pub(crate) use command::{INHERITED, find_program};
 pub use error::{AfterSave, DriverError};
 pub use process::{HealthSettings, Output, ProcessDriver, ProcessSettings, StopSignal};
 pub use qemu::{Accelerator, DiskInterface, Heartbeat, QemuDriver, QemuSettings, StopMethod};

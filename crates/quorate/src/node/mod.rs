@@ -3,6 +3,7 @@
 mod commands;
 mod configuring;
 mod explain;
+mod fencing;
 mod guard;
 mod host;
 mod incoming;

@@ -18,6 +18,7 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
+use super::fencing::FenceAgents;
 use super::guard::{AtTheEnd, Guard};
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
@@ -66,6 +67,7 @@ pub(crate) struct Pump {
     pub(crate) queues: Queues,
     pub(crate) log: Sender<Persist>,
     pub(crate) luns: Luns,
+    pub(crate) fence_agents: FenceAgents,
     pub(crate) witness: Witness,
     pub(crate) resources: Resources,
     /// The digest of the configuration that the desks were made for.
@@ -336,6 +338,10 @@ impl Pump {
                 self.items.push(Item::Answer(Answer { ticket: Ticket(request.0), result }));
             }
             Action::Witness { op, verb } => return Carried::of(self.witness.carry_out(op, verb)),
+            Action::Fence { op, agent, node, verb } => {
+                let config = self.engine.config();
+                return Carried::of(self.fence_agents.carry_out(config, op, (&agent, node, verb)));
+            }
             Action::Reincarnated { .. } => {}
             Action::Left => return Carried::Ended(Outcome::Left),
             Action::Evicted => return Carried::Ended(Outcome::Evicted),

@@ -17,6 +17,7 @@ use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
 use quorate_core::recording::Ending;
 
+use super::fencing::FenceAgents;
 use super::guard::{self, Guard, GuardThread};
 use super::host::Host;
 use super::incoming::{Drops, Refusals};
@@ -79,6 +80,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
+    let fence_agents = FenceAgents::new(lines.facts.clone());
     let witness = Witness::start(&config, &me, boot, lines.facts.clone())?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
@@ -106,6 +108,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         queues: lines.queues,
         log: log_thread.requests,
         luns,
+        fence_agents,
         witness,
         resources,
         digest: config.digest(),

@@ -1,5 +1,6 @@
 //! The engine's notices in words: names instead of numbers, one sentence each.
 
+mod fencing;
 mod policies;
 mod witness;
 
@@ -10,6 +11,7 @@ use quorate_core::event::Trouble;
 use quorate_core::id::{GroupId, LunId, NodeId, ResourceId};
 use serde_json::{Map, Value};
 
+pub(crate) use self::fencing::verb_word as fence_verb_word;
 use crate::clock;
 use crate::notice::{Notice, NoticeKind};
 
@@ -69,6 +71,9 @@ impl Names<'_> {
             | Told::LeaseLost
             | Told::StorageFailed { .. } => self.of_cluster(told),
             Told::Witness { .. } | Told::WitnessAhead { .. } => witness::told(self, told),
+            Told::FenceAsked { .. } | Told::FenceFailed { .. } | Told::FenceGivenUp { .. } => {
+                fencing::told(self, told)
+            }
             Told::Quarantined { .. }
             | Told::QuarantineEnded { .. }
             | Told::Held { .. }
@@ -336,6 +341,7 @@ fn fence_kind(kind: FenceKind) -> (&'static str, &'static str) {
         FenceKind::Returned => ("returned", "it came back with nothing running"),
         FenceKind::Human => ("human", "somebody says so"),
         FenceKind::Left => ("left", "it left in order"),
+        FenceKind::Agent => ("agent", "its fence agents have ended it"),
     }
 }
 

@@ -6,7 +6,7 @@ use quorate_core::event::{LunFailure, LunReply, StreamEnd, WitnessReply};
 use quorate_core::message::{Command, Message};
 use quorate_core::{Action, Event};
 
-use crate::node::tell::Names;
+use crate::node::tell::{Names, fence_verb_word};
 
 /// Whether an event is worth showing though nothing came of it.
 pub(super) fn is_worth(event: &Event) -> bool {
@@ -27,6 +27,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::Command { .. }
         | Event::Leave { .. }
         | Event::Witness { .. }
+        | Event::Fence { .. }
         | Event::TimeOfDay { .. } => true,
     }
 }
@@ -87,6 +88,12 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         }
         Event::Command { command, .. } => {
             ("command", format!("the host commands: {}", command_words(command)))
+        }
+        Event::Fence { result: Ok(()), .. } => {
+            ("fence", "a fence agent has done what it was asked".to_owned())
+        }
+        Event::Fence { result: Err(error), .. } => {
+            ("fence", format!("a fence agent has failed: {error}"))
         }
         Event::Witness { result, .. } => {
             ("witness", format!("the witness: {}", witness_words(result)))
@@ -163,6 +170,9 @@ fn action_words(action: &Action, names: &Names<'_>) -> Option<String> {
         Action::Witness { verb: WitnessVerb::Read, .. } => "read the witness".to_owned(),
         Action::Witness { verb: WitnessVerb::Swap { expected, .. }, .. } => {
             format!("let the witness be another in place of version {expected}")
+        }
+        Action::Fence { agent, node, verb, .. } => {
+            format!("have fence agent {agent} {} {}", fence_verb_word(*verb), names.node(*node))
         }
         Action::Evicted => "all is stopped here, and this node is evicted: end".to_owned(),
         Action::Left => "all is stopped here: leave".to_owned(),

@@ -230,6 +230,7 @@ impl Ledger {
             rules: Vec::new(),
             policy: Policy::default(),
             witness: None,
+            fence_agents: Vec::new(),
         });
         let founders = (1..=3).map(|id| VoterId::new(NodeId(id), 1)).collect();
         let config = config.expect("it is valid");
@@ -337,7 +338,7 @@ fn every_state_of_a_group_takes_every_change_as_the_page_says() {
         "stopping",
         "stop-failed",
     ];
-    let changes: [(&str, Comes); 18] = [
+    let changes: [(&str, Comes); 19] = [
         ("it is given to another node", |t| t.assign(OTHER)),
         ("it is to move", |t| t.release(Some(OTHER))),
         ("it is to stop", |t| t.release(None)),
@@ -358,6 +359,7 @@ fn every_state_of_a_group_takes_every_change_as_the_page_says() {
         ("its node is down", Ledger::down),
         ("its node is fenced: its lease is over", |t| t.fenced(FenceKind::LeaseOver)),
         ("its node is fenced: a human's word", |t| t.fenced(FenceKind::Human)),
+        ("its node is fenced: its fence agents", |t| t.fenced(FenceKind::Agent)),
         ("its node comes back", |t| {
             let incarnation = Incarnation::of_boot(2);
             t.apply(Change::Admit { node: NODE, incarnation });

@@ -139,6 +139,7 @@ impl Plan {
             rules: without(&all_rules, to_come.into_iter()),
             policy: cluster::policy(scenario),
             witness: None,
+            fence_agents: Vec::new(),
         });
         let config =
             config.map_err(|error| Missing::new(format!("a cluster like this: {error}")))?;

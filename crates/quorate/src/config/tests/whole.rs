@@ -152,6 +152,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 balance_on_start,
                 rebalance,
                 keep_without_quorum,
+                fence_lost_nodes: false,
                 survives: None,
                 limits: Limits { losses_max: most, everywhere_pause, ..Limits::default() },
                 quarantine,

@@ -18,11 +18,14 @@ const OWN_OPTIONS: &str = "have-watchdog dc-version cluster-infrastructure last-
                            enable-startup-probes cluster-recheck-interval election-timeout \
                            join-integration-timeout join-finalization-timeout dc-deadtime default-resource-stickiness";
 
+/// What is said of all that tells how to fence.
+pub(super) const FENCING: &str = "fence agents are not imported: write [[fence_agents]] for them";
+
 /// Options of a cluster with no counterpart, and why.
 const OPTIONS: [(&str, &str); 9] = [
-    ("stonith-", "fence agents are not run"),
-    ("fencing-", "fence agents are not run"),
-    ("concurrent-fencing", "fence agents are not run"),
+    ("stonith-", FENCING),
+    ("fencing-", FENCING),
+    ("concurrent-fencing", "agents that end several nodes run at once"),
     ("priority-fencing-delay", "nodes do not race to fence one another: the quorum decides"),
     ("fence-reaction", "a node that may not act stops its groups"),
     ("startup-fencing", "a node that was never seen owns nothing here"),

@@ -105,7 +105,7 @@ impl<'a> Importer<'a> {
         sections("constraints").try_for_each(|section| self.constraints(section))?;
         self.close_locations();
         for (tag, text) in [
-            ("fencing-topology", "fence agents are not run"),
+            ("fencing-topology", left::FENCING),
             ("acls", "who may do what is up to the program that embeds quorate"),
             ("alerts", "notices go to the program that embeds quorate; no agent is called"),
         ] {

@@ -67,8 +67,9 @@ impl<'a> Importer<'a> {
         let template = element.look("template").and_then(|id| self.xml.element(id));
         match primitive::agent(element, template) {
             ["stonith", ..] => {
-                let text = "fence agents are not run: a lost node's groups are freed by its lease, by \
-                            the reservations of their LUNs, or by a human's word";
+                let text = "fence agents are not imported: write [[fence_agents]] for it; without one a lost \
+                            node's groups are freed by its lease, by the reservations of their LUNs, or by a \
+                            human's word";
                 element.leave_out(NoCounterpart, text, "");
                 return Ok(());
             }

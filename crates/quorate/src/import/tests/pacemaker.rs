@@ -178,7 +178,7 @@ fn a_clone_is_a_group_for_each_instance_and_roles_are_left_out() {
     assert_eq!((apart.groups, apart.strict), (vec!["lamp-1".into(), "lamp-2".into()], true));
     is_told(&imported, NoCounterpart, &["clone chart-copies", "promoted"]);
     is_told(&imported, NoCounterpart, &["bundle kiosk", "podman.image = harbour/kiosk:4"]);
-    is_told(&imported, NoCounterpart, &["primitive power-hall1", "fence agents are not run"]);
+    is_told(&imported, NoCounterpart, &["primitive power-hall1", "fence agents are not imported"]);
 }
 
 #[test]

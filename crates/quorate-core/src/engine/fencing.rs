@@ -1,0 +1,315 @@
+//! Asks fence agents to end nodes that are down, level by level, until one level has succeeded: the coordinator's part.
+//!
+//! ```text
+//! due --ask all of a level--> asked --all have--> proven --> on again, where they were switched off together
+//!                               | one has not: asked again, `tries` times; then the next level
+//!                               +-- no level is left: a pause, told with its length; then the first level again
+//! ```
+//!
+//! Agents are asked only where the lease of a lost node proves too little: see [`Engine::wants_agents`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Engine;
+use crate::action::{Action, FenceVerb};
+use crate::change::{Change, DownCause, FenceKind};
+use crate::config::FenceAgentConfig;
+use crate::database::{Database, NodeRecord, NodeState};
+use crate::fence::{self, AgentWord, FenceProof};
+use crate::id::{Incarnation, NodeId, OpId};
+use crate::notice::Notice;
+use crate::plant::{self, Plant};
+use crate::time::Instant;
+use crate::timer::Timer;
+
+/// How long nobody is asked when every level has failed; it doubles up to `PAUSE_MAX`.
+const PAUSE_MIN: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// The fences that this coordinator has under way.
+#[derive(Debug, Default)]
+pub(super) struct Fencing {
+    nodes: BTreeMap<NodeId, Attempt>,
+}
+
+/// One node that agents are to end.
+#[derive(Debug)]
+struct Attempt {
+    incarnation: Incarnation,
+    /// As of this place of the log it is known that this incarnation is down.
+    since: u64,
+    level: usize,
+    /// What was asked and is not answered.
+    open: BTreeMap<OpId, Request>,
+    /// Who of this level has succeeded.
+    done: BTreeMap<String, AgentWord>,
+    /// How often each of this level has been asked.
+    tries: BTreeMap<String, u32>,
+    /// Until when nobody is asked.
+    rests_until: Option<Instant>,
+    pause: Duration,
+    last_error: String,
+}
+
+#[derive(Debug)]
+struct Request {
+    agent: String,
+    asked_at: u64,
+    deadline: Instant,
+}
+
+impl Attempt {
+    fn of(record: &NodeRecord) -> Self {
+        Self {
+            incarnation: record.incarnation,
+            since: record.since,
+            level: 0,
+            open: BTreeMap::new(),
+            done: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            rests_until: None,
+            pause: PAUSE_MIN,
+            last_error: String::new(),
+        }
+    }
+
+    fn begin_level(&mut self, level: usize) {
+        self.level = level;
+        self.done.clear();
+        self.tries.clear();
+    }
+}
+
+impl Fencing {
+    /// Whether an agent is about to end this node: it is not admitted meanwhile, only to be ended again.
+    pub(super) fn is_under_way(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|attempt| !attempt.open.is_empty())
+    }
+
+    /// Forgets what was asked: somebody else coordinates.
+    pub(super) fn clear(&mut self) {
+        self.nodes.clear();
+    }
+}
+
+impl Engine {
+    /// Why agents are to end this node; none: they are not.
+    ///
+    /// A lease that is over proves nothing about what could not be ended there, what somebody has started there, and
+    /// what is allowed to run on without a quorum; and some groups take no less than an agent's word.
+    fn wants_agents(&self, database: &Database, node: NodeId, record: &NodeRecord) -> bool {
+        let policy = database.config().policy();
+        match record.state {
+            NodeState::Down(DownCause::Ordered) => true,
+            NodeState::Down(_) if policy.keep_without_quorum || policy.fence_lost_nodes => true,
+            // The lease will be over in a moment.
+            NodeState::Down(_) => database.awaits_agent(node, record.incarnation),
+            NodeState::Fenced(FenceKind::LeaseOver) if policy.fence_lost_nodes => true,
+            NodeState::Fenced(_) => {
+                database.is_withheld_on(node, record.incarnation)
+                    || database.awaits_agent(node, record.incarnation)
+            }
+            NodeState::Absent | NodeState::Up => false,
+        }
+    }
+
+    /// Has agents end what is to be ended, and proposes what they have proven.
+    pub(super) fn ask_agents(&mut self, changes: &mut Vec<Change>) {
+        if self.config.fence_agents().is_empty() && self.fencing.nodes.is_empty() {
+            return;
+        }
+        let Some(database) = &self.database else { return };
+        let mut attempts = std::mem::take(&mut self.fencing.nodes);
+        let (mut pursued, mut proven) = (Vec::new(), Vec::new());
+        for (&node, record) in database.nodes().iter().filter(|(node, _)| **node != self.me) {
+            let known = attempts.remove(&node).filter(|one| one.incarnation == record.incarnation);
+            // What was begun is ended, though a lease that is over has proven enough meanwhile.
+            let begun = known.is_some()
+                && matches!(
+                    record.state,
+                    NodeState::Down(_) | NodeState::Fenced(FenceKind::LeaseOver)
+                );
+            let is_wanted = begun || self.wants_agents(database, node, record);
+            // What comes back says itself that nothing of it runs any more.
+            let is_wanted = is_wanted && !self.is_back(node, record.incarnation);
+            // What an agent is about to do is awaited, wanted or not.
+            let under_way = known.as_ref().is_some_and(|one| !one.open.is_empty());
+            let ended = record.state == NodeState::Fenced(FenceKind::Agent);
+            if let Some(attempt) = known.as_ref().filter(|one| ended && !one.done.is_empty()) {
+                proven.push((node, attempt.level));
+            } else if is_wanted || under_way {
+                pursued.push((node, known.unwrap_or_else(|| Attempt::of(record)), is_wanted));
+            }
+        }
+        for (node, level) in proven {
+            self.switch_on(node, level);
+        }
+        for (node, mut attempt, is_wanted) in pursued {
+            let levels = self.levels_of(node);
+            if levels.is_empty() {
+                continue;
+            }
+            if let Some(proof) = self.pursue(node, &mut attempt, &levels, is_wanted) {
+                changes.push(proof.into_change());
+            }
+            self.fencing.nodes.insert(node, attempt);
+        }
+    }
+
+    /// Whether another incarnation of a node is heard.
+    fn is_back(&self, node: NodeId, old: Incarnation) -> bool {
+        let limit = self.timing().suspect;
+        self.peers.get(&node).is_some_and(|peer| {
+            peer.incarnation().is_some_and(|heard| heard > old) && peer.is_fresh(limit, self.now)
+        })
+    }
+
+    fn levels_of(&self, node: NodeId) -> Vec<Vec<FenceAgentConfig>> {
+        let levels = self.config.fence_levels(node);
+        levels.into_iter().map(|level| level.into_iter().cloned().collect()).collect()
+    }
+
+    /// Goes on with one node, as far as it goes now.
+    fn pursue(
+        &mut self,
+        node: NodeId,
+        attempt: &mut Attempt,
+        levels: &[Vec<FenceAgentConfig>],
+        is_wanted: bool,
+    ) -> Option<FenceProof> {
+        let now = self.now;
+        let overdue = |request: &Request| request.deadline <= now;
+        let late: Vec<OpId> =
+            attempt.open.iter().filter(|(_, one)| overdue(one)).map(|(&op, _)| op).collect();
+        for op in late {
+            self.heed(node, attempt, op, Err("no answer".to_owned()));
+        }
+        if attempt.rests_until.is_some_and(|until| now < until) {
+            self.look_at_agents(attempt);
+            return None;
+        }
+        attempt.rests_until = None;
+        // The configuration may be another one by now.
+        if attempt.level >= levels.len() {
+            attempt.begin_level(0);
+        }
+        loop {
+            let level = &levels[attempt.level];
+            let names: BTreeSet<&str> = level.iter().map(|agent| agent.name.as_str()).collect();
+            let words = attempt.done.iter().filter(|(name, _)| names.contains(name.as_str()));
+            let words: Vec<AgentWord> = words.map(|(_, word)| *word).collect();
+            let proof =
+                fence::agents(node, attempt.incarnation, attempt.since, level.len(), &words);
+            if proof.is_some() && attempt.open.is_empty() {
+                return proof;
+            }
+            if !is_wanted {
+                break;
+            }
+            let waits = |agent: &FenceAgentConfig| {
+                attempt.done.contains_key(&agent.name)
+                    || attempt.open.values().any(|one| one.agent == agent.name)
+            };
+            let missing: Vec<&FenceAgentConfig> =
+                level.iter().filter(|agent| !waits(agent)).collect();
+            let spent = |agent: &FenceAgentConfig| {
+                attempt.tries.get(&agent.name).is_some_and(|&tries| tries >= agent.tries)
+            };
+            if !missing.iter().any(|agent| spent(agent)) {
+                for agent in missing {
+                    self.ask_agent(node, attempt, agent, level.len());
+                }
+                break;
+            }
+            if !attempt.open.is_empty() {
+                break;
+            }
+            if attempt.level + 1 < levels.len() {
+                attempt.begin_level(attempt.level + 1);
+                continue;
+            }
+            let (pause, error) = (attempt.pause, attempt.last_error.clone());
+            attempt.begin_level(0);
+            attempt.rests_until = Some(now + pause);
+            attempt.pause = (pause * 2).min(PAUSE_MAX);
+            let retry_in_ms = crate::time::millis(pause);
+            self.out.tell(Notice::FenceGivenUp { node, error, retry_in_ms });
+            break;
+        }
+        self.look_at_agents(attempt);
+        None
+    }
+
+    fn ask_agent(
+        &mut self,
+        node: NodeId,
+        attempt: &mut Attempt,
+        agent: &FenceAgentConfig,
+        together: usize,
+    ) {
+        // Whoever is no longer acknowledged may be the one that is lost.
+        if !self.lease_held {
+            return;
+        }
+        // One power supply at a time would never cut it off.
+        let verb = if agent.reboots && together == 1 { FenceVerb::Reboot } else { FenceVerb::Off };
+        let op = self.out.op();
+        let asked_at = self.database.as_ref().map_or(0, Database::applied);
+        // The driver ends it at its timeout, and says so.
+        let deadline = self.now + agent.timeout + self.timing().detect * 2;
+        attempt.open.insert(op, Request { agent: agent.name.clone(), asked_at, deadline });
+        *attempt.tries.entry(agent.name.clone()).or_default() += 1;
+        self.out.tell(Notice::FenceAsked { node, agent: agent.name.clone(), verb });
+        self.out.act(Action::Fence { op, agent: agent.name.clone(), node, verb });
+    }
+
+    /// Everything is cut off: what may boot again is given its power back. Whether that succeeds proves nothing.
+    fn switch_on(&mut self, node: NodeId, level: usize) {
+        let levels = self.levels_of(node);
+        let Some(agents) = levels.get(level).filter(|agents| agents.len() > 1) else { return };
+        for agent in agents.iter().filter(|agent| agent.reboots) {
+            let (op, verb) = (self.out.op(), FenceVerb::On);
+            self.out.tell(Notice::FenceAsked { node, agent: agent.name.clone(), verb });
+            self.out.act(Action::Fence { op, agent: agent.name.clone(), node, verb });
+        }
+    }
+
+    /// Comes back when an answer is overdue, or a pause over.
+    fn look_at_agents(&mut self, attempt: &Attempt) {
+        let deadlines = attempt.open.values().map(|request| request.deadline);
+        if let Some(at) = deadlines.chain(attempt.rests_until).min() {
+            self.timers.set_sooner(Timer::Review, at);
+        }
+    }
+
+    /// An agent has answered.
+    pub(super) fn on_fence(&mut self, op: OpId, result: Result<(), String>) {
+        let asked = |attempt: &Attempt| attempt.open.contains_key(&op);
+        let Some((&node, _)) = self.fencing.nodes.iter().find(|(_, attempt)| asked(attempt)) else {
+            return;
+        };
+        let Some(mut attempt) = self.fencing.nodes.remove(&node) else { return };
+        let result = match result {
+            Err(_) if plant::is(Plant::FailedAgentCountsAsDone) => Ok(()),
+            result => result,
+        };
+        self.heed(node, &mut attempt, op, result);
+        self.fencing.nodes.insert(node, attempt);
+        self.reconsider = true;
+    }
+
+    fn heed(&mut self, node: NodeId, attempt: &mut Attempt, op: OpId, result: Result<(), String>) {
+        let Some(request) = attempt.open.remove(&op) else { return };
+        let agent = request.agent;
+        match result {
+            Ok(()) => {
+                attempt.done.insert(agent, AgentWord { asked_at: request.asked_at });
+            }
+            Err(error) => {
+                attempt.last_error = format!("{agent}: {error}");
+                self.out.tell(Notice::FenceFailed { node, agent, error });
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// An agent that knows two options, and takes this long for `status`.
+fn write_agent(path: &Path, body: &str) {
+    let metadata = "<?xml version='1.0'?><resource-agent name='x'><parameters>\
+        <parameter name='ip' required='1'/><parameter name='slow' required='0'/></parameters><actions>\
+        <action name='off'/><action name='reboot'/></actions></resource-agent>";
+    let text = format!(
+        "#!/bin/sh\nwhile IFS= read -r line; do case $line in action=*) action=${{line#*=}} ;; plug=*) plug=${{line#*=}} ;; esac; \
+         done\ncase $action in\nmetadata) echo \"{metadata}\" ;;\n{body}\nesac\n"
+    );
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn config(agent: &str) -> Config {
+    let text = format!(
+        "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n\
+         [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n[[nodes]]\nname = \"n2\"\naddresses = [\"127.0.0.1:2\"]\n\
+         [[nodes]]\nname = \"n3\"\naddresses = [\"127.0.0.1:3\"]\n[[fence_agents]]\nname = \"board\"\n{agent}"
+    );
+    Config::from_toml_str(&text, "x").unwrap()
+}
+
+fn bad(report: &Report) -> Vec<(&str, &str)> {
+    let bad = report.findings.iter().filter(|one| !one.good);
+    bad.map(|one| (one.trial, one.says.as_str())).collect()
+}
+
+#[test]
+fn an_agent_that_reaches_its_nodes_is_fit_and_one_that_does_not_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("agent");
+    write_agent(
+        &program,
+        "monitor) exit 0 ;;\nstatus) [ \"$plug\" = 7 ] && exit 2; echo no such plug >&2; exit 1 ;;",
+    );
+    let program = program.display();
+    let found = check(&config(&format!(
+        "program = \"{program}\"\nparameters = {{ ip = \"x\" }}\nnodes = {{ n1 = \"7\", n2 = \"8\" }}\n"
+    )));
+    assert_eq!(bad(&found), [("status", "exit status: 1: no such plug")], "{found}");
+    assert_eq!(found.unguarded, ["n3"]);
+    assert!(found.to_string().contains("good  board: status of n1: it is off"), "{found}");
+    let found = check(&config(&format!(
+        "program = \"{program}\"\nparameters = {{ IP = \"x\" }}\nnodes = [\"n1\"]\naction = \"off\"\n"
+    )));
+    assert_eq!(bad(&found)[0], ("options", "it knows no option IP"));
+    let found = check(&config(&format!("program = \"{program}\"\nnodes = [\"n1\"]\n")));
+    assert_eq!(bad(&found)[0], ("options", "it requires the option ip"));
+    let found = check(&config("program = \"fence_of_nobody\"\nnodes = [\"n1\"]\n"));
+    assert_eq!(bad(&found)[0].0, "program");
+}
+
+#[test]
+fn an_agent_that_hangs_is_ended_with_all_that_it_has_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let (program, alive) = (dir.path().join("agent"), dir.path().join("alive"));
+    let body =
+        format!("off) (while :; do touch {}; sleep 0.01; done) & sleep 100 ;;", alive.display());
+    write_agent(&program, &body);
+    let text = format!("program = \"{}\"\nnodes = [\"n1\"]\ntimeout_s = 1\n", program.display());
+    let config = config(&text);
+    let begun = Instant::now();
+    let error = agent::act(&config.cluster().fence_agents()[0], "", FenceVerb::Off).unwrap_err();
+    assert!(error.contains("no answer within 1s"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    std::fs::remove_file(&alive).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!alive.exists(), "what it has started is ended too");
+}
+
+#[test]
+fn what_an_agent_would_misread_is_refused_with_its_place() {
+    let refused = |agent: &str| {
+        let text = format!(
+            "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n[[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
+             [[fence_agents]]\nname = \"board\"\nprogram = \"p\"\n{agent}"
+        );
+        Config::from_toml_str(&text, "x").unwrap_err().to_string()
+    };
+    for (agent, words) in [
+        ("nodes = [\"n9\"]", "n9"),
+        ("nodes = []", "it can end no node"),
+        ("nodes = [\"n1\"]\nlevel = 0", "0 is not from 1 to 9"),
+        ("nodes = [\"n1\"]\ntries = 0", "0 is not from 1 to 100"),
+        ("nodes = [\"n1\"]\ntimeout_s = 0", "timeout_s"),
+        (
+            "nodes = [\"n1\"]\nparameters = { action = \"off\" }",
+            "parameters.action is written by quorate",
+        ),
+        ("nodes = [\"n1\"]\nparameters = { ip = \"a\\nb\" }", "more than one line"),
+        ("nodes = [\"n1\"]\nparameters = { ip = [1] }", "no single value"),
+        ("nodes = { n1 = \"a\\nb\" }", "more than one line"),
+        ("nodes = [\"n1\"]\nlevle = 2", "levle"),
+    ] {
+        let error = refused(agent);
+        assert!(error.contains(words), "{agent}: {error}");
+    }
+}
