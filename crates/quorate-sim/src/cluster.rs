@@ -89,7 +89,7 @@ fn policy(parts: &ClusterParts) -> Policy {
     Policy { limits, quarantine, ..Policy::default() }
 }
 
-/// In some clusters agents can end nodes: one alone, or after it two that have to do so together. Some of these have
+/// In some clusters agents can end nodes: one alone, two that have to do so together, or these after that one. Some of these have
 /// every lost node ended, and groups that take no less. By the cluster's number, so that no draw is needed.
 fn add_agents(parts: &mut ClusterParts) {
     let kind = parts.id.0 >> 24;
@@ -106,10 +106,13 @@ fn add_agents(parts: &mut ClusterParts) {
         timeout,
         tries,
     };
-    let mut agents = vec![agent("board", 1, 2)];
-    if (kind / 4).is_multiple_of(2) {
-        agents.extend([agent("pdu-a", 2, 1), agent("pdu-b", 2, 2)]);
-    }
+    let board = agent("board", 1, 2);
+    let pair = |level| [agent("pdu-a", level, 1), agent("pdu-b", level, 2)];
+    let agents = match kind / 4 % 3 {
+        0 => vec![board],
+        1 => [board].into_iter().chain(pair(2)).collect(),
+        _ => pair(1).into(),
+    };
     parts.fence_agents = agents;
     parts.policy.fence_lost_nodes = (kind / 8).is_multiple_of(2);
     for group in parts.groups.iter_mut().filter(|group| group.id.0 % 3 == 1) {

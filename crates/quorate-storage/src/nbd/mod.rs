@@ -20,6 +20,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
@@ -76,6 +77,9 @@ pub struct NbdOptions {
     pub length: u64,
     /// Sees every write; `None` costs nothing.
     pub hook: Option<WriteHook>,
+    /// For how long a request waits for a path that is away, beside the LUN's own time-out; then it fails. The guest
+    /// sees a slow disk meanwhile. `None`: until the server stops.
+    pub patience: Option<Duration>,
 }
 
 /// A running server. Dropping it stops it.
@@ -116,6 +120,7 @@ impl NbdServer {
             offset: options.offset,
             export: Export { length: options.length, block_bytes: capabilities.block_bytes },
             hook: options.hook,
+            patience: options.patience,
             queue: Queue::default(),
             connections: Connections::default(),
         });

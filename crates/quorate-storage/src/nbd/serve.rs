@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rustix::net::SendFlags;
@@ -16,12 +17,15 @@ use crate::{Lun, LunError};
 /// Requests, and bytes of them, that wait or are under way before a reader pauses.
 const QUEUE_MAX: usize = 256;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Between two attempts while the path is away, each of which takes the LUN's time-out.
+const RETRY_REST: Duration = Duration::from_millis(10);
 
 pub(super) struct Server {
     pub(super) lun: Arc<dyn Lun>,
     pub(super) offset: u64,
     pub(super) export: Export,
     pub(super) hook: Option<WriteHook>,
+    pub(super) patience: Option<Duration>,
     pub(super) queue: Queue,
     pub(super) connections: Connections,
 }
@@ -133,6 +137,10 @@ impl Queue {
             }
             self.filled.wait(&mut state);
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
     fn finished(&self, bytes: usize) {
@@ -253,21 +261,42 @@ impl Server {
             Operation::Read | Operation::Write if !fits || length == 0 => Err(wire::EINVAL),
             Operation::Read => {
                 data.resize(length as usize, 0);
-                self.lun.read_at(self.offset + offset, data).map_err(|error| number(&error))
+                let read = self.patiently(|| self.lun.read_at(self.offset + offset, data));
+                read.map_err(|error| number(&error))
             }
             Operation::Write => self.write(offset, &job.data, flags & wire::COMMAND_FUA != 0),
-            Operation::Flush => self.lun.flush().map_err(|error| number(&error)),
+            Operation::Flush => self.patiently(|| self.lun.flush()).map_err(|error| number(&error)),
             Operation::Disconnect | Operation::Other => Err(wire::EINVAL),
         }
     }
 
     fn write(&self, offset: u64, data: &[u8], through: bool) -> Result<(), u32> {
-        let written = self.lun.write_at(self.offset + offset, data);
-        let outcome = if through { written.and_then(|()| self.lun.flush()) } else { written };
+        let written = self.patiently(|| self.lun.write_at(self.offset + offset, data));
+        let flushed = || self.patiently(|| self.lun.flush());
+        let outcome = if through { written.and_then(|()| flushed()) } else { written };
         if let Some(hook) = &self.hook {
             (hook.0)(&WriteRecord { offset, data, outcome: outcome.as_ref().copied() });
         }
         outcome.map_err(|error| number(&error))
+    }
+}
+
+impl Server {
+    /// Tries again for as long as the path is away and that is waited for. A write that may have happened is written
+    /// once more, with the same bytes, and only while this nexus is registered.
+    fn patiently(&self, mut act: impl FnMut() -> Result<(), LunError>) -> Result<(), LunError> {
+        let begun = Instant::now();
+        loop {
+            match act() {
+                Err(LunError::PathLost { .. } | LunError::TimedOut { .. })
+                    if self.patience.is_none_or(|patience| begun.elapsed() < patience)
+                        && !self.queue.is_closed() =>
+                {
+                    std::thread::sleep(RETRY_REST);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 

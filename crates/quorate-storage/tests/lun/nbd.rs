@@ -42,7 +42,13 @@ impl Bench {
     }
 
     fn options(&self) -> NbdOptions {
-        NbdOptions { socket: self.socket(), offset: OFFSET, length: LENGTH, hook: None }
+        NbdOptions {
+            socket: self.socket(),
+            offset: OFFSET,
+            length: LENGTH,
+            hook: None,
+            patience: Some(Duration::ZERO),
+        }
     }
 
     fn serve(&self, lun: &Arc<FileLun>) -> NbdServer {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::policies::Seconds;
 use crate::drivers::DriverSettings;
 
 /// The settings of a LUN, by driver.
@@ -28,6 +29,9 @@ pub(crate) struct IscsiSettings {
     /// How much of the LUN's end holds saved guests and beats.
     #[serde(default = "save_area_mib")]
     pub(crate) save_area_mib: u64,
+    /// For how long its path may be away before that counts as its loss; one `io_bound_ms`, if left out.
+    #[serde(default)]
+    pub(crate) path_loss_wait_s: Option<Seconds>,
     /// The part of the LUN that this is, where several guests share it.
     pub(crate) part: Option<Part>,
 }
@@ -63,6 +67,9 @@ pub(crate) struct DeviceSettings {
     /// How much of the LUN's end holds saved guests and beats.
     #[serde(default = "save_area_mib")]
     pub(crate) save_area_mib: u64,
+    /// For how long its last path may be away before that counts as its loss; one `io_bound_ms`, if left out.
+    #[serde(default)]
+    pub(crate) path_loss_wait_s: Option<Seconds>,
 }
 
 /// `driver = "file"`.
@@ -157,6 +164,15 @@ impl LunSettings {
                 Some(format!("{target}/{lun}"))
             }
             LunSettings::Device(device) => Some(device.path.display().to_string()),
+            LunSettings::File(_) => None,
+        }
+    }
+
+    /// For how long its path may be away before that counts as its loss, where it is said.
+    pub(crate) fn path_loss_wait(&self) -> Option<Seconds> {
+        match self {
+            LunSettings::Iscsi(iscsi) => iscsi.path_loss_wait_s,
+            LunSettings::Device(device) => device.path_loss_wait_s,
             LunSettings::File(_) => None,
         }
     }

@@ -35,7 +35,7 @@ use super::witness::Witness;
 use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
-use crate::config::LunSettings;
+use crate::config::{LunSettings, Seconds};
 use crate::drivers::{self, Answer, DriverReport, LeftoverError, Reporter, Worker};
 use crate::item::Item;
 use crate::log::{Cut, Log};
@@ -416,6 +416,9 @@ impl Desks {
                 LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", &name),
                 LunSettings::Device(_) | LunSettings::File(_) => String::new(),
             };
+            let io_bound = config.timing().io_bound;
+            // The first io_bound is what any request may take.
+            let path_wait = settings.path_loss_wait().map_or(Some(io_bound), Seconds::length);
             Ok(LunSpec {
                 id: lun.id,
                 name: lun.name.clone(),
@@ -424,7 +427,8 @@ impl Desks {
                 initiator,
                 nexus: format!("{:016x}-{name}-{}", config.id().0, lun.name),
                 socket: socket_path(&self.work_dir, &lun.name),
-                io_bound: config.timing().io_bound,
+                io_bound,
+                path_wait,
                 beat_interval: config.timing().interval,
                 write_hook: self.write_hook.clone(),
                 ignore_reservations: ignores_reservations(),

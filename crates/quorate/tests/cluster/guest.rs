@@ -3,10 +3,11 @@
 //! The judge is independent of what quorate says: the guest's own ticks on its serial port, each
 //! write as it ended at our end of the session, and the bytes behind the target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quorate::config::{Document, Group, Lun, Resource, Settings};
@@ -331,6 +332,34 @@ fn a_path_that_was_away_for_a_moment_is_taken_back() {
     assert_eq!(lab.trio.wait_online("vm", None), owner);
     let told = super::trio::notices(lab.trio.node(owner));
     assert!(told.iter().any(|notice| notice.kind == NoticeKind::LunTrouble), "{told:?}");
+    assert!(told.iter().all(|notice| notice.kind != NoticeKind::LunLost), "{told:?}");
+    lab.check().unwrap();
+}
+
+/// All nodes lose the LUN at once, as when its target is rebooted, for more than twice as long as it is waited for by
+/// default: the guest stands still, and goes on as the same boot.
+#[test]
+fn a_guest_whose_lun_is_waited_for_stands_still_until_it_is_back_and_then_goes_on() {
+    let lab = Lab::start_with(|document| {
+        document.luns[0].settings.insert("path_loss_wait_s".to_owned(), 600.into());
+        // A guest that cannot write shows no sign of life either.
+        let settings = &mut document.groups[0].resources[0].settings;
+        settings.retain(|key, _| !key.starts_with("heartbeat"));
+    });
+    let owner = lab.trio.wait_online("vm", None);
+    lab.wait_ticks(owner, 3);
+    lab.wire.cut();
+    wait_notice(lab.trio.node(owner), NoticeKind::LunTrouble, |_| true);
+    let begun = Instant::now();
+    let still = lab.ticks(owner).len();
+    wait_for("several io_bounds", || begun.elapsed() > Duration::from_secs(7));
+    assert!(lab.ticks(owner).len() <= still + 1, "it cannot write");
+    lab.wire.heal();
+    lab.wait_ticks(owner, 5);
+    assert_eq!(lab.trio.wait_online("vm", None), owner);
+    let boots: BTreeSet<u64> = lab.ticks(owner).iter().map(|tick| tick.1).collect();
+    assert_eq!(boots.len(), 1, "it was not booted again");
+    let told = super::trio::notices(lab.trio.node(owner));
     assert!(told.iter().all(|notice| notice.kind != NoticeKind::LunLost), "{told:?}");
     lab.check().unwrap();
 }

@@ -50,6 +50,8 @@ pub(crate) struct LunSpec {
     /// Where the NBD socket goes.
     pub(crate) socket: PathBuf,
     pub(crate) io_bound: Duration,
+    /// For how long the path may be away before that counts as the loss of the LUN; none: for ever.
+    pub(crate) path_wait: Option<Duration>,
     pub(crate) beat_interval: Duration,
     pub(crate) write_hook: Option<WriteHook>,
     /// See the feature `test-switches`.

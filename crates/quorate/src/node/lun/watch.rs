@@ -1,7 +1,7 @@
 //! What a LUN reports by itself: a refused write, a lost path.
 //!
 //! A path that comes back without our registration is reclaimed here, which succeeds only if nobody
-//! has preempted us; a path that stays away for longer than one I/O may take is lost.
+//! has preempted us; a path that stays away for longer than it is waited for is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -90,7 +90,8 @@ impl Listener {
     }
 
     fn on_time(&mut self, shared: &Shared) {
-        if self.lost_at.is_some_and(|at| at.elapsed() >= shared.spec.io_bound) {
+        let (lost, wait) = (self.lost_at, shared.spec.path_wait);
+        if lost.zip(wait).is_some_and(|(at, wait)| at.elapsed() >= wait) {
             self.lost_at = None;
             report(shared, |lun, epoch| Event::LunLost { lun, epoch });
         }
