@@ -37,6 +37,7 @@ NoticeKind = Literal[
     "up",
     "paused",
     "evicted",
+    "luns_away",
     "fence_asked",
     "fence_failed",
     "fence_given_up",

@@ -122,6 +122,8 @@ pub enum GroupReport {
         saved: Option<SaveToken>,
         /// How often it failed, before it was given up because it could not be kept online here; 0: it was not.
         failures: u32,
+        /// Why it was given up: a LUN of it cannot be reached from there, be it that the path is away or the target.
+        luns_away: bool,
     },
     /// The saved state is about to be resumed: it must never be used again.
     Consumed,

@@ -169,6 +169,13 @@ pub enum Notice {
         /// The group.
         group: GroupId,
     },
+    /// No node reaches the LUNs of a group: it waits, and is tried again.
+    LunsAway {
+        /// The group.
+        group: GroupId,
+        /// When it is tried again, in milliseconds.
+        retry_in_ms: u64,
+    },
     /// A resource on this node is in trouble.
     ResourceTrouble {
         /// The resource.

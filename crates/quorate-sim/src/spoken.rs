@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_value_is_said_in_words() {
         let (node, lun, op, epoch) = (NodeId(2), LunId(1), OpId(7), Epoch(3));
-        let report = GroupReport::Vacated { saved: None, failures: 1 };
+        let report = GroupReport::Vacated { saved: None, failures: 1, luns_away: false };
         let group = Notice::Group { group: GroupId(4), epoch, node, report };
         let busy = Event::Lun { op, lun, result: Err(LunFailure::Conflict) };
         let done = Event::Lun { op, lun, result: Ok(LunReply::Done) };
@@ -369,7 +369,7 @@ mod tests {
             (words(&Notice::Coordinator { node: None, epoch }), "coordinator (no node, epoch 3)"),
             (
                 words(&group),
-                "group (group 4, epoch 3, node 2, report vacated (no saved, failures 1))",
+                "group (group 4, epoch 3, node 2, report vacated (no saved, failures 1, not luns away))",
             ),
             (words(&busy), "lun (op 7, lun 1, result failed: conflict)"),
             (words(&done), "lun (op 7, lun 1, result done)"),

@@ -121,6 +121,8 @@ kinds! {
     FenceFailed = "fence_failed",
     /// Every fence agent of a `node` has failed; `detail`, and `retry_in_ms`, after which they are asked again.
     FenceGivenUp = "fence_given_up",
+    /// No node reaches the LUNs of a `group`: it waits, and is tried again after `retry_in_ms`. Committed.
+    LunsAway = "luns_away",
     /// A `node` takes part. Committed.
     Up = "up",
     /// A `node` is `paused` or resumed. Committed.

@@ -356,6 +356,7 @@ impl Database {
                     }
                 }
                 record.degraded = degraded;
+                record.unreached.clear();
             }
             GroupReport::Consumed => {
                 if record.saved.take().is_none() {

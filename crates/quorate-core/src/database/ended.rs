@@ -5,6 +5,11 @@ use crate::change::{Cause, Desire, GroupReport};
 use crate::config::{FoundTwice, GroupConfig};
 use crate::id::{Epoch, GroupId, Incarnation, NodeId};
 use crate::notice::Notice;
+use crate::placement;
+use crate::time::millis;
+
+/// How long a group waits whose LUNs no node reaches, in detection times.
+const AWAY_PAUSE: u64 = 5;
 
 impl Database {
     /// Nothing of it runs at its owner any more.
@@ -15,7 +20,7 @@ impl Database {
         report: GroupReport,
         notices: &mut Vec<Notice>,
     ) {
-        let GroupReport::Vacated { saved, failures } = report else { return };
+        let GroupReport::Vacated { saved, failures, luns_away } = report else { return };
         let Some(record) = self.groups.get_mut(&group) else { return };
         let Ownership::Owned { state, .. } = record.ownership else { return };
         let epoch = record.epoch;
@@ -42,11 +47,36 @@ impl Database {
             record.held_by = None;
         }
         notices.push(Notice::Group { group, epoch, node: owner, report });
-        if failures > 0 {
+        if failures > 0 && luns_away {
+            self.note_luns_away(group, owner, notices);
+        } else if failures > 0 {
             self.count_failure(group, (owner, failures), notices);
         } else {
             self.pass_on(group, next, notices);
         }
+    }
+
+    /// Its owner does not reach its LUNs, which is no failure of its own: it is tried where that may be otherwise. Where
+    /// no node reaches them all wait, and it is tried again before long.
+    fn note_luns_away(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
+        let Some(config) = self.config.group(group) else { return };
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        if !record.unreached.contains(&owner) {
+            record.unreached.push(owner);
+        }
+        let untried = |(node, one): (&NodeId, &NodeRecord)| {
+            one.state == NodeState::Up
+                && one.is_open()
+                && placement::is_possible(config, *node)
+                && !record.unreached.contains(node)
+        };
+        if self.nodes.iter().any(untried) {
+            return;
+        }
+        let pause = millis(self.config.timing().detect) * AWAY_PAUSE;
+        record.unreached.clear();
+        record.failed_until = Some(self.at_ms.saturating_add(pause));
+        notices.push(Notice::LunsAway { group, retry_in_ms: pause });
     }
 
     /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not. A node that

@@ -210,6 +210,7 @@ impl Database {
             record.drained_from = record.drained_from.filter(others);
             record.chosen = record.chosen.filter(others);
             record.failed_on.retain(others);
+            record.unreached.retain(others);
             record.failures_on.remove(&node);
         }
         self.succeed(index, config, reason, 0);

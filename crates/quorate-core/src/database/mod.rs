@@ -208,6 +208,8 @@ pub struct GroupRecord {
     pub failures: Vec<u64>,
     /// Where it has failed: tried elsewhere first.
     pub failed_on: Vec<NodeId>,
+    /// From where its LUNs could not be reached since it was online last.
+    pub unreached: Vec<NodeId>,
     /// How often it has failed on each node, and when last, in the cluster's time.
     pub failures_on: BTreeMap<NodeId, (u32, u64)>,
     /// How much it loads its node, as measured; none: as configured.
@@ -245,6 +247,7 @@ impl GroupRecord {
             loads: 0,
             failures: Vec::new(),
             failed_on: Vec::new(),
+            unreached: Vec::new(),
             failures_on: BTreeMap::new(),
             load: None,
             failed_until: None,

@@ -32,6 +32,7 @@ impl Database {
         record.failures.clear();
         record.failed_until = None;
         record.failed_on.clear();
+        record.unreached.clear();
         record.failures_on.clear();
         if record.owner().is_none() {
             record.cause = if record.is_wanted() { Cause::Online } else { Cause::Offline };

@@ -154,7 +154,7 @@ impl Story {
     }
 }
 
-const GONE: GroupReport = GroupReport::Vacated { saved: None, failures: 0 };
+const GONE: GroupReport = GroupReport::Vacated { saved: None, failures: 0, luns_away: false };
 
 #[test]
 fn keys_of_a_lun_that_passes_from_one_group_to_another_are_newer_than_any_before() {
@@ -198,8 +198,27 @@ fn a_failure_counts_as_often_as_it_was_tried() {
     let mut story = Story::begin(parts());
     for (failures, sum) in [(1, 1), (4, 5), (u32::MAX, u32::MAX)] {
         story.runs_on(VM, A);
-        story.report(VM, GroupReport::Vacated { saved: None, failures });
+        story.report(VM, GroupReport::Vacated { saved: None, failures, luns_away: false });
         assert_eq!(story.record(VM).failures_on[&A].0, sum);
+    }
+}
+
+#[test]
+fn a_group_whose_luns_no_node_reaches_is_tried_again_and_never_left_failed() {
+    let mut story = Story::begin(parts());
+    let away = GroupReport::Vacated { saved: None, failures: 1, luns_away: true };
+    let pause = 5 * crate::time::millis(story.database.config().timing().detect);
+    for _ in 0..10 {
+        for node in [A, B, C] {
+            assert!(story.record(VM).failed_until.is_none_or(|at| at <= story.at_ms));
+            let (epoch, cause) = (Epoch(story.record(VM).epoch.0 + 1), Cause::Failure);
+            story.apply(Change::Assign { group: VM, epoch, owner: node, incarnation: NOW, cause });
+            story.report(VM, away);
+        }
+        let record = story.record(VM);
+        assert_eq!(record.failed_until, Some(story.at_ms + pause), "nobody reaches them");
+        assert_eq!((record.failures.len(), record.unreached.len()), (0, 0));
+        story.at_ms += pause;
     }
 }
 
@@ -271,7 +290,7 @@ proptest! {
         story.at_ms = story.at_ms.max(at_ms);
         for node in [A, B, A] {
             story.runs_on(VM, node);
-            story.report(VM, GroupReport::Vacated { saved: None, failures: u32::MAX });
+            story.report(VM, GroupReport::Vacated { saved: None, failures: u32::MAX, luns_away: false });
             let wishes = &story.database.config().groups()[0].wishes;
             let (record, now) = (story.record(VM), story.at_ms);
             record.banned_on(wishes, now);

@@ -45,11 +45,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_lun_lost(&mut self, lun: LunId, epoch: Epoch) {
+    pub(super) fn on_lun_lost(&mut self, lun: LunId, epoch: Epoch, why: LockFailure) {
         let id = self.config.group_of_lun(lun);
         let group = id.and_then(|id| self.groups.get_mut(&id));
         if let Some(group) = group.filter(|group| group.epoch() == epoch) {
-            group.on_lun_lost(lun, LockFailure::Overtaken);
+            group.on_lun_lost(lun, why);
             self.tell_lun_lost(lun, epoch);
             self.touched.extend(id);
         }

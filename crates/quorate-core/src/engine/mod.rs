@@ -45,6 +45,7 @@ use crate::group::LocalGroup;
 use crate::heartbeat::Peer;
 use crate::id::{Epoch, GroupId, Incarnation, NodeId, OpId, RequestId, VoterId};
 use crate::lease::Lease;
+use crate::lock::LockFailure;
 use crate::message::{Command, Hello, Message};
 use crate::notice::{DropReason, Notice};
 use crate::output::Output;
@@ -354,8 +355,11 @@ impl Engine {
             }
             Event::PersistFailed { error, .. } => self.on_persist_failed(error),
             Event::Lun { op, lun, result } => self.on_lun(op, lun, &result),
-            Event::LunRefused { lun, epoch } | Event::LunLost { lun, epoch } => {
-                self.on_lun_lost(lun, epoch);
+            Event::LunRefused { lun, epoch } => {
+                self.on_lun_lost(lun, epoch, LockFailure::Overtaken);
+            }
+            Event::LunLost { lun, epoch } => {
+                self.on_lun_lost(lun, epoch, LockFailure::Unreachable);
             }
             Event::Resource { op, resource, result } => self.on_resource(op, resource, &result),
             Event::ResourceMoved { resource, epoch, to } => {

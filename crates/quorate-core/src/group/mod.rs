@@ -138,6 +138,8 @@ pub struct LocalGroup {
     restarting: bool,
     /// How often it failed until it was given up for that; 0: it was not.
     failures: u32,
+    /// It was given up since a LUN cannot be reached.
+    luns_away: bool,
     /// Where somebody has moved it.
     gone_to: Option<NodeId>,
     resources: BTreeMap<ResourceId, Resource>,
@@ -170,6 +172,7 @@ impl LocalGroup {
             kept: false,
             restarting: false,
             failures: 0,
+            luns_away: false,
             gone_to: None,
             resources: config.resources.iter().map(resource).collect(),
             locks: config.luns.iter().map(lock).collect(),
@@ -258,6 +261,7 @@ impl LocalGroup {
             if plant::is(Plant::LaterOwnerPreempted) {
                 return;
             }
+            self.luns_away |= why == LockFailure::Unreachable && self.failures == 0;
             self.failures = self.failures.max(1);
             self.abandon();
         }
@@ -372,12 +376,14 @@ impl LocalGroup {
 
     fn run(&mut self, leave: Leave, now: Instant, out: &mut Output) {
         let lost = |lock: &Lock| matches!(lock.state(), LockState::Lost(_));
+        let away = |lock: &Lock| lock.state() == LockState::Lost(LockFailure::Unreachable);
         // What could not be ended has been told so to the cluster, and only the end of it all can take that back.
         if self.locks.values().any(lost)
             || self.resources.values().any(Resource::is_stuck)
             || self.resources.values().any(|resource| resource.is_exhausted(now))
         {
             let recent = self.resources.values().map(|one| one.recent_failures(now)).max();
+            self.luns_away = self.failures == 0 && self.locks.values().any(away);
             self.failures = recent.unwrap_or_default().max(1);
             self.goal = Goal::GiveUp;
             return self.wind_down(leave, now, out);
@@ -579,7 +585,8 @@ impl LocalGroup {
         if self.is_gone() {
             let saves = self.resources.values().filter_map(|resource| resource.saved);
             let saved = saves.max().filter(|_| self.failures == 0);
-            return Some(GroupReport::Vacated { saved, failures: self.failures });
+            let (failures, luns_away) = (self.failures, self.luns_away);
+            return Some(GroupReport::Vacated { saved, failures, luns_away });
         }
         if self.kept && self.goal == Goal::GiveUp {
             return Some(GroupReport::Kept);

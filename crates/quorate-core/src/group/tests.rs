@@ -178,7 +178,7 @@ fn resources_start_in_order_and_stop_in_reverse() {
     t.answer(APP, Ok(()));
     assert!(matches!(t.verbs().last(), Some((DISK, ResourceVerb::Stop { .. }))));
     t.answer(DISK, Ok(()));
-    let vacated = GroupReport::Vacated { saved: None, failures: 0 };
+    let vacated = GroupReport::Vacated { saved: None, failures: 0, luns_away: false };
     assert_eq!(t.group.report(None), Some(vacated));
 }
 
@@ -236,7 +236,7 @@ fn a_failed_resource_is_restarted_and_then_gives_its_node_up() {
         }
     }
     assert_eq!(t.group.goal(), Goal::GiveUp);
-    let vacated = GroupReport::Vacated { saved: None, failures: 2 };
+    let vacated = GroupReport::Vacated { saved: None, failures: 2, luns_away: false };
     assert_eq!(t.group.report(None), Some(vacated));
 }
 
@@ -273,7 +273,7 @@ fn a_group_with_something_that_could_not_be_killed_is_given_up_once_it_is() {
     t.group.kill_again(&mut t.out);
     t.advance();
     t.answer(DISK, Ok(()));
-    let vacated = GroupReport::Vacated { saved: None, failures: 1 };
+    let vacated = GroupReport::Vacated { saved: None, failures: 1, luns_away: false };
     assert_eq!(t.group.report(None), Some(vacated));
 }
 

@@ -75,7 +75,7 @@ impl Limits {
             Notice::Group {
                 group,
                 epoch,
-                report: GroupReport::Vacated { failures: 1.., .. },
+                report: GroupReport::Vacated { failures: 1.., luns_away: false, .. },
                 ..
             } if self.failed.insert((group, epoch)) => self.fails(view, group),
             Notice::Down { node, incarnation, cause }

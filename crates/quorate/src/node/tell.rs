@@ -95,6 +95,7 @@ impl Names<'_> {
             | Told::Group { .. }
             | Told::Unplaced { .. }
             | Told::GroupFailed { .. }
+            | Told::LunsAway { .. }
             | Told::ResourceTrouble { .. }
             | Told::Lun { .. } => self.of_group(told),
         };
@@ -245,6 +246,14 @@ impl Names<'_> {
                 let text = format!("{group} failed too often and is left failed");
                 notice(NoticeKind::GroupFailed, text, fields)
             }
+            Told::LunsAway { group, retry_in_ms } => {
+                let (group, fields) = of(group);
+                let seconds = retry_in_ms.div_ceil(1_000);
+                let text = format!(
+                    "no node reaches the LUNs of {group}: it is tried again in {seconds} s"
+                );
+                notice(NoticeKind::LunsAway, text, fields.with("retry_in_ms", *retry_in_ms))
+            }
             Told::ResourceTrouble { resource, trouble, detail } => {
                 let name = self.resource(*resource);
                 let fields = Fields::default()
@@ -293,12 +302,14 @@ fn report_notice(group: &str, node: &str, report: &GroupReport, fields: Fields) 
             let text = format!("{group} could not be handed over, and runs on on {node}");
             notice(NoticeKind::Online, text, fields)
         }
-        GroupReport::Vacated { saved, failures } => {
+        GroupReport::Vacated { saved, failures, luns_away } => {
             let how = match (saved, failures) {
                 (Some(_), _) => "saved and gone",
+                (None, 1..) if *luns_away => "gone, since it does not reach its LUNs,",
                 (None, 1..) => "failed and gone",
                 (None, 0) => "gone",
             };
+            let fields = fields.with("luns_away", *luns_away);
             let fields = fields.with("saved", saved.is_some()).with("failed", *failures > 0);
             let fields = fields.with("failures", u64::from(*failures));
             notice(NoticeKind::Vacated, format!("{group} is {how} from {node}"), fields)

@@ -374,6 +374,12 @@ fn a_lun_that_stays_away_costs_the_group_its_place_until_it_is_back() {
     wait_notice(lab.trio.node(owner), NoticeKind::Completed, |notice| {
         notice.field("verb") == Some("kill")
     });
+    // It is tried on all three, and then waits: that is no failure of its own.
+    wait_notice(lab.trio.node(owner), NoticeKind::LunsAway, |notice| {
+        notice.field("group") == Some("vm")
+    });
+    let told = super::trio::notices(lab.trio.node(owner));
+    assert!(told.iter().all(|notice| notice.kind != NoticeKind::GroupFailed), "{told:?}");
     let all = || (1..=3).map(|number| lab.ticks(number).len()).sum::<usize>();
     let before = all();
     lab.wire.heal();

@@ -187,7 +187,7 @@ fn where_a_failed_start_is_fatal_one_is_enough_and_what_fails_later_is_restarted
     let mut t = Bench::of(vec![app]);
     t.answer(APP, Err("it does not start".into()));
     t.answer(APP, Ok(()));
-    let vacated = GroupReport::Vacated { saved: None, failures: 1 };
+    let vacated = GroupReport::Vacated { saved: None, failures: 1, luns_away: false };
     assert_eq!((t.group.goal(), t.group.report(None)), (Goal::GiveUp, Some(vacated)));
 }
 
@@ -198,7 +198,7 @@ fn a_group_with_what_is_left_failed_can_be_given_up() {
     t.fail(APP);
     t.group.give_up(ReleaseKind::Move, None);
     t.advance();
-    let vacated = GroupReport::Vacated { saved: None, failures: 0 };
+    let vacated = GroupReport::Vacated { saved: None, failures: 0, luns_away: false };
     assert_eq!(t.group.report(None), Some(vacated));
 }
 

@@ -311,7 +311,9 @@ fn ledger_at(state: &str) -> Ledger {
         t.assign(NODE);
     }
     match state {
-        "vacant (stopped)" => t.report(GroupReport::Vacated { saved: None, failures: 0 }),
+        "vacant (stopped)" => {
+            t.report(GroupReport::Vacated { saved: None, failures: 0, luns_away: false })
+        }
         "vacant (fenced)" => t.fenced(FenceKind::LeaseOver),
         "online" => t.report(GroupReport::Online),
         "degraded" => t.report(GroupReport::Degraded),
@@ -346,10 +348,10 @@ fn every_state_of_a_group_takes_every_change_as_the_page_says() {
         ("its owner: degraded", |t| t.report(GroupReport::Degraded)),
         ("its owner: restarting", |t| t.report(GroupReport::Restarting)),
         ("its owner: gone in order", |t| {
-            t.report(GroupReport::Vacated { saved: None, failures: 0 });
+            t.report(GroupReport::Vacated { saved: None, failures: 0, luns_away: false });
         }),
         ("its owner: failed and gone", |t| {
-            t.report(GroupReport::Vacated { saved: None, failures: 1 });
+            t.report(GroupReport::Vacated { saved: None, failures: 1, luns_away: false });
         }),
         ("its owner: could not be handed over", |t| t.report(GroupReport::Kept)),
         ("its owner: cannot be stopped", |t| t.report(GroupReport::StopFailed)),
