@@ -2512,6 +2512,24 @@ quorate_status quorate_what_if(const quorate_config *config,
 quorate_status quorate_lun_devices(quorate_string **json);
 
 /**
+ * Whether the fence agents of a configuration can do their work. Ends nobody: only `metadata`, `monitor` and `status`
+ * are asked, one agent after the other; each may take its timeout for each question.
+ *
+ * Parameters: `config`: the configuration. `json`: on success, an object with `findings`, each with the `agent`, the
+ * `node` (or null), the `trial` (`program`, `options`, `actions`, `device`, `status`), whether it is `good`, and what
+ * was seen (`says`); and `unguarded`, the nodes that no agent can end. `table`: the same for people, on success.
+ * `sound`: whether every finding is good, on success.
+ *
+ * Memory and lifetimes: the configuration stays the caller's. Free the strings with `quorate_string_free`.
+ *
+ * Threads: any; waits for the agents.
+ */
+quorate_status quorate_fence_agents_check(const quorate_config *config,
+                                          quorate_string **json,
+                                          quorate_string **table,
+                                          bool *sound);
+
+/**
  * What a LUN is, who is registered there and who holds it, and whose heartbeat stands on it. Only reads.
  *
  * Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), the absolute

@@ -129,6 +129,7 @@ impl Cluster {
             Action::Answer { .. }
             | Action::Reincarnated { .. }
             | Action::Witness { .. }
+            | Action::Fence { .. }
             | Action::Left
             | Action::Evicted => return,
         };
