@@ -70,10 +70,13 @@ pub fn lease_over(
 pub struct AgentWord {
     /// How much of the log was applied where it was asked, at that time.
     pub asked_at: u64,
+    /// It was asked to keep the node off, not to let it boot.
+    pub stays_off: bool,
 }
 
 /// Fence agents have ended the node: all of one level, `needed` in number, each asked when it was known that this
-/// incarnation is down (`since`). What was ended before that may have been an earlier one.
+/// incarnation is down (`since`). What was ended before that may have been an earlier one. Several cut it off together
+/// only if none has let it boot before the last was done.
 pub fn agents(
     node: NodeId,
     incarnation: Incarnation,
@@ -81,7 +84,8 @@ pub fn agents(
     needed: usize,
     words: &[AgentWord],
 ) -> Option<FenceProof> {
-    let good = words.iter().filter(|word| word.asked_at >= since).count();
+    let counts = |word: &&AgentWord| word.asked_at >= since && (needed <= 1 || word.stays_off);
+    let good = words.iter().filter(counts).count();
     let needed = if plant::is(Plant::OneAgentIsEnough) { 1 } else { needed };
     (needed > 0 && good >= needed).then(|| FenceProof {
         node,
@@ -129,14 +133,17 @@ mod tests {
     #[test]
     fn a_node_is_ended_when_every_agent_of_a_level_was_asked_after_it_went_down() {
         let proven = |needed, asked: &[u64]| {
-            let words: Vec<AgentWord> =
-                asked.iter().map(|&asked_at| AgentWord { asked_at }).collect();
+            let words: Vec<AgentWord> = asked
+                .iter()
+                .map(|&asked_at| AgentWord { asked_at, stays_off: asked_at != 12 })
+                .collect();
             agents(NodeId(1), Incarnation::of_boot(1), 10, needed, &words).is_some()
         };
         assert!(proven(1, &[10]));
         assert!(proven(2, &[10, 11]));
         assert!(!proven(2, &[10]), "one power supply of two");
         assert!(!proven(1, &[9]), "what was ended then may have been an earlier incarnation");
+        assert!(!proven(2, &[10, 12]), "one has let it boot before the other was done");
         assert!(!proven(0, &[]), "a level without agents proves nothing");
     }
 

@@ -89,8 +89,9 @@ fn policy(parts: &ClusterParts) -> Policy {
     Policy { limits, quarantine, ..Policy::default() }
 }
 
-/// In some clusters agents can end nodes: one alone, two that have to do so together, or these after that one. Some of these have
-/// every lost node ended, and groups that take no less. By the cluster's number, so that no draw is needed.
+/// In some clusters agents can end nodes: one alone, two that have to do so together, or these after that one. Some
+/// of these have every lost node ended, and groups that take no less. By the cluster's number, so that no draw is
+/// needed.
 fn add_agents(parts: &mut ClusterParts) {
     let kind = parts.id.0 >> 24;
     if !kind.is_multiple_of(4) {

@@ -108,6 +108,15 @@ impl LunError {
         matches!(self, Self::ReservationConflict | Self::NotRegistered)
     }
 
+    /// The same as the reason for which the path is away.
+    #[cfg(quorate_libiscsi)]
+    pub(crate) fn into_path_lost(self) -> Self {
+        match self {
+            lost @ Self::PathLost { .. } => lost,
+            other => Self::PathLost { why: other.to_string() },
+        }
+    }
+
     /// An operating system error, with what was being done.
     pub(crate) fn io(what: impl std::fmt::Display, error: &io::Error) -> Self {
         let text = format!("{what}: {error}");

@@ -1,6 +1,6 @@
 //! Fence agents: programs outside that can end a node, and in which order they are asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,17 @@ pub(super) fn check(parts: &ClusterParts) -> Result<(), ConfigError> {
         let known = |node: &NodeId| parts.nodes.iter().any(|one| one.id == *node);
         if let Some(node) = agent.plugs.keys().find(|node| !known(node)) {
             return refused("nodes", format!("there is no node {node}"), "name one that there is");
+        }
+        let unnamed = agent.plugs.values().any(String::is_empty);
+        if unnamed && agent.plugs.len() > 1 {
+            let problem =
+                "it can end several nodes, and is not told what each is called there".to_owned();
+            return refused("nodes", problem, "give each its plug, or each an agent of its own");
+        }
+        let names: BTreeSet<&String> = agent.plugs.values().collect();
+        if names.len() < agent.plugs.len() {
+            let problem = "two nodes have the same plug".to_owned();
+            return refused("nodes", problem, "give each its own: the wrong one would be ended");
         }
         if !(1..=FENCE_LEVEL_MAX).contains(&agent.level) {
             let problem = format!("{} is not from 1 to {FENCE_LEVEL_MAX}", agent.level);

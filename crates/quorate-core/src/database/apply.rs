@@ -142,7 +142,7 @@ impl Database {
         notices: &mut Vec<Notice>,
     ) {
         let of_the_host = matches!(kind, FenceKind::Human | FenceKind::Agent);
-        let of_strays = of_the_host && self.has_strays(node);
+        let of_strays = kind == FenceKind::Human && self.has_strays(node);
         let state = self.nodes.get(&node).map(|record| record.state);
         let fits = match state {
             Some(NodeState::Down(_)) => true,
@@ -202,7 +202,7 @@ impl Database {
 
     /// A lease that is over proves nothing about a group that its owner could not stop: it may run
     /// on.
-    fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
+    pub(super) fn vacate(&mut self, node: NodeId, incarnation: Incarnation, kind: FenceKind) {
         for (&id, record) in &mut self.groups {
             let stuck = record.owned_state() == Some(OwnedState::StopFailed)
                 && !plant::is(Plant::StuckCountsAsFenced);
@@ -211,8 +211,8 @@ impl Database {
                     && !plant::is(Plant::AgentNotAwaited);
             let freed = !((stuck || takes_more) && kind == FenceKind::LeaseOver);
             // Nobody answers for what somebody has started by hand, neither a lease that is over nor an engine that is
-            // back; only who has seen the host off.
-            let vouched = matches!(kind, FenceKind::Human | FenceKind::Agent);
+            // back; nor an agent, which may have ended the host before that was started.
+            let vouched = kind == FenceKind::Human;
             if vouched {
                 record.strays.retain(|&one, as_this| one != node || *as_this > incarnation);
             }

@@ -56,21 +56,21 @@ impl Database {
         }
     }
 
-    /// Its owner does not reach its LUNs, which is no failure of its own: it is tried where that may be otherwise. Where
-    /// no node reaches them all wait, and it is tried again before long.
+    /// Its owner does not reach its LUNs, which is no failure of its own: it is tried where that may be otherwise.
+    /// Where no node reaches them it waits, and is tried again before long.
     fn note_luns_away(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
         let Some(config) = self.config.group(group) else { return };
         let Some(record) = self.groups.get_mut(&group) else { return };
-        if !record.unreached.contains(&owner) {
-            record.unreached.push(owner);
-        }
+        let again = record.unreached.contains(&owner);
+        record.unreached.push(owner);
         let untried = |(node, one): (&NodeId, &NodeRecord)| {
             one.state == NodeState::Up
                 && one.is_open()
                 && placement::is_possible(config, *node)
                 && !record.unreached.contains(node)
         };
-        if self.nodes.iter().any(untried) {
+        // Where it could be tried in theory, placement may have its reasons.
+        if !again && self.nodes.iter().any(untried) {
             return;
         }
         let pause = millis(self.config.timing().detect) * AWAY_PAUSE;
@@ -131,14 +131,12 @@ impl Database {
         self.groups.values().any(|record| record.strays.contains_key(&node))
     }
 
-    /// Whether something that it ran is not free, though nothing of it is heard any more: it could not be ended there,
-    /// or somebody has started it there and a group waits for that.
+    /// Whether something that it ran is not free, though nothing of it is heard any more: it could not be ended there.
     pub fn is_withheld_on(&self, node: NodeId, incarnation: Incarnation) -> bool {
         let of_this = |(&group, record): (&GroupId, &GroupRecord)| {
             let owned = record.owner() == Some((node, incarnation));
             let freed = self.config.group(group).is_some_and(|one| self.is_freed_by_luns(one));
-            let withheld = owned && !freed || self.stray_awaited(group) == Some(node);
-            withheld && record.is_wanted()
+            owned && !freed && record.is_wanted()
         };
         self.groups.iter().any(of_this)
     }

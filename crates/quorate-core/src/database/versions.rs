@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Database, GroupRecord};
+use super::{Database, GroupRecord, NodeState};
+use crate::change::FenceKind;
 use crate::config::{ClusterConfig, ClusterParts, ConfigError, GroupConfig, NewConfig, NewGroup};
 use crate::id::{Epoch, GroupId, LunId, NodeId};
 
@@ -224,5 +225,14 @@ impl Database {
         let kept = self.versions.len().saturating_sub(VERSIONS_KEPT + 1);
         self.versions[..kept].iter_mut().for_each(|version| version.parts = None);
         self.configured = index;
+        // What took an agent's word may take less by now.
+        let fenced = self
+            .nodes
+            .iter()
+            .filter(|(_, one)| one.state == NodeState::Fenced(FenceKind::LeaseOver));
+        let fenced: Vec<_> = fenced.map(|(&node, one)| (node, one.incarnation)).collect();
+        for (node, incarnation) in fenced {
+            self.vacate(node, incarnation, FenceKind::LeaseOver);
+        }
     }
 }

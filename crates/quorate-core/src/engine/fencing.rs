@@ -46,6 +46,8 @@ struct Attempt {
     done: BTreeMap<String, AgentWord>,
     /// How often each of this level has been asked.
     tries: BTreeMap<String, u32>,
+    /// Who has switched it off, and not on again.
+    off: BTreeSet<String>,
     /// Until when nobody is asked.
     rests_until: Option<Instant>,
     pause: Duration,
@@ -55,6 +57,7 @@ struct Attempt {
 #[derive(Debug)]
 struct Request {
     agent: String,
+    verb: FenceVerb,
     asked_at: u64,
     deadline: Instant,
 }
@@ -68,6 +71,7 @@ impl Attempt {
             open: BTreeMap::new(),
             done: BTreeMap::new(),
             tries: BTreeMap::new(),
+            off: BTreeSet::new(),
             rests_until: None,
             pause: PAUSE_MIN,
             last_error: String::new(),
@@ -82,7 +86,7 @@ impl Attempt {
 }
 
 impl Fencing {
-    /// Whether an agent is about to end this node: it is not admitted meanwhile, only to be ended again.
+    /// Whether an agent is at work on this node: it is not admitted meanwhile, only to be ended again.
     pub(super) fn is_under_way(&self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(|attempt| !attempt.open.is_empty())
     }
@@ -96,12 +100,13 @@ impl Fencing {
 impl Engine {
     /// Why agents are to end this node; none: they are not.
     ///
-    /// A lease that is over proves nothing about what could not be ended there, what somebody has started there, and
-    /// what is allowed to run on without a quorum; and some groups take no less than an agent's word.
+    /// A lease that is over proves nothing about what could not be ended there, and about what is allowed to run on
+    /// without a quorum; and some groups take no less than an agent's word.
     fn wants_agents(&self, database: &Database, node: NodeId, record: &NodeRecord) -> bool {
         let policy = database.config().policy();
         match record.state {
             NodeState::Down(DownCause::Ordered) => true,
+            _ if database.disarmed().is_some() => false,
             NodeState::Down(_) if policy.keep_without_quorum || policy.fence_lost_nodes => true,
             // The lease will be over in a moment.
             NodeState::Down(_) => database.awaits_agent(node, record.incarnation),
@@ -121,29 +126,28 @@ impl Engine {
         }
         let Some(database) = &self.database else { return };
         let mut attempts = std::mem::take(&mut self.fencing.nodes);
-        let (mut pursued, mut proven) = (Vec::new(), Vec::new());
+        let (mut pursued, mut dropped) = (Vec::new(), Vec::new());
         for (&node, record) in database.nodes().iter().filter(|(node, _)| **node != self.me) {
-            let known = attempts.remove(&node).filter(|one| one.incarnation == record.incarnation);
-            // What was begun is ended, though a lease that is over has proven enough meanwhile.
-            let begun = known.is_some()
-                && matches!(
-                    record.state,
-                    NodeState::Down(_) | NodeState::Fenced(FenceKind::LeaseOver)
-                );
-            let is_wanted = begun || self.wants_agents(database, node, record);
-            // What comes back says itself that nothing of it runs any more.
-            let is_wanted = is_wanted && !self.is_back(node, record.incarnation);
+            let known = attempts.remove(&node);
+            let same = known.as_ref().is_some_and(|one| one.incarnation == record.incarnation);
+            let is_wanted = self.pursues(database, (node, record), same);
             // What an agent is about to do is awaited, wanted or not.
             let under_way = known.as_ref().is_some_and(|one| !one.open.is_empty());
-            let ended = record.state == NodeState::Fenced(FenceKind::Agent);
-            if let Some(attempt) = known.as_ref().filter(|one| ended && !one.done.is_empty()) {
-                proven.push((node, attempt.level));
-            } else if is_wanted || under_way {
-                pursued.push((node, known.unwrap_or_else(|| Attempt::of(record)), is_wanted));
+            match known {
+                Some(known) if same && (is_wanted || under_way) => {
+                    pursued.push((node, known, is_wanted));
+                }
+                Some(known) if under_way => pursued.push((node, known, false)),
+                known if is_wanted => {
+                    let off = known.map(|known| known.off).unwrap_or_default();
+                    pursued.push((node, Attempt { off, ..Attempt::of(record) }, true));
+                }
+                Some(known) if !known.off.is_empty() => dropped.push((node, known)),
+                Some(_) | None => {}
             }
         }
-        for (node, level) in proven {
-            self.switch_on(node, level);
+        for (node, attempt) in dropped {
+            self.switch_on(node, attempt);
         }
         for (node, mut attempt, is_wanted) in pursued {
             let levels = self.levels_of(node);
@@ -157,17 +161,42 @@ impl Engine {
         }
     }
 
-    /// Whether another incarnation of a node is heard.
-    fn is_back(&self, node: NodeId, old: Incarnation) -> bool {
+    /// Whether agents are to go on with a node. `same`: it was begun with this incarnation.
+    fn pursues(
+        &self,
+        database: &Database,
+        (node, record): (NodeId, &NodeRecord),
+        same: bool,
+    ) -> bool {
+        // What was begun is ended, though a lease that is over has proven enough meanwhile.
+        let ordered = record.state == NodeState::Down(DownCause::Ordered);
+        let begun = same
+            && (ordered || database.disarmed().is_none())
+            && matches!(record.state, NodeState::Down(_) | NodeState::Fenced(FenceKind::LeaseOver));
+        // What comes back says itself that nothing of it runs any more.
+        (begun || self.wants_agents(database, node, record)) && !self.is_back(node, record)
+    }
+
+    /// Whether another incarnation of a node is heard, that may be admitted.
+    fn is_back(&self, node: NodeId, record: &NodeRecord) -> bool {
         let limit = self.timing().suspect;
+        let newer = |heard| heard > record.incarnation && !record.is_shut_out(heard);
         self.peers.get(&node).is_some_and(|peer| {
-            peer.incarnation().is_some_and(|heard| heard > old) && peer.is_fresh(limit, self.now)
+            peer.incarnation().is_some_and(newer) && peer.is_fresh(limit, self.now)
         })
     }
 
     fn levels_of(&self, node: NodeId) -> Vec<Vec<FenceAgentConfig>> {
         let levels = self.config.fence_levels(node);
         levels.into_iter().map(|level| level.into_iter().cloned().collect()).collect()
+    }
+
+    /// Who has not answered by now has failed.
+    fn give_up_waiting(&mut self, node: NodeId, attempt: &mut Attempt) {
+        let late = attempt.open.iter().filter(|(_, request)| request.deadline <= self.now);
+        for op in late.map(|(&op, _)| op).collect::<Vec<_>>() {
+            self.heed(node, attempt, op, Err("no answer".to_owned()));
+        }
     }
 
     /// Goes on with one node, as far as it goes now.
@@ -179,12 +208,7 @@ impl Engine {
         is_wanted: bool,
     ) -> Option<FenceProof> {
         let now = self.now;
-        let overdue = |request: &Request| request.deadline <= now;
-        let late: Vec<OpId> =
-            attempt.open.iter().filter(|(_, one)| overdue(one)).map(|(&op, _)| op).collect();
-        for op in late {
-            self.heed(node, attempt, op, Err("no answer".to_owned()));
-        }
+        self.give_up_waiting(node, attempt);
         if attempt.rests_until.is_some_and(|until| now < until) {
             self.look_at_agents(attempt);
             return None;
@@ -196,6 +220,8 @@ impl Engine {
         }
         loop {
             let level = &levels[attempt.level];
+            // Of several only who keeps it off counts; the level may have grown since one was asked.
+            attempt.done.retain(|_, word| level.len() == 1 || word.stays_off);
             let names: BTreeSet<&str> = level.iter().map(|agent| agent.name.as_str()).collect();
             let words = attempt.done.iter().filter(|(name, _)| names.contains(name.as_str()));
             let words: Vec<AgentWord> = words.map(|(_, word)| *word).collect();
@@ -254,24 +280,38 @@ impl Engine {
         }
         // One power supply at a time would never cut it off.
         let verb = if agent.reboots && together == 1 { FenceVerb::Reboot } else { FenceVerb::Off };
+        *attempt.tries.entry(agent.name.clone()).or_default() += 1;
+        self.request(node, attempt, agent, verb);
+    }
+
+    fn request(
+        &mut self,
+        node: NodeId,
+        attempt: &mut Attempt,
+        agent: &FenceAgentConfig,
+        verb: FenceVerb,
+    ) {
         let op = self.out.op();
         let asked_at = self.database.as_ref().map_or(0, Database::applied);
         // The driver ends it at its timeout, and says so.
         let deadline = self.now + agent.timeout + self.timing().detect * 2;
-        attempt.open.insert(op, Request { agent: agent.name.clone(), asked_at, deadline });
-        *attempt.tries.entry(agent.name.clone()).or_default() += 1;
+        attempt.open.insert(op, Request { agent: agent.name.clone(), verb, asked_at, deadline });
         self.out.tell(Notice::FenceAsked { node, agent: agent.name.clone(), verb });
         self.out.act(Action::Fence { op, agent: agent.name.clone(), node, verb });
     }
 
-    /// Everything is cut off: what may boot again is given its power back. Whether that succeeds proves nothing.
-    fn switch_on(&mut self, node: NodeId, level: usize) {
-        let levels = self.levels_of(node);
-        let Some(agents) = levels.get(level).filter(|agents| agents.len() > 1) else { return };
-        for agent in agents.iter().filter(|agent| agent.reboots) {
-            let (op, verb) = (self.out.op(), FenceVerb::On);
-            self.out.tell(Notice::FenceAsked { node, agent: agent.name.clone(), verb });
-            self.out.act(Action::Fence { op, agent: agent.name.clone(), node, verb });
+    /// It is ended, or need not be any more: what was switched off and may boot again is given its power back. Whether
+    /// that succeeds proves nothing, and nobody asks again; but nothing else is begun meanwhile.
+    fn switch_on(&mut self, node: NodeId, mut attempt: Attempt) {
+        attempt.done.clear();
+        let off = std::mem::take(&mut attempt.off);
+        let agents = off.iter().filter_map(|name| self.config.fence_agent(name)).cloned();
+        for agent in agents.filter(|agent| agent.reboots).collect::<Vec<_>>() {
+            self.request(node, &mut attempt, &agent, FenceVerb::On);
+        }
+        if !attempt.open.is_empty() {
+            self.look_at_agents(&attempt);
+            self.fencing.nodes.insert(node, attempt);
         }
     }
 
@@ -304,7 +344,14 @@ impl Engine {
         let agent = request.agent;
         match result {
             Ok(()) => {
-                attempt.done.insert(agent, AgentWord { asked_at: request.asked_at });
+                if request.verb == FenceVerb::On {
+                    return;
+                }
+                let stays_off = request.verb == FenceVerb::Off;
+                if stays_off {
+                    attempt.off.insert(agent.clone());
+                }
+                attempt.done.insert(agent, AgentWord { asked_at: request.asked_at, stays_off });
             }
             Err(error) => {
                 attempt.last_error = format!("{agent}: {error}");

@@ -88,8 +88,8 @@ impl Evidence {
         }
     }
 
-    /// A group passes from its owner to another: what takes an agent's word must have had it, or a better one. Judged by
-    /// who tells it first and has the whole log until then.
+    /// A group passes from its owner to another: what takes an agent's word must have had it, or a better one. Judged
+    /// by who tells it first and has the whole log until then.
     fn assigned(
         &mut self,
         view: &View<'_>,

@@ -1,4 +1,5 @@
-//! Fence agents, as they answer engines: now and then one fails, does its work and says that it failed, or says nothing.
+//! Fence agents, as they answer engines: now and then one fails, or does its work and says that it failed, or says
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -509,6 +509,8 @@ impl Worker {
         }
         let next = now + self.state.backoff;
         self.state.backoff = (self.state.backoff * 2).min(BACKOFF_MAX);
+        // A target that knows nobody, or nothing, for a while is one that is just starting.
+        let why = if self.state.was_up { why.into_path_lost() } else { why };
         let link = std::mem::replace(&mut self.state.link, Link::Down { next });
         self.state.why = why.clone();
         if matches!(link, Link::Up { .. }) {
@@ -523,8 +525,7 @@ impl Worker {
                 }
             }
         }
-        let keeps = |request: &Request| request.reply.is_some();
-        self.state.pending.retain(keeps);
+        self.state.pending.retain(|request| request.reply.is_some());
         if !self.state.was_up {
             // The first connection: whoever opens the LUN wants to know at once.
             for request in std::mem::take(&mut self.state.pending) {

@@ -288,9 +288,11 @@ impl Server {
         let begun = Instant::now();
         loop {
             match act() {
-                Err(LunError::PathLost { .. } | LunError::TimedOut { .. })
-                    if self.patience.is_none_or(|patience| begun.elapsed() < patience)
-                        && !self.queue.is_closed() =>
+                // Not registered: the path is back, and the registration is being taken again, or is lost for good.
+                Err(
+                    LunError::PathLost { .. } | LunError::TimedOut { .. } | LunError::NotRegistered,
+                ) if self.patience.is_none_or(|patience| begun.elapsed() < patience)
+                    && !self.queue.is_closed() =>
                 {
                     std::thread::sleep(RETRY_REST);
                 }

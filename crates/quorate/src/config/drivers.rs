@@ -1,6 +1,7 @@
 //! The settings that drivers take inline, read and checked with the configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -156,6 +157,14 @@ impl LunSettings {
         }
     }
 
+    /// The name of a node at the target; empty where there is none.
+    pub(crate) fn initiator(&self, node: &str) -> String {
+        match self {
+            LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", node),
+            LunSettings::Device(_) | LunSettings::File(_) => String::new(),
+        }
+    }
+
     /// By what two are known to be one LUN, or parts of one; `None`: by nothing that can be seen here.
     pub(crate) fn address(&self) -> Option<String> {
         match self {
@@ -168,13 +177,15 @@ impl LunSettings {
         }
     }
 
-    /// For how long its path may be away before that counts as its loss, where it is said.
-    pub(crate) fn path_loss_wait(&self) -> Option<Seconds> {
-        match self {
+    /// For how long its path may be away before that counts as its loss, none: for ever. If nothing is said, for as
+    /// long as any request may take.
+    pub(crate) fn path_loss_wait(&self, io_bound: Duration) -> Option<Duration> {
+        let said = match self {
             LunSettings::Iscsi(iscsi) => iscsi.path_loss_wait_s,
             LunSettings::Device(device) => device.path_loss_wait_s,
             LunSettings::File(_) => None,
-        }
+        };
+        said.map_or(Some(io_bound), Seconds::length)
     }
 
     /// Whether the device itself refuses a stale writer.

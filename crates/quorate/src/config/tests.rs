@@ -341,6 +341,7 @@ fn every_key_stands_on_the_page_about_the_configuration() {
     let page = include_str!("../../../../docs/CONFIGURATION.md");
     let words = include_str!("document.rs").lines().chain(include_str!("relations.rs").lines());
     let words = words.chain(include_str!("policies.rs").lines());
+    let words = words.chain(include_str!("fencing.rs").lines());
     let keys = words.filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
     let keys: Vec<&str> = keys.map(|(key, _)| key).filter(|key| !key.contains(' ')).collect();
     assert!(keys.len() > 60, "{keys:?}");
@@ -350,6 +351,7 @@ fn every_key_stands_on_the_page_about_the_configuration() {
         "timing",
         "recording",
         "watchdog",
+        "fence_agents",
         "nodes",
         "luns",
         "groups",

@@ -4,14 +4,17 @@
 //! status.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use quorate_core::action::FenceVerb;
 use quorate_core::config::FenceAgentConfig;
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,10 @@ const OUTPUT_MAX: u64 = 1 << 20;
 /// How much of it an error quotes.
 const QUOTE_MAX: usize = 400;
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the rest of the output is awaited when an agent has ended.
+const OUTPUT_WAIT: Duration = Duration::from_secs(1);
+/// What all parameters may have together, in bytes.
+const INPUT_MAX: usize = 32 << 10;
 /// What is written by us alone.
 const RESERVED: [&str; 4] = ["action", "plug", "port", "nodename"];
 /// The exit status that says "off" to the action `status`.
@@ -45,6 +52,11 @@ impl AgentSettings {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.program.as_os_str().is_empty() {
             return Err("program is empty: name one, as fence_ipmilan".to_owned());
+        }
+        let length: usize =
+            self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        if length > INPUT_MAX {
+            return Err(format!("parameters have {length} bytes, more than {INPUT_MAX}"));
         }
         for (name, value) in &self.parameters {
             if RESERVED.contains(&name.as_str()) {
@@ -161,27 +173,38 @@ fn ask(agent: &FenceAgentConfig, action: &str, plug: Option<&str>) -> Result<End
             command.env(name, value);
         }
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(as_file(&input)?).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
-    finish(child, &input, agent.timeout)
+    finish(child, agent.timeout)
 }
 
-/// Feeds a child, gathers what it says, and ends it with all that it has started when its time is over.
-fn finish(mut child: Child, input: &str, timeout: Duration) -> Result<Ended, String> {
+/// What an agent is given, as a file in memory: whoever does not read it harms nobody, where a pipe would end a process
+/// that has left SIGPIPE alone.
+fn as_file(input: &str) -> Result<File, String> {
+    let made = memfd_create("fence-agent", MemfdFlags::CLOEXEC).map(File::from);
+    let filled = made.map_err(std::io::Error::from).and_then(|mut file| {
+        file.write_all(input.as_bytes())?;
+        file.rewind()?;
+        Ok(file)
+    });
+    filled.map_err(|error| format!("no memory for its input: {error}"))
+}
+
+/// Gathers what a child says, and ends it with all that it has started when its time is over.
+fn finish(mut child: Child, timeout: Duration) -> Result<Ended, String> {
     let deadline = Instant::now() + timeout;
-    if let Some(mut stdin) = child.stdin.take() {
-        // It may not want to read: then its exit says so. What is written is far below a pipe's size.
-        let _ = stdin.write_all(input.as_bytes());
-    }
     let gather = |from: Option<Box<dyn Read + Send>>| {
+        let (said, heard) = bounded(1);
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             if let Some(from) = from {
                 // What an agent said until it ended is what there is.
                 let _ = from.take(OUTPUT_MAX).read_to_end(&mut bytes);
             }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
+            // Nobody may wait for it any more.
+            let _ = said.send(String::from_utf8_lossy(&bytes).into_owned());
+        });
+        heard
     };
     let out = gather(child.stdout.take().map(|one| Box::new(one) as Box<dyn Read + Send>));
     let err = gather(child.stderr.take().map(|one| Box::new(one) as Box<dyn Read + Send>));
@@ -200,6 +223,7 @@ fn finish(mut child: Child, input: &str, timeout: Duration) -> Result<Ended, Str
     if status.is_err() {
         let _ = child.wait();
     }
-    let gathered = [out, err].map(|thread| thread.join().unwrap_or_default());
+    // What has left the agent's process group may hold them open for as long as it likes.
+    let gathered = [out, err].map(|heard| heard.recv_timeout(OUTPUT_WAIT).unwrap_or_default());
     status.map(|status| Ended { status, output: gathered.join("\n") })
 }

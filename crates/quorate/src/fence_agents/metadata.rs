@@ -51,7 +51,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_program_prints_is_read_or_refused(text in "(<\\?xml)?[<>a-z/\"= \\n-]{0,60}(</resource-agent>)?") {
+        fn whatever_is_printed_is_read_or_refused(text in "(<\\?xml)?[<>a-z/\"= \\n-]{0,60}(</resource-agent>)?") {
             let _ = Metadata::parse(&text);
         }
     }

@@ -10,7 +10,8 @@ fn write_agent(path: &Path, body: &str) {
         <parameter name='ip' required='1'/><parameter name='slow' required='0'/></parameters><actions>\
         <action name='off'/><action name='reboot'/></actions></resource-agent>";
     let text = format!(
-        "#!/bin/sh\nwhile IFS= read -r line; do case $line in action=*) action=${{line#*=}} ;; plug=*) plug=${{line#*=}} ;; esac; \
+        "#!/bin/sh\nwhile IFS= read -r line; do\n\
+         case $line in action=*) action=${{line#*=}} ;; plug=*) plug=${{line#*=}} ;; esac; \
          done\ncase $action in\nmetadata) echo \"{metadata}\" ;;\n{body}\nesac\n"
     );
     std::fs::write(path, text).unwrap();
@@ -20,7 +21,8 @@ fn write_agent(path: &Path, body: &str) {
 fn config(agent: &str) -> Config {
     let text = format!(
         "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n\
-         [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n[[nodes]]\nname = \"n2\"\naddresses = [\"127.0.0.1:2\"]\n\
+         [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
+         [[nodes]]\nname = \"n2\"\naddresses = [\"127.0.0.1:2\"]\n\
          [[nodes]]\nname = \"n3\"\naddresses = [\"127.0.0.1:3\"]\n[[fence_agents]]\nname = \"board\"\n{agent}"
     );
     Config::from_toml_str(&text, "x").unwrap()
@@ -56,6 +58,11 @@ fn an_agent_that_reaches_its_nodes_is_fit_and_one_that_does_not_is_named() {
     assert_eq!(bad(&found)[0].0, "program");
 }
 
+/// As long as what was started would need to show that it goes on, five times.
+fn wait_for_more() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
 #[test]
 fn an_agent_that_hangs_is_ended_with_all_that_it_has_started() {
     let dir = tempfile::tempdir().unwrap();
@@ -70,7 +77,7 @@ fn an_agent_that_hangs_is_ended_with_all_that_it_has_started() {
     assert!(error.contains("no answer within 1s"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(30));
     std::fs::remove_file(&alive).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    wait_for_more();
     assert!(!alive.exists(), "what it has started is ended too");
 }
 
@@ -78,7 +85,8 @@ fn an_agent_that_hangs_is_ended_with_all_that_it_has_started() {
 fn what_an_agent_would_misread_is_refused_with_its_place() {
     let refused = |agent: &str| {
         let text = format!(
-            "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n[[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
+            "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n\
+             [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
              [[fence_agents]]\nname = \"board\"\nprogram = \"p\"\n{agent}"
         );
         Config::from_toml_str(&text, "x").unwrap_err().to_string()

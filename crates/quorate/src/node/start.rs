@@ -35,7 +35,7 @@ use super::witness::Witness;
 use super::{Inner, NodeOptions, WriteHook, panic_text};
 use crate::Error;
 use crate::clock;
-use crate::config::{LunSettings, Seconds};
+use crate::config::LunSettings;
 use crate::drivers::{self, Answer, DriverReport, LeftoverError, Reporter, Worker};
 use crate::item::Item;
 use crate::log::{Cut, Log};
@@ -80,8 +80,6 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         write_hook: options.write_hook.clone(),
     };
     let (luns, resources) = desks.open(&config, me.id)?;
-    let fence_agents = FenceAgents::new(lines.facts.clone());
-    let witness = Witness::start(&config, &me, boot, lines.facts.clone())?;
     let log_thread = persist::spawn(log, boot, lines.inbox.clone())?;
     check_resources(&config, me.id, &lines.inbox, lines.reports.clone());
     let snapshot = first_look(&engine, now, &lines, &net);
@@ -108,8 +106,8 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         queues: lines.queues,
         log: log_thread.requests,
         luns,
-        fence_agents,
-        witness,
+        fence_agents: FenceAgents::new(lines.facts.clone()),
+        witness: Witness::start(&config, &me, boot, lines.facts.clone())?,
         resources,
         digest: config.digest(),
         pulse: desks.pulse.clone(),
@@ -412,23 +410,16 @@ impl Desks {
                 let place = format!("luns.{}", lun.name);
                 crate::ConfigError::new(place, reason, "correct the settings of the driver")
             })?;
-            let initiator = match &settings {
-                LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", &name),
-                LunSettings::Device(_) | LunSettings::File(_) => String::new(),
-            };
-            let io_bound = config.timing().io_bound;
-            // The first io_bound is what any request may take.
-            let path_wait = settings.path_loss_wait().map_or(Some(io_bound), Seconds::length);
             Ok(LunSpec {
                 id: lun.id,
                 name: lun.name.clone(),
+                path_wait: settings.path_loss_wait(config.timing().io_bound),
+                initiator: settings.initiator(&name),
                 settings,
                 node,
-                initiator,
                 nexus: format!("{:016x}-{name}-{}", config.id().0, lun.name),
                 socket: socket_path(&self.work_dir, &lun.name),
-                io_bound,
-                path_wait,
+                io_bound: config.timing().io_bound,
                 beat_interval: config.timing().interval,
                 write_hook: self.write_hook.clone(),
                 ignore_reservations: ignores_reservations(),

@@ -89,12 +89,7 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         Event::Command { command, .. } => {
             ("command", format!("the host commands: {}", command_words(command)))
         }
-        Event::Fence { result: Ok(()), .. } => {
-            ("fence", "a fence agent has done what it was asked".to_owned())
-        }
-        Event::Fence { result: Err(error), .. } => {
-            ("fence", format!("a fence agent has failed: {error}"))
-        }
+        Event::Fence { result, .. } => ("fence", fence_words(result)),
         Event::Witness { result, .. } => {
             ("witness", format!("the witness: {}", witness_words(result)))
         }
@@ -104,6 +99,13 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
         }
         Event::Leave { keep: false } => ("leave", "the host commands: leave".to_owned()),
         Event::Leave { keep: true } => ("leave", "the host commands: leave for a while".to_owned()),
+    }
+}
+
+fn fence_words(result: &Result<(), String>) -> String {
+    match result {
+        Ok(()) => "a fence agent has done what it was asked".to_owned(),
+        Err(error) => format!("a fence agent has failed: {error}"),
     }
 }
 

@@ -30,6 +30,7 @@ impl Watch {
             events: lun.events(),
             stop: Arc::clone(&stop),
             lost_at: None,
+            unclaimed: false,
         };
         std::thread::Builder::new()
             .name(format!("watch-{}", shared.spec.name))
@@ -55,6 +56,8 @@ struct Listener {
     stop: Arc<AtomicBool>,
     /// When the path was lost, until it is back or was reported.
     lost_at: Option<Instant>,
+    /// The path is back, and the registration is not.
+    unclaimed: bool,
 }
 
 impl Listener {
@@ -76,37 +79,48 @@ impl Listener {
             }
             LunEvent::PathLost { why } => {
                 self.lost_at.get_or_insert_with(Instant::now);
+                self.unclaimed = false;
                 shared.tell_trouble(&LunError::PathLost { why });
             }
             LunEvent::PathBack { registered: true } => {
-                self.lost_at = None;
+                (self.lost_at, self.unclaimed) = (None, false);
                 shared.is_well();
             }
-            LunEvent::PathBack { registered: false } => {
-                self.lost_at = None;
-                self.reclaim(shared);
-            }
+            LunEvent::PathBack { registered: false } => self.reclaim(shared),
         }
     }
 
     fn on_time(&mut self, shared: &Shared) {
         let (lost, wait) = (self.lost_at, shared.spec.path_wait);
         if lost.zip(wait).is_some_and(|(at, wait)| at.elapsed() >= wait) {
-            self.lost_at = None;
+            (self.lost_at, self.unclaimed) = (None, false);
             report(shared, |lun, epoch| Event::LunLost { lun, epoch });
+        } else if self.unclaimed {
+            self.reclaim(shared);
         }
     }
 
-    fn reclaim(&self, shared: &Shared) {
+    /// A path that goes again meanwhile is away as before; who was preempted has lost the LUN.
+    fn reclaim(&mut self, shared: &Shared) {
+        let lost_at = std::mem::take(&mut self.lost_at);
+        self.unclaimed = false;
         let (Some(lun), key) = (self.lun.upgrade(), shared.key()) else { return };
         if shared.attached_epoch() == 0 || key == 0 {
             return;
         }
         match lun.reclaim(ReservationKey(key)) {
             Ok(()) => shared.is_well(),
+            Err(error @ (LunError::PathLost { .. } | LunError::TimedOut { .. })) => {
+                shared.tell_trouble(&error);
+                self.lost_at = lost_at.or_else(|| Some(Instant::now()));
+                self.unclaimed = true;
+            }
             Err(error) => {
                 shared.tell_trouble(&error);
-                report(shared, |lun, epoch| Event::LunLost { lun, epoch });
+                match error.is_refusal() {
+                    true => report(shared, |lun, epoch| Event::LunRefused { lun, epoch }),
+                    false => report(shared, |lun, epoch| Event::LunLost { lun, epoch }),
+                }
             }
         }
     }
