@@ -494,13 +494,13 @@ static void looking_at_fence_agents(void) {
     quorate_config *config = NULL;
     quorate_string *json = NULL, *table = NULL;
     bool sound = true;
-    CHECK(quorate_config_from_toml(text_of(text), &config) == QUORATE_OK);
+    CHECK(quorate_config_from_toml(text_of(text), text_of("x"), &config) == QUORATE_OK);
     CHECK(quorate_fence_agents_check(config, &json, &table, &sound) == QUORATE_OK);
     CHECK(!sound && strstr(quorate_string_text(json).data, "\"trial\":\"program\"") != NULL);
     CHECK(strstr(quorate_string_text(table).data, "there is no fence_of_nobody here") != NULL);
     quorate_string_free(json);
     quorate_string_free(table);
-    CHECK(quorate_fence_agents_check(NULL, &json, &table, &sound) == QUORATE_MISUSE);
+    CHECK(quorate_fence_agents_check(NULL, &json, &table, &sound) == QUORATE_NULL_POINTER);
     quorate_config_free(config);
 }
 

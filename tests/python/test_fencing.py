@@ -22,7 +22,7 @@ def test_fence_agents_are_looked_at_and_what_is_wrong_is_named(tmp_path: Path) -
     nodes = "".join(f'[[nodes]]\nname = "n{n}"\naddresses = ["127.0.0.1:{n}"]\n' for n in (1, 2))
     text = f"""[cluster]
 name = "c"
-id = "{quorate.random_id()}"
+id = "00000000000000ab"
 {nodes}[[fence_agents]]
 name = "board"
 program = "{agent}"

@@ -139,7 +139,7 @@ kinds! {
     Degraded = "degraded",
     /// A `group` without which others cannot run has failed on `node` and is started again there. Committed.
     Restarting = "restarting",
-    /// Nothing of a `group` runs on `node`; `saved`, `failed`. Committed.
+    /// Nothing of a `group` runs on `node`; `saved`, `failed`, `luns_away` (it did not reach its LUNs). Committed.
     Vacated = "vacated",
     /// The saved state of a `group` is about to be resumed on `node`. Committed.
     Consumed = "consumed",
