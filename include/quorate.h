@@ -2500,18 +2500,6 @@ quorate_status quorate_what_if(const quorate_config *config,
                                quorate_string **table);
 
 /**
- * The block devices of this machine that can be LUNs. Asks the kernel alone.
- *
- * Parameters: `json`: on success, a JSON array of objects with `device`, `links` (names that stay), `make`,
- * `size_bytes`, `paths` and `holders` (what stands on it).
- *
- * Memory and lifetimes: free the string with `quorate_string_free`.
- *
- * Threads: any.
- */
-quorate_status quorate_lun_devices(quorate_string **json);
-
-/**
  * Whether the fence agents of a configuration can do their work. Ends nobody: only `metadata`, `monitor` and `status`
  * are asked, one agent after the other; each may take its timeout for each question.
  *
@@ -2528,6 +2516,18 @@ quorate_status quorate_fence_agents_check(const quorate_config *config,
                                           quorate_string **json,
                                           quorate_string **table,
                                           bool *sound);
+
+/**
+ * The block devices of this machine that can be LUNs. Asks the kernel alone.
+ *
+ * Parameters: `json`: on success, a JSON array of objects with `device`, `links` (names that stay), `make`,
+ * `size_bytes`, `paths` and `holders` (what stands on it).
+ *
+ * Memory and lifetimes: free the string with `quorate_string_free`.
+ *
+ * Threads: any.
+ */
+quorate_status quorate_lun_devices(quorate_string **json);
 
 /**
  * What a LUN is, who is registered there and who holds it, and whose heartbeat stands on it. Only reads.

@@ -50,11 +50,14 @@ mod test_command;
 
 mod what_if;
 
+mod fencing;
+
 mod lun;
 
 pub use command::*;
 pub use config::*;
 pub use configuring::*;
+pub use fencing::*;
 pub use guard::quorate_error_copy;
 pub use import::*;
 pub use item::*;

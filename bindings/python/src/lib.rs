@@ -10,6 +10,7 @@ mod config;
 mod convert;
 mod desk;
 mod error;
+mod fencing;
 mod import;
 mod lun;
 mod node;
@@ -26,9 +27,11 @@ mod _quorate {
     #[pymodule_export]
     use crate::desk::{Desk, Work};
     #[pymodule_export]
+    use crate::fencing::check_fence_agents;
+    #[pymodule_export]
     use crate::import::{import_pacemaker, import_proxmox};
     #[pymodule_export]
-    use crate::lun::{check_fence_agents, lun_clear, lun_devices, lun_doctor, lun_show};
+    use crate::lun::{lun_clear, lun_devices, lun_doctor, lun_show};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]

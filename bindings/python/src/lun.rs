@@ -1,4 +1,4 @@
-//! LUNs and fence agents looked at from outside a cluster.
+//! LUNs looked at from outside a cluster.
 
 use pyo3::prelude::*;
 use quorate::lun::{Lun, devices};
@@ -7,16 +7,6 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::convert;
 use crate::error::Failure;
-
-/// Whether the fence agents of a configuration can do their work, as data and as a table.
-#[pyfunction]
-pub(crate) fn check_fence_agents<'py>(
-    py: Python<'py>,
-    config: &Config,
-) -> Result<(Bound<'py, PyAny>, String), Failure> {
-    let found = py.detach(|| quorate::fence_agents::check(&config.0));
-    Ok((given(py, &found)?, found.to_string()))
-}
 
 /// The devices of this machine that can be LUNs, as data.
 #[pyfunction]
@@ -74,7 +64,10 @@ fn which(
     })
 }
 
-fn given<'py>(py: Python<'py>, found: &impl Serialize) -> Result<Bound<'py, PyAny>, Failure> {
+pub(crate) fn given<'py>(
+    py: Python<'py>,
+    found: &impl Serialize,
+) -> Result<Bound<'py, PyAny>, Failure> {
     let data = serde_json::to_value(found).expect("reports have text keys only");
     convert::value(py, &data).map_err(Failure::Python)
 }

@@ -10,6 +10,7 @@ pub mod control;
 mod counter;
 pub mod demo;
 pub mod failure;
+mod fencing;
 mod import;
 mod init;
 pub mod lab;
@@ -59,7 +60,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Lun(words) => return lun::lun(&words),
-        Command::FenceAgents { config, json } => return lun::fence_agents(&config, json),
+        Command::FenceAgents { config, json } => return fencing::fence_agents(&config, json),
         Command::Replay(recording) => return replay::replay(&recording),
         Command::Simulate(simulate) => return simulate::simulate(&simulate),
         Command::Demo(demo) => return demo::demo(&demo),

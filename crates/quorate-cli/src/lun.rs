@@ -1,8 +1,8 @@
-//! `quorate lun` and `quorate fence-agents`: what is looked at from outside a cluster.
+//! `quorate lun`: LUNs looked at from outside a cluster.
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use quorate::Config;
@@ -144,20 +144,8 @@ fn clear(lun: &lun::Lun, yes: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks at every fence agent of a configuration.
-///
-/// # Errors
-/// The configuration cannot be read; an agent is not to be relied on.
-pub(crate) fn fence_agents(config: &Path, json: bool) -> Result<(), Failure> {
-    let found = quorate::fence_agents::check(&Config::from_file(config)?);
-    show(&found, json);
-    match found.is_sound() {
-        true => Ok(()),
-        false => Err(Failure::new(Exit::Unsafe, "not every fence agent can be relied on")),
-    }
-}
-
-fn show(found: &(impl Serialize + Display), json: bool) {
+/// For people, or for programs.
+pub(crate) fn show(found: &(impl Serialize + Display), json: bool) {
     match json {
         true => print(&(serde_json::to_string(found).expect("reports have text keys only") + "\n")),
         false => print(&found.to_string()),

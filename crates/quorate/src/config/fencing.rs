@@ -123,9 +123,9 @@ pub(super) fn words(
     agent: &FenceAgentConfig,
     names: &BTreeMap<NodeId, &str>,
 ) -> Result<FenceAgent, ConfigError> {
-    let settings: AgentSettings = serde_json::from_str(&agent.settings).map_err(|error| {
+    let settings: AgentSettings = AgentSettings::read(agent).map_err(|error| {
         let place = format!("fence_agents.{}", agent.name);
-        ConfigError::new(place, error.to_string(), "give it a program and parameters")
+        ConfigError::new(place, error, "give it a program and parameters")
     })?;
     let plugs =
         agent.plugs.iter().filter_map(|(node, plug)| Some((name(*node, names)?, plug.clone())));

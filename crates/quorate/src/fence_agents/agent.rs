@@ -32,7 +32,7 @@ const OUTPUT_WAIT: Duration = Duration::from_secs(1);
 /// What all parameters may have together, in bytes.
 const INPUT_MAX: usize = 32 << 10;
 /// What is written by us alone.
-const RESERVED: [&str; 4] = ["action", "plug", "port", "nodename"];
+pub(super) const RESERVED: [&str; 4] = ["action", "plug", "port", "nodename"];
 /// The exit status that says "off" to the action `status`.
 const STATUS_OFF: i32 = 2;
 
@@ -75,7 +75,8 @@ impl AgentSettings {
         Ok(())
     }
 
-    fn read(agent: &FenceAgentConfig) -> Result<Self, String> {
+    /// Those of an agent of the engine's configuration.
+    pub(crate) fn read(agent: &FenceAgentConfig) -> Result<Self, String> {
         serde_json::from_str(&agent.settings).map_err(|error| error.to_string())
     }
 }

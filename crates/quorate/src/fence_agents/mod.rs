@@ -123,8 +123,7 @@ fn look(one: &FenceAgentConfig, cluster: &ClusterConfig, findings: &mut Vec<Find
 }
 
 fn program(one: &FenceAgentConfig) -> Result<String, String> {
-    let settings: AgentSettings =
-        serde_json::from_str(&one.settings).map_err(|error| error.to_string())?;
+    let settings = AgentSettings::read(one)?;
     let missing = || {
         let name = settings.program.display();
         format!(
@@ -136,19 +135,19 @@ fn program(one: &FenceAgentConfig) -> Result<String, String> {
 
 /// What is given is known, and what is required is given.
 fn options(one: &FenceAgentConfig, known: &Metadata) -> Result<String, String> {
-    let settings: AgentSettings =
-        serde_json::from_str(&one.settings).map_err(|error| error.to_string())?;
+    let settings = AgentSettings::read(one)?;
     let given = &settings.parameters;
     if let Some(name) = given.keys().find(|name| !known.options.contains_key(*name)) {
         return Err(format!("it knows no option {name}"));
     }
     // Older names stand beside newer ones, each marked as required.
-    let by_us = ["action", "plug", "port", "nodename"];
     let older = [("ipaddr", "ip"), ("login", "username"), ("passwd", "password")];
     let older = older.into_iter().flat_map(|(one, other)| [(one, other), (other, one)]);
     let is_given = |name: &str| {
         let by_other_name = |(old, new): (&str, &str)| old == name && given.contains_key(new);
-        given.contains_key(name) || by_us.contains(&name) || older.clone().any(by_other_name)
+        given.contains_key(name)
+            || agent::RESERVED.contains(&name)
+            || older.clone().any(by_other_name)
     };
     match known.options.iter().find(|(name, required)| **required && !is_given(name)) {
         Some((name, _)) => Err(format!("it requires the option {name}")),
