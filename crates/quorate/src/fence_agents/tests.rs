@@ -18,14 +18,30 @@ fn write_agent(path: &Path, body: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn config(agent: &str) -> Config {
+fn read(agent: &str) -> Result<Config, crate::ConfigError> {
     let text = format!(
         "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n\
          [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
          [[nodes]]\nname = \"n2\"\naddresses = [\"127.0.0.1:2\"]\n\
          [[nodes]]\nname = \"n3\"\naddresses = [\"127.0.0.1:3\"]\n[[fence_agents]]\nname = \"board\"\n{agent}"
     );
-    Config::from_toml_str(&text, "x").unwrap()
+    Config::from_toml_str(&text, "x")
+}
+
+fn config(agent: &str) -> Config {
+    read(agent).unwrap()
+}
+
+#[test]
+fn an_agent_that_could_end_the_wrong_node_is_refused() {
+    for (nodes, words) in [
+        ("[\"n1\", \"n2\"]", "not told what each is called there"),
+        ("{ n1 = \"7\", n2 = \"\" }", "not told what each is called there"),
+        ("{ n1 = \"7\", n2 = \"7\" }", "two nodes have the same plug"),
+    ] {
+        let error = read(&format!("program = \"p\"\nnodes = {nodes}\n")).unwrap_err().to_string();
+        assert!(error.contains("fence_agents.board.nodes") && error.contains(words), "{error}");
+    }
 }
 
 fn bad(report: &Report) -> Vec<(&str, &str)> {
