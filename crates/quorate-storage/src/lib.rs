@@ -4,6 +4,8 @@ mod ask;
 mod beat;
 pub mod child;
 mod device;
+mod direct;
+mod disk;
 pub mod doctor;
 mod error;
 mod event;
@@ -17,6 +19,7 @@ mod part;
 mod save_area;
 mod scsi;
 mod standing;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -24,6 +27,7 @@ pub mod watchdog;
 
 pub use beat::{BEAT_BLOCK, Beat, FileBeats, read_beat, write_beat};
 pub use device::{DeviceLun, DeviceOptions, DeviceState, devices};
+pub use disk::{DISK_SLOTS, DiskLun, DiskOptions};
 pub use error::LunError;
 pub use event::{EventQueue, LunEvent};
 pub use file::{FileLun, FileOptions};

@@ -6,14 +6,13 @@
 //! ```text
 //! sysfs   which paths there are            path    the verbs, on one path
 //! sg      SCSI commands (SG_IO)            nvme    reservations of NVMe
-//! bytes   our own reads and writes         watch   registrations kept right as paths come and go
+//! watch   registrations kept right as paths come and go
 //! ```
 //!
 //! *One host, several nexus*: a multipath device has one on each path. All are registered under the same key, and the
 //! one that reserves holds for all, since writes are open to every registrant. A path that was away while the others
 //! were registered is registered by `watch`, or by the first write that it refuses.
 
-mod bytes;
 mod nvme;
 mod path;
 mod sg;
@@ -37,7 +36,7 @@ use crate::owed::Owed;
 use crate::standing::{Effect, Gate, Standing};
 use crate::{
     Capabilities, EventQueue, Lun, LunError, LunEvent, Registrant, ReservationKey, Reservations,
-    Strength,
+    Strength, direct,
 };
 
 const SYS: &str = "/sys";
@@ -140,7 +139,7 @@ impl DeviceLun {
         let name = sysfs::kernel_name(FilePath::new(SYS), &options.device)?;
         let block = sysfs::block(FilePath::new(SYS), &name)?;
         let mut inner = Inner {
-            data: bytes::open(&FilePath::new(DEV).join(&block.name))?,
+            data: direct::open(&FilePath::new(DEV).join(&block.name))?,
             identity: None,
             timeout: options.timeout,
             capabilities: Capabilities {
@@ -372,7 +371,7 @@ impl Inner {
     }
 
     fn explain(&self, what: &str, error: &io::Error) -> LunError {
-        bytes::explain(format!("{what} {}", self.block.name), error)
+        direct::explain(format!("{what} {}", self.block.name), error)
     }
 }
 
@@ -471,14 +470,14 @@ impl Lun for DeviceLun {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), LunError> {
         check_range(&self.inner.capabilities, offset, buffer.len())?;
-        bytes::read(&self.inner.data, offset, buffer)
+        direct::read(&self.inner.data, offset, buffer)
             .map_err(|error| self.inner.explain("reading", &error))
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError> {
         check_range(&self.inner.capabilities, offset, data.len())?;
         self.inner.guarded(|| {
-            bytes::write(&self.inner.data, offset, data)
+            direct::write(&self.inner.data, offset, data)
                 .map_err(|error| self.inner.explain("writing", &error))
         })
     }

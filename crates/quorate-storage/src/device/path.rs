@@ -5,12 +5,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path as FilePath;
 use std::time::Duration;
 
+use super::nvme;
 use super::sg::{self, Data};
 use super::sysfs::Kind;
-use super::{bytes, nvme};
 use crate::ask::Ask;
 use crate::scsi::{self, Cdb, Failure, ReserveOut};
-use crate::{LunError, Registrant, ReservationKey, Reservations};
+use crate::{LunError, Registrant, ReservationKey, Reservations, direct};
 
 /// What changes the reservations. Keys are never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Path {
             .write(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(&place)
-            .map_err(|error| bytes::explain(place.display().to_string(), &error))?;
+            .map_err(|error| direct::explain(place.display().to_string(), &error))?;
         Ok(Self { name: name.to_owned(), file, kind, is_lio, timeout })
     }
 

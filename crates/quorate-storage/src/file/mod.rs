@@ -13,7 +13,6 @@
 //! "cooperative" says.
 
 mod lock;
-mod table;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -25,9 +24,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::lock::{Lock, Mode};
-use self::table::{NexusId, Table};
 use crate::lun::check_range;
 use crate::standing::{Effect, Gate, Standing};
+use crate::table::{NexusId, Table};
 use crate::{
     Capabilities, EventQueue, Lun, LunError, LunEvent, ReservationKey, Reservations, Strength,
 };

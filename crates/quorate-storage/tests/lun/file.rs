@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::common::BLOCK;
+use crate::common::{BLOCK, model};
 use proptest::prelude::*;
 use quorate_storage::{
     Beat, FileBeats, FileLun, FileOptions, Layout, Lun, LunError, LunEvent, ReservationKey,
@@ -22,143 +22,14 @@ fn open(directory: &tempfile::TempDir) -> FileLun {
     FileLun::open(options).unwrap()
 }
 
-/// The rules as a person would tell them: three nodes, a list of (node, key), a holder.
-#[derive(Default)]
-struct Model {
-    registered: Vec<(usize, u64)>,
-    holder: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Verb {
-    Register,
-    Unregister,
-    Reserve,
-    Release,
-    Preempt,
-    Clear,
-}
-
-impl Model {
-    /// Whether the verb succeeds; carries it out if so.
-    fn apply(&mut self, node: usize, verb: Verb, own: u64, other: u64) -> bool {
-        let mine = self.registered.iter().find(|(who, _)| *who == node).map(|(_, key)| *key);
-        match verb {
-            Verb::Register => {
-                self.registered.retain(|(who, _)| *who != node);
-                self.registered.push((node, own));
-                true
-            }
-            Verb::Unregister => {
-                self.registered.retain(|(who, _)| *who != node);
-                if self.holder == Some(node) {
-                    self.holder = None;
-                }
-                true
-            }
-            _ if mine != Some(own) => false,
-            Verb::Reserve => {
-                let free = self.holder.is_none() || self.holder == Some(node);
-                if free {
-                    self.holder = Some(node);
-                }
-                free
-            }
-            Verb::Release => {
-                if self.holder == Some(node) {
-                    self.holder = None;
-                }
-                true
-            }
-            Verb::Preempt => {
-                let victims: Vec<usize> = self
-                    .registered
-                    .iter()
-                    .filter(|(_, key)| *key == other)
-                    .map(|(who, _)| *who)
-                    .collect();
-                if self.holder.is_some_and(|holder| victims.contains(&holder)) {
-                    self.holder = Some(node);
-                }
-                self.registered.retain(|(who, _)| *who == node || !victims.contains(who));
-                !victims.is_empty()
-            }
-            Verb::Clear => {
-                *self = Self::default();
-                true
-            }
-        }
-    }
-
-    fn keys(&self) -> Vec<u64> {
-        let mut keys: Vec<u64> = self.registered.iter().map(|(_, key)| *key).collect();
-        keys.sort_unstable();
-        keys
-    }
-
-    fn holder_key(&self) -> Option<u64> {
-        self.registered.iter().find(|(who, _)| Some(*who) == self.holder).map(|(_, key)| *key)
-    }
-
-    fn is_registered(&self, node: usize) -> bool {
-        self.registered.iter().any(|(who, _)| *who == node)
-    }
-}
-
-fn verbs() -> impl Strategy<Value = Verb> {
-    prop_oneof![
-        3 => Just(Verb::Register),
-        1 => Just(Verb::Unregister),
-        3 => Just(Verb::Reserve),
-        1 => Just(Verb::Release),
-        2 => Just(Verb::Preempt),
-        1 => Just(Verb::Clear),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_driver_and_the_obvious_model_agree(
-        steps in prop::collection::vec((0..3_usize, verbs(), 1..3_u64, 1..3_u64), 1..60),
-    ) {
+    fn the_driver_and_the_obvious_model_agree(steps in model::steps()) {
         let directory = tempfile::tempdir().unwrap();
-        let luns: Vec<FileLun> = (0..3).map(|_| open(&directory)).collect();
-        let mut model = Model::default();
-        let mut generation = 0;
-        for (node, verb, own, other) in steps {
-            let (lun, own_key, victim) = (&luns[node], ReservationKey(own), ReservationKey(other));
-            let result = match verb {
-                Verb::Register => lun.register(own_key),
-                Verb::Unregister => lun.unregister(),
-                Verb::Reserve => lun.reserve(own_key),
-                Verb::Release => lun.release(own_key),
-                Verb::Preempt => lun.preempt(own_key, victim),
-                Verb::Clear => lun.clear(own_key),
-            };
-            let expected = model.apply(node, verb, own, other);
-            match result {
-                Ok(()) => prop_assert!(expected),
-                Err(LunError::ReservationConflict) => prop_assert!(!expected),
-                Err(other) => prop_assert!(false, "{other}"),
-            }
-            let found = luns[(node + 1) % 3].read_keys().unwrap();
-            prop_assert_eq!(found.keys.iter().map(|key| key.0).collect::<Vec<_>>(), model.keys());
-            prop_assert_eq!(found.holder.map(|(key, _)| key.0), model.holder_key());
-            prop_assert!(found.generation >= generation);
-            generation = found.generation;
-            // Who is not registered never writes while somebody holds the LUN; a registrant always
-            // does.
-            for (writer, lun) in luns.iter().enumerate() {
-                let written = lun.write_at(0, &[node as u8; BLOCK]);
-                if model.is_registered(writer) {
-                    prop_assert!(written.is_ok());
-                } else if model.holder.is_some() {
-                    prop_assert!(written.unwrap_err().is_refusal());
-                }
-            }
-        }
+        let luns: Vec<Box<dyn Lun>> = (0..3).map(|_| Box::new(open(&directory)) as _).collect();
+        model::agree(&luns, steps)?;
     }
 }
 

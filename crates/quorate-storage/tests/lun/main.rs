@@ -2,6 +2,7 @@
 
 mod common;
 mod device;
+mod disk;
 mod doctor;
 mod file;
 #[cfg(quorate_libiscsi)]

@@ -1,6 +1,7 @@
 //! What several of these tests share.
 #![allow(dead_code)]
 
+pub(crate) mod model;
 pub(crate) mod nbd;
 
 /// One block of a LUN in bytes.

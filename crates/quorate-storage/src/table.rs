@@ -8,17 +8,17 @@ use std::fmt::Write as _;
 
 use crate::{LunError, ReservationKey, ReservationType, Reservations};
 
-/// One handle of one process: 128 random bits, so that a handle opened after a crash is another
-/// nexus.
+/// Who can be registered. For a directory one handle of one process: 128 random bits, so that a handle opened after a
+/// crash is another nexus. For a disk its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NexusId(pub(super) u128);
+pub(crate) struct NexusId(pub(crate) u128);
 
 /// Who is registered and who holds the reservation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Table {
-    generation: u32,
-    registrations: BTreeMap<NexusId, ReservationKey>,
-    holder: Option<NexusId>,
+pub(crate) struct Table {
+    pub(crate) generation: u32,
+    pub(crate) registrations: BTreeMap<NexusId, ReservationKey>,
+    pub(crate) holder: Option<NexusId>,
 }
 
 /// Most registrations; a list that grows beyond is a fault of the caller's, not a need.
@@ -26,7 +26,7 @@ const REGISTRATIONS_MAX: usize = 4096;
 const MAGIC: &str = "quorate-reservations 1";
 
 impl Table {
-    pub(super) fn register(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
+    pub(crate) fn register(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
         if self.registrations.len() == REGISTRATIONS_MAX && !self.registrations.contains_key(&nexus)
         {
             return Err(LunError::misuse(format!(
@@ -38,14 +38,14 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn unregister(&mut self, nexus: NexusId) {
+    pub(crate) fn unregister(&mut self, nexus: NexusId) {
         if self.registrations.remove(&nexus).is_some() {
             self.holder = self.holder.filter(|holder| *holder != nexus);
             self.changed();
         }
     }
 
-    pub(super) fn reserve(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
+    pub(crate) fn reserve(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
         self.check_registered(nexus, key)?;
         match self.holder {
             Some(holder) if holder != nexus => Err(LunError::ReservationConflict),
@@ -56,13 +56,13 @@ impl Table {
         }
     }
 
-    pub(super) fn release(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
+    pub(crate) fn release(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
         self.check_registered(nexus, key)?;
         self.holder = self.holder.filter(|holder| *holder != nexus);
         Ok(())
     }
 
-    pub(super) fn preempt(
+    pub(crate) fn preempt(
         &mut self,
         nexus: NexusId,
         own: ReservationKey,
@@ -80,7 +80,7 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn clear(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
+    pub(crate) fn clear(&mut self, nexus: NexusId, key: ReservationKey) -> Result<(), LunError> {
         self.check_registered(nexus, key)?;
         self.registrations.clear();
         self.holder = None;
@@ -89,15 +89,15 @@ impl Table {
     }
 
     /// Whether the device would let this nexus write.
-    pub(super) fn may_write(&self, nexus: NexusId) -> bool {
+    pub(crate) fn may_write(&self, nexus: NexusId) -> bool {
         self.holder.is_none() || self.registrations.contains_key(&nexus)
     }
 
-    pub(super) fn is_registered(&self, nexus: NexusId) -> bool {
+    pub(crate) fn is_registered(&self, nexus: NexusId) -> bool {
         self.registrations.contains_key(&nexus)
     }
 
-    pub(super) fn reservations(&self) -> Reservations {
+    pub(crate) fn reservations(&self) -> Reservations {
         let mut keys: Vec<ReservationKey> = self.registrations.values().copied().collect();
         keys.sort_unstable();
         let holder = self.holder.and_then(|holder| self.registrations.get(&holder));
@@ -118,7 +118,7 @@ impl Table {
     }
 
     /// As text, so that a person can read it in need; the last line is a checksum of the others.
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let mut text = format!("{MAGIC}\ngeneration {}\n", self.generation);
         for (nexus, key) in &self.registrations {
             // Writing to a String cannot fail.
@@ -132,7 +132,7 @@ impl Table {
     }
 
     /// The table that `encode` wrote. `Err` says what is wrong with the text.
-    pub(super) fn decode(text: &str) -> Result<Self, String> {
+    pub(crate) fn decode(text: &str) -> Result<Self, String> {
         let body_end = text.rfind("crc32 ").ok_or("it is torn: no checksum")?;
         let (body, tail) = text.split_at(body_end);
         if !body.starts_with(MAGIC) {

@@ -1,4 +1,4 @@
-//! Reads and writes of a block device past the page cache, from buffers of any alignment.
+//! Reads and writes past the page cache, from buffers of any alignment.
 //!
 //! The cache would show one node what another overwrote long ago.
 
@@ -14,7 +14,7 @@ const ALIGNMENT: usize = 4096;
 /// Bytes that go at once.
 const CHUNK: usize = 1 << 20;
 
-pub(super) fn open(path: &Path) -> Result<File, LunError> {
+pub(crate) fn open(path: &Path) -> Result<File, LunError> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -42,7 +42,7 @@ impl Room {
     }
 }
 
-pub(super) fn read(file: &File, mut offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read(file: &File, mut offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     let mut room = Room::new(buffer.len().min(CHUNK));
     for part in buffer.chunks_mut(CHUNK) {
         let bytes = room.part(part.len());
@@ -53,7 +53,7 @@ pub(super) fn read(file: &File, mut offset: u64, buffer: &mut [u8]) -> io::Resul
     Ok(())
 }
 
-pub(super) fn write(file: &File, mut offset: u64, data: &[u8]) -> io::Result<()> {
+pub(crate) fn write(file: &File, mut offset: u64, data: &[u8]) -> io::Result<()> {
     let mut room = Room::new(data.len().min(CHUNK));
     for part in data.chunks(CHUNK) {
         let bytes = room.part(part.len());
@@ -67,7 +67,7 @@ pub(super) fn write(file: &File, mut offset: u64, data: &[u8]) -> io::Result<()>
 /// What the kernel's error of a read or a write says of the LUN.
 ///
 /// Source: `blk_errors` in block/blk-core.c of Linux: a reservation conflict is EBADE, a lost transport ENOLINK.
-pub(super) fn explain(what: String, error: &io::Error) -> LunError {
+pub(crate) fn explain(what: String, error: &io::Error) -> LunError {
     match error.raw_os_error() {
         Some(libc::EBADE) => LunError::ReservationConflict,
         Some(libc::ENOLINK | libc::ENODEV | libc::ENXIO | libc::ETIMEDOUT) => {

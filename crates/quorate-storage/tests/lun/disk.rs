@@ -1,0 +1,253 @@
+//! The driver of disks without reservations: the rules against an obvious model, processes that change the leases at
+//! once and die at it, take-overs under load, bad disks.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use quorate_storage::doctor::Verdict;
+use quorate_storage::{
+    Beat, DiskLun, DiskOptions, Layout, Lun, LunError, LunEvent, ReservationKey, Strength,
+    read_beat, write_beat,
+};
+
+use crate::common::model;
+use crate::doctor::{examined, verdict};
+
+const SIZE: u64 = 8 << 20;
+const LEASES: u64 = 2 << 20;
+const BLOCK: usize = 4096;
+const KEY_A: ReservationKey = ReservationKey(0xa1);
+const KEY_B: ReservationKey = ReservationKey(0xb1);
+const LATE_WRITE: Duration = Duration::from_millis(50);
+
+fn options(path: &Path, slot: u8) -> DiskOptions {
+    DiskOptions {
+        path: path.to_owned(),
+        slot,
+        late_write: LATE_WRITE,
+        timeout: Duration::from_secs(20),
+        watch_interval: Duration::from_millis(50),
+    }
+}
+
+fn open(path: &Path, slot: u8) -> DiskLun {
+    DiskLun::open(options(path, slot)).unwrap()
+}
+
+/// A file that serves as a disk. Beside the tests: `/tmp` may know no direct I/O.
+fn disk() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = directory.path().join("disk");
+    File::create(&path).unwrap().set_len(SIZE).unwrap();
+    (directory, path)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_disk_and_the_obvious_model_agree(steps in model::steps()) {
+        let (_directory, path) = disk();
+        let luns: Vec<Box<dyn Lun>> = (1..=3).map(|slot| Box::new(open(&path, slot)) as _).collect();
+        model::agree(&luns, steps)?;
+    }
+}
+
+#[test]
+fn a_disk_says_that_it_is_cooperative_and_keeps_its_bytes_and_its_leases_apart() {
+    let (_directory, path) = disk();
+    let lun = open(&path, 1);
+    assert_eq!(lun.capabilities().strength, Strength::Cooperative);
+    assert_eq!(lun.capabilities().size_bytes, SIZE - LEASES);
+    lun.write_at(SIZE - LEASES - 4096, &[7; BLOCK]).unwrap();
+    lun.flush().unwrap();
+    assert!(matches!(lun.write_at(SIZE - LEASES, &[7; BLOCK]), Err(LunError::Misuse { .. })));
+    lun.register(KEY_A).unwrap();
+    let mut read = [0; BLOCK];
+    open(&path, 2).read_at(SIZE - LEASES - 4096, &mut read).unwrap();
+    assert_eq!(read, [7; BLOCK]);
+    let layout = Layout::new(&lun.capabilities(), 1 << 20).unwrap();
+    let beat = Beat { node: 1, incarnation: 4, counter: 1 };
+    write_beat(&lun, layout.beat_offset(0).unwrap(), &beat).unwrap();
+    let at = layout.beat_offset(0).unwrap();
+    assert_eq!(read_beat(&open(&path, 2), at).unwrap(), Some(beat));
+}
+
+#[test]
+fn a_node_that_starts_anew_is_who_it_was_and_the_next_owner_keeps_it_out() {
+    let (_directory, path) = disk();
+    let (a, b) = (open(&path, 1), open(&path, 2));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    drop(a);
+    let a = open(&path, 1);
+    assert!(a.read_keys().unwrap().is_held_by(KEY_A));
+    a.write_at(0, &[1; BLOCK]).unwrap();
+    b.register(KEY_B).unwrap();
+    let begun = Instant::now();
+    b.preempt_and_abort(KEY_B, KEY_A).unwrap();
+    assert!(begun.elapsed() >= LATE_WRITE);
+    assert!(matches!(a.write_at(0, &[1; BLOCK]), Err(LunError::ReservationConflict)));
+    assert_eq!(b.read_keys().unwrap().keys, [KEY_B]);
+    b.write_at(0, &[2; BLOCK]).unwrap();
+}
+
+/// By itself, with no write of its own.
+#[test]
+fn a_preempted_owner_learns_of_it() {
+    let (_directory, path) = disk();
+    let (a, b) = (open(&path, 1), open(&path, 2));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    b.register(KEY_B).unwrap();
+    b.preempt(KEY_B, KEY_A).unwrap();
+    let told = a.events().wait(Duration::from_secs(20));
+    assert_eq!(told, Some(LunEvent::ReservationRefused));
+    b.clear(KEY_B).unwrap();
+    assert!(matches!(a.write_at(0, &[1; BLOCK]), Err(LunError::ReservationConflict)));
+    assert!(matches!(b.write_at(0, &[1; BLOCK]), Err(LunError::NotRegistered)));
+    a.register(KEY_A).unwrap();
+    a.write_at(0, &[1; BLOCK]).unwrap();
+}
+
+#[test]
+fn no_write_of_the_victim_lands_after_a_preempt_has_returned() {
+    for round in 0..5 {
+        let (_directory, path) = disk();
+        let (a, b) = (open(&path, 1), open(&path, 2));
+        a.register(KEY_A).unwrap();
+        a.reserve(KEY_A).unwrap();
+        b.register(KEY_B).unwrap();
+        let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let image = || {
+            let mut bytes = vec![0; 1 << 20];
+            b.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        let at_return = std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let (a, written, stop) = (&a, &written, &stop);
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let mark = 1 + written.load(Ordering::Relaxed) % 250;
+                        match a.write_at(thread * (256 << 10), &vec![mark as u8; 256 << 10]) {
+                            Ok(()) => written.fetch_add(1, Ordering::Relaxed),
+                            Err(LunError::ReservationConflict) => return,
+                            Err(other) => panic!("{other}"),
+                        };
+                    }
+                });
+            }
+            while written.load(Ordering::Relaxed) < 20 {
+                std::thread::yield_now();
+            }
+            b.preempt_and_abort(KEY_B, KEY_A).unwrap();
+            let bytes = image();
+            stop.store(true, Ordering::Relaxed);
+            bytes
+        });
+        assert!(image() == at_return, "round {round}");
+        assert!(matches!(a.flush(), Err(LunError::ReservationConflict)));
+    }
+}
+
+/// Eight at once, each of which takes the LUN, looks that it alone has it, and gives it up.
+#[test]
+fn however_many_want_it_at_once_one_has_it() {
+    const TURNS: usize = 5;
+    let (_directory, path) = disk();
+    let inside = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for slot in 1..=8_u8 {
+            let (lun, inside) = (open(&path, slot), &inside);
+            scope.spawn(move || {
+                let key = ReservationKey(slot.into());
+                lun.register(key).unwrap();
+                let mut turns = 0;
+                while turns < TURNS {
+                    match lun.reserve(key) {
+                        Ok(()) => {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            assert!(lun.read_keys().unwrap().is_held_by(key));
+                            assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                            lun.release(key).unwrap();
+                            turns += 1;
+                        }
+                        Err(LunError::ReservationConflict) => std::thread::yield_now(),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    let found = open(&path, 9).read_keys().unwrap();
+    assert_eq!((found.keys.len(), found.holder), (8, None));
+}
+
+#[test]
+fn what_is_no_disk_for_leases_is_refused_with_the_remedy() {
+    let (directory, path) = disk();
+    let fails = |options| DiskLun::open(options).unwrap_err();
+    assert!(matches!(fails(options(&path, 0)), LunError::Misuse { .. }));
+    assert!(matches!(fails(options(directory.path(), 1)), LunError::Misuse { .. }));
+    assert!(matches!(fails(options(&path.join("none"), 1)), LunError::Io { .. }));
+    let small = directory.path().join("small");
+    File::create(&small).unwrap().set_len(LEASES).unwrap();
+    assert!(fails(options(&small, 1)).to_string().contains("leases alone take"));
+    // Somebody's data where the leases would be.
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    file.write_all_at(&[0x55; 4096], SIZE - LEASES + 5 * 4096).unwrap();
+    file.sync_all().unwrap();
+    let text = fails(options(&path, 1)).to_string();
+    assert!(text.contains("slot 5") && text.contains("dd if=/dev/zero"), "{text}");
+    let command = text.split_once("leases: ").unwrap().1;
+    let done = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(done.status.success(), "{command}: {done:?}");
+    assert_eq!(file.metadata().unwrap().len(), SIZE);
+    open(&path, 1).register(KEY_A).unwrap();
+}
+
+#[test]
+fn two_handles_of_one_slot_are_refused() {
+    let (_directory, path) = disk();
+    let first = open(&path, 1);
+    let text = DiskLun::open(options(&path, 1)).unwrap_err().to_string();
+    assert!(text.contains("in use by another process"), "{text}");
+    drop(first);
+    open(&path, 1);
+}
+
+/// As if a machine elsewhere had been given the same number: locks of the kernel do not see that one.
+#[test]
+fn a_slot_that_somebody_else_writes_is_given_up() {
+    let (_directory, path) = disk();
+    let a = open(&path, 1);
+    a.register(KEY_A).unwrap();
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let at = SIZE - LEASES + 4096;
+    let mut before = vec![0; 4096];
+    file.read_exact_at(&mut before, at).unwrap();
+    a.reserve(KEY_A).unwrap();
+    // What was written late, or by another.
+    file.write_all_at(&before, at).unwrap();
+    file.sync_all().unwrap();
+    let result = a.release(KEY_A);
+    assert!(matches!(result, Err(LunError::Corrupt { .. })), "{result:?}");
+}
+
+#[test]
+fn a_disk_without_reservations_keeps_its_promises_and_says_that_they_are_cooperative() {
+    let (_directory, path) = disk();
+    let open = |initiator: usize| -> Result<Box<dyn Lun>, LunError> {
+        Ok(Box::new(DiskLun::open(options(&path, 251 + initiator as u8))?))
+    };
+    let found = examined("disk", &open);
+    assert!(found.iter().all(|one| one.verdict != Verdict::Bad), "{found:?}");
+    assert_eq!(verdict(&found, "strength"), Verdict::Note);
+    assert_eq!(verdict(&found, "a preempted owner is refused"), Verdict::Good);
+    assert_eq!(open(0).unwrap().read_keys().unwrap().keys, []);
+}
