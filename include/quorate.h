@@ -2532,10 +2532,10 @@ quorate_status quorate_lun_devices(quorate_string **json);
 /**
  * What a LUN is, who is registered there and who holds it, and whose heartbeat stands on it. Only reads.
  *
- * Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), the absolute
- * path of a directory that serves as a LUN, or the name of a LUN of `config`. `config`: names LUNs and nodes; may be
- * NULL. `initiator`: our name at an iSCSI target; no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on
- * success. `table`: the same for people, on success.
+ * Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), a disk
+ * without reservations (`disk:/dev/...`, `disk:/srv/image`), the absolute path of a directory that serves as a LUN, or
+ * the name of a LUN of `config`. `config`: names LUNs and nodes; may be NULL. `initiator`: our name at an iSCSI target;
+ * no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on success. `table`: the same for people, on success.
  *
  * Returns: `QUORATE_MISUSE` or `QUORATE_UNKNOWN` for what is no LUN, `QUORATE_LUN` for one that cannot be reached or
  * knows no reservations.

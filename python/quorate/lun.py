@@ -151,8 +151,9 @@ class LunExamination:
 class Lun:
     """A LUN, by where it is. Needs no running node and disturbs none; opened by each call anew.
 
-    `place`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), the absolute path of a
-    directory that serves as a LUN, or, with `config`, the name of a LUN. `config` names nodes in what is shown, too.
+    `place`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), a disk without
+    reservations (`disk:/dev/...`, `disk:/srv/image`), the absolute path of a directory that serves as a LUN, or, with
+    `config`, the name of a LUN. `config` names nodes in what is shown, too.
     `initiator`: our name at an iSCSI target that lets in only those that it knows.
     """
 

@@ -532,6 +532,15 @@ static void looking_at_a_lun(const char *dir) {
     CHECK(quorate_lun_clear(text_of("disk1"), NULL, text_of(NULL), &count) == QUORATE_MISUSE);
     CHECK(quorate_lun_show(text_of("iscsi://127.0.0.1:1/iqn.2026-01.a:b/1"), NULL, text_of(NULL), &json,
                            &table) == QUORATE_LUN);
+    // A disk without reservations: leases stand at its end.
+    snprintf(place, sizeof place, "disk:%s/bare", dir);
+    CHECK((file = fopen(place + 5, "w")) != NULL && fclose(file) == 0);
+    CHECK(truncate(place + 5, 4 << 20) == 0);
+    CHECK(quorate_lun_doctor(text_of(place), NULL, text_of(NULL), &json, &table, &sound) ==
+          QUORATE_OK);
+    CHECK(sound && strstr(quorate_string_text(table).data, "a stranger is refused") != NULL);
+    quorate_string_free(json);
+    quorate_string_free(table);
     PASSED("a LUN is shown, tried out and cleared");
 }
 

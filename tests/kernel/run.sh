@@ -70,7 +70,8 @@ tests() {
 tests lio --run-ignored only -p quorate-storage --test lun lio::
 tests luns --run-ignored only -p quorate-tests --test luns
 tests others -p quorate-storage --test lun -- \
-    doctor:: iscsi::an_examination iscsi::a_path_that_comes_back iscsi::a_target_that_dies \
+    doctor:: disk::a_disk_without_reservations \
+    iscsi::an_examination iscsi::a_path_that_comes_back iscsi::a_target_that_dies \
     iscsi::no_write_of_the_victim
 tests stale -p quorate-tests --test luns -- stale_write_lands_on_tgt
 tests/kernel/table.py "$images"/{tests.console,lio.log,luns.log,others.log,stale.log}

@@ -13,7 +13,7 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "STORAGE.md"
 BEGIN, END = "<!-- storage -->\n", "<!-- end -->\n"
 LAST = ["preempt and abort, done", "path loss", "target restart", "refused stale writes"]
-KINDS = ["tgt", "LIO, iSCSI", "LIO, tcm_loop", "file"]
+KINDS = ["tgt", "LIO, iSCSI", "LIO, tcm_loop", "disk", "file"]
 
 
 def main() -> int:

@@ -20,6 +20,18 @@ def test_a_lun_is_shown_tried_out_and_cleared(tmp_path: Path) -> None:
     assert lun.clear() == 0
 
 
+def test_a_disk_without_reservations_is_tried_out_and_its_leases_are_apart(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(4 << 20)
+    lun = quorate.Lun(f"disk:{image}")
+    assert (lun.show().strength, lun.show().size_bytes) == ("cooperative", 2 << 20)
+    found = lun.doctor()
+    refused = found.trial_named("a preempted owner is refused")
+    assert found.is_sound and refused is not None and refused.verdict == "good"
+    assert (lun.show().keys, lun.clear()) == ((), 0)
+
+
 def test_what_is_no_lun_is_told_apart_from_one_that_cannot_be_reached() -> None:
     with pytest.raises(quorate.MisuseError, match="iscsi://"):
         quorate.Lun("disk1").show()

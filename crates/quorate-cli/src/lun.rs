@@ -52,8 +52,9 @@ pub enum Lun {
 /// Which LUN a command is about.
 #[derive(Debug, Args)]
 pub struct WhichLun {
-    /// A device (/dev/...), an iSCSI address (as the url of a configuration), the absolute path of a directory that
-    /// serves as a LUN, or the name of a LUN in the configuration
+    /// A device (/dev/...), an iSCSI address (as the url of a configuration), a disk without reservations
+    /// (disk:/dev/..., disk:/srv/image), the absolute path of a directory that serves as a LUN, or the name of a LUN in
+    /// the configuration
     pub lun: String,
     /// The configuration that names LUNs and nodes; it may be missing where the LUN is given by its place
     #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]

@@ -230,6 +230,40 @@ fn help_names_every_command_and_the_exit_codes() {
 }
 
 #[test]
+fn a_disk_without_reservations_is_checked_named_and_tried_out() {
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let image = home.path().join("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let place = format!("disk:{}", image.display());
+    assert!(quorate(home.path(), &["init", "--shared", "/srv/shared"]).status.success());
+    let path = home.path().join("cluster.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replacen("driver = \"file\"", "driver = \"disk\"\nsave_area_mib = 0", 1);
+    fs::write(&path, text.replacen("/srv/shared", image.to_str().unwrap(), 1)).unwrap();
+    let checked = quorate(home.path(), &["check"]);
+    assert!(
+        said(&checked).contains("late_write          500 ms   lun disk1"),
+        "{}",
+        said(&checked)
+    );
+    let late = fs::read_to_string(&path).unwrap().replacen(
+        "save_area_mib",
+        "late_write_ms = 9000\nsave_area_mib",
+        1,
+    );
+    fs::write(home.path().join("late.toml"), late).unwrap();
+    assert_fails(
+        &quorate(home.path(), &["check", "late.toml"]),
+        3,
+        &["late_write_ms 9000", "io_bound_ms"],
+    );
+    for lun in ["disk1", place.as_str()] {
+        let found = quorate(home.path(), &["lun", "doctor", lun]);
+        assert!(said(&found).contains("fit for failover"), "{}", said(&found));
+    }
+}
+
+#[test]
 fn a_lun_is_shown_tried_out_and_cleared_by_its_place_or_its_name() {
     let home = tempfile::tempdir().unwrap();
     let disk = home.path().join("disk");

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 
+use super::DISK_SLOTS;
 use super::block::{Block, REGISTRATIONS_MAX, Slot};
 use crate::table::{NexusId, Table};
 use crate::{LunError, ReservationKey};
@@ -47,11 +48,10 @@ impl Change {
         match self {
             Change::Look => {}
             Change::Register(key) if again && registered == Some(key) => {}
-            Change::Register(_)
-                if registered.is_none() && table.registrations.len() >= REGISTRATIONS_MAX =>
-            {
+            Change::Register(_) if registered.is_none() && !has_room(table, slot) => {
+                let count = table.registrations.len();
                 return Err(LunError::misuse(format!(
-                    "more than {REGISTRATIONS_MAX} nodes are registered; clear the LUN"
+                    "{count} nodes are registered, and there is room for no more: clear the LUN"
                 )));
             }
             Change::Register(key) => after.register(nexus, key)?,
@@ -68,6 +68,11 @@ impl Change {
         }
         Ok(after)
     }
+}
+
+/// The last place is for the tool that clears the others.
+fn has_room(table: &Table, slot: Slot) -> bool {
+    table.registrations.len() < REGISTRATIONS_MAX - usize::from(slot <= DISK_SLOTS)
 }
 
 /// What a proposal wants done next.

@@ -123,10 +123,13 @@ fn amounts(place: &str, amounts: &Amounts) -> Result<Amounts, ConfigError> {
 fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, ConfigError> {
     let mut before: BTreeMap<String, Vec<(&str, Option<Part>)>> = BTreeMap::new();
     let mut luns = Vec::new();
+    let io_bound = document.timing.inputs().io_bound;
+    let nodes_last = numbers.nodes.values().map(|node| node.0).max().unwrap_or(0);
     for lun in &document.luns {
         let place = format!("luns.{}", lun.name);
         let settings = json(&place, &lun.settings)?;
         let checked = LunSettings::read(&lun.driver, &settings)
+            .and_then(|checked| checked.check(io_bound, nodes_last).map(|()| checked))
             .map_err(|reason| refused(&place, &lun.settings, &lun.driver, reason))?;
         let part = checked.part();
         let beside = checked.address().map(|address| before.entry(address).or_default());

@@ -222,6 +222,11 @@ impl Lun {
         Self { name: name.into(), id: None, driver: "file".to_owned(), settings }
     }
 
+    /// A block device or file without reservations, which all nodes reach by this absolute path.
+    pub fn disk(name: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { driver: "disk".to_owned(), ..Self::file(name, path) }
+    }
+
     /// A LUN of an iSCSI target: `iscsi://host:port/iqn/lun`.
     pub fn iscsi(name: impl Into<String>, url: impl Into<String>) -> Self {
         let url = toml::Value::String(url.into());

@@ -7,14 +7,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use quorate_storage::DISK_SLOTS;
+
 use super::policies::Seconds;
 use crate::drivers::DriverSettings;
+
+/// `late_write_ms`, if left out. Networks and arrays hold a write for milliseconds; a host that is reset sends no more.
+const LATE_WRITE: Duration = Duration::from_millis(500);
 
 /// The settings of a LUN, by driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LunSettings {
     Iscsi(IscsiSettings),
     Device(DeviceSettings),
+    Disk(DiskSettings),
     File(FileSettings),
 }
 
@@ -71,6 +77,29 @@ pub(crate) struct DeviceSettings {
     /// For how long its last path may be away before that counts as its loss; one `io_bound_ms`, if left out.
     #[serde(default)]
     pub(crate) path_loss_wait_s: Option<Seconds>,
+}
+
+/// `driver = "disk"`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiskSettings {
+    /// A block device or a file that all nodes reach by the same name.
+    pub(crate) path: PathBuf,
+    /// How much of it, before its leases, holds saved guests and beats.
+    #[serde(default = "save_area_mib")]
+    pub(crate) save_area_mib: u64,
+    /// For how long it may not answer before that counts as its loss; one `io_bound_ms`, if left out.
+    #[serde(default)]
+    pub(crate) path_loss_wait_s: Option<Seconds>,
+    /// How long a write that a host has sent may take to land, if that host is dead.
+    late_write_ms: Option<u64>,
+}
+
+impl DiskSettings {
+    /// How long a preempt waits for what its victim's host has sent.
+    pub(crate) fn late_write(&self, io_bound: Duration) -> Duration {
+        self.late_write_ms.map_or(LATE_WRITE.min(io_bound), Duration::from_millis)
+    }
 }
 
 /// `driver = "file"`.
@@ -132,6 +161,14 @@ impl LunSettings {
                 }
                 Ok(LunSettings::Device(settings))
             }
+            "disk" => {
+                let settings: DiskSettings = typed(settings)?;
+                if !settings.path.is_absolute() {
+                    let path = settings.path.display();
+                    return Err(format!("path {path} must begin with /: all nodes share it"));
+                }
+                Ok(LunSettings::Disk(settings))
+            }
             "file" => {
                 let settings: FileSettings = typed(settings)?;
                 if !settings.path.is_absolute() {
@@ -143,17 +180,35 @@ impl LunSettings {
                 }
                 Ok(LunSettings::File(settings))
             }
-            other => {
-                Err(format!("driver {other:?} is not known; there are iscsi, device and file"))
-            }
+            other => Err(format!(
+                "driver {other:?} is not known; there are iscsi, device, disk and file"
+            )),
         }
+    }
+
+    /// Refuses what the rest of the configuration does not allow: its timing, and the highest number of a node.
+    pub(crate) fn check(&self, io_bound: Duration, nodes_last: u16) -> Result<(), String> {
+        let LunSettings::Disk(disk) = self else { return Ok(()) };
+        if disk.late_write(io_bound) > io_bound {
+            return Err(format!(
+                "late_write_ms {} must be at most io_bound_ms {}: no I/O takes longer",
+                disk.late_write(io_bound).as_millis(),
+                io_bound.as_millis()
+            ));
+        }
+        if nodes_last > u16::from(DISK_SLOTS) {
+            return Err(format!(
+                "driver disk has lease slots for the nodes 1 to {DISK_SLOTS}, and there is node {nodes_last}"
+            ));
+        }
+        Ok(())
     }
 
     /// The part of a LUN that this is, if it is one.
     pub(crate) fn part(&self) -> Option<Part> {
         match self {
             LunSettings::Iscsi(iscsi) => iscsi.part,
-            LunSettings::Device(_) | LunSettings::File(_) => None,
+            LunSettings::Device(_) | LunSettings::Disk(_) | LunSettings::File(_) => None,
         }
     }
 
@@ -161,7 +216,7 @@ impl LunSettings {
     pub(crate) fn initiator(&self, node: &str) -> String {
         match self {
             LunSettings::Iscsi(iscsi) => iscsi.initiator.replace("{node}", node),
-            LunSettings::Device(_) | LunSettings::File(_) => String::new(),
+            LunSettings::Device(_) | LunSettings::Disk(_) | LunSettings::File(_) => String::new(),
         }
     }
 
@@ -173,6 +228,7 @@ impl LunSettings {
                 Some(format!("{target}/{lun}"))
             }
             LunSettings::Device(device) => Some(device.path.display().to_string()),
+            LunSettings::Disk(disk) => Some(disk.path.display().to_string()),
             LunSettings::File(_) => None,
         }
     }
@@ -183,6 +239,7 @@ impl LunSettings {
         let said = match self {
             LunSettings::Iscsi(iscsi) => iscsi.path_loss_wait_s,
             LunSettings::Device(device) => device.path_loss_wait_s,
+            LunSettings::Disk(disk) => disk.path_loss_wait_s,
             LunSettings::File(_) => None,
         };
         said.map_or(Some(io_bound), Seconds::length)
@@ -192,7 +249,7 @@ impl LunSettings {
     pub(crate) fn is_enforced(&self) -> bool {
         match self {
             LunSettings::Iscsi(_) | LunSettings::Device(_) => true,
-            LunSettings::File(_) => false,
+            LunSettings::Disk(_) | LunSettings::File(_) => false,
         }
     }
 }

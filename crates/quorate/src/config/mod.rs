@@ -19,6 +19,7 @@ mod template;
 mod words;
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub use document::{
     Amounts, Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings,
     Timing, Witness,
 };
-pub(crate) use drivers::{LunSettings, ResourceSettings};
+pub(crate) use drivers::{DeviceSettings, DiskSettings, LunSettings, ResourceSettings};
 pub use fencing::{FenceAction, FenceAgent, FencedNodes};
 pub use following::{Difference, diff};
 pub use new_group::NewGroup;
@@ -229,7 +230,24 @@ impl Config {
 
     /// How every timeout follows from the inputs, one line a value.
     pub fn timing_derivation(&self) -> String {
-        self.cluster.timing().derivation()
+        let timing = self.cluster.timing();
+        let mut text = timing.derivation();
+        for lun in self.cluster.luns() {
+            let settings = serde_json::from_str(&lun.settings).unwrap_or_default();
+            let Ok(LunSettings::Disk(disk)) = LunSettings::read(&lun.driver, &settings) else {
+                continue;
+            };
+            let late_write = disk.late_write(timing.io_bound);
+            let taken = timing.outage_usual() + late_write;
+            for (what, length, why) in [
+                ("late_write", late_write, "what a dead host has sent has landed"),
+                ("taken_over", taken, "outage_usual + late_write: silence to start order"),
+            ] {
+                let millis = length.as_millis();
+                let _ = writeln!(text, "{what:<16} {millis:>6} ms   lun {}: {why}", lun.name);
+            }
+        }
+        text
     }
 }
 

@@ -144,7 +144,7 @@ fn what_does_not_hold_together_names_its_place_and_the_remedy() {
         ("00000000000000ab", "ab", &["cluster.toml:4:1: cluster.id", "16 hex digits"]),
         ("00000000000000ab", "0000000000000000", &["cluster.id"]),
         ("127.0.0.1:7402", "127.0.0.1:7401", &["nodes", "127.0.0.1:7401", "twice"]),
-        ("driver = \"file\"", "driver = \"nfs\"", &["luns.disk1", "iscsi, device and file"]),
+        ("driver = \"file\"", "driver = \"nfs\"", &["luns.disk1", "iscsi, device, disk and file"]),
         (
             "driver = \"process\"",
             "driver = \"ocf\"",

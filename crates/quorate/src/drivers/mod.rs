@@ -197,9 +197,10 @@ pub enum Disk {
         /// The export's name; often empty.
         export: String,
     },
-    /// A block device of this node, of which the first `bytes` are the resource's; what follows is ours.
+    /// A block device of this node, or a file that serves as one, of which the first `bytes` are the resource's; what
+    /// follows is ours.
     Device {
-        /// The device.
+        /// The device, or the file.
         path: PathBuf,
         /// Size of the resource's part.
         bytes: u64,

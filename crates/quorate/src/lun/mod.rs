@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 use quorate_core::id::{ClusterId, NodeId};
 use quorate_storage::{
-    Capabilities, DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun,
-    IscsiOptions, Layout, Lun as Driver, LunError, ReservationKey, doctor, iscsi_address,
-    read_beat, without_password,
+    Capabilities, DISK_SLOTS, DeviceLun, DeviceOptions, DiskLun, DiskOptions, FileBeats, FileLun,
+    FileOptions, IscsiLun, IscsiOptions, Layout, Lun as Driver, LunError, ReservationKey, doctor,
+    iscsi_address, read_beat, without_password,
 };
 
 pub use self::report::{Beat, Device, Examination, Key, Nexus, Report, Trial};
@@ -40,6 +40,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const BEAT_WAIT: Duration = Duration::from_secs(3);
 const BEAT_INTERVALS: u32 = 5;
 const BEAT_LOOK: Duration = Duration::from_millis(100);
+/// What stands before the path of a disk without reservations.
+const DISK: &str = "disk:";
 const INITIATOR: &str = "iqn.2026-01.io.quorate:admin";
 
 /// The block devices of this machine that can be LUNs, by name. Asks the kernel alone.
@@ -59,6 +61,8 @@ pub struct Lun {
 #[derive(Clone, Debug)]
 enum Place {
     Device(PathBuf),
+    /// Without reservations: leases of ours stand at its end.
+    Disk(PathBuf),
     Iscsi(String),
     Directory(PathBuf),
 }
@@ -66,7 +70,9 @@ enum Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Device(path) | Place::Directory(path) => write!(f, "{}", path.display()),
+            Place::Device(path) | Place::Disk(path) | Place::Directory(path) => {
+                write!(f, "{}", path.display())
+            }
             Place::Iscsi(url) => f.write_str(&without_password(url)),
         }
     }
@@ -74,7 +80,8 @@ impl std::fmt::Display for Place {
 
 impl Lun {
     /// The LUN at a place: a block device (`/dev/...`), an iSCSI address
-    /// (`iscsi://[user%password@]host[:port]/iqn/lun`), or an absolute path of a directory that serves as one.
+    /// (`iscsi://[user%password@]host[:port]/iqn/lun`), a disk without reservations (`disk:/dev/...`, or `disk:` and the
+    /// absolute path of a file that serves as one), or an absolute path of a directory that serves as one.
     ///
     /// # Errors
     /// [`Error::Misuse`] for what is none of these.
@@ -88,11 +95,15 @@ impl Lun {
             && ["data", "reservations"].iter().any(|it| path.join(it).is_file())
         {
             Place::Directory(path.to_owned())
+        } else if let Some(path) =
+            place.strip_prefix(DISK).map(Path::new).filter(|it| it.is_absolute())
+        {
+            Place::Disk(path.to_owned())
         } else {
             return Err(Error::Misuse(format!(
-                "{place} is no LUN: give a device (/dev/...), an address (iscsi://...), the absolute path of a \
-                 directory that serves as one (with data or reservations in it), or, with a configuration, the \
-                 name of one of its LUNs"
+                "{place} is no LUN: give a device (/dev/...), an address (iscsi://...), a disk without reservations \
+                 (disk:/dev/..., disk:/srv/image), the absolute path of a directory that serves as one (with data or \
+                 reservations in it), or, with a configuration, the name of one of its LUNs"
             )));
         };
         Ok(Lun { place, initiator: INITIATOR.to_owned(), names: None })
@@ -114,6 +125,7 @@ impl Lun {
         let place = match settings {
             LunSettings::Iscsi(iscsi) => Place::Iscsi(iscsi.url),
             LunSettings::Device(device) => Place::Device(device.path),
+            LunSettings::Disk(disk) => Place::Disk(disk.path),
             LunSettings::File(file) => Place::Directory(file.path),
         };
         Ok(Lun { place, initiator: INITIATOR.to_owned(), names: Some(config.clone()) })
@@ -124,7 +136,7 @@ impl Lun {
     /// # Errors
     /// As [`Lun::at`] and [`Lun::of`].
     pub fn named(words: &str, config: Option<&Config>) -> Result<Lun, Error> {
-        let is_place = words.starts_with('/') || words.contains("://");
+        let is_place = words.starts_with('/') || words.starts_with(DISK) || words.contains("://");
         match config {
             Some(config) if is_place => Ok(Lun::at(words)?.named_by(config)),
             Some(config) => Lun::of(config, words),
@@ -220,7 +232,7 @@ impl Lun {
     /// Keeps this machine's own users off a block device for as long as what it gives lives, and sees whether it holds
     /// anybody's data.
     fn alone(&self) -> Result<Option<std::fs::File>, Error> {
-        let Place::Device(path) = &self.place else { return Ok(None) };
+        let (Place::Device(path) | Place::Disk(path)) = &self.place else { return Ok(None) };
         let in_use =
             |why: &str| Error::Misuse(format!("{}: {why}: nothing was tried", path.display()));
         let opened = std::fs::OpenOptions::new()
@@ -251,7 +263,7 @@ impl Lun {
     fn initiators(&self) -> Result<usize, LunError> {
         match &self.place {
             Place::Device(path) => Ok(self.open_device(path)?.paths().len()),
-            Place::Iscsi(_) | Place::Directory(_) => Ok(2),
+            Place::Iscsi(_) | Place::Disk(_) | Place::Directory(_) => Ok(2),
         }
     }
 
@@ -275,6 +287,13 @@ impl Lun {
                 initiator: self.initiator.clone(),
                 nexus: format!("admin-{initiator}"),
                 timeout: TIMEOUT,
+            })?)),
+            Place::Disk(path) => Ok(Box::new(DiskLun::open(DiskOptions {
+                path: path.clone(),
+                slot: DISK_SLOTS + 1 + u8::try_from(initiator).unwrap_or(0),
+                late_write: Duration::ZERO,
+                timeout: TIMEOUT,
+                watch_interval: WATCH_INTERVAL,
             })?)),
             Place::Directory(path) => Ok(Box::new(FileLun::open(FileOptions {
                 directory: path.clone(),

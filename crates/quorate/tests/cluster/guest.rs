@@ -28,7 +28,9 @@ struct Written {
 /// Three nodes, one LUN, one guest.
 pub(crate) struct Lab {
     pub(crate) trio: Trio,
-    target: Target,
+    _target: Target,
+    /// Where the bytes of its LUN are.
+    pub(crate) backing: PathBuf,
     wire: Proxy,
     writes: Arc<Mutex<Vec<Written>>>,
 }
@@ -51,7 +53,8 @@ impl Lab {
         change(&mut document);
         trio.config = Config::new(document).unwrap();
         let writes = Arc::default();
-        let mut lab = Self { trio, target, wire, writes };
+        let backing = target.backing_file().to_owned();
+        let mut lab = Self { trio, _target: target, backing, wire, writes };
         (1..=3).for_each(|number| lab.start_node(number));
         lab
     }
@@ -69,7 +72,7 @@ impl Lab {
     }
 
     /// The ticks of a node's guest: number and nonce.
-    fn ticks(&self, number: usize) -> Vec<(u32, u64)> {
+    pub(crate) fn ticks(&self, number: usize) -> Vec<(u32, u64)> {
         ticks_in(&self.trio.state_dir(number).join("run/guest"))
     }
 
@@ -99,7 +102,7 @@ impl Lab {
             }
             newest = newest.max(write.epoch);
         }
-        let bytes = std::fs::read(self.target.backing_file()).unwrap();
+        let bytes = std::fs::read(&self.backing).unwrap();
         for (number, nonce) in &acknowledged {
             let record = &bytes[*number as usize * SECTOR..][..SECTOR];
             let is_it =
@@ -252,7 +255,7 @@ fn kill(process: i32) {
 }
 
 /// Cuts the owner off the network, and waits until the guest runs elsewhere. The two nodes.
-fn cut_the_owner(lab: &Lab) -> (usize, usize) {
+pub(crate) fn cut_the_owner(lab: &Lab) -> (usize, usize) {
     let first = lab.trio.wait_online("vm", None);
     lab.wait_ticks(first, 5);
     lab.trio.node(first).cut_network(true);

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod configuring;
+mod disk;
 mod failover;
 mod guest;
 mod host;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::config::Profile;
+use quorate::config::{Document, Profile};
 use quorate::{Notice, NoticeKind};
 
 use super::guest::Lab;
@@ -32,10 +32,21 @@ fn parts(told: &[Notice]) -> BTreeMap<&'static str, f64> {
 #[test]
 #[ignore = "takes a minute and asserts nothing"]
 fn the_parts_of_a_failover() {
-    let mut lab = Lab::start_with(|document| {
-        document.timing = quorate::config::Timing { profile: Profile::Fast, ..Default::default() };
-        document.groups[0].failover_threshold = Some(1000);
-    });
+    measure(Lab::start_with(quick));
+}
+
+#[test]
+#[ignore = "takes a minute and asserts nothing"]
+fn the_parts_of_a_failover_on_a_disk_without_reservations() {
+    measure(super::disk::lab(quick).0);
+}
+
+fn quick(document: &mut Document) {
+    document.timing = quorate::config::Timing { profile: Profile::Fast, ..Default::default() };
+    document.groups[0].failover_threshold = Some(1000);
+}
+
+fn measure(mut lab: Lab) {
     let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..RUNS {
         let first = lab.trio.wait_online("vm", None);

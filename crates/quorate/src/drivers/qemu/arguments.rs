@@ -151,24 +151,25 @@ fn block_device(node: &str, lun: &Lun) -> Result<serde_json::Value, DriverError>
             "driver": "raw", "node-name": node, "size": bytes,
             "discard": "ignore", "detect-zeroes": "off",
             "file": {
-                "driver": "host_device", "filename": text(path)?,
+                "driver": protocol(path)?, "filename": text(path)?,
                 "cache": { "direct": true, "no-flush": false }
             }
         })),
-        Disk::File(path) => {
-            let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
-            let kind = kind.map_err(|error| DriverError::File {
-                what: "lun",
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
-            let driver = if kind.is_block_device() { "host_device" } else { "file" };
-            Ok(json!({
-                "driver": driver, "node-name": node, "filename": text(path)?,
-                "discard": "ignore", "detect-zeroes": "off"
-            }))
-        }
+        Disk::File(path) => Ok(json!({
+            "driver": protocol(path)?, "node-name": node, "filename": text(path)?,
+            "discard": "ignore", "detect-zeroes": "off"
+        })),
     }
+}
+
+/// QEMU's name for what is at a path.
+fn protocol(path: &Path) -> Result<&'static str, DriverError> {
+    let found = std::fs::metadata(path).map_err(|error| DriverError::File {
+        what: "lun",
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(if found.file_type().is_block_device() { "host_device" } else { "file" })
 }
 
 /// A character device that connects to a socket of ours.

@@ -87,7 +87,8 @@ impl Drop for Attachment {
         }
         // A write to a kernel's device waits for as long as the kernel lets it; what it carries then is a beat, which
         // the device refuses if another has the LUN.
-        let may_hang = matches!(self.shared.spec.settings, LunSettings::Device(_));
+        let may_hang =
+            matches!(self.shared.spec.settings, LunSettings::Device(_) | LunSettings::Disk(_));
         if let Some(beat) = self.beat.take().filter(|_| !may_hang) {
             let _ = beat.join();
         }

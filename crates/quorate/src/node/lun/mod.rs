@@ -27,7 +27,7 @@ use quorate_storage::{Lun, LunError};
 use super::input::{Inbox, Input};
 use super::tell::{Fields, notice};
 use crate::Error;
-use crate::config::LunSettings;
+use crate::config::{DeviceSettings, DiskSettings, LunSettings};
 use crate::drivers::{Disk, SaveSink, SaveSource};
 use crate::item::LunAccess;
 use crate::node::WriteHook;
@@ -77,7 +77,7 @@ pub(crate) struct Shared {
     attached: AtomicU64,
     /// The key that we registered; 0: none.
     key: AtomicU64,
-    /// How much of a device is the resources'; 0: it was never open.
+    /// How much of a device or disk is the resources'; 0: it was never open.
     guest_bytes: AtomicU64,
     /// The text of the last trouble that was told, so that it is told once.
     told: Mutex<String>,
@@ -270,9 +270,10 @@ impl Shared {
             LunSettings::Iscsi(_) => {
                 Disk::Nbd { socket: self.spec.socket.clone(), export: String::new() }
             }
-            LunSettings::Device(device) => {
+            LunSettings::Device(DeviceSettings { path, .. })
+            | LunSettings::Disk(DiskSettings { path, .. }) => {
                 let bytes = self.guest_bytes.load(Ordering::Acquire);
-                Disk::Device { path: device.path.clone(), bytes }
+                Disk::Device { path: path.clone(), bytes }
             }
             LunSettings::File(file) if file.size_mib.is_some() => {
                 Disk::File(file.path.join("data"))
@@ -340,7 +341,7 @@ fn failure(error: &LunError) -> LunFailure {
 fn remedy(error: &LunError) -> &'static str {
     match error {
         LunError::Unsupported { .. } => {
-            "take a LUN that knows persistent reservations (LIO, tgt, any array), or the file driver"
+            "take a LUN that knows persistent reservations (LIO, tgt, any array), or the driver disk or file"
         }
         LunError::Denied { .. } => "correct the login, or let this initiator in at the target",
         LunError::PathLost { .. } | LunError::TimedOut { .. } => {

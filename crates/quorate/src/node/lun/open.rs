@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quorate_storage::{
-    DeviceLun, DeviceOptions, FileBeats, FileLun, FileOptions, IscsiLun, IscsiOptions, Layout, Lun,
-    LunError, PartLun,
+    DeviceLun, DeviceOptions, DiskLun, DiskOptions, FileBeats, FileLun, FileOptions, IscsiLun,
+    IscsiOptions, Layout, Lun, LunError, PartLun,
 };
 
 use super::{Shared, SharedLun, watch};
@@ -74,6 +74,19 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
         LunSettings::Device(settings) => {
             let lun = DeviceLun::open(DeviceOptions {
                 device: settings.path.clone(),
+                timeout: spec.io_bound,
+                watch_interval: WATCH_INTERVAL,
+            })?;
+            let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
+            shared.guest_bytes.store(layout.guest_bytes, Ordering::Release);
+            Ok((Arc::new(lun), Place::Tail(layout)))
+        }
+        LunSettings::Disk(settings) => {
+            let slot = u8::try_from(spec.node.0).unwrap_or(0);
+            let lun = DiskLun::open(DiskOptions {
+                path: settings.path.clone(),
+                slot,
+                late_write: settings.late_write(spec.io_bound),
                 timeout: spec.io_bound,
                 watch_interval: WATCH_INTERVAL,
             })?;

@@ -14,6 +14,7 @@ use quorate_storage::{
 
 use super::open::{Handle, Place, handle};
 use super::{Shared, SharedLun};
+use crate::config::LunSettings;
 use crate::drivers::{SaveSink, SaveSource};
 
 /// The directory of saved states beside an image.
@@ -118,10 +119,8 @@ fn id_of(token: SaveToken) -> SaveId {
 
 fn file_of(shared: &Shared, resource: &str, token: SaveToken) -> (PathBuf, PathBuf) {
     let root = match &shared.spec.settings {
-        crate::config::LunSettings::File(settings) => settings.path.as_path(),
-        crate::config::LunSettings::Iscsi(_) | crate::config::LunSettings::Device(_) => {
-            Path::new("")
-        }
+        LunSettings::File(settings) => settings.path.as_path(),
+        LunSettings::Iscsi(_) | LunSettings::Device(_) | LunSettings::Disk(_) => Path::new(""),
     };
     let directory = root.join(DIRECTORY);
     let path = directory.join(format!("{resource}-{:x}.state", token.0));
