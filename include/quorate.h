@@ -2534,8 +2534,9 @@ quorate_status quorate_lun_devices(quorate_string **json);
  *
  * Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), a disk
  * without reservations (`disk:/dev/...`, `disk:/srv/image`), the absolute path of a directory that serves as a LUN, or
- * the name of a LUN of `config`. `config`: names LUNs and nodes; may be NULL. `initiator`: our name at an iSCSI target;
- * no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on success. `table`: the same for people, on success.
+ * the name of a LUN of `config`. `config`: names LUNs and nodes; may be NULL. `initiator`: our name at an iSCSI
+ * target; no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on success. `table`: the same for people, on
+ * success.
  *
  * Returns: `QUORATE_MISUSE` or `QUORATE_UNKNOWN` for what is no LUN, `QUORATE_LUN` for one that cannot be reached or
  * knows no reservations.
@@ -2565,6 +2566,21 @@ quorate_status quorate_lun_clear(quorate_text lun,
                                  const quorate_config *config,
                                  quorate_text initiator,
                                  uint64_t *count);
+
+/**
+ * Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
+ *
+ * Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what else stands in its last
+ * 2 MiB.
+ *
+ * Returns: `QUORATE_MISUSE` for another kind of LUN, and when something else stands there: nothing was changed. Else
+ * as `quorate_lun_show`.
+ *
+ * Threads: any; waits for the disk.
+ */
+quorate_status quorate_lun_init(quorate_text lun,
+                                const quorate_config *config,
+                                bool over_other_bytes);
 
 /**
  * Tries a LUN out, as a host whose failover depends on it would: register, reserve, write, be preempted, be refused.

@@ -28,6 +28,7 @@ __all__ = [
     "lun_clear",
     "lun_devices",
     "lun_doctor",
+    "lun_init",
     "lun_show",
     "plan_of_status",
     "random_id",
@@ -64,6 +65,9 @@ def lun_show(
 
 def lun_clear(place: str, config: Optional[Config], initiator: Optional[str]) -> int:
     """What `quorate.Lun.clear` stands on."""
+
+def lun_init(place: str, config: Optional[Config], over_other_bytes: bool) -> None:
+    """What `quorate.Lun.init` stands on."""
 
 def lun_doctor(
     place: str, config: Optional[Config], initiator: Optional[str]

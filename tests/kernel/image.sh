@@ -5,7 +5,8 @@
 # usage: tests/kernel/image.sh DIR INIT [PROGRAM...]
 #
 # Writes DIR/vmlinuz and DIR/initramfs. The Debian packages are fetched once, into target/kernel, and installed
-# nowhere. INIT is a script for busybox's sh, which runs as the first process; PROGRAMs come to stand in /bin.
+# nowhere; so are those that PACKAGES names, and what they hold may be given as PROGRAM, from target/kernel/debian.
+# INIT is a script for busybox's sh, which runs as the first process; PROGRAMs come to stand in /bin.
 #
 # exit status: 0 written, 3 a package cannot be fetched.
 set -euo pipefail
@@ -22,7 +23,7 @@ say() { echo "kernel: $*"; }
 # The modules by name; what they need comes along.
 modules=(
     tcm_loop target_core_file iscsi_target_mod
-    sd_mod virtio_pci virtio_net virtio_scsi virtio_console iscsi_tcp
+    sd_mod virtio_pci virtio_net virtio_blk virtio_scsi virtio_console iscsi_tcp
     dm-multipath dm-round-robin softdog crc32c_generic crc32c-intel sha256_generic af_packet
 )
 
@@ -66,7 +67,7 @@ if [ -z "$kernel_package" ] && refresh; then kernel_package=$(kernel); fi
 exec 9>"$store/lock"
 flock 9
 fetch "$kernel_package"
-fetch busybox-static
+for package in busybox-static ${PACKAGES:-}; do fetch "$package"; done
 release=${kernel_package#linux-image-}
 busybox=$store/debian/bin/busybox
 [ -e "$store/debian/lib/modules/$release/modules.dep" ] || "$busybox" depmod -b "$store/debian" "$release"
@@ -92,12 +93,14 @@ module() {
 for name in "${modules[@]}"; do module "$name"; done
 "$busybox" depmod -b "$tree" "$release"
 
+ours=$store/debian/lib/x86_64-linux-gnu:$store/debian/usr/lib/x86_64-linux-gnu
 # program FILE: copies it and the libraries that the linker finds for it; a script has none.
 program() {
     local library
     install -m 755 "$1" "$tree/bin/$(basename "$1")"
-    for library in $(ldd "$1" 2>/dev/null | grep -oE '/[^ ]+' || true); do
-        [ -e "$tree$library" ] || install -D -m 755 "$library" "$tree$library"
+    for library in $(LD_LIBRARY_PATH=$ours ldd "$1" 2>/dev/null | grep -oE '/[^ ]+' || true); do
+        [ -e "$tree${library#"$store/debian"}" ] ||
+            install -D -m 755 "$library" "$tree${library#"$store/debian"}"
     done
 }
 for file in "$@"; do program "$file"; done

@@ -54,6 +54,13 @@ tr -d '\r' <"$images/watchdog.console" | awk '
         exit last - frozen > 2
     }'
 
+# Guests as hosts, with what they need to reach a LUN outside of them.
+rm -rf "$images/key"
+target/debug/quorate init --dir "$images/key" >/dev/null
+PACKAGES="open-iscsi libopeniscsiusr" tests/kernel/image.sh "$images/hosts" tests/kernel/init.host "$images/quorate" \
+    "$images/debian/sbin/iscsistart" tests/kernel/counter.sh tests/kernel/hosts.toml "$images/key/cluster.key"
+tests/kernel/hosts.sh "$images/hosts"
+
 # LIO over iSCSI, in a guest of its own; and what docs/STORAGE.md says of the others.
 export QUORATE_KERNEL_DIR=$images
 

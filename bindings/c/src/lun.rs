@@ -34,8 +34,9 @@ pub extern "C" fn quorate_lun_devices(
 ///
 /// Parameters: `lun`: a device (`/dev/...`), an address (`iscsi://[user%password@]host[:port]/iqn/lun`), a disk
 /// without reservations (`disk:/dev/...`, `disk:/srv/image`), the absolute path of a directory that serves as a LUN, or
-/// the name of a LUN of `config`. `config`: names LUNs and nodes; may be NULL. `initiator`: our name at an iSCSI target;
-/// no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on success. `table`: the same for people, on success.
+/// the name of a LUN of `config`. `config`: names LUNs and nodes; may be NULL. `initiator`: our name at an iSCSI
+/// target; no text: `iqn.2026-01.io.quorate:admin`. `json`: the report, on success. `table`: the same for people, on
+/// success.
 ///
 /// Returns: `QUORATE_MISUSE` or `QUORATE_UNKNOWN` for what is no LUN, `QUORATE_LUN` for one that cannot be reached or
 /// knows no reservations.
@@ -75,6 +76,28 @@ pub unsafe extern "C" fn quorate_lun_clear(
         let count = output(count, "count")?;
         // SAFETY: the caller promised readable texts.
         count.write(unsafe { which(lun, config, initiator) }?.clear()? as u64);
+        Ok(())
+    })
+}
+
+/// Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
+///
+/// Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what else stands in its last
+/// 2 MiB.
+///
+/// Returns: `QUORATE_MISUSE` for another kind of LUN, and when something else stands there: nothing was changed. Else
+/// as `quorate_lun_show`.
+///
+/// Threads: any; waits for the disk.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_lun_init(
+    lun: quorate_text,
+    config: Option<&quorate_config>,
+    over_other_bytes: bool,
+) -> quorate_status {
+    guard(|| {
+        // SAFETY: the caller promised readable texts.
+        unsafe { which(lun, config, quorate_text::NONE) }?.init(over_other_bytes)?;
         Ok(())
     })
 }

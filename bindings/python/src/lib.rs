@@ -31,7 +31,7 @@ mod _quorate {
     #[pymodule_export]
     use crate::import::{import_pacemaker, import_proxmox};
     #[pymodule_export]
-    use crate::lun::{lun_clear, lun_devices, lun_doctor, lun_show};
+    use crate::lun::{lun_clear, lun_devices, lun_doctor, lun_init, lun_show};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]

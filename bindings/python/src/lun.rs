@@ -39,6 +39,18 @@ pub(crate) fn lun_clear(
     Ok(py.detach(|| lun.clear())?)
 }
 
+/// Makes leases at the end of a disk without reservations.
+#[pyfunction]
+pub(crate) fn lun_init(
+    py: Python<'_>,
+    place: &str,
+    config: Option<&Config>,
+    over_other_bytes: bool,
+) -> Result<(), Failure> {
+    let lun = which(place, config, None)?;
+    Ok(py.detach(|| lun.init(over_other_bytes))?)
+}
+
 /// Tries a LUN out: as data and as a table.
 #[pyfunction]
 pub(crate) fn lun_doctor<'py>(

@@ -29,6 +29,15 @@ pub enum Lun {
         #[arg(long)]
         json: bool,
     },
+    /// Make leases at the end of a disk without reservations, once before its first use
+    Init {
+        /// Which LUN
+        #[command(flatten)]
+        lun: WhichLun,
+        /// Write over what else stands in its last 2 MiB
+        #[arg(long)]
+        force: bool,
+    },
     /// Take every registration away that a cluster which is no more has left; refused while a live node uses it
     Clear {
         /// Which LUN
@@ -78,6 +87,11 @@ pub(crate) fn lun(words: &Lun) -> Result<(), Failure> {
             show(&which(lun)?.show()?, *json);
             Ok(())
         }
+        Lun::Init { lun, force } => {
+            which(lun)?.init(*force)?;
+            print(&format!("{}: leases are made\n", lun.lun));
+            Ok(())
+        }
         Lun::Clear { lun, yes } => clear(&which(lun)?, *yes),
         Lun::Doctor { lun, json } => {
             let found = which(lun)?.doctor()?;
@@ -92,7 +106,8 @@ pub(crate) fn lun(words: &Lun) -> Result<(), Failure> {
 
 /// By its place; else by its name in the configuration, which must be there then.
 fn which(words: &WhichLun) -> Result<lun::Lun, Failure> {
-    let is_place = words.lun.starts_with('/') || words.lun.contains("://");
+    let is_place =
+        words.lun.starts_with('/') || words.lun.starts_with("disk:") || words.lun.contains("://");
     let config = match is_place && !words.config.exists() {
         true => None,
         false => Some(Config::from_file(&words.config)?),

@@ -1,11 +1,11 @@
-//! A reset that is still to be done. Owns the memory of it.
+//! A reset that is still to be done, or a wait. Owns the memory of it.
 
 use parking_lot::Mutex;
 
 use crate::LunError;
 
-/// Whether commands of a preempted node may still be under way in the device, because the reset
-/// that ends them has not succeeded yet. Until it has, the LUN is nobody's to take.
+/// Whether commands of a preempted node may still be under way in the device, because the reset that ends them has not
+/// succeeded yet, or the time that they may take is not over. Until it has, the LUN is nobody's to take.
 #[derive(Debug, Default)]
 pub(crate) struct Owed(Mutex<bool>);
 

@@ -242,7 +242,7 @@ fn a_disk_without_reservations_is_checked_named_and_tried_out() {
     fs::write(&path, text.replacen("/srv/shared", image.to_str().unwrap(), 1)).unwrap();
     let checked = quorate(home.path(), &["check"]);
     assert!(
-        said(&checked).contains("late_write          500 ms   lun disk1"),
+        said(&checked).contains("late_write         3000 ms   lun disk1"),
         "{}",
         said(&checked)
     );
@@ -257,6 +257,8 @@ fn a_disk_without_reservations_is_checked_named_and_tried_out() {
         3,
         &["late_write_ms 9000", "io_bound_ms"],
     );
+    assert_fails(&quorate(home.path(), &["lun", "show", &place]), 1, &["quorate lun init"]);
+    assert!(quorate(home.path(), &["lun", "init", "disk1"]).status.success());
     for lun in ["disk1", place.as_str()] {
         let found = quorate(home.path(), &["lun", "doctor", lun]);
         assert!(said(&found).contains("fit for failover"), "{}", said(&found));

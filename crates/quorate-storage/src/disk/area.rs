@@ -5,8 +5,9 @@
 //! | the LUN as others see it | lease slots      | bells              |
 //! ```
 //!
-//! One block of 4096 bytes each, slot 0 being nobody's. A slot is written by its node alone; a bell by anybody who
-//! takes that node's registration away, and any change of its bytes means "look".
+//! One block of 4096 bytes each. A slot is written by its node alone; a bell by anybody who takes that node's
+//! registration away, and any change of its bytes means "look". Slot 0 says that leases were made here, and for a disk
+//! of what size: who finds none may be looking at the end of a disk that has grown.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -26,8 +27,46 @@ pub(super) const AREA_BYTES: u64 = 2 * REGION_BYTES;
 /// How often a slot that is just being written is read again.
 const READS_MAX: u32 = 20;
 
+/// What stands at the beginning of slot 0: this, the size of the disk, a checksum.
+const MAGIC: [u8; 8] = *b"qrlease0";
+const HEADER_BYTES: usize = 20;
+
 /// What stands in a bell.
 pub(super) type Bell = [u8; 16];
+
+/// Bits that nobody has had before.
+pub(super) fn random() -> Result<[u8; 16], LunError> {
+    let mut bits = [0; 16];
+    rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| LunError::io("random bits", &errno.into()))?;
+    Ok(bits)
+}
+
+/// File systems on which a killed program's writes may still be sent when it is long gone.
+///
+/// Source: `nfs_direct_wait` in fs/nfs/direct.c of Linux waits killably, and the requests go on; the numbers are those
+/// of linux/magic.h.
+const SENDS_ON: [(u32, &str); 5] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x00c3_6400, "Ceph"),
+];
+
+fn refuse_shared_file_systems(path: &Path, file: &File) -> Result<(), LunError> {
+    let found = rustix::fs::fstatfs(file)
+        .map_err(|errno| direct::explain(path.display().to_string(), &errno.into()))?;
+    let kind = SENDS_ON.iter().find(|(magic, _)| *magic == found.f_type as u32);
+    kind.map_or(Ok(()), |(_, name)| {
+        Err(LunError::Unsupported {
+            what: format!(
+                "{} is on {name}, where the writes of a killed guest may land at any time later: take a block device",
+                path.display()
+            ),
+        })
+    })
+}
 
 /// The end of a disk, or of a file that serves as one.
 #[derive(Debug)]
@@ -37,13 +76,40 @@ pub(super) struct Area {
     data: File,
     /// For what is durable when it is written.
     leases: File,
+    /// Bytes of the whole disk.
+    size: u64,
     offset: u64,
     /// The unit of reads and writes.
     pub(super) block_bytes: u32,
 }
 
 impl Area {
+    /// Opens a disk on which leases were made.
     pub(super) fn open(path: &Path) -> Result<Self, LunError> {
+        let area = Self::open_any(path)?;
+        match area.made_for()? {
+            Some(size) if size == area.size => Ok(area),
+            Some(size) => {
+                let what = format!(
+                    "{}: its leases were made for {size} bytes, and it has {}; with its group stopped on every node, \
+                     make them anew: quorate lun init --force",
+                    path.display(),
+                    area.size
+                );
+                Err(LunError::Corrupt { what })
+            }
+            None => Err(LunError::Corrupt {
+                what: format!(
+                    "{}: no leases stand at its end; if it is new: quorate lun init; if it has grown, the same with \
+                     its group stopped on every node",
+                    path.display()
+                ),
+            }),
+        }
+    }
+
+    /// Opens a disk, whatever stands at its end.
+    fn open_any(path: &Path) -> Result<Self, LunError> {
         let failed = |error: io::Error| direct::explain(path.display().to_string(), &error);
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if !kind.is_block_device() && !kind.is_file() {
@@ -63,6 +129,7 @@ impl Area {
             })
         };
         let (mut data, leases) = (open(0)?, open(libc::O_DSYNC)?);
+        refuse_shared_file_systems(path, &data)?;
         let block_bytes = match kind.is_block_device() {
             true => rustix::fs::ioctl_blksszget(&data).map_err(|errno| failed(errno.into()))?,
             // No file system asks for more.
@@ -76,7 +143,61 @@ impl Area {
                 path.display()
             ))
         })?;
-        Ok(Self { path: path.to_owned(), data, leases, offset, block_bytes })
+        Ok(Self { path: path.to_owned(), data, leases, size, offset, block_bytes })
+    }
+
+    /// Makes leases: empty ones, at the end of a disk that has none.
+    pub(super) fn make(path: &Path, over_other_bytes: bool) -> Result<(), LunError> {
+        let area = Self::open_any(path)?;
+        if area.made_for()? == Some(area.size) && !over_other_bytes {
+            return Ok(());
+        }
+        let mut bytes = vec![0; AREA_BYTES as usize];
+        area.read_at(area.offset, &mut bytes)?;
+        if let Some(at) = bytes.iter().position(|byte| *byte != 0).filter(|_| !over_other_bytes) {
+            return Err(LunError::misuse(format!(
+                "{}: its last 2 MiB, where leases would be, are not empty: something stands at byte {}; nothing was \
+                 changed; --force writes over it",
+                path.display(),
+                area.offset + at as u64
+            )));
+        }
+        // All of it, so that a file without holes or a thin volume is not full when leases are needed.
+        direct::write(&area.leases, area.offset, &vec![0; AREA_BYTES as usize])
+            .map_err(|error| area.explain("writing leases to", &error))?;
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..16].copy_from_slice(&area.size.to_le_bytes());
+        let sum = crc32fast::hash(&header[..16]);
+        header[16..].copy_from_slice(&sum.to_le_bytes());
+        area.write_lease(area.slot_offset(0), &header)
+    }
+
+    /// For a disk of what size leases were made here; `None`: none were.
+    fn made_for(&self) -> Result<Option<u64>, LunError> {
+        let mut block = vec![0; ALIGNMENT as usize];
+        self.read_at(self.slot_offset(0), &mut block)?;
+        let is_ours = block[..8] == MAGIC
+            && block[16..HEADER_BYTES] == crc32fast::hash(&block[..16]).to_le_bytes();
+        let mut size = [0; 8];
+        size.copy_from_slice(&block[8..16]);
+        Ok(is_ours.then_some(u64::from_le_bytes(size)))
+    }
+
+    /// Refuses to go on with a disk that was grown or cut short: its leases are elsewhere now.
+    pub(super) fn check_size(&self) -> Result<(), LunError> {
+        let now = (&self.leases)
+            .seek(SeekFrom::End(0))
+            .map_err(|error| self.explain("measuring", &error))?;
+        match now == self.size {
+            true => Ok(()),
+            false => Err(LunError::misuse(format!(
+                "{} had {} bytes when it was opened and has {now}: make its leases anew (quorate lun init) with its \
+                 group stopped on every node, and restart the nodes",
+                self.path.display(),
+                self.size
+            ))),
+        }
     }
 
     /// Bytes before the area.
@@ -140,12 +261,9 @@ impl Area {
         }
         last.map_err(|error| LunError::Corrupt {
             what: format!(
-                "{}: {error}; if no cluster uses this disk, empty its leases: dd if=/dev/zero of={} bs=4096 \
-                 seek={} count={} oflag=direct conv=notrunc",
-                self.path.display(),
-                self.path.display(),
-                self.offset / ALIGNMENT,
-                AREA_BYTES / ALIGNMENT,
+                "{}: {error}; if nothing of it is needed, stop every node that uses this disk and make its leases \
+                 anew: quorate lun init --force",
+                self.path.display()
             ),
         })
     }
@@ -162,12 +280,9 @@ impl Area {
         Ok(bell)
     }
 
-    /// Other bytes for each change, so that whoever knows what stood there sees that somebody rang. The same handle
-    /// may ring twice for one change: whoever looked after the first time has seen it decided.
-    pub(super) fn ring(&self, slot: Slot, number: u64, nexus: u64) -> Result<(), LunError> {
-        let mut bell = [0; 16];
-        bell[..8].copy_from_slice(&number.to_le_bytes());
-        bell[8..].copy_from_slice(&nexus.to_le_bytes());
+    /// Bytes that never stood there, so that whoever knows what did sees that somebody rang, even if a ring lands late.
+    pub(super) fn ring(&self, slot: Slot) -> Result<(), LunError> {
+        let bell: Bell = random()?;
         self.write_lease(self.slot_offset(slot) + REGION_BYTES, &bell)
     }
 

@@ -82,19 +82,20 @@ pub(super) enum Ask {
     Read,
     /// Our own slot: durable before it is answered.
     Write(Block),
-    /// Tell these that they lost their registration in the change of that number: durable before it is answered.
-    Ring(Vec<Slot>, u64),
+    /// Tell these that they lost their registration: durable before it is answered.
+    Ring(Vec<Slot>),
     /// Wait for a moment, and not as long as others do: two stand in each other's way.
     Pause,
     /// It has come to its end.
     Done(Result<Decided, LunError>),
 }
 
-/// The table, and how many changes have made it.
+/// The table, how many changes have made it, and what it was when our change was first put to the vote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decided {
     pub(super) number: u64,
     pub(super) table: Table,
+    pub(super) before: Table,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,20 +128,40 @@ enum Stage {
 /// One change on its way.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    slot: Slot,
-    nexus: u64,
+    who: Who,
     change: Change,
     stage: Stage,
     /// What stands in our slot; none: whatever stands there.
     own: Option<Block>,
-    /// Our change was put to the vote.
-    tried: bool,
+    /// Our change was put to the vote, and what the table was then.
+    tried: Option<Table>,
+    /// How often a tool that only looks has met a change under way.
+    doubts: u32,
 }
 
+/// Who proposes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Who {
+    pub(super) slot: Slot,
+    /// Tells the handle from others of the slot.
+    pub(super) nexus: u64,
+    /// Whose leases it means: one LUN of one cluster; 0: whoever's, for a tool.
+    pub(super) owner: u64,
+}
+
+impl Who {
+    pub(super) fn is_tool(&self) -> bool {
+        self.slot > DISK_SLOTS
+    }
+}
+
+/// So often a tool that only looks waits for others to finish a change; then it says what was before.
+const DOUBTS_MAX: u32 = 30;
+
 impl Proposal {
-    /// Of the handle `nexus`, whose slot this is, and which has last written `own` there. Begins with `Ask::Read`.
-    pub(super) fn new(slot: Slot, nexus: u64, own: Option<Block>, change: Change) -> Self {
-        Self { slot, nexus, change, stage: Stage::Looking, own, tried: false }
+    /// Of a handle which has last written `own` to its slot. Begins as if `Ask::Read` had been asked.
+    pub(super) fn new(who: Who, own: Option<Block>, change: Change) -> Self {
+        Self { who, change, stage: Stage::Looking, own, tried: None, doubts: 0 }
     }
 
     /// What it has last written to its slot.
@@ -159,7 +180,7 @@ impl Proposal {
             Stage::Ringing { ours } => self.write_down(ours),
             Stage::Concluding { ours: true } => {
                 let own = self.own.clone().unwrap_or_default();
-                Ask::Done(Ok(Decided { number: own.number, table: own.table }))
+                self.done(own.number, own.table)
             }
             Stage::Concluding { ours: false } | Stage::Waiting => self.read(Stage::Looking),
         }
@@ -170,6 +191,11 @@ impl Proposal {
         Ask::Read
     }
 
+    fn done(&self, number: u64, table: Table) -> Ask {
+        let before = self.tried.clone().unwrap_or_else(|| table.clone());
+        Ask::Done(Ok(Decided { number, table, before }))
+    }
+
     fn write(&mut self, block: Block, stage: Stage) -> Ask {
         self.own = Some(block.clone());
         self.stage = stage;
@@ -177,7 +203,7 @@ impl Proposal {
     }
 
     fn look(&mut self, blocks: &Blocks) -> Ask {
-        let found = blocks.get(&self.slot).cloned().unwrap_or_default();
+        let found = blocks.get(&self.who.slot).cloned().unwrap_or_default();
         if let Some(own) = &self.own
             && *own != found
         {
@@ -192,10 +218,31 @@ impl Proposal {
             return Ask::Done(Err(LunError::Corrupt { what }));
         }
         let at_front = || blocks.values().filter(|block| block.number == front);
-        if at_front().all(|block| block.accepted.is_none()) {
-            match self.change.apply(&table, self.slot, self.tried) {
+        let of_whom = at_front().map(|block| block.owner).find(|owner| *owner != 0).unwrap_or(0);
+        let is_foreign = self.who.owner != 0 && of_whom != 0 && of_whom != self.who.owner;
+        let is_settled = at_front().all(|block| block.accepted.is_none());
+        if is_foreign && !(is_settled && table.registrations.is_empty()) {
+            return Ask::Done(Err(LunError::Denied {
+                why: "its leases are another cluster's, or of another LUN of this one, and nodes are registered there; \
+                      is it the right disk? quorate lun clear takes them away"
+                    .to_owned(),
+            }));
+        }
+        if !is_settled && self.who.is_tool() && self.change == Change::Look {
+            // It is the nodes' to finish.
+            self.doubts += 1;
+            return match self.doubts > DOUBTS_MAX {
+                true => self.done(front, table),
+                false => {
+                    self.stage = Stage::Waiting;
+                    Ask::Pause
+                }
+            };
+        }
+        if is_settled {
+            match self.change.apply(&table, self.who.slot, self.tried.is_some()) {
                 Ok(after) if after == table => {
-                    return Ask::Done(Ok(Decided { number: front, table }));
+                    return self.done(front, table);
                 }
                 Ok(_) => {}
                 Err(error) => return Ask::Done(Err(error)),
@@ -204,10 +251,11 @@ impl Proposal {
         if own.number != front {
             own = Block { number: front, table, ..Block::default() };
         }
-        own.nexus = self.nexus;
+        own.nexus = self.who.nexus;
+        own.owner = if self.who.owner == 0 { of_whom } else { self.who.owner };
         let highest = at_front().map(|block| block.ballot).max().unwrap_or(0);
         // The slot makes a ballot unlike all others.
-        own.ballot = (((highest >> 8) + 1) << 8) | u64::from(self.slot);
+        own.ballot = (((highest >> 8) + 1) << 8) | u64::from(self.who.slot);
         self.write(own, Stage::Beginning)
     }
 
@@ -221,12 +269,14 @@ impl Proposal {
             here.filter_map(|block| block.accepted.clone()).max_by_key(|(ballot, _)| *ballot);
         let (table, ours) = match last {
             Some((_, table)) => (table, false),
-            None => match self.change.apply(&own.table, self.slot, self.tried) {
+            None => match self.change.apply(&own.table, self.who.slot, self.tried.is_some()) {
                 Ok(after) => (after, true),
                 Err(error) => return Ask::Done(Err(error)),
             },
         };
-        self.tried |= ours;
+        if ours {
+            self.tried.get_or_insert_with(|| own.table.clone());
+        }
         own.accepted = Some((own.ballot, table));
         self.write(own, Stage::Accepting { ours })
     }
@@ -238,7 +288,7 @@ impl Proposal {
         let own = self.own.clone().unwrap_or_default();
         let Some((_, after)) = &own.accepted else { return self.read(Stage::Looking) };
         // Whoever gives its own registration up knows; whoever finishes what another began does not.
-        let knows = |nexus: &NexusId| ours && *nexus == NexusId(self.slot.into());
+        let knows = |nexus: &NexusId| ours && *nexus == NexusId(self.who.slot.into());
         let is_gone = |nexus: &&NexusId| !after.registrations.contains_key(nexus) && !knows(nexus);
         let gone = own.table.registrations.keys().filter(is_gone);
         let gone: Vec<Slot> = gone.filter_map(|nexus| Slot::try_from(nexus.0).ok()).collect();
@@ -246,20 +296,26 @@ impl Proposal {
             return self.write_down(ours);
         }
         self.stage = Stage::Ringing { ours };
-        Ask::Ring(gone, own.number + 1)
+        Ask::Ring(gone)
     }
 
     fn write_down(&mut self, ours: bool) -> Ask {
         let own = self.own.clone().unwrap_or_default();
         let Some((_, table)) = own.accepted else { return self.read(Stage::Looking) };
-        let block = Block { nexus: self.nexus, number: own.number + 1, table, ..Block::default() };
+        let block = Block {
+            nexus: own.nexus,
+            owner: own.owner,
+            number: own.number + 1,
+            table,
+            ..Block::default()
+        };
         self.write(block, Stage::Concluding { ours })
     }
 
     /// What to do where somebody has gone on, or is above our ballot.
     fn obstacle(&mut self, blocks: &Blocks) -> Option<Ask> {
         let own = self.own.clone().unwrap_or_default();
-        if blocks.get(&self.slot) != Some(&own) {
+        if blocks.get(&self.who.slot) != Some(&own) {
             return Some(Ask::Done(Err(self.taken())));
         }
         if blocks.values().any(|block| block.number > own.number) {
@@ -278,7 +334,7 @@ impl Proposal {
         LunError::Corrupt {
             what: format!(
                 "lease slot {} has another writer: two nodes with one number, or a write that came late",
-                self.slot
+                self.who.slot
             ),
         }
     }

@@ -1,8 +1,8 @@
 //! What stands in a slot, and its form: one sector, which a disk writes as a whole or not at all.
 //!
 //! ```text
-//! 0      8      12    13     21      29      37        45              267
-//! | magic | crc32 | slot | nexus | number | ballot | accepted | table ... | accepted table ... |
+//! 0       8       12     13      21       29       37         45      53          275
+//! | magic | crc32 | slot | nexus | number | ballot | accepted | owner | table ... | accepted table ... |
 //! ```
 //!
 //! Numbers are little-endian. The checksum covers everything behind it.
@@ -17,7 +17,7 @@ pub(super) const REGISTRATIONS_MAX: usize = 24;
 const MAGIC: [u8; 8] = *b"qrlease1";
 const ENTRY_BYTES: usize = 9;
 const TABLE_BYTES: usize = 6 + REGISTRATIONS_MAX * ENTRY_BYTES;
-const TABLE_AT: usize = 45;
+const TABLE_AT: usize = 53;
 const ACCEPTED_AT: usize = TABLE_AT + TABLE_BYTES;
 
 /// The number of a slot: 1 to 255.
@@ -28,6 +28,8 @@ pub(super) type Slot = u8;
 pub(super) struct Block {
     /// Which handle wrote it.
     pub(super) nexus: u64,
+    /// Whose leases these are: one LUN of one cluster; 0: a tool's.
+    pub(super) owner: u64,
     /// Which change of the table this slot is about to decide: 0 is the first.
     pub(super) number: u64,
     /// The table before that change, which is decided.
@@ -47,7 +49,14 @@ impl Block {
         };
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[12] = slot;
-        for (at, value) in [(13, self.nexus), (21, self.number), (29, self.ballot), (37, ballot)] {
+        let numbers = [
+            (13, self.nexus),
+            (21, self.number),
+            (29, self.ballot),
+            (37, ballot),
+            (45, self.owner),
+        ];
+        for (at, value) in numbers {
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
         put(&self.table, &mut bytes[TABLE_AT..ACCEPTED_AT]);
@@ -87,6 +96,7 @@ impl Block {
         let (ballot, accepted) = (number(37), table(ACCEPTED_AT)?);
         Ok(Some(Self {
             nexus: number(13),
+            owner: number(45),
             number: number(21),
             table: table(TABLE_AT)?,
             ballot: number(29),
@@ -152,10 +162,10 @@ mod tests {
         #[test]
         fn a_block_survives_its_form_and_any_flipped_bit_is_seen(
             (table, accepted) in (tables(), proptest::option::of((1..=u64::MAX, tables()))),
-            (nexus, number, ballot) in (any::<u64>(), 0..1_u64 << 63, 0..1_u64 << 63),
+            (nexus, owner, number, ballot) in (any::<u64>(), any::<u64>(), 0..1_u64 << 63, 0..1_u64 << 63),
             (slot, bit) in (1..=255_u8, 0..BLOCK_BYTES * 8),
         ) {
-            let block = Block { nexus, number, table, ballot, accepted };
+            let block = Block { nexus, owner, number, table, ballot, accepted };
             let mut bytes = block.encode(slot);
             prop_assert_eq!(Block::decode(&bytes, slot).unwrap(), Some(block));
             bytes[bit / 8] ^= 1 << (bit % 8);

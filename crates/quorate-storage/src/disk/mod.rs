@@ -13,15 +13,16 @@
 //! decided, and what a host has sent must have landed, or never land, by then.
 //!
 //! *One node, one slot.* What a node has promised stands in its slot, so nobody else may write that, and a write that
-//! failed may not land later on. The first is watched (locks of the kernel, and what stands there must be what was
-//! written last); for the second a failed write is followed by `late_write` of silence.
+//! failed may not land later on. The first is watched (locks of the kernel; each block names its LUN and cluster; what
+//! stands there must be what was written last); for the second a write that failed, or the end of the handle before,
+//! is followed by `late_write` of silence.
 
 mod area;
 mod ballot;
 mod block;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,9 +31,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use self::area::{Area, Bell};
-use self::ballot::{Ask, Blocks, Change, Proposal};
-use self::block::{Block, Slot};
+use self::ballot::{Ask, Blocks, Change, Decided, Proposal, Who};
+use self::block::Block;
 use crate::lun::check_range;
+use crate::owed::Owed;
 use crate::standing::{Effect, Gate, Standing};
 use crate::table::{NexusId, Table};
 use crate::{
@@ -52,8 +54,11 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 pub struct DiskOptions {
     /// A block device (a whole one, a partition, a logical volume) or a file that all nodes reach, with direct I/O.
     pub path: PathBuf,
-    /// Whose slot to write: the node's number, 1 to `DISK_SLOTS`; a tool has 251 to 255.
+    /// Whose slot to write: the node's number, 1 to `DISK_SLOTS`; a tool has 251 to 255, and one of two that come at
+    /// once is refused.
     pub slot: u8,
+    /// Whose leases these are: the same for all nodes of one LUN of one cluster, another for every other; 0 for a tool.
+    pub owner: u64,
     /// How long a write that a host has sent may take to land, if it lands at all.
     pub late_write: Duration,
     /// Bound of each call's wait for others that change the table. A read or write that hangs in the kernel cannot be
@@ -66,20 +71,22 @@ pub struct DiskOptions {
 /// A disk without reservations. See the module.
 pub struct DiskLun {
     inner: Arc<Inner>,
-    watch: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Inner {
     area: Area,
-    slot: Slot,
-    /// Tells this handle from those before it.
-    nexus: u64,
+    who: Who,
     late_write: Duration,
     timeout: Duration,
     capabilities: Capabilities,
     events: Arc<EventQueue>,
     /// One change at a time, and what came of the last.
     state: Mutex<State>,
+    /// For what a preempted owner's host has sent.
+    wait: Owed,
+    /// When the disk last answered.
+    answered: Mutex<Instant>,
     stop: AtomicBool,
 }
 
@@ -89,14 +96,16 @@ struct State {
     heard: Bell,
     /// What we have written to our slot last; none: nothing, or what came of it is not known.
     own: Option<Block>,
-    /// A write of our slot failed, and may land until then.
+    /// A write of our slot, by this handle or one before it, may land for so long.
     unsettled_until: Option<Instant>,
+    /// A tool's: its slot is known to be its own.
+    is_claimed: bool,
     random: u64,
 }
 
 impl std::fmt::Debug for DiskLun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("DiskLun").field(&self.inner.area).field(&self.inner.slot).finish()
+        f.debug_tuple("DiskLun").field(&self.inner.area).field(&self.inner.who).finish()
     }
 }
 
@@ -124,13 +133,10 @@ impl DiskLun {
         }
         let area = Area::open(&options.path)?;
         area.lock(options.slot)?;
-        let mut random = [0; 16];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|errno| LunError::io("random bits", &errno.into()))?;
-        let number = u128::from_ne_bytes(random);
+        let number = u128::from_ne_bytes(area::random()?);
+        let before = area.read_slots()?.contains_key(&options.slot);
         let inner = Arc::new(Inner {
-            slot: options.slot,
-            nexus: number as u64,
+            who: Who { slot: options.slot, nexus: number as u64, owner: options.owner },
             late_write: options.late_write,
             timeout: options.timeout,
             capabilities: Capabilities {
@@ -146,30 +152,38 @@ impl DiskLun {
                 standing: Standing::Never,
                 heard: Bell::default(),
                 own: None,
-                unsettled_until: None,
+                unsettled_until: before.then(|| Instant::now() + options.late_write),
+                is_claimed: false,
                 random: (number >> 64) as u64 | 1,
             }),
+            wait: Owed::default(),
+            answered: Mutex::new(Instant::now()),
             stop: AtomicBool::new(false),
             area,
         });
-        inner.area.read_slots()?;
-        let watched = Arc::clone(&inner);
-        let watch = std::thread::Builder::new()
-            .name("quorate-disk".to_owned())
-            .spawn(move || watch::run(&watched, options.watch_interval))
-            .map_err(|error| LunError::io("starting the disk's thread", &error))?;
-        Ok(Self { inner, watch: Some(watch) })
+        let threads = watch::start(&inner, options.watch_interval)
+            .map_err(|error| LunError::io("starting the disk's threads", &error))?;
+        Ok(Self { inner, threads })
+    }
+
+    /// Makes empty leases at the end of a disk that has none yet; fine where it has some.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when something else stands there and `over_other_bytes` is false: nothing was changed. Else as `open`.
+    pub fn make_leases(path: &Path, over_other_bytes: bool) -> Result<(), LunError> {
+        Area::make(path, over_other_bytes)
     }
 }
 
 impl Drop for DiskLun {
-    /// Ends the watch. The registration is left as it is, as after a crash.
+    /// Ends the watch, unless it hangs in the kernel. The registration is left as it is, as after a crash.
     fn drop(&mut self) {
         self.inner.stop.store(true, Ordering::Release);
-        if let Some(watch) = self.watch.take() {
-            watch.thread().unpark();
-            // One that panicked has nothing left to stop.
-            let _ = watch.join();
+        self.threads.iter().for_each(|thread| thread.thread().unpark());
+        let end = Instant::now() + self.inner.timeout;
+        while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
+            std::thread::sleep(PAUSE_MIN);
         }
     }
 }
@@ -186,15 +200,11 @@ impl State {
 }
 
 impl Inner {
-    /// Brings a change to its end; gives the table as it is then.
-    fn propose(&self, state: &mut State, change: Change) -> Result<Table, LunError> {
-        let end = Instant::now() + self.timeout;
-        if let Some(until) = state.unsettled_until {
-            std::thread::sleep(until.saturating_duration_since(Instant::now()));
-            state.unsettled_until = None;
-        }
+    /// Brings a change to its end; gives the table as it is then, and as it was before.
+    fn propose(&self, state: &mut State, change: Change) -> Result<Decided, LunError> {
+        let end = Instant::now() + self.timeout + self.late_write;
         // Known again when it has come to its end.
-        let mut proposal = Proposal::new(self.slot, self.nexus, state.own.take(), change);
+        let mut proposal = Proposal::new(self.who, state.own.take(), change);
         let (mut answer, mut tries) = (self.area.read_slots()?, 0);
         loop {
             let ask = proposal.step(&answer);
@@ -208,33 +218,77 @@ impl Inner {
             match ask {
                 Ask::Read => answer = self.area.read_slots()?,
                 Ask::Write(block) => {
-                    self.area.write_slot(self.slot, &block).inspect_err(|_| {
+                    if self.settle(state, &block)? {
+                        // What was read before may not be so any more.
+                        proposal = Proposal::new(self.who, None, change);
+                        answer = self.area.read_slots()?;
+                        continue;
+                    }
+                    self.area.write_slot(self.who.slot, &block).inspect_err(|_| {
                         state.unsettled_until = Some(Instant::now() + self.late_write);
                     })?;
                 }
-                Ask::Ring(slots, number) => {
-                    for slot in slots {
-                        self.area.ring(slot, number, self.nexus)?;
-                    }
-                }
+                Ask::Ring(slots) => slots.iter().try_for_each(|slot| self.area.ring(*slot))?,
                 Ask::Pause => {
                     tries += 1;
                     std::thread::sleep(state.pause(tries));
                 }
+                Ask::Done(Err(error @ LunError::Corrupt { .. })) => {
+                    // Whatever stands there: the next change begins with that, when no late write can replace it.
+                    state.unsettled_until = Some(Instant::now() + self.late_write);
+                    return Err(error);
+                }
                 Ask::Done(result) => {
                     state.own = proposal.into_own();
-                    return result.map(|decided| decided.table);
+                    return result;
                 }
             }
         }
+    }
+
+    /// Before the first write of our slot: waits until no earlier one can land, and for a tool until it is certain that
+    /// no other has its slot. Whether it had to.
+    fn settle(&self, state: &mut State, block: &Block) -> Result<bool, LunError> {
+        if self.who.is_tool() && !state.is_claimed {
+            // What stands there, but for the name.
+            let found = self.area.read_slots()?.remove(&self.who.slot).unwrap_or_default();
+            let claim = Block { nexus: block.nexus, ..found };
+            self.area.write_slot(self.who.slot, &claim)?;
+            std::thread::sleep(self.late_write);
+            if self.area.read_slots()?.get(&self.who.slot) != Some(&claim) {
+                return Err(LunError::Denied {
+                    why: "another tool, on another machine, is at work on these leases".to_owned(),
+                });
+            }
+            state.is_claimed = true;
+            state.unsettled_until = None;
+            return Ok(true);
+        }
+        let Some(until) = state.unsettled_until.take() else { return Ok(false) };
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        Ok(true)
+    }
+
+    /// What a preempted owner's host had sent has landed afterwards.
+    fn pay_wait(&self) -> Result<(), LunError> {
+        self.wait.pay(|| {
+            std::thread::sleep(self.late_write);
+            Ok(())
+        })
     }
 
     fn change(&self, change: Change) -> Result<(), LunError> {
         self.propose(&mut self.state.lock(), change).map(drop)
     }
 
-    fn is_registered(&self, table: &Table) -> bool {
-        table.is_registered(NexusId(self.slot.into()))
+    fn nexus(&self) -> NexusId {
+        NexusId(self.who.slot.into())
+    }
+
+    /// Whether the registration is ours: the slot's, under our key.
+    fn stands(&self, standing: Standing, table: &Table) -> bool {
+        let found = table.registrations.get(&self.nexus()).copied();
+        matches!(standing, Standing::Registered(key) if found == Some(key))
     }
 
     /// Whether this handle may write now.
@@ -243,17 +297,17 @@ impl Inner {
         if state.standing.gate() == Gate::Refuse {
             return Err(state.standing.refusal());
         }
-        let bell = self.area.bell(self.slot)?;
+        let bell = self.area.bell(self.who.slot)?;
         let may = match state.standing {
             Standing::Registered(_) if bell == state.heard => true,
             Standing::Registered(_) => {
-                let table = self.propose(&mut state, Change::Look)?;
+                let table = self.propose(&mut state, Change::Look)?.table;
                 state.heard = bell;
-                self.is_registered(&table)
+                self.stands(state.standing, &table)
             }
             Standing::Never | Standing::Lost(_) | Standing::Gone { .. } => {
-                let table = self.propose(&mut state, Change::Look)?;
-                table.may_write(NexusId(self.slot.into()))
+                let table = self.propose(&mut state, Change::Look)?.table;
+                table.may_write(self.nexus())
             }
         };
         if may {
@@ -276,9 +330,11 @@ impl Lun for DiskLun {
 
     fn register(&self, key: ReservationKey) -> Result<(), LunError> {
         let (inner, key) = (&self.inner, key.checked()?);
+        inner.pay_wait()?;
         let mut state = inner.state.lock();
+        inner.area.check_size()?;
         // Before: whoever takes it away rings after.
-        let bell = inner.area.bell(inner.slot)?;
+        let bell = inner.area.bell(inner.who.slot)?;
         inner.propose(&mut state, Change::Register(key))?;
         state.heard = bell;
         state.standing = state.standing.on_effect(Effect::Registered(key));
@@ -293,7 +349,8 @@ impl Lun for DiskLun {
     }
 
     fn read_keys(&self) -> Result<Reservations, LunError> {
-        Ok(self.inner.propose(&mut self.inner.state.lock(), Change::Look)?.reservations())
+        self.inner.pay_wait()?;
+        Ok(self.inner.propose(&mut self.inner.state.lock(), Change::Look)?.table.reservations())
     }
 
     fn reserve(&self, key: ReservationKey) -> Result<(), LunError> {
@@ -308,15 +365,29 @@ impl Lun for DiskLun {
         self.inner.change(Change::Preempt { own: own.checked()?, victim: victim.checked()? })
     }
 
-    /// As `preempt`, and then `late_write` of patience.
+    /// As `preempt`, and then `late_write` of patience if the victim held the LUN: who gave the reservation up had
+    /// nothing under way any more.
     fn preempt_and_abort(
         &self,
         own: ReservationKey,
         victim: ReservationKey,
     ) -> Result<(), LunError> {
-        self.preempt(own, victim)?;
-        std::thread::sleep(self.inner.late_write);
-        Ok(())
+        let (inner, change) =
+            (&self.inner, Change::Preempt { own: own.checked()?, victim: victim.checked()? });
+        inner.pay_wait()?;
+        // Owed from before it on: its answer may be lost.
+        inner.wait.owe();
+        let decided = inner.propose(&mut inner.state.lock(), change);
+        let held = match &decided {
+            Ok(decided) => decided.before.reservations().is_held_by(victim),
+            Err(LunError::ReservationConflict) => false,
+            Err(_) => return decided.map(drop),
+        };
+        if !held {
+            inner.wait.pay(|| Ok(()))?;
+        }
+        inner.pay_wait()?;
+        decided.map(drop)
     }
 
     fn clear(&self, key: ReservationKey) -> Result<(), LunError> {

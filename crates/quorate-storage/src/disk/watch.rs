@@ -1,7 +1,12 @@
 //! Sees soon that somebody has taken the LUN, and that the disk does not answer.
+//!
+//! Two threads: one asks the disk and may hang in the kernel, the other looks at when it last answered.
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::ballot::Change;
@@ -11,42 +16,75 @@ use crate::{LunError, LunEvent};
 /// A bell that was not rung is believed for so many looks: who decides a change and dies may not have rung.
 const BELIEVED: u32 = 10;
 
-pub(super) fn run(inner: &Inner, interval: Duration) {
-    let (mut is_lost, mut looks) = (false, 0);
-    while !inner.stop.load(Ordering::Acquire) {
-        std::thread::park_timeout(interval);
-        if inner.stop.load(Ordering::Acquire) {
-            return;
-        }
+pub(super) fn start(inner: &Arc<Inner>, interval: Duration) -> io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |run: fn(&Inner, Duration)| {
+        let inner = Arc::clone(inner);
+        let name = "quorate-disk".to_owned();
+        std::thread::Builder::new().name(name).spawn(move || run(&inner, interval))
+    };
+    Ok(vec![spawn(ask)?, spawn(judge)?])
+}
+
+fn ask(inner: &Inner, interval: Duration) {
+    let mut looks = 0;
+    while waits(inner, interval) {
         looks += 1;
         match look(inner, looks % BELIEVED == 0) {
-            Ok(()) => {
-                if std::mem::replace(&mut is_lost, false) {
-                    inner.events.push(LunEvent::PathBack { registered: true });
-                }
+            // A verb is at work, and answers for the disk.
+            Ok(Seen::Nothing) => {}
+            Ok(Seen::Answer) => *inner.answered.lock() = Instant::now(),
+            // Leases that make no sense, or are another's, keep nobody out.
+            Err(LunError::Corrupt { .. } | LunError::Denied { .. }) => {
+                *inner.answered.lock() = Instant::now();
+                inner.refuse(&mut inner.state.lock());
             }
-            Err(error @ (LunError::PathLost { .. } | LunError::Io { .. })) => {
-                if !std::mem::replace(&mut is_lost, true) {
-                    inner.events.push(LunEvent::PathLost { why: error.to_string() });
-                }
-            }
-            // What a verb would say too, to one who can do something about it.
+            // It has not answered, or others hold each other up.
             Err(_) => {}
         }
     }
 }
 
-fn look(inner: &Inner, even_if_quiet: bool) -> Result<(), LunError> {
-    let mut state = inner.state.lock();
-    let Standing::Registered(_) = state.standing else { return Ok(()) };
-    let bell = inner.area.bell(inner.slot)?;
-    if bell == state.heard && !even_if_quiet {
-        return Ok(());
+/// A disk that has not answered for as long as a call may take is away, whatever the kernel is at.
+fn judge(inner: &Inner, interval: Duration) {
+    let mut is_lost = false;
+    while waits(inner, interval) {
+        let silence = inner.answered.lock().elapsed();
+        let is_away = silence > inner.timeout + interval;
+        if is_away != std::mem::replace(&mut is_lost, is_away) {
+            inner.events.push(match is_away {
+                true => LunEvent::PathLost { why: format!("no answer for {silence:.1?}") },
+                false => LunEvent::PathBack { registered: true },
+            });
+        }
     }
-    let table = inner.propose(&mut state, Change::Look)?;
+}
+
+/// Whether to go on after the interval.
+fn waits(inner: &Inner, interval: Duration) -> bool {
+    let goes_on = || !inner.stop.load(Ordering::Acquire);
+    if goes_on() {
+        std::thread::park_timeout(interval);
+    }
+    goes_on()
+}
+
+enum Seen {
+    Answer,
+    Nothing,
+}
+
+fn look(inner: &Inner, even_if_quiet: bool) -> Result<Seen, LunError> {
+    let bell = inner.area.bell(inner.who.slot)?;
+    *inner.answered.lock() = Instant::now();
+    let Some(mut state) = inner.state.try_lock() else { return Ok(Seen::Nothing) };
+    let Standing::Registered(_) = state.standing else { return Ok(Seen::Answer) };
+    if bell == state.heard && !even_if_quiet {
+        return Ok(Seen::Answer);
+    }
+    let table = inner.propose(&mut state, Change::Look)?.table;
     state.heard = bell;
-    if !inner.is_registered(&table) {
+    if !inner.stands(state.standing, &table) {
         inner.refuse(&mut state);
     }
-    Ok(())
+    Ok(Seen::Answer)
 }

@@ -137,7 +137,10 @@ fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, Co
         let clashes =
             |(name, other): &(&str, Option<Part>)| Some((name.to_string(), clash(part, *other)?));
         if let Some((other, why)) = others.filter_map(clashes).next() {
-            let remedy = "give each a `part = { offset_mib = ..., size_mib = ... }` of its own";
+            let remedy = match lun.driver.as_str() {
+                "iscsi" => "give each a `part = { offset_mib = ..., size_mib = ... }` of its own",
+                _ => "take one of them out",
+            };
             return Err(ConfigError::new(place, format!("beside luns.{other}: {why}"), remedy));
         }
         if let Some(beside) = beside {

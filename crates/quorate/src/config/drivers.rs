@@ -12,9 +12,6 @@ use quorate_storage::DISK_SLOTS;
 use super::policies::Seconds;
 use crate::drivers::DriverSettings;
 
-/// `late_write_ms`, if left out. Networks and arrays hold a write for milliseconds; a host that is reset sends no more.
-const LATE_WRITE: Duration = Duration::from_millis(500);
-
 /// The settings of a LUN, by driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LunSettings {
@@ -91,14 +88,14 @@ pub(crate) struct DiskSettings {
     /// For how long it may not answer before that counts as its loss; one `io_bound_ms`, if left out.
     #[serde(default)]
     pub(crate) path_loss_wait_s: Option<Seconds>,
-    /// How long a write that a host has sent may take to land, if that host is dead.
+    /// How long a write that a host has sent may take to land, if that host is dead; one `io_bound_ms`, if left out.
     late_write_ms: Option<u64>,
 }
 
 impl DiskSettings {
     /// How long a preempt waits for what its victim's host has sent.
     pub(crate) fn late_write(&self, io_bound: Duration) -> Duration {
-        self.late_write_ms.map_or(LATE_WRITE.min(io_bound), Duration::from_millis)
+        self.late_write_ms.map_or(io_bound, Duration::from_millis)
     }
 }
 

@@ -10,6 +10,9 @@
 //! As long as one member lives, the kernel gives the number to no other process; so whoever has the
 //! leader's number and another start time shows that the session is gone.
 //!
+//! The name of the file says of which boot it is, too: a host that loses its power keeps the name, and maybe not what
+//! was written. Then nothing of it runs, whatever the file says.
+//!
 //! Between a start and its record a few system calls pass; an engine that is killed just then
 //! leaves no record.
 
@@ -64,9 +67,19 @@ pub(crate) enum LeftoverError {
     },
 }
 
-/// The file of a resource's record.
+/// The file of a resource's record in this boot.
 pub(crate) fn record_path(directory: &Path, resource: &str) -> PathBuf {
-    directory.join(format!("{resource}{RECORD_END}"))
+    record_path_in(directory, resource, &boot())
+}
+
+fn record_path_in(directory: &Path, resource: &str, boot: &str) -> PathBuf {
+    directory.join(format!("{resource}.{boot}{RECORD_END}"))
+}
+
+/// What tells this boot of the machine from others, shortened; empty where the kernel does not say.
+fn boot() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    boot.chars().take_while(char::is_ascii_hexdigit).collect()
 }
 
 /// Records the session that `leader` leads. It is whole or not there at all.
@@ -96,12 +109,15 @@ pub(crate) fn end_leftovers(directory: &Path, patience: Duration) -> Result<(), 
     for entry in entries {
         let path = entry.map_err(unreadable(directory))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        let Some(resource) = name.and_then(|name| name.strip_suffix(RECORD_END)) else { continue };
-        let text = fs::read(&path).map_err(unreadable(&path))?;
-        let record: Record =
-            serde_json::from_slice(&text).map_err(|error| unreadable(&path)(error.into()))?;
-        if record.world == world().map_err(unreadable(&path))? {
-            record.end(resource, patience)?;
+        let named = name.and_then(|name| name.strip_suffix(RECORD_END)?.rsplit_once('.'));
+        let Some((resource, boot_then)) = named else { continue };
+        if boot_then == boot() {
+            let text = fs::read(&path).map_err(unreadable(&path))?;
+            let record: Record =
+                serde_json::from_slice(&text).map_err(|error| unreadable(&path)(error.into()))?;
+            if record.world == world().map_err(unreadable(&path))? {
+                record.end(resource, patience)?;
+            }
         }
         fs::remove_file(&path).map_err(unreadable(&path))?;
     }
@@ -243,8 +259,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(record_path(directory.path(), "guest"), "{\"leader\":").unwrap();
         let error = end_leftovers(directory.path(), BOUND).unwrap_err().to_string();
-        assert!(error.contains("guest.process") && error.contains("then remove it"), "{error}");
+        assert!(
+            error.contains("guest.")
+                && error.contains(".process")
+                && error.contains("then remove it"),
+            "{error}"
+        );
         end_leftovers(&directory.path().join("nowhere"), BOUND).unwrap();
+    }
+
+    /// A host that lost its power can have the name of a file without its bytes.
+    #[test]
+    fn a_torn_record_of_an_earlier_boot_is_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = record_path_in(directory.path(), "guest", "0badb007");
+        fs::write(&path, "").unwrap();
+        end_leftovers(directory.path(), BOUND).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

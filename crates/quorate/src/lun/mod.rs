@@ -40,6 +40,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const BEAT_WAIT: Duration = Duration::from_secs(3);
 const BEAT_INTERVALS: u32 = 5;
 const BEAT_LOOK: Duration = Duration::from_millis(100);
+/// How long a tool waits to see whether another is at work on the leases of a disk.
+const TOOL_CLAIM: Duration = Duration::from_secs(1);
 /// What stands before the path of a disk without reservations.
 const DISK: &str = "disk:";
 const INITIATOR: &str = "iqn.2026-01.io.quorate:admin";
@@ -209,6 +211,26 @@ impl Lun {
         Ok(found.keys.len())
     }
 
+    /// Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
+    /// `over_other_bytes` writes over what else stands in its last 2 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for another kind of LUN, and when something else stands there: nothing was changed.
+    /// [`Error::Lun`].
+    pub fn init(&self, over_other_bytes: bool) -> Result<(), Error> {
+        let Place::Disk(path) = &self.place else {
+            return Err(Error::Misuse(format!(
+                "{}: only a disk without reservations (disk:/dev/...) has leases to be made",
+                self.place
+            )));
+        };
+        let _alone = self.alone()?;
+        DiskLun::make_leases(path, over_other_bytes).map_err(|error| match error {
+            LunError::Misuse { what } => Error::Misuse(what),
+            error => self.failed(&error),
+        })
+    }
+
     /// Tries it out, as a host whose failover depends on it would: register, reserve, write, be preempted, be refused.
     /// Leaves it as it was.
     ///
@@ -291,7 +313,8 @@ impl Lun {
             Place::Disk(path) => Ok(Box::new(DiskLun::open(DiskOptions {
                 path: path.clone(),
                 slot: DISK_SLOTS + 1 + u8::try_from(initiator).unwrap_or(0),
-                late_write: Duration::ZERO,
+                owner: 0,
+                late_write: TOOL_CLAIM,
                 timeout: TIMEOUT,
                 watch_interval: WATCH_INTERVAL,
             })?)),

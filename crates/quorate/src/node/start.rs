@@ -417,6 +417,7 @@ impl Desks {
                 initiator: settings.initiator(&name),
                 settings,
                 node,
+                owner: crate::node::lun::owner(config.id(), lun.id),
                 nexus: format!("{:016x}-{name}-{}", config.id().0, lun.name),
                 socket: socket_path(&self.work_dir, &lun.name),
                 io_bound: config.timing().io_bound,

@@ -11,15 +11,19 @@ use super::guest::{Lab, cut_the_owner};
 use super::trio::{PATIENCE, wait_notice};
 
 const SIZE: u64 = 16 << 20;
+const LATE_WRITE_MS: u32 = 500;
 
 /// Three nodes and a guest on a file that serves as a disk. Beside the tests: `/tmp` may know no direct I/O.
 pub(crate) fn lab(change: impl FnOnce(&mut Document)) -> (Lab, tempfile::TempDir) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = directory.path().join("disk");
     std::fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
+    let place = format!("disk:{}", path.display());
+    lun::Lun::at(&place).unwrap().init(false).unwrap();
     let mut lab = Lab::start_with(|document| {
         let mut disk = Lun::disk("disk1", path.to_str().unwrap());
         disk.settings.insert("save_area_mib".to_owned(), 8.into());
+        disk.settings.insert("late_write_ms".to_owned(), LATE_WRITE_MS.into());
         document.luns = vec![disk];
         change(document);
     });
@@ -77,7 +81,7 @@ fn a_node_that_is_cut_off_has_ended_its_guest_before_the_next_owner_writes() {
 }
 
 #[test]
-fn a_disk_that_holds_something_else_is_told_with_what_empties_it() {
+fn a_disk_that_holds_no_leases_is_told_with_what_makes_them() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = directory.path().join("disk");
     std::fs::write(&path, vec![7; SIZE as usize]).unwrap();
@@ -86,6 +90,6 @@ fn a_disk_that_holds_something_else_is_told_with_what_empties_it() {
     });
     for node in lab.trio.nodes() {
         let told = wait_notice(node, NoticeKind::LunTrouble, |_| true);
-        assert!(told.text.contains("dd if=/dev/zero"), "{told}");
+        assert!(told.text.contains("quorate lun init"), "{told}");
     }
 }

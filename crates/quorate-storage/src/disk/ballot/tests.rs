@@ -10,7 +10,7 @@ enum Doing {
     /// It reads slot by slot, in this order; what it has seen.
     Reading(Vec<Slot>, Blocks),
     Writing(Block),
-    Ringing(Vec<Slot>, u64),
+    Ringing(Vec<Slot>),
     Pausing,
 }
 
@@ -25,8 +25,8 @@ struct Handle {
     bell: Bell,
 }
 
-/// The number of a change, and who rang for it.
-type Bell = Option<(u64, u64)>;
+/// Which ring was the last.
+type Bell = Option<u64>;
 
 /// Numbers from a seed.
 struct Random(u64);
@@ -44,7 +44,8 @@ struct World {
     random: Random,
     slots: u8,
     blocks: Blocks,
-    rung: BTreeMap<Slot, (u64, u64)>,
+    rung: BTreeMap<Slot, u64>,
+    rings: u64,
     /// Who would write without a look while nobody rings: what stood in its bell when it saw itself registered, and
     /// after which change that was.
     believes: BTreeMap<Slot, (Bell, u64)>,
@@ -52,6 +53,10 @@ struct World {
     decided: BTreeMap<u64, Table>,
     handles: Vec<Option<Handle>>,
     next_nexus: u64,
+    /// Handles that live on between two changes, and what they have last written.
+    lives: BTreeMap<Slot, (u64, Option<Block>)>,
+    /// Writes of handles that died, which may still land: who comes after them waits before its first write.
+    late: BTreeMap<Slot, Block>,
     done: u64,
 }
 
@@ -62,10 +67,13 @@ impl World {
             slots,
             blocks: Blocks::new(),
             rung: BTreeMap::new(),
+            rings: 0,
             decided: BTreeMap::from([(0, Table::default())]),
             believes: BTreeMap::new(),
             handles: (0..slots).map(|_| None).collect(),
             next_nexus: 0,
+            lives: BTreeMap::new(),
+            late: BTreeMap::new(),
             done: 0,
         }
     }
@@ -85,9 +93,12 @@ impl World {
             6 => Change::Preempt { own, victim: Self::key(victim) },
             _ => Change::Clear(own),
         };
-        self.next_nexus += 1;
+        let (nexus, own) = self.lives.remove(&slot).unwrap_or_else(|| {
+            self.next_nexus += 1;
+            (self.next_nexus, None)
+        });
         let since = self.front();
-        let proposal = Proposal::new(slot, self.next_nexus, None, change);
+        let proposal = Proposal::new(who(slot, nexus), own, change);
         let (doing, bell) = (self.reading(), self.rung.get(&slot).copied());
         self.handles[usize::from(slot) - 1] =
             Some(Handle { slot, proposal, doing, since, change, bell });
@@ -119,8 +130,13 @@ impl World {
             return self.begin(at as u8 + 1);
         };
         if self.random.below(40) == 0 {
-            if let (Doing::Writing(block), 0) = (handle.doing, self.random.below(2)) {
-                self.write(handle.slot, block);
+            // It dies; what it was writing has landed, never will, or may yet.
+            if let Doing::Writing(block) = handle.doing {
+                match self.random.below(3) {
+                    0 => self.write(handle.slot, block),
+                    1 => drop(self.late.insert(handle.slot, block)),
+                    _ => {}
+                }
             }
             self.believes.remove(&handle.slot);
             return;
@@ -139,14 +155,24 @@ impl World {
                 seen
             }
             Doing::Writing(block) => {
+                if let Some(late) = self.late.remove(&handle.slot) {
+                    if self.random.below(2) == 0 {
+                        self.write(handle.slot, late);
+                    }
+                    handle.proposal = Proposal::new(handle.proposal.who, None, handle.change);
+                    handle.doing = self.reading();
+                    self.handles[at] = Some(handle);
+                    return;
+                }
                 self.write(handle.slot, block);
                 Blocks::new()
             }
-            Doing::Ringing(mut slots, number) => {
+            Doing::Ringing(mut slots) => {
                 let slot = slots.pop().unwrap();
-                self.rung.insert(slot, (number, handle.proposal.nexus));
+                self.rings += 1;
+                self.rung.insert(slot, self.rings);
                 if !slots.is_empty() {
-                    handle.doing = Doing::Ringing(slots, number);
+                    handle.doing = Doing::Ringing(slots);
                     self.handles[at] = Some(handle);
                     return;
                 }
@@ -157,9 +183,14 @@ impl World {
         handle.doing = match handle.proposal.step(&seen) {
             Ask::Read => self.reading(),
             Ask::Write(block) => Doing::Writing(block),
-            Ask::Ring(slots, number) => Doing::Ringing(slots, number),
+            Ask::Ring(slots) => Doing::Ringing(slots),
             Ask::Pause => Doing::Pausing,
-            Ask::Done(result) => return self.end(&handle, result),
+            Ask::Done(result) => {
+                self.end(&handle, result);
+                let nexus = handle.proposal.who.nexus;
+                self.lives.insert(handle.slot, (nexus, handle.proposal.into_own()));
+                return;
+            }
         };
         self.handles[at] = Some(handle);
     }
@@ -213,6 +244,10 @@ impl World {
     }
 }
 
+fn who(slot: Slot, nexus: u64) -> Who {
+    Who { slot, nexus, owner: 7 }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
@@ -235,7 +270,7 @@ fn changes_come_to_an_end_though_handles_stand_in_each_others_way() {
 
 #[test]
 fn a_slot_that_another_wrote_ends_in_an_error() {
-    let mut proposal = Proposal::new(1, 7, None, Change::Register(ReservationKey(9)));
+    let mut proposal = Proposal::new(who(1, 7), None, Change::Register(ReservationKey(9)));
     let Ask::Write(block) = proposal.step(&Blocks::new()) else { panic!() };
     assert!(matches!(proposal.step(&Blocks::new()), Ask::Read));
     let other = Blocks::from([(1, Block { nexus: 8, ..block })]);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use quorate_core::id::{Epoch, Incarnation};
@@ -13,6 +14,9 @@ use super::open::{Handle, Place};
 use crate::clock;
 use crate::config::LunSettings;
 use crate::node::LunWrite;
+
+/// Pause between two looks at whether the last beat has gone out.
+const BEAT_LOOK: Duration = Duration::from_millis(1);
 
 /// While it lives the LUN is open to this node's resources.
 pub(super) struct Attachment {
@@ -77,6 +81,29 @@ impl Attachment {
     }
 }
 
+impl Attachment {
+    /// Ends it where nobody would refuse a beat that is late: only when none is under way any more.
+    ///
+    /// # Errors
+    /// `TimedOut` if one still is; it can be asked again.
+    pub(super) fn end(&mut self) -> Result<(), LunError> {
+        self.shared.attached.store(0, Ordering::Release);
+        self.stop_beat = None;
+        let Some(beat) = &self.beat else { return Ok(()) };
+        let end = Instant::now() + self.shared.spec.io_bound;
+        while !beat.is_finished() {
+            if Instant::now() >= end {
+                return Err(LunError::TimedOut {
+                    what: "the last heartbeat on the disk".to_owned(),
+                    after: self.shared.spec.io_bound,
+                });
+            }
+            std::thread::sleep(BEAT_LOOK);
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Attachment {
     /// No write goes out afterwards.
     fn drop(&mut self) {
@@ -86,7 +113,7 @@ impl Drop for Attachment {
             nbd.stop();
         }
         // A write to a kernel's device waits for as long as the kernel lets it; what it carries then is a beat, which
-        // the device refuses if another has the LUN.
+        // the device refuses if another has the LUN. A disk does not: see `end`.
         let may_hang =
             matches!(self.shared.spec.settings, LunSettings::Device(_) | LunSettings::Disk(_));
         if let Some(beat) = self.beat.take().filter(|_| !may_hang) {

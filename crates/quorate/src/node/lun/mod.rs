@@ -21,7 +21,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use quorate_core::action::LunVerb;
 use quorate_core::event::{Event, LunFailure, LunReply};
-use quorate_core::id::{LunId, NodeId, OpId, SaveToken};
+use quorate_core::id::{ClusterId, LunId, NodeId, OpId, SaveToken};
 use quorate_storage::{Lun, LunError};
 
 use super::input::{Inbox, Input};
@@ -45,6 +45,8 @@ pub(crate) struct LunSpec {
     /// This node.
     pub(crate) node: NodeId,
     pub(crate) initiator: String,
+    /// What all nodes call this LUN of this cluster, and nobody calls another.
+    pub(crate) owner: u64,
     /// What makes our nexus stable over restarts.
     pub(crate) nexus: String,
     /// Where the NBD socket goes.
@@ -56,6 +58,12 @@ pub(crate) struct LunSpec {
     pub(crate) write_hook: Option<WriteHook>,
     /// See the feature `test-switches`.
     pub(crate) ignore_reservations: bool,
+}
+
+/// A number that tells a LUN of this cluster from every other LUN. Never 0.
+pub(crate) fn owner(cluster: ClusterId, lun: LunId) -> u64 {
+    // Odd, so that no two LUNs of a cluster come to the same.
+    (cluster.0 ^ u64::from(lun.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
 }
 
 impl LunSpec {

@@ -86,6 +86,7 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
             let lun = DiskLun::open(DiskOptions {
                 path: settings.path.clone(),
                 slot,
+                owner: spec.owner,
                 late_write: settings.late_write(spec.io_bound),
                 timeout: spec.io_bound,
                 watch_interval: WATCH_INTERVAL,

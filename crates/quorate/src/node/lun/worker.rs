@@ -12,6 +12,7 @@ use quorate_storage::{LunError, ReservationKey as Key, read_beat};
 use super::attach::Attachment;
 use super::open::{Handle, Place, handle};
 use super::{Job, Shared};
+use crate::config::LunSettings;
 
 /// Carries out verbs.
 pub(super) struct Worker {
@@ -46,8 +47,7 @@ impl Worker {
 
     fn carry_out(&mut self, verb: LunVerb) -> Result<LunReply, LunError> {
         if let LunVerb::Detach = verb {
-            self.attachment = None;
-            return Ok(LunReply::Done);
+            return self.detach();
         }
         let open = handle(&self.shared)?;
         if let LunVerb::Attach { epoch, incarnation } = verb {
@@ -59,6 +59,21 @@ impl Worker {
             Some(_) => Ok(self.pretend(verb)),
             None => self.ask(&open, verb),
         }
+    }
+
+    fn detach(&mut self) -> Result<LunReply, LunError> {
+        if let (LunSettings::Disk(_), Some(attachment)) =
+            (&self.shared.spec.settings, &mut self.attachment)
+        {
+            attachment.end()?;
+            // Whoever takes it next sees that nothing is under way, and need not wait for it. If it cannot be said, he
+            // waits.
+            if let (Ok(open), key @ 1..) = (handle(&self.shared), self.shared.key()) {
+                let _ = open.lun.release(Key(key));
+            }
+        }
+        self.attachment = None;
+        Ok(LunReply::Done)
     }
 
     fn ask(&self, open: &Handle, verb: LunVerb) -> Result<LunReply, LunError> {
