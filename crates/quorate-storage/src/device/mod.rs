@@ -117,6 +117,12 @@ pub fn devices() -> Vec<DeviceState> {
     sysfs::blocks(sys).into_iter().map(state).collect()
 }
 
+/// Gives bytes to the parsers of what an NVMe device says.
+#[cfg(feature = "testing")]
+pub(crate) fn hostile(bytes: &[u8]) {
+    nvme::hostile(bytes);
+}
+
 impl DeviceLun {
     /// Opens the device and every path to it, and finds out what it is and can do. Registers nothing.
     ///

@@ -188,6 +188,16 @@ pub(super) fn abilities(file: &File, timeout: Duration) -> Result<(bool, bool), 
     Ok(parse_abilities(&data))
 }
 
+#[cfg(feature = "testing")]
+pub(super) fn hostile(bytes: &[u8]) {
+    let _ = parse_abilities(bytes);
+    for is_long in [false, true] {
+        if let Ok((found, nexus)) = parse_report(bytes, is_long) {
+            assert!(found.keys.len() == nexus.len() && nexus.len() * 24 <= bytes.len());
+        }
+    }
+}
+
 /// Byte 31 of Identify Namespace (RESCAP).
 fn parse_abilities(identify: &[u8]) -> (bool, bool) {
     let byte = identify.get(31).copied().unwrap_or(0);

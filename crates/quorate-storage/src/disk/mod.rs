@@ -109,6 +109,16 @@ impl std::fmt::Debug for DiskLun {
     }
 }
 
+/// Gives bytes to the parser of lease slots.
+#[cfg(feature = "testing")]
+pub(crate) fn hostile(bytes: &[u8]) {
+    if let Some(bytes) = bytes.first_chunk()
+        && let Ok(Some(block)) = Block::decode(bytes, bytes[12])
+    {
+        assert_eq!(Block::decode(&block.encode(bytes[12]), bytes[12]).ok().flatten(), Some(block));
+    }
+}
+
 impl DiskLun {
     /// Opens the disk and looks at its leases. Registers nothing.
     ///

@@ -53,12 +53,14 @@ pub(super) const STATUS_BUSY: c_int = 8;
 pub(super) const STATUS_RESERVATION_CONFLICT: c_int = 0x18;
 pub(super) const STATUS_TASK_SET_FULL: c_int = 0x28;
 pub(super) const STATUS_TASK_ABORTED: c_int = 0x40;
-pub(super) const STATUS_REDIRECT: c_int = 0x101;
+pub(super) const STATUS_MOVED_FOR_NOW: c_int = 0x101;
+pub(super) const STATUS_MOVED_FOR_GOOD: c_int = 0x102;
 /// The first status that libiscsi makes up by itself: cancelled, error, time-out.
 pub(super) const STATUS_LOCAL: c_int = 0x0f00_0000;
 
 unsafe extern "C" {
     pub(super) fn iscsi_create_context(initiator: *const c_char) -> *mut Context;
+    pub(super) fn iscsi_get_target_address(context: *mut Context) -> *const c_char;
     pub(super) fn iscsi_destroy_context(context: *mut Context) -> c_int;
     pub(super) fn iscsi_set_targetname(context: *mut Context, target: *const c_char) -> c_int;
     pub(super) fn iscsi_set_session_type(context: *mut Context, kind: c_int) -> c_int;

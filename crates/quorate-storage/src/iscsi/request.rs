@@ -5,14 +5,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::session::Command;
-use crate::EventQueue;
-use crate::scsi::Failure;
+use super::session::{Command, Transfer};
+use crate::scsi::{self, Failure, ReserveOut};
 use crate::standing::Effect;
+use crate::{EventQueue, ReservationKey};
 
 /// How a command may be treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,24 @@ pub(super) struct Inbox {
 }
 
 impl Request {
+    /// Whether this nexus is still registered: our own key over our own key, which only a registrant may.
+    pub(super) fn question(key: ReservationKey, timeout: Duration) -> Self {
+        let list = scsi::reserve_out_parameters(key.0, key.0, false);
+        let cdb = scsi::reserve_out(ReserveOut::Register);
+        Self {
+            what: "the question whether this nexus is still registered",
+            command: Some(Command::Scsi(cdb, Transfer::Out(list))),
+            class: Class::Reserve,
+            effect: Effect::None,
+            deadline: Instant::now() + timeout,
+            reply: None,
+            attentions: 0,
+            not_before: None,
+            resend_at: None,
+            era: 0,
+        }
+    }
+
     /// The one who asked may have given up; then nobody listens.
     pub(super) fn answer(self, result: Result<Command, Failure>) {
         if let Some(reply) = self.reply {

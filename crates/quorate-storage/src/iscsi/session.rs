@@ -95,8 +95,14 @@ pub(super) enum Command {
 pub(super) enum Done {
     Connected(Result<(), String>),
     LoggedIn(Result<(), LunError>),
+    /// The target is to be logged in to at another portal.
+    Moved(String),
     Pinged,
-    Command { id: usize, outcome: Outcome, command: Command },
+    Command {
+        id: usize,
+        outcome: Outcome,
+        command: Command,
+    },
 }
 
 struct InFlight {
@@ -293,7 +299,10 @@ impl Session {
             CONNECT if status == ffi::STATUS_GOOD => Some(Done::Connected(Ok(()))),
             CONNECT => Some(Done::Connected(Err(why))),
             LOGIN if status == ffi::STATUS_GOOD => Some(Done::LoggedIn(Ok(()))),
-            LOGIN => Some(Done::LoggedIn(Err(login_error(status, why)))),
+            LOGIN => Some(match self.moved_to(status) {
+                Some(portal) => Done::Moved(portal),
+                None => Done::LoggedIn(Err(login_error(why))),
+            }),
             // A ping that was cancelled is no sign of life.
             PING => (status == ffi::STATUS_GOOD).then_some(Done::Pinged),
             _ => {
@@ -306,6 +315,24 @@ impl Session {
                 Some(Done::Command { id, outcome, command: flight.command })
             }
         }
+    }
+
+    /// Where a target that has moved says that it is.
+    ///
+    /// Source: RFC 7143, 11.13.5 (status class 1) and 13.8: `TargetAddress` is `host[:port][,group]`.
+    fn moved_to(&self, status: c_int) -> Option<String> {
+        if !matches!(status, ffi::STATUS_MOVED_FOR_NOW | ffi::STATUS_MOVED_FOR_GOOD) {
+            return None;
+        }
+        // SAFETY: the context is live.
+        let text = unsafe { ffi::iscsi_get_target_address(self.context) };
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: libiscsi keeps a NUL-terminated text in the context, which is not touched while it is copied.
+        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        let portal = text.split(',').next().filter(|portal| !portal.is_empty())?;
+        Some(super::url::with_port(portal))
     }
 
     /// Ends the session and gives back what had not ended: its outcome is not known.
@@ -359,13 +386,8 @@ fn error_text(context: *mut ffi::Context) -> String {
     text.to_string_lossy().trim_end().to_owned()
 }
 
-fn login_error(status: c_int, why: String) -> LunError {
+fn login_error(why: String) -> LunError {
     let lower = why.to_lowercase();
-    if status == ffi::STATUS_REDIRECT {
-        return LunError::Unsupported {
-            what: "the target has moved; give its current address".to_owned(),
-        };
-    }
     if lower.contains("authenticat") || lower.contains("authoriz") || lower.contains("forbidden") {
         return LunError::Denied { why };
     }
@@ -413,4 +435,18 @@ fn free(task: *mut ffi::Task) {
         // called once, because the flight that held it is gone.
         unsafe { ffi::scsi_free_scsi_task(task) };
     }
+}
+
+/// libiscsi writes with `writev`: a target that hangs up would end a process whose host left
+/// SIGPIPE alone.
+pub(super) fn block_sigpipe() {
+    // SAFETY: an all-zero signal set is a valid value to overwrite.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    // SAFETY: the set is initialised, the signal number is valid.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
+    // SAFETY: the set is initialised; the old mask is not asked for; only this thread's mask
+    // changes.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }

@@ -52,9 +52,14 @@ impl Url {
             return Err(bad("longer than 255 bytes, or a NUL in it"));
         }
         let lun = lun.parse().map_err(|_| bad("the LUN must be a number from 0 to 255"))?;
-        let portal = if has_port(portal) { portal.to_owned() } else { format!("{portal}:3260") };
+        let portal = with_port(portal);
         Ok(Self { portal, target: target.to_owned(), lun, login })
     }
+}
+
+/// A portal with its port, whether it is said or not.
+pub(super) fn with_port(portal: &str) -> String {
+    if has_port(portal) { portal.to_owned() } else { format!("{portal}:3260") }
 }
 
 /// By what two addresses are known to lead to one LUN: the target's name and the LUN's number, whatever the portal, the

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::request::{Class, Request, Shared};
-use super::session::{Command, Done, FIRST_COMMAND, Session, Transfer};
+use super::session::{Command, Done, FIRST_COMMAND, Session};
 use super::url::Url;
-use crate::scsi::{self, Failure, Outcome, ReserveOut};
+use crate::scsi::{Failure, Outcome};
 use crate::standing::{Effect, Gate, Standing};
-use crate::{LunError, LunEvent, ReservationKey};
+use crate::{LunError, LunEvent};
 
 /// Delay before the first attempt to connect again; doubles up to `BACKOFF_MAX`.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -34,6 +34,8 @@ const BUSY_DELAY: Duration = Duration::from_millis(5);
 /// Unit attentions (and aborts for another initiator's sake) taken before the caller hears of one.
 /// Several wait for a handle that was idle: one of each kind on LIO, one of each event on tgt.
 pub(super) const ATTENTIONS_MAX: u8 = 16;
+/// So often in a row a target may send us elsewhere.
+const MOVES_MAX: u32 = 4;
 /// How long a reset may take before it is sent once more.
 const RESET_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -55,6 +57,8 @@ pub(super) struct State {
     standing: Standing,
     era: u64,
     backoff: Duration,
+    /// Where the target has sent us to, for this login alone, and how often in a row it has.
+    moved: (Option<String>, u32),
     was_up: bool,
     /// Why there is no session, if there is none.
     why: LunError,
@@ -76,6 +80,7 @@ impl State {
             standing: Standing::Never,
             era: 0,
             backoff: BACKOFF_MIN,
+            moved: (None, 0),
             was_up: false,
             why: LunError::PathLost { why: "not connected yet".to_owned() },
         }
@@ -84,7 +89,7 @@ impl State {
 
 impl Worker {
     pub(super) fn run(mut self) {
-        block_sigpipe();
+        super::session::block_sigpipe();
         loop {
             {
                 let mut inbox = self.shared.inbox.lock();
@@ -188,11 +193,10 @@ impl Worker {
     fn keep_link(&mut self, now: Instant) {
         match &self.state.link {
             Link::Down { next } if *next <= now => {
+                let portal = self.state.moved.0.take().unwrap_or(self.url.portal.clone());
                 let opened =
                     Session::new(&self.initiator, &self.url, self.isid).and_then(|mut session| {
-                        session
-                            .connect(&self.url.portal)
-                            .map_err(|why| LunError::PathLost { why })?;
+                        session.connect(&portal).map_err(|why| LunError::PathLost { why })?;
                         Ok(session)
                     });
                 match opened {
@@ -346,6 +350,7 @@ impl Worker {
                 }
                 Done::LoggedIn(Ok(())) => self.on_up(),
                 Done::LoggedIn(Err(error)) => self.lose(error),
+                Done::Moved(portal) => self.follow(portal),
                 Done::Pinged => self.on_heard(),
                 Done::Command { id, outcome, command } => self.on_done(id, outcome, command),
             }
@@ -363,6 +368,18 @@ impl Worker {
         }
     }
 
+    /// Logs in where the target says, unless it sends us about without end.
+    fn follow(&mut self, portal: String) {
+        let times = self.state.moved.1 + 1;
+        if times > MOVES_MAX {
+            let what = format!("the target moves on and on, last to {portal}");
+            return self.lose(LunError::Unsupported { what });
+        }
+        tracing::debug!(lun = ?self.url, portal, "the target has moved");
+        self.state.moved = (Some(portal), times);
+        self.state.link = Link::Down { next: Instant::now() };
+    }
+
     fn on_heard(&mut self) {
         if let Link::Up { heard, .. } = &mut self.state.link {
             *heard = Instant::now();
@@ -370,6 +387,7 @@ impl Worker {
     }
 
     fn on_up(&mut self) {
+        self.state.moved = (None, 0);
         let link = std::mem::replace(&mut self.state.link, Link::Down { next: Instant::now() });
         self.state.link = match link {
             Link::Opening { session, .. } => {
@@ -387,7 +405,7 @@ impl Worker {
             // by its session has not. Registering our own key over our own key tells: it succeeds
             // for a registrant only.
             Standing::Lost(key) if !self.shared.is_in_doubt.load(Ordering::Acquire) => {
-                self.state.pending.push_front(self.question(key));
+                self.state.pending.push_front(Request::question(key, self.timeout));
             }
             Standing::Lost(_)
             | Standing::Never
@@ -395,25 +413,6 @@ impl Worker {
             | Standing::Gone { .. } => {
                 self.shared.events.push(LunEvent::PathBack { registered: false });
             }
-        }
-    }
-
-    fn question(&self, key: ReservationKey) -> Request {
-        let list = scsi::reserve_out_parameters(key.0, key.0, false);
-        Request {
-            what: "the question whether this nexus is still registered",
-            command: Some(Command::Scsi(
-                scsi::reserve_out(ReserveOut::Register),
-                Transfer::Out(list),
-            )),
-            class: Class::Reserve,
-            effect: Effect::None,
-            deadline: Instant::now() + self.timeout,
-            reply: None,
-            attentions: 0,
-            not_before: None,
-            resend_at: None,
-            era: 0,
         }
     }
 
@@ -508,6 +507,7 @@ impl Worker {
             self.state.backoff = BACKOFF_MIN;
         }
         let next = now + self.state.backoff;
+        self.state.moved = (None, 0);
         self.state.backoff = (self.state.backoff * 2).min(BACKOFF_MAX);
         // A target that knows nobody, or nothing, for a while is one that is just starting.
         let why = if self.state.was_up { why.into_path_lost() } else { why };
@@ -565,18 +565,4 @@ fn fail_writes(state: &mut State, error: &LunError) {
             state.pending.push_back(request);
         }
     }
-}
-
-/// libiscsi writes with `writev`: a target that hangs up would end a process whose host left
-/// SIGPIPE alone.
-fn block_sigpipe() {
-    // SAFETY: an all-zero signal set is a valid value to overwrite.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is ours.
-    unsafe { libc::sigemptyset(&raw mut set) };
-    // SAFETY: the set is initialised, the signal number is valid.
-    unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
-    // SAFETY: the set is initialised; the old mask is not asked for; only this thread's mask
-    // changes.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }

@@ -631,3 +631,49 @@ fn the_bridge_writes_through_the_registered_nexus_and_loses_it_with_the_registra
     assert_eq!(a.events().pop(), Some(LunEvent::ReservationRefused));
     assert!(bytes(&target)[..200 * 4096].iter().all(|byte| *byte == 1));
 }
+
+/// Tells a target to send who logs in to it elsewhere.
+fn send_elsewhere(target: &Target, to: SocketAddr) {
+    let words = [
+        ("RedirectAddress", to.ip().to_string()),
+        ("RedirectPort", to.port().to_string()),
+        ("RedirectReason", "Temporary".to_owned()),
+    ];
+    for (name, value) in words {
+        let update =
+            ["--op", "update", "--mode", "target", "--tid", "1", "--name", name, "--value", &value];
+        target.admin(&update).unwrap();
+    }
+}
+
+/// At another loopback address: tgt sends nobody to the address from which he comes.
+fn elsewhere(host: u8) -> Target {
+    Target::start_at(std::net::Ipv4Addr::new(127, 0, 0, host).into(), None, SIZE).unwrap()
+}
+
+#[test]
+fn a_target_that_sends_us_elsewhere_is_followed_and_asked_again_after_a_loss() {
+    let (front, mut back) = (Target::start(SIZE).unwrap(), elsewhere(2));
+    send_elsewhere(&front, back.address());
+    let lun = open(&front, "a");
+    lun.register(KEY_A).unwrap();
+    lun.reserve(KEY_A).unwrap();
+    lun.write_at(0, &[7; BLOCK]).unwrap();
+    assert_eq!((bytes(&front)[0], bytes(&back)[0]), (0, 7));
+    back.kill().unwrap();
+    wait_for_loss(&lun);
+    back.restart().unwrap();
+    wait_for(&lun, &LunEvent::PathBack { registered: false });
+    lun.register(KEY_A).unwrap();
+    lun.write_at(0, &[8; BLOCK]).unwrap();
+    assert_eq!((bytes(&front)[0], bytes(&back)[0]), (0, 8));
+}
+
+#[test]
+fn targets_that_send_us_to_each_other_are_given_up_with_the_reason() {
+    let (one, two) = (elsewhere(2), elsewhere(3));
+    send_elsewhere(&one, two.address());
+    send_elsewhere(&two, one.address());
+    let error = IscsiLun::open(options(one.url(), "a", Duration::from_secs(2))).unwrap_err();
+    assert!(error.to_string().contains("moves on and on"), "{error}");
+}

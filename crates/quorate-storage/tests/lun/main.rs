@@ -5,6 +5,7 @@ mod device;
 mod disk;
 mod doctor;
 mod file;
+mod hostile;
 #[cfg(quorate_libiscsi)]
 mod iscsi;
 #[cfg(quorate_libiscsi)]
