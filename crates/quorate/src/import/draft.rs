@@ -7,7 +7,7 @@ use quorate_core::config::{NAME_MAX, OrderAct, OrderKind, Policy, VOTERS_MAX};
 use quorate_core::id::GroupId;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Cluster, Document, Group, Node, Rule, Score};
+use crate::config::{Cluster, Document, FenceAgent, Group, Node, Rule, Score};
 
 /// What a cluster is to be.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(super) struct Draft {
     pub(super) groups: Vec<Group>,
     rules: Vec<Rule>,
     pub(super) policy: Policy,
+    pub(super) fence_agents: Vec<FenceAgent>,
     /// Nodes that are kept empty.
     pub(super) drained: Vec<String>,
     rule_names: Names,
@@ -153,6 +154,7 @@ impl Draft {
             groups: self.groups,
             rules: self.rules,
             policy: self.policy,
+            fence_agents: self.fence_agents,
             ..Document::default()
         }
     }

@@ -19,7 +19,7 @@ const OWN_OPTIONS: &str = "have-watchdog dc-version cluster-infrastructure last-
                            join-integration-timeout join-finalization-timeout dc-deadtime default-resource-stickiness";
 
 /// What is said of all that tells how to fence.
-pub(super) const FENCING: &str = "fence agents are not imported: write [[fence_agents]] for them";
+const FENCING: &str = "there is nothing like it; see [[fence_agents]] and policy.fence_lost_nodes";
 
 /// Options of a cluster with no counterpart, and why.
 const OPTIONS: [(&str, &str); 9] = [

@@ -4,6 +4,7 @@
 
 mod colocation;
 mod constraints;
+mod fencing;
 mod left;
 mod location;
 mod nodes;
@@ -25,6 +26,7 @@ use super::report::FindingKind;
 use super::xml::{Element, Xml};
 use super::{Imported, Place};
 use crate::config::ConfigError;
+use fencing::{Device, Fencing};
 use properties::Switches;
 use resources::Meant;
 use rule::NodeFacts;
@@ -48,6 +50,8 @@ struct Importer<'a> {
     exclusive: BTreeMap<GroupId, BTreeSet<String>>,
     /// Some resource may fail on a node as often as it likes.
     without_threshold: bool,
+    fencing: Fencing,
+    devices: Vec<Device<'a>>,
 }
 
 pub(super) fn import(text: &str, file: &str) -> Result<Imported, ConfigError> {
@@ -92,6 +96,8 @@ impl<'a> Importer<'a> {
             meant: BTreeMap::new(),
             exclusive: BTreeMap::new(),
             without_threshold: false,
+            fencing: Fencing::default(),
+            devices: Vec::new(),
         }
     }
 
@@ -104,8 +110,8 @@ impl<'a> Importer<'a> {
         sections("resources").try_for_each(|section| self.resources(section))?;
         sections("constraints").try_for_each(|section| self.constraints(section))?;
         self.close_locations();
+        self.fencing(&sections("fencing-topology").collect::<Vec<_>>());
         for (tag, text) in [
-            ("fencing-topology", left::FENCING),
             ("acls", "who may do what is up to the program that embeds quorate"),
             ("alerts", "notices go to the program that embeds quorate; no agent is called"),
         ] {

@@ -52,6 +52,9 @@ impl<'a> Importer<'a> {
                                 cannot run or write it; that cannot be switched off";
                     pair.note(NotNeeded, text, "");
                 }
+                "stonith-timeout" | "fencing-timeout" | "stonith-action" | "fencing-action" => {
+                    self.fencing_option(name, pair)?;
+                }
                 "start-failure-is-fatal" => self.switches.fatal_starts = pair.flag()?,
                 "maintenance-mode" | "stonith-enabled" | "fencing-enabled" => {}
                 _ => continue,

@@ -66,13 +66,7 @@ impl<'a> Importer<'a> {
     fn single(&mut self, element: Element<'a>) -> Result<(), ConfigError> {
         let template = element.look("template").and_then(|id| self.xml.element(id));
         match primitive::agent(element, template) {
-            ["stonith", ..] => {
-                let text = "fence agents are not imported: write [[fence_agents]] for it; without one a lost \
-                            node's groups are freed by its lease, by the reservations of their LUNs, or by a \
-                            human's word";
-                element.leave_out(NoCounterpart, text, "");
-                return Ok(());
-            }
+            ["stonith", _, kind] => return self.fence_device(element, kind),
             ["ocf", "pacemaker", "remote"] => {
                 self.remote_node(element);
                 return Ok(());

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::{
-    Balance, Config, Group, OnDeadlock, OrderAct, OrderKind, Priority, RestartAction, Rule, Score,
-    Seconds,
+    Balance, Config, FenceAction, FencedNodes, Group, OnDeadlock, OrderAct, OrderKind, Priority,
+    RestartAction, Rule, Score, Seconds,
 };
 use crate::import::FindingKind::*;
 
@@ -48,6 +48,7 @@ fn is_a_name_only(tag: &str, attribute: &str) -> bool {
                 | "instance_attributes"
                 | "utilization"
                 | "op"
+                | "fencing-level"
                 | "resource_set"
                 | "rule"
                 | "expression"
@@ -82,6 +83,7 @@ fn every_attribute_is_used_or_told_of() {
                     && after.document.groups == before.document.groups
                     && after.document.rules == before.document.rules
                     && after.document.policy == before.document.policy
+                    && after.document.fence_agents == before.document.fence_agents
                     && after.document.cluster.name == before.document.cluster.name
             };
             let is_silent = |value: &&str| {
@@ -178,7 +180,6 @@ fn a_clone_is_a_group_for_each_instance_and_roles_are_left_out() {
     assert_eq!((apart.groups, apart.strict), (vec!["lamp-1".into(), "lamp-2".into()], true));
     is_told(&imported, NoCounterpart, &["clone chart-copies", "promoted"]);
     is_told(&imported, NoCounterpart, &["bundle kiosk", "podman.image = harbour/kiosk:4"]);
-    is_told(&imported, NoCounterpart, &["primitive power-hall1", "fence agents are not imported"]);
 }
 
 #[test]
@@ -263,7 +264,71 @@ fn options_of_the_cluster_become_its_policy() {
     assert!(policy.keep_without_quorum);
     is_told(&imported, NoCounterpart, &["a-word-of-tomorrow = 42"]);
     is_told(&imported, NotNeeded, &["dc-version = 2.1.9-1"]);
-    is_told(&imported, NoCounterpart, &["cib.xml:15:", "stonith-timeout = 90s"]);
+}
+
+#[test]
+fn fence_devices_become_agents_with_their_plugs_and_levels() {
+    let imported = rich();
+    let [hall1] = imported.document.fence_agents.as_slice() else { panic!() };
+    assert_eq!((hall1.name.as_str(), hall1.level, hall1.timeout_s), ("power-hall1", 1, 90));
+    assert_eq!(hall1.nodes, FencedNodes::Named(vec!["hall1".to_owned()]));
+    assert_eq!(hall1.parameters["ip"].as_str(), Some("192.0.2.101"));
+    let device = |id: &str, kind: &str, pairs: &[(&str, &str)]| {
+        let pairs: String = pairs
+            .iter()
+            .map(|(name, value)| {
+                format!("<nvpair id='{id}-{name}' name='{name}' value='{value}'/>")
+            })
+            .collect();
+        format!(
+            "<primitive id='{id}' class='stonith' type='{kind}'><instance_attributes id='{id}-i'>{pairs}\
+                 </instance_attributes></primitive>"
+        )
+    };
+    let devices = [
+        device(
+            "pdu",
+            "fence_apc",
+            &[("pcmk_host_map", "n1:1;n2:2,3"), ("ip", "192.0.2.1"), ("pcmk_delay_base", "5s")],
+        ),
+        device(
+            "boards",
+            "fence_ipmilan",
+            &[("pcmk_host_list", "n1,n2,lost"), ("pcmk_reboot_action", "off")],
+        ),
+        device("old", "external/ssh", &[("hostlist", "n1")]),
+        device("asked", "fence_virsh", &[("ip", "192.0.2.2")]),
+    ]
+    .concat();
+    let topology = "</constraints><fencing-topology><fencing-level id='l1' target='n1' index='1' devices='boards'/>\
+                    <fencing-level id='l2' target='n1' index='2' devices='pdu'/></fencing-topology><constraints>";
+    let imported = import_pacemaker(&small(&devices, topology), "cib.xml").unwrap();
+    let found: Vec<(String, u8, FencedNodes)> = imported
+        .document
+        .fence_agents
+        .iter()
+        .map(|agent| (agent.name.clone(), agent.level, agent.nodes.clone()))
+        .collect();
+    let plugs = |pairs: &[(&str, &str)]| {
+        FencedNodes::Plugs(
+            pairs.iter().map(|(node, plug)| ((*node).to_owned(), (*plug).to_owned())).collect(),
+        )
+    };
+    assert_eq!(
+        found,
+        [
+            ("pdu".to_owned(), 1, plugs(&[("n2", "2,3")])),
+            ("pdu-2".to_owned(), 2, plugs(&[("n1", "1")])),
+            ("boards".to_owned(), 1, plugs(&[("n1", "n1"), ("n2", "n2")])),
+        ]
+    );
+    assert_eq!(imported.document.fence_agents[2].action, FenceAction::Off);
+    is_told(&imported, NoCounterpart, &["boards", "lost"]);
+    is_told(&imported, Approximated, &["boards", "a guess"]);
+    is_told(&imported, NotNeeded, &["pcmk_delay_base = 5s", "race"]);
+    is_told(&imported, NoCounterpart, &["old", "fence_..."]);
+    is_told(&imported, Needed, &["asked", "with its nodes"]);
+    imported.config().unwrap();
 }
 
 #[test]
