@@ -6,8 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{EventQueue, LunError};
+
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// A reservation key in the SPC sense: cluster, node and epoch, put together by the caller. Never
 /// 0.
@@ -299,6 +303,18 @@ pub trait Lun: Send + Sync + fmt::Debug {
 
     /// What this LUN reports by itself. One queue for each handle: readers share it.
     fn events(&self) -> Arc<EventQueue>;
+}
+
+/// Refuses times with which a driver of the kernel's devices cannot work.
+pub(crate) fn check_times(timeout: Duration, watch_interval: Duration) -> Result<(), LunError> {
+    for (what, length, least) in
+        [("time-out", timeout, TIMEOUT_MIN), ("watch interval", watch_interval, WATCH_INTERVAL_MIN)]
+    {
+        if length < least {
+            return Err(LunError::misuse(format!("{what} {length:?} must be at least {least:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a range that is unaligned or not within the LUN.

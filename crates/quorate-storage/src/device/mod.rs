@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 
 use self::path::{Path, Verb, count};
 use self::sysfs::Block;
-use crate::lun::check_range;
+use crate::lun::{check_range, check_times};
 use crate::owed::Owed;
 use crate::standing::{Effect, Gate, Standing};
 use crate::{
@@ -41,8 +41,6 @@ use crate::{
 
 const SYS: &str = "/sys";
 const DEV: &str = "/dev";
-const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// How to open a LUN that the kernel has.
 #[derive(Debug, Clone)]
@@ -132,16 +130,7 @@ impl DeviceLun {
     /// without root or CAP_SYS_RAWIO; `Corrupt` when its paths lead to different LUNs; `PathLost` when no path
     /// answers.
     pub fn open(options: DeviceOptions) -> Result<Self, LunError> {
-        for (what, length, least) in [
-            ("time-out", options.timeout, TIMEOUT_MIN),
-            ("watch interval", options.watch_interval, WATCH_INTERVAL_MIN),
-        ] {
-            if length < least {
-                return Err(LunError::misuse(format!(
-                    "{what} {length:?} must be at least {least:?}"
-                )));
-            }
-        }
+        check_times(options.timeout, options.watch_interval)?;
         let name = sysfs::kernel_name(FilePath::new(SYS), &options.device)?;
         let block = sysfs::block(FilePath::new(SYS), &name)?;
         let mut inner = Inner {

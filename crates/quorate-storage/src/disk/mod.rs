@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 use self::area::{Area, Bell};
 use self::ballot::{Ask, Blocks, Change, Decided, Proposal, Who};
 use self::block::Block;
-use crate::lun::check_range;
+use crate::lun::{check_range, check_times};
 use crate::owed::Owed;
 use crate::standing::{Effect, Gate, Standing};
 use crate::table::{NexusId, Table};
@@ -43,8 +43,6 @@ use crate::{
 
 /// Slots of a disk: the nodes' are 1 to `DISK_SLOTS`, those behind are for tools.
 pub const DISK_SLOTS: u8 = 250;
-const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Pause of one that stands in another's way; it grows with each time.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -128,16 +126,7 @@ impl DiskLun {
     /// MiB of leases; `Corrupt` when something else stands where they should be, with what empties them; `Denied` when
     /// another process has this slot; `Unsupported` without direct I/O.
     pub fn open(options: DiskOptions) -> Result<Self, LunError> {
-        for (what, length, least) in [
-            ("time-out", options.timeout, TIMEOUT_MIN),
-            ("watch interval", options.watch_interval, WATCH_INTERVAL_MIN),
-        ] {
-            if length < least {
-                return Err(LunError::misuse(format!(
-                    "{what} {length:?} must be at least {least:?}"
-                )));
-            }
-        }
+        check_times(options.timeout, options.watch_interval)?;
         if options.slot == 0 {
             return Err(LunError::misuse("lease slot 0 is nobody's: give 1 to 255"));
         }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -124,34 +124,13 @@ fn no_write_of_the_victim_lands_after_a_preempt_has_returned() {
         a.register(KEY_A).unwrap();
         a.reserve(KEY_A).unwrap();
         b.register(KEY_B).unwrap();
-        let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let image = || {
             let mut bytes = vec![0; 1 << 20];
             b.read_at(0, &mut bytes).unwrap();
             bytes
         };
-        let at_return = std::thread::scope(|scope| {
-            for thread in 0..4_u64 {
-                let (a, written, stop) = (&a, &written, &stop);
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let mark = 1 + written.load(Ordering::Relaxed) % 250;
-                        match a.write_at(thread * (256 << 10), &vec![mark as u8; 256 << 10]) {
-                            Ok(()) => written.fetch_add(1, Ordering::Relaxed),
-                            Err(LunError::ReservationConflict) => return,
-                            Err(other) => panic!("{other}"),
-                        };
-                    }
-                });
-            }
-            while written.load(Ordering::Relaxed) < 20 {
-                std::thread::yield_now();
-            }
-            b.preempt_and_abort(KEY_B, KEY_A).unwrap();
-            let bytes = image();
-            stop.store(true, Ordering::Relaxed);
-            bytes
-        });
+        let preempt = || b.preempt_and_abort(KEY_B, KEY_A).unwrap();
+        let at_return = model::bytes_when_preempted(&a, preempt, image);
         assert!(image() == at_return, "round {round}");
         assert!(matches!(a.flush(), Err(LunError::ReservationConflict)));
     }

@@ -1,7 +1,6 @@
 //! The directory driver: SPC rules against an obvious model, crashes, take-overs under load, bad
 //! directories.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::common::{BLOCK, model};
@@ -94,29 +93,8 @@ fn no_write_of_the_victim_lands_after_a_preempt_has_returned() {
         a.reserve(KEY_A).unwrap();
         b.register(KEY_B).unwrap();
         let image = directory.path().join("lun/data");
-        let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let at_return = std::thread::scope(|scope| {
-            for thread in 0..4_u64 {
-                let (a, written, stop) = (&a, &written, &stop);
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let mark = 1 + written.load(Ordering::Relaxed) % 250;
-                        match a.write_at(thread * (256 << 10), &vec![mark as u8; 256 << 10]) {
-                            Ok(()) => written.fetch_add(1, Ordering::Relaxed),
-                            Err(LunError::ReservationConflict) => return,
-                            Err(other) => panic!("{other}"),
-                        };
-                    }
-                });
-            }
-            while written.load(Ordering::Relaxed) < 20 {
-                std::thread::yield_now();
-            }
-            b.preempt(KEY_B, KEY_A).unwrap();
-            let bytes = std::fs::read(&image).unwrap();
-            stop.store(true, Ordering::Relaxed);
-            bytes
-        });
+        let read = || std::fs::read(&image).unwrap();
+        let at_return = model::bytes_when_preempted(&a, || b.preempt(KEY_B, KEY_A).unwrap(), read);
         assert!(std::fs::read(&image).unwrap() == at_return, "round {round}");
         assert!(matches!(a.flush(), Err(LunError::ReservationConflict)));
     }

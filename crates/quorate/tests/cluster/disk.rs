@@ -7,8 +7,8 @@
 use quorate::config::{Document, Lun};
 use quorate::{NoticeKind, lun};
 
-use super::guest::{Lab, cut_the_owner};
-use super::trio::{PATIENCE, wait_notice};
+use super::guest::{Lab, cut_the_owner, moved_with_its_state};
+use super::trio::wait_notice;
 
 const SIZE: u64 = 16 << 20;
 const LATE_WRITE_MS: u32 = 500;
@@ -34,16 +34,7 @@ pub(crate) fn lab(change: impl FnOnce(&mut Document)) -> (Lab, tempfile::TempDir
 #[test]
 fn a_guest_on_a_disk_without_reservations_is_moved_with_its_state() {
     let (lab, _directory) = lab(|_| ());
-    let from = lab.trio.wait_online("vm", None);
-    lab.wait_ticks(from, 3);
-    let to = from % 3 + 1;
-    let ticket = lab.trio.node(1).move_group("vm", Some(&format!("n{to}"))).unwrap();
-    lab.trio.node(1).command_wait(ticket, PATIENCE).unwrap();
-    assert_eq!(lab.trio.wait_online("vm", Some(from)), to);
-    lab.wait_ticks(to, 3);
-    let (before, after) = (lab.ticks(from), lab.ticks(to));
-    assert_eq!(before[0].1, after[0].1, "it was saved and resumed, not booted");
-    assert_eq!(before.last().unwrap().0 + 1, after[0].0, "no tick is missing or doubled");
+    moved_with_its_state(&lab);
     lab.check().unwrap();
 }
 

@@ -179,15 +179,8 @@ fn a_moved_guest_goes_on_where_it_stood() {
     lab.check().unwrap();
 }
 
-#[test]
-fn a_guest_on_an_image_in_a_directory_is_moved_with_its_state() {
-    let shared = tempfile::tempdir().unwrap();
-    let directory = shared.path().join("disk1");
-    let lab = Lab::start_with(|document| {
-        let mut lun = Lun::file("disk1", directory.to_str().unwrap());
-        lun.settings.insert("size_mib".to_owned(), 1.into());
-        document.luns = vec![lun];
-    });
+/// Moves the guest: it goes on where it stood. Its ticks on its new node.
+pub(crate) fn moved_with_its_state(lab: &Lab) -> Vec<(u32, u64)> {
     let from = lab.trio.wait_online("vm", None);
     lab.wait_ticks(from, 3);
     let to = from % 3 + 1;
@@ -198,6 +191,19 @@ fn a_guest_on_an_image_in_a_directory_is_moved_with_its_state() {
     let (before, after) = (lab.ticks(from), lab.ticks(to));
     assert_eq!(before[0].1, after[0].1, "it was saved and resumed, not booted");
     assert_eq!(before.last().unwrap().0 + 1, after[0].0, "no tick is missing or doubled");
+    after
+}
+
+#[test]
+fn a_guest_on_an_image_in_a_directory_is_moved_with_its_state() {
+    let shared = tempfile::tempdir().unwrap();
+    let directory = shared.path().join("disk1");
+    let lab = Lab::start_with(|document| {
+        let mut lun = Lun::file("disk1", directory.to_str().unwrap());
+        lun.settings.insert("size_mib".to_owned(), 1.into());
+        document.luns = vec![lun];
+    });
+    let after = moved_with_its_state(&lab);
     let bytes = std::fs::read(directory.join("data")).unwrap();
     let record = &bytes[after[0].0 as usize * SECTOR..][..SECTOR];
     assert_eq!(record[8..12], after[0].0.to_le_bytes());

@@ -1,5 +1,7 @@
 //! The rules of reservations as a person would tell them, and drivers beside them.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use proptest::prelude::*;
 use quorate_storage::{Lun, LunError, ReservationKey};
 
@@ -141,4 +143,35 @@ pub(crate) fn agree(luns: &[Box<dyn Lun>], steps: Steps) -> Result<(), TestCaseE
         }
     }
     Ok(())
+}
+
+/// Four streams of writes go on while their owner is preempted; what stands on the LUN when that has returned.
+pub(crate) fn bytes_when_preempted(
+    owner: &dyn Lun,
+    preempt: impl Fn(),
+    read: impl Fn() -> Vec<u8>,
+) -> Vec<u8> {
+    let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (written, stop) = (&written, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let mark = 1 + written.load(Ordering::Relaxed) % 250;
+                    match owner.write_at(thread * (256 << 10), &vec![mark as u8; 256 << 10]) {
+                        Ok(()) => written.fetch_add(1, Ordering::Relaxed),
+                        Err(LunError::ReservationConflict) => return,
+                        Err(other) => panic!("{other}"),
+                    };
+                }
+            });
+        }
+        while written.load(Ordering::Relaxed) < 20 {
+            std::thread::yield_now();
+        }
+        preempt();
+        let bytes = read();
+        stop.store(true, Ordering::Relaxed);
+        bytes
+    })
 }
