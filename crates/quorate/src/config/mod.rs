@@ -24,6 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use quorate_core::config::{ClusterConfig, RUNNING_NODES_MAX, Timing as TimesInForce, Turn};
+use quorate_core::id::LunId;
 use quorate_core::placement;
 use serde::de::DeserializeOwned;
 
@@ -192,7 +193,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let text = match self.cluster.voters().count() {
             1 => "one voter survives no loss: use three",
-            2 | 4 | 6 if self.cluster.witness_votes() => return Vec::new(),
+            2 | 4 | 6 if self.cluster.witness_votes() => "",
             2 => {
                 "two voters survive no loss, since either alone is no majority: use three, or add a [witness]"
             }
@@ -213,7 +214,27 @@ impl Config {
             }
         });
         let votes = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
-        votes.into_iter().chain(turned).collect()
+        votes.into_iter().chain(turned).chain(self.unwatched()).collect()
+    }
+
+    /// Groups on disks where a host that is frozen whole could go on writing beside its successor.
+    fn unwatched(&self) -> Option<String> {
+        let is_disk = |id: &LunId| {
+            self.cluster.luns().iter().any(|lun| lun.id == *id && lun.driver == "disk")
+        };
+        let groups = self.cluster.groups().iter();
+        let mut names = groups
+            .filter(|group| !group.wishes.fence_agent_required && group.luns.iter().any(is_disk))
+            .map(|group| group.name.as_str())
+            .peekable();
+        if self.watchdog().is_some() || names.peek().is_none() {
+            return None;
+        }
+        let names = names.collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "time alone protects the LUNs of {names}: give the hosts a [watchdog], or the groups \
+             fence_agent_required, for a host that is frozen as a whole"
+        ))
     }
 
     /// Rules, owners or room that leave a group without a place though every node is open: the fewest that suffice;

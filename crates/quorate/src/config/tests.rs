@@ -72,6 +72,18 @@ fn a_good_file_becomes_what_the_engine_checks() {
 }
 
 #[test]
+fn a_group_on_a_disk_is_told_apart_from_one_that_a_watchdog_or_an_agent_guards() {
+    let disk = GOOD.replacen("driver = \"file\"", "driver = \"disk\"", 1);
+    let warned = |text: &str| {
+        let warnings = read(text).unwrap().warnings();
+        warnings.iter().any(|one| one.contains("time alone protects the LUNs of"))
+    };
+    assert!(!warned(GOOD) && warned(&disk));
+    let slow = disk.replacen("detect_ms = 800", "detect_ms = 2000", 1);
+    assert!(!warned(&format!("{slow}\n[watchdog]\ndevice = \"/dev/watchdog\"\n")));
+}
+
+#[test]
 fn a_configuration_survives_its_own_text() {
     let config = read(GOOD).unwrap();
     let again = read(&config.to_toml()).unwrap();
