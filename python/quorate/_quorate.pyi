@@ -66,7 +66,7 @@ def lun_show(
 def lun_clear(place: str, config: Optional[Config], initiator: Optional[str]) -> int:
     """What `quorate.Lun.clear` stands on."""
 
-def lun_init(place: str, config: Optional[Config], over_other_bytes: bool) -> None:
+def lun_init(place: str, config: Optional[Config], over_other_bytes: bool) -> bool:
     """What `quorate.Lun.init` stands on."""
 
 def lun_doctor(

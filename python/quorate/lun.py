@@ -185,14 +185,15 @@ class Lun:
         """
         return _quorate.lun_clear(*self._words)
 
-    def init(self, *, over_other_bytes: bool = False) -> None:
-        """Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
+    def init(self, *, over_other_bytes: bool = False) -> bool:
+        """Makes leases at the end of a disk without reservations, once before its first use. False: it has some.
 
-        `over_other_bytes` writes over what else stands in its last 2 MiB. Raises `MisuseError` for another kind of LUN,
-        and when something else stands there: nothing was changed.
+        `over_other_bytes` writes over what stands in its last 2 MiB, but never over leases under which somebody is
+        registered. Raises `MisuseError` for another kind of LUN, when something else stands there, and when somebody is
+        registered: nothing was changed.
         """
         place, config, _ = self._words
-        _quorate.lun_init(place, config, over_other_bytes)
+        return _quorate.lun_init(place, config, over_other_bytes)
 
     def doctor(self) -> LunExamination:
         """Tries it out, as a host whose failover depends on it would. Leaves it as it was.

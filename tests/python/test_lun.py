@@ -27,8 +27,8 @@ def test_a_disk_without_reservations_is_tried_out_and_its_leases_are_apart(tmp_p
     lun = quorate.Lun(f"disk:{image}")
     with pytest.raises(quorate.LunError, match="quorate lun init"):
         lun.show()
-    lun.init()
-    lun.init()
+    assert lun.init()
+    assert not lun.init()
     assert (lun.show().strength, lun.show().size_bytes) == ("cooperative", 2 << 20)
     found = lun.doctor()
     refused = found.trial_named("a preempted owner is refused")

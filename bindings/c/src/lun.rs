@@ -80,10 +80,11 @@ pub unsafe extern "C" fn quorate_lun_clear(
     })
 }
 
-/// Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
+/// Makes leases at the end of a disk without reservations, once before its first use; where it has some, they stay as
+/// they are.
 ///
-/// Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what else stands in its last
-/// 2 MiB.
+/// Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what stands in its last 2
+/// MiB, but never over leases under which somebody is registered.
 ///
 /// Returns: `QUORATE_MISUSE` for another kind of LUN, and when something else stands there: nothing was changed. Else
 /// as `quorate_lun_show`.

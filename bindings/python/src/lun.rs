@@ -46,7 +46,7 @@ pub(crate) fn lun_init(
     place: &str,
     config: Option<&Config>,
     over_other_bytes: bool,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let lun = which(place, config, None)?;
     Ok(py.detach(|| lun.init(over_other_bytes))?)
 }

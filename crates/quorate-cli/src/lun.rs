@@ -34,7 +34,7 @@ pub enum Lun {
         /// Which LUN
         #[command(flatten)]
         lun: WhichLun,
-        /// Write over what else stands in its last 2 MiB
+        /// Write over what else stands in its last 2 MiB, or over leases under which nobody is registered
         #[arg(long)]
         force: bool,
     },
@@ -88,8 +88,11 @@ pub(crate) fn lun(words: &Lun) -> Result<(), Failure> {
             Ok(())
         }
         Lun::Init { lun, force } => {
-            which(lun)?.init(*force)?;
-            print(&format!("{}: leases are made\n", lun.lun));
+            let says = match which(lun)?.init(*force)? {
+                true => "leases are made",
+                false => "leases stand there already; nothing was changed",
+            };
+            print(&format!("{}: {says}\n", lun.lun));
             Ok(())
         }
         Lun::Clear { lun, yes } => clear(&which(lun)?, *yes),

@@ -111,7 +111,18 @@ impl Area {
     /// Opens a disk, whatever stands at its end.
     fn open_any(path: &Path) -> Result<Self, LunError> {
         let failed = |error: io::Error| direct::explain(path.display().to_string(), &error);
-        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+        let kind = std::fs::metadata(path).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::NotFound => LunError::Io {
+                what: format!(
+                    "{path} is not there; correct the path, or make a file that serves as a disk first: truncate -s \
+                     20G {path}",
+                    path = path.display()
+                ),
+                kind,
+            },
+            _ => failed(error),
+        })?;
+        let kind = kind.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(LunError::misuse(format!(
                 "{} must be a block device or a file",
@@ -146,11 +157,24 @@ impl Area {
         Ok(Self { path: path.to_owned(), data, leases, size, offset, block_bytes })
     }
 
-    /// Makes leases: empty ones, at the end of a disk that has none.
-    pub(super) fn make(path: &Path, over_other_bytes: bool) -> Result<(), LunError> {
+    /// Makes leases: empty ones, at the end of a disk that has none. False: it has some.
+    pub(super) fn make(path: &Path, over_other_bytes: bool) -> Result<bool, LunError> {
         let area = Self::open_any(path)?;
-        if area.made_for()? == Some(area.size) && !over_other_bytes {
-            return Ok(());
+        let has_some = area.made_for()? == Some(area.size);
+        if has_some && !over_other_bytes {
+            return Ok(false);
+        }
+        // What makes no sense may go; what somebody holds may not.
+        let blocks = if has_some { area.read_slots().unwrap_or_default() } else { Blocks::new() };
+        let last = blocks.values().max_by_key(|block| block.number);
+        if let Some(count) =
+            last.map(|block| block.table.registrations.len()).filter(|one| *one > 0)
+        {
+            return Err(LunError::misuse(format!(
+                "{}: leases stand there, and {count} registered: nothing was changed; quorate lun clear takes away \
+                 what nobody alive holds",
+                path.display()
+            )));
         }
         let mut bytes = vec![0; AREA_BYTES as usize];
         area.read_at(area.offset, &mut bytes)?;
@@ -170,7 +194,8 @@ impl Area {
         header[8..16].copy_from_slice(&area.size.to_le_bytes());
         let sum = crc32fast::hash(&header[..16]);
         header[16..].copy_from_slice(&sum.to_le_bytes());
-        area.write_lease(area.slot_offset(0), &header)
+        area.write_lease(area.slot_offset(0), &header)?;
+        Ok(true)
     }
 
     /// For a disk of what size leases were made here; `None`: none were.

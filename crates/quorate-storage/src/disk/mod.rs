@@ -46,6 +46,8 @@ pub const DISK_SLOTS: u8 = 250;
 /// Pause of one that stands in another's way; it grows with each time.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// For how long another handle of our slot may be on its way out.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How to open a disk without reservations as a LUN.
 #[derive(Debug, Clone)]
@@ -131,7 +133,14 @@ impl DiskLun {
             return Err(LunError::misuse("lease slot 0 is nobody's: give 1 to 255"));
         }
         let area = Area::open(&options.path)?;
-        area.lock(options.slot)?;
+        // A handle that is about to be closed may have it for a moment.
+        let end = Instant::now() + options.timeout.min(LOCK_PATIENCE);
+        while let Err(error) = area.lock(options.slot) {
+            if Instant::now() >= end {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE_MAX);
+        }
         let number = u128::from_ne_bytes(area::random()?);
         let before = area.read_slots()?.contains_key(&options.slot);
         let inner = Arc::new(Inner {
@@ -165,12 +174,13 @@ impl DiskLun {
         Ok(Self { inner, threads })
     }
 
-    /// Makes empty leases at the end of a disk that has none yet; fine where it has some.
+    /// Makes empty leases at the end of a disk that has none yet. False: it has some, and they stay as they are.
     ///
     /// # Errors
     ///
-    /// `Misuse` when something else stands there and `over_other_bytes` is false: nothing was changed. Else as `open`.
-    pub fn make_leases(path: &Path, over_other_bytes: bool) -> Result<(), LunError> {
+    /// `Misuse` when something else stands there and `over_other_bytes` is false, or when it is true and nodes are
+    /// registered: nothing was changed. Else as `open`.
+    pub fn make_leases(path: &Path, over_other_bytes: bool) -> Result<bool, LunError> {
         Area::make(path, over_other_bytes)
     }
 }

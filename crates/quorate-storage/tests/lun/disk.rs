@@ -186,10 +186,12 @@ fn what_is_no_disk_for_leases_is_refused_with_the_remedy() {
     let text = DiskLun::make_leases(&other, false).unwrap_err().to_string();
     assert!(text.contains("nothing was changed"), "{text}");
     assert_eq!(std::fs::read(&other).unwrap(), vec![0x55; SIZE as usize]);
-    DiskLun::make_leases(&other, true).unwrap();
+    assert!(DiskLun::make_leases(&other, true).unwrap());
     open(&other, 1).register(KEY_A).unwrap();
-    // Made once more they stay as they are.
-    DiskLun::make_leases(&other, false).unwrap();
+    // Made once more they stay as they are, and so they do by force while somebody is registered.
+    assert!(!DiskLun::make_leases(&other, false).unwrap());
+    let text = DiskLun::make_leases(&other, true).unwrap_err().to_string();
+    assert!(text.contains("1 registered") && text.contains("quorate lun clear"), "{text}");
     assert_eq!(open(&other, 2).read_keys().unwrap().keys, [KEY_A]);
     assert_eq!(
         std::fs::read(&other).unwrap()[..(SIZE - LEASES) as usize],

@@ -54,7 +54,8 @@ profile = "default"
 # max_mib = 64          # of one start of a node; the newest two recordings are kept
 # dir = "/var/tmp/quorate"  # instead of `recordings` in the state directory
 
-# Resets the host of a node that is frozen while it runs what nothing but time protects: LUNs of driver "file", or none.
+# Resets the host of a node that is frozen while it runs what nothing but time protects: LUNs of driver "disk"
+# or "file", or none.
 # [watchdog]
 # device = "/dev/watchdog"
 

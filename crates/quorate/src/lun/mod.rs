@@ -211,13 +211,15 @@ impl Lun {
         Ok(found.keys.len())
     }
 
-    /// Makes leases at the end of a disk without reservations, once before its first use; fine where it has some.
-    /// `over_other_bytes` writes over what else stands in its last 2 MiB.
+    /// Makes leases at the end of a disk without reservations, once before its first use. False: it has some, and they
+    /// stay as they are. `over_other_bytes` writes over what stands in its last 2 MiB, but never over leases under
+    /// which somebody is registered.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for another kind of LUN, and when something else stands there: nothing was changed.
+    /// [`Error::Misuse`] for another kind of LUN, when something else stands there, and when somebody is registered:
+    /// nothing was changed.
     /// [`Error::Lun`].
-    pub fn init(&self, over_other_bytes: bool) -> Result<(), Error> {
+    pub fn init(&self, over_other_bytes: bool) -> Result<bool, Error> {
         let Place::Disk(path) = &self.place else {
             return Err(Error::Misuse(format!(
                 "{}: only a disk without reservations (disk:/dev/...) has leases to be made",

@@ -351,12 +351,14 @@ fn remedy(error: &LunError) -> &'static str {
         LunError::Unsupported { .. } => {
             "take a LUN that knows persistent reservations (LIO, tgt, any array), or the driver disk or file"
         }
-        LunError::Denied { .. } => "correct the login, or let this initiator in at the target",
+        LunError::Denied { .. } => {
+            "let this node in: its login or its rights, or whoever else has it"
+        }
         LunError::PathLost { .. } | LunError::TimedOut { .. } => {
             "check the network and the storage; it is tried again"
         }
-        LunError::Io { .. } => "check the device and the room on it",
-        LunError::Corrupt { .. } => "restore it, or take it away if nothing of it is needed",
+        LunError::Io { .. } => "check the device, its path and the room on it",
+        LunError::Corrupt { .. } => "see what stands there before anything is taken away",
         LunError::Misuse { .. } => "correct the settings of this LUN",
         LunError::ReservationConflict | LunError::NotRegistered => "another node has taken it",
     }
