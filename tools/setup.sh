@@ -61,6 +61,7 @@ debian_packages() {
     [ "$purpose" = test ] || return 0
     need "compiles the header as C++" g++ has g++
     need "joins paths in the kernel tests" dmsetup has dmsetup
+    need "a disk for each host of the kernel tests" e2fsprogs has mke2fs
     need "NBD clients and servers to test against" qemu-utils has qemu-nbd
     need "a fresh environment for the Python tests" python3-venv \
         python3 -c 'import ensurepip, venv'

@@ -24,9 +24,9 @@ fail() {
     done
     exit 1
 } >&2
-# wait_for WHAT COMMAND...: until the command succeeds, at most 60 s.
+# wait_for WHAT COMMAND...: until the command succeeds, at most 120 s.
 wait_for() {
-    local what=$1 end=$((SECONDS + 60))
+    local what=$1 end=$((SECONDS + 120))
     shift
     until "$@"; do
         ((SECONDS < end)) || fail "never: $what"
