@@ -197,7 +197,7 @@ fn state(explanation: &Whole, config: &ClusterConfig) -> String {
             group.name
         ),
         "waiting" => waiting(explanation, config),
-        "failed" => failed(explanation),
+        "failed" => failed(explanation, config),
         "stop-failed" => {
             format!("stuck on {owner}: it could not be stopped there, and may still run")
         }
@@ -237,15 +237,20 @@ fn waiting(explanation: &Whole, config: &ClusterConfig) -> String {
     }
 }
 
-fn failed(explanation: &Whole) -> String {
+fn failed(explanation: &Whole, config: &ClusterConfig) -> String {
     let trouble = explanation.history.iter().rev().find_map(|one| match &one.told {
         Told::ResourceTrouble { detail, .. } => {
             Some(format!("here the last trouble was: {detail}"))
         }
+        Told::Lun { lun, held: false, .. } => {
+            let name = config.lun(*lun).map_or_else(|| lun.to_string(), |one| one.name.clone());
+            Some(format!("here the last trouble was: {name} was lost"))
+        }
         _ => None,
     });
-    let trouble =
-        trouble.unwrap_or_else(|| "it never ran here: ask a node where it failed".to_owned());
+    let trouble = trouble.unwrap_or_else(|| {
+        "no trouble of it is known to this node: ask a node where it failed".to_owned()
+    });
     let left = explanation.retry_in_ms.unwrap_or_default().div_ceil(1000);
     format!(
         "left failed, since it failed too often ({trouble}); it is tried again in {left} s, or at once by \
