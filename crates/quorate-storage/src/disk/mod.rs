@@ -287,6 +287,8 @@ impl Inner {
     }
 
     fn change(&self, change: Change) -> Result<(), LunError> {
+        // Nobody is to take what is given up before that.
+        self.pay_wait()?;
         self.propose(&mut self.state.lock(), change).map(drop)
     }
 

@@ -7,7 +7,9 @@
 use quorate::config::{Document, Lun};
 use quorate::{NoticeKind, lun};
 
-use super::guest::{Lab, cut_the_owner, moved_with_its_state};
+use super::guest::{
+    Lab, cut_the_owner, moved_with_its_state, the_dead_one_returns_and_the_next_one_dies,
+};
 use super::trio::wait_notice;
 
 const SIZE: u64 = 16 << 20;
@@ -50,13 +52,7 @@ fn a_guest_on_a_disk_without_reservations_outlives_its_node() {
     let shown = lun::Lun::of(&lab.trio.config, "disk1").unwrap().show().unwrap();
     let nodes: Vec<Option<u16>> = shown.keys.iter().map(|key| key.node).collect();
     assert_eq!(nodes, [Some(second as u16)], "the dead one's key is gone");
-    // The dead one returns under its own slot, and the next one dies.
-    lab.start_node(first);
-    lab.trio.wait_all("three nodes up", |status| status.nodes.iter().all(|n| n.state == "up"));
-    lab.trio.kill(second);
-    let third = lab.trio.wait_online("vm", Some(second));
-    lab.wait_ticks(third, 5);
-    lab.check().unwrap();
+    the_dead_one_returns_and_the_next_one_dies(&mut lab, first, second);
 }
 
 #[test]

@@ -219,7 +219,15 @@ fn a_guest_outlives_its_node_with_every_acknowledged_write() {
     lab.wait_ticks(second, 5);
     assert_ne!(lab.ticks(first)[0].1, lab.ticks(second)[0].1, "it was booted afresh");
     lab.check().unwrap();
-    // The dead one returns, and the next one dies: its registration is no obstacle.
+    the_dead_one_returns_and_the_next_one_dies(&mut lab, first, second);
+}
+
+/// Its registration of before is no obstacle.
+pub(crate) fn the_dead_one_returns_and_the_next_one_dies(
+    lab: &mut Lab,
+    first: usize,
+    second: usize,
+) {
     lab.start_node(first);
     lab.trio.wait_all("three nodes up", |status| status.nodes.iter().all(|n| n.state == "up"));
     lab.trio.kill(second);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_storage::{
     DeviceLun, DeviceOptions, DiskLun, DiskOptions, FileBeats, FileLun, FileOptions, IscsiLun,
-    IscsiOptions, Layout, Lun, LunError, PartLun,
+    IscsiOptions, Layout, LunError, PartLun,
 };
 
 use super::{Shared, SharedLun, watch};
@@ -77,9 +77,7 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
                 timeout: spec.io_bound,
                 watch_interval: WATCH_INTERVAL,
             })?;
-            let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
-            shared.guest_bytes.store(layout.guest_bytes, Ordering::Release);
-            Ok((Arc::new(lun), Place::Tail(layout)))
+            on_kernels_device(shared, Arc::new(lun), settings.save_area_mib)
         }
         LunSettings::Disk(settings) => {
             let slot = u8::try_from(spec.node.0).unwrap_or(0);
@@ -91,9 +89,7 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
                 timeout: spec.io_bound,
                 watch_interval: WATCH_INTERVAL,
             })?;
-            let layout = Layout::new(&lun.capabilities(), settings.save_area_mib * MIB)?;
-            shared.guest_bytes.store(layout.guest_bytes, Ordering::Release);
-            Ok((Arc::new(lun), Place::Tail(layout)))
+            on_kernels_device(shared, Arc::new(lun), settings.save_area_mib)
         }
         LunSettings::File(settings) => {
             let lun = FileLun::open(FileOptions {
@@ -105,4 +101,15 @@ fn open(shared: &Shared) -> Result<(SharedLun, Place), LunError> {
             Ok((Arc::new(lun), Place::Directory(beats)))
         }
     }
+}
+
+/// What the kernel has, and guests open themselves: they are told how much of it is theirs.
+fn on_kernels_device(
+    shared: &Shared,
+    lun: SharedLun,
+    save_area_mib: u64,
+) -> Result<(SharedLun, Place), LunError> {
+    let layout = Layout::new(&lun.capabilities(), save_area_mib * MIB)?;
+    shared.guest_bytes.store(layout.guest_bytes, Ordering::Release);
+    Ok((lun, Place::Tail(layout)))
 }
