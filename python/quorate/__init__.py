@@ -82,13 +82,14 @@ from .lun import (
 from .node import Node, Stream
 from .replay import Replay, ReplayStep, replay
 from .resource import Resource
-from .status import GroupStatus, NodeStatus, Status, WitnessStatus
+from .status import FencingStatus, GroupStatus, NodeStatus, Status, WitnessStatus
 
 __version__ = VERSION
 
 __all__ = [
     "FenceFinding",
     "FenceReport",
+    "FencingStatus",
     "KEY_VARIABLE",
     "VERSION",
     "AddressError",

@@ -38,6 +38,8 @@ NoticeKind = Literal[
     "fence_failed",
     "fence_given_up",
     "luns_away",
+    "lun_path",
+    "stands_still",
     "up",
     "paused",
     "evicted",

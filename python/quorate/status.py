@@ -11,6 +11,23 @@ from .items import Stamp
 
 
 @dataclass(frozen=True)
+class FencingStatus:
+    """What fence agents are at with a node."""
+
+    level: int
+    """The level that is tried."""
+    asked: tuple[str, ...]
+    """Agents that have been asked and have not answered yet."""
+    done: tuple[str, ...]
+    """Agents of this level that have done it."""
+    retry_in_ms: Optional[int]
+    """Milliseconds until agents are asked again, when every level has failed; None: they are at
+    work."""
+    trouble: str
+    """What was said last by one that has failed; empty: none has."""
+
+
+@dataclass(frozen=True)
 class NodeStatus:
     """A node, as this one sees it."""
 
@@ -39,6 +56,11 @@ class NodeStatus:
     """How often it went down lately."""
     paths: tuple[bool, ...]
     """For each network, whether its heartbeats arrive."""
+    luns_away: tuple[str, ...]
+    """LUNs that it does not reach, by its own word."""
+    fencing: Optional[FencingStatus]
+    """What fence agents are at with it; None: nothing, or this node does not coordinate and cannot
+    know."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +176,21 @@ class Status:
         return found.owner if found and found.state == "online" else None
 
 
+def _fencing_from(fields: Optional[dict[str, Any]]) -> Optional[FencingStatus]:
+    if fields is None:
+        return None
+    lists = {name: tuple(fields[name]) for name in ("asked", "done")}
+    return FencingStatus(**{**fields, **lists})
+
+
 def status_from(fields: dict[str, Any]) -> Status:
     """The status from its parts, as the node gives them."""
     nodes = (
-        {**node, "paths": tuple(node["paths"]), "stays": tuple(node["stays"])}
+        {
+            **node,
+            **{name: tuple(node[name]) for name in ("paths", "stays", "luns_away")},
+            "fencing": _fencing_from(node["fencing"]),
+        }
         for node in fields["nodes"]
     )
     groups = (

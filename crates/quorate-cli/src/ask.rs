@@ -216,6 +216,32 @@ fn event_line(notice: &Value) -> String {
     format!("{hours:02}:{minutes:02}:{seconds:02}.{ms:03} {past}{text}")
 }
 
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
+
+/// What fence agents are at with a node, after its state.
+fn fencing(agents: &Value) -> String {
+    if agents.is_null() {
+        return String::new();
+    }
+    let mut told = format!(", fence level {}", text(&agents["level"]));
+    let asked = strings(&agents["asked"]);
+    match agents["retry_in_ms"].as_u64() {
+        Some(left) => {
+            let _ = write!(told, " again in {} s", left.div_ceil(1_000));
+        }
+        None if asked.is_empty() => {}
+        None => {
+            let _ = write!(told, ": {} asked", asked.join(", "));
+        }
+    }
+    match text(&agents["trouble"]) {
+        trouble if trouble.is_empty() => told,
+        trouble => format!("{told} (failed: {trouble})"),
+    }
+}
+
 /// A status as text.
 fn table(status: &Value) -> String {
     let is_known = status["quorum"] == true || status["member"] != true;
@@ -231,6 +257,11 @@ fn table(status: &Value) -> String {
         if let Some(left) = node["quarantine_left_ms"].as_u64() {
             let _ = write!(state, ", in quarantine for {} s more", left.div_ceil(1000));
         }
+        let away = strings(&node["luns_away"]);
+        if !away.is_empty() {
+            let _ = write!(state, ", does not reach {}", away.join(", "));
+        }
+        state += &fencing(&node["fencing"]);
         vec![text(&node["name"]), state + last, text(&node["voter"]), text(&node["heard"])]
     });
     // Pairs of a name and what this node holds of it.
@@ -417,11 +448,20 @@ mod tests {
             "path": "/srv/w", "votes": true, "made": true, "reachable": false, "trouble": "it is gone",
             "asked_ms_ago": 1250, "answered_ms_ago": null,
         });
+        status["nodes"][0]["luns_away"] = json!(["disk1", "disk2"]);
+        status["nodes"][1]["fencing"] = json!({
+            "level": 2, "asked": ["board"], "done": [], "retry_in_ms": null, "trouble": "login refused",
+        });
         let told = table(&status);
         let witness =
             "\nwitness /srv/w votes, asked 1.2 s ago, answered never; TROUBLE: it is gone\n";
         let stays = "\nn1 is drained, and keeps vm1: no other node can run it (not node2: no)\n";
         assert!(told.contains(witness) && told.contains(stays), "{told}");
+        assert!(told.contains("n1     up, paused, does not reach disk1, disk2"), "{told}");
+        assert!(
+            told.contains("down, fence level 2: board asked (failed: login refused), last known"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! One change of the replicated database: what the log holds, and what a node asks the coordinator
 //! to commit.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Amounts, NewConfig, NewGroup, NewNode};
-use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
+use crate::id::{Epoch, GroupId, Incarnation, LunId, NodeId, SaveToken, VoterId};
 
 /// Why a node is believed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -353,6 +355,15 @@ pub enum Change {
     Evicted {
         /// The node.
         node: NodeId,
+    },
+    /// Which LUNs a node does not reach, in use there or not: its own word.
+    Paths {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// All that it does not reach.
+        away: BTreeSet<LunId>,
     },
 }
 

@@ -75,7 +75,7 @@ pub enum Event {
         /// The epoch in which it was attached.
         epoch: Epoch,
     },
-    /// The LUN's path is gone, and with it what was registered on it.
+    /// What was registered on the LUN is gone, and cannot be had back.
     LunLost {
         /// The LUN.
         lun: LunId,
@@ -159,6 +159,21 @@ pub enum Event {
         /// Done, and for `Off` and `Reboot` the agent has seen that the node was off; or why not, for people: then
         /// nothing is known.
         result: Result<(), String>,
+    },
+    /// Whether this host reaches a LUN, be it in use here or not. Said when it changes; until then it counts as
+    /// reached.
+    LunPath {
+        /// The LUN.
+        lun: LunId,
+        /// Whether it is reached.
+        reached: bool,
+    },
+    /// An attached LUN has not been reached for as long as it is waited for; it may come back yet.
+    LunOverdue {
+        /// The LUN.
+        lun: LunId,
+        /// The epoch in which it was attached.
+        epoch: Epoch,
     },
 }
 

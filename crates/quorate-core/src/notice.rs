@@ -176,6 +176,22 @@ pub enum Notice {
         /// When it is tried again, in milliseconds.
         retry_in_ms: u64,
     },
+    /// A node does not reach a LUN any more, or does again. Committed.
+    LunPath {
+        /// The node.
+        node: NodeId,
+        /// The LUN.
+        lun: LunId,
+        /// Whether it is reached.
+        reached: bool,
+    },
+    /// A group of this node stands still: a LUN of it is away, and no other node reaches it.
+    StandsStill {
+        /// The group.
+        group: GroupId,
+        /// The LUN.
+        lun: LunId,
+    },
     /// A resource on this node is in trouble.
     ResourceTrouble {
         /// The resource.

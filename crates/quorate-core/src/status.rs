@@ -99,6 +99,25 @@ pub struct NodeStatus {
     pub recent_failures: u32,
     /// For each network, whether its heartbeats arrive.
     pub paths: Vec<bool>,
+    /// LUNs that it does not reach, by its own word.
+    pub luns_away: Vec<String>,
+    /// What fence agents are at with it; none: nothing, or this node does not coordinate and cannot know.
+    pub fencing: Option<FencingStatus>,
+}
+
+/// What fence agents are at with a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FencingStatus {
+    /// The level that is tried.
+    pub level: u8,
+    /// Agents that have been asked and have not answered yet.
+    pub asked: Vec<String>,
+    /// Agents of this level that have done it.
+    pub done: Vec<String>,
+    /// How long until agents are asked again, in milliseconds, when every level has failed; none: they are at work.
+    pub retry_in_ms: Option<u64>,
+    /// What was said last by one that has failed, for people; empty: none has.
+    pub trouble: String,
 }
 
 /// A group.

@@ -51,6 +51,8 @@ pub enum Happening {
     Agent(NodeId, u64, OpId, Box<Asked>),
     /// A guest's I/O is too late.
     GuestIoTimeout(NodeId, LunId),
+    /// A node looks whether it reaches a LUN.
+    PathSeen(NodeId, LunId),
     /// A node's heartbeat on a LUN is due.
     StorageBeat(NodeId, LunId, u64),
     /// A guest has got on with what it was asked.

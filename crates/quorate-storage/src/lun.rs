@@ -231,6 +231,17 @@ pub trait Lun: Send + Sync + fmt::Debug {
     /// `ReservationConflict` if this nexus is not registered under `key`.
     fn release(&self, key: ReservationKey) -> Result<(), LunError>;
 
+    /// The owner is done with the LUN and has nothing under way on it: whoever takes it next need not wait for late
+    /// writes. Where the device refuses those, nothing is to be said, and the reservation stands until it is preempted.
+    ///
+    /// # Errors
+    ///
+    /// As `release`; the next owner waits then.
+    fn give_back(&self, key: ReservationKey) -> Result<(), LunError> {
+        let _ = key;
+        Ok(())
+    }
+
     /// Removes every registration under `victim` and, if the reservation was held under it, takes
     /// the reservation.
     ///

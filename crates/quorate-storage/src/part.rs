@@ -78,6 +78,10 @@ impl Lun for PartLun {
         self.lun.release(key)
     }
 
+    fn give_back(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.lun.give_back(key)
+    }
+
     fn preempt(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError> {
         self.lun.preempt(own, victim)
     }

@@ -123,6 +123,10 @@ kinds! {
     FenceGivenUp = "fence_given_up",
     /// No node reaches the LUNs of a `group`: it waits, and is tried again after `retry_in_ms`. Committed.
     LunsAway = "luns_away",
+    /// A `node` reaches a `lun`, or does not any more; `up`. Committed.
+    LunPath = "lun_path",
+    /// A `group` of this node stands still: its `lun` is away, and no other node reaches its LUNs.
+    StandsStill = "stands_still",
     /// A `node` takes part. Committed.
     Up = "up",
     /// A `node` is `paused` or resumed. Committed.

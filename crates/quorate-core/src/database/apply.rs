@@ -84,6 +84,9 @@ impl Database {
             Change::Vote { node, votes } => self.vote(index, node, votes),
             Change::WitnessVote => self.settle_witness(index),
             Change::Evicted { node } => self.end_eviction(index, node, notices),
+            Change::Paths { node, incarnation, ref away } => {
+                self.note_paths(node, incarnation, away, notices);
+            }
         }
     }
 
@@ -108,6 +111,7 @@ impl Database {
         record.leaving = false;
         record.keeps = false;
         record.reluctant &= incarnation.boot == old.boot;
+        self.away.remove(&node);
         self.vacate(node, old, FenceKind::Returned);
         self.ask_of_strays(node, old, incarnation);
         notices.push(Notice::Up { node, incarnation });

@@ -203,6 +203,7 @@ impl Database {
         self.nodes.remove(&node);
         self.voters.remove(&node);
         self.flapping.remove(&node);
+        self.away.remove(&node);
         self.departed.insert(node, name);
         for record in self.groups.values_mut() {
             let others = |one: &NodeId| *one != node;

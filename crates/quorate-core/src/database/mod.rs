@@ -11,6 +11,7 @@ mod ended;
 mod flapping;
 mod membership;
 mod operating;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{Cause, Desire, Disarm, DownCause, FenceKind, ReleaseKind};
 use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
-use crate::id::{Epoch, GroupId, Incarnation, NodeId, SaveToken, VoterId};
+use crate::id::{Epoch, GroupId, Incarnation, LunId, NodeId, SaveToken, VoterId};
 use crate::time::millis;
 pub use flapping::Flapping;
 pub use versions::{VERSIONS_KEPT, VERSIONS_MAX, Version};
@@ -331,6 +332,8 @@ pub struct Database {
     /// When the cluster arms itself.
     disarmed_until: Option<u64>,
     flapping: BTreeMap<NodeId, Flapping>,
+    /// Which LUNs nodes do not reach, by their own word; of others nothing is known against it.
+    away: BTreeMap<NodeId, BTreeSet<LunId>>,
     /// What the witness's register is known by, once it is made.
     witness: Option<u64>,
     /// Nodes that are to vote once they have caught up.
@@ -367,6 +370,7 @@ impl Database {
             disarmed: None,
             disarmed_until: None,
             flapping: BTreeMap::new(),
+            away: BTreeMap::new(),
             witness: None,
             to_vote: BTreeSet::new(),
             voted: 1,

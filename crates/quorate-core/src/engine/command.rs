@@ -316,6 +316,15 @@ impl Engine {
         if record.owner().is_none() {
             return Ok(vec![Change::Seat { group, node: target }]);
         }
+        let config = database.config();
+        let missing = config.group(group).and_then(|group| database.missing(target, group));
+        if let Some(lun) = missing.and_then(|lun| config.lun(lun)) {
+            let target = config.node(target).map_or("?", |node| node.name.as_str());
+            return Err(Refusal::NotPossible(format!(
+                "group {name} cannot run on node {target}: it does not reach lun {}",
+                lun.name
+            )));
+        }
         let place = database.config().place_of(group);
         let unit = place.and_then(|place| database.config().bonds().unit(place));
         let alone = place.into_iter().collect::<Vec<usize>>();
@@ -341,7 +350,8 @@ impl Engine {
     ) -> Option<NodeId> {
         let place = database.config().place_of(group)?;
         let mut now = standing::of(database, &[], self.times());
-        now[place] = Now { wanted: true, banned: vec![node], ..Now::default() };
+        let unreached = std::mem::take(&mut now[place].unreached);
+        now[place] = Now { wanted: true, unreached, banned: vec![node], ..Now::default() };
         placement::plan(database.config(), candidates, now).node(place)
     }
 

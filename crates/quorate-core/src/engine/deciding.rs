@@ -84,6 +84,7 @@ impl Deciding<'_> {
                 | Change::WitnessVote
                 | Change::Witnessed { .. }
                 | Change::Arm
+                | Change::Paths { .. }
                 | Change::Leave { .. }
                 | Change::Left { .. } => {}
             }
@@ -261,8 +262,9 @@ impl Deciding<'_> {
     fn place_anew(&self, config: &GroupConfig, avoids: &[NodeId]) -> Option<NodeId> {
         let place = self.database.config().place_of(config.id)?;
         let mut now = standing::of(self.database, &self.falling, self.times);
+        let (unreached, avoids) = (std::mem::take(&mut now[place].unreached), avoids.to_vec());
         now[place] =
-            placement::Now { wanted: true, avoids: avoids.to_vec(), ..placement::Now::default() };
+            placement::Now { wanted: true, unreached, avoids, ..placement::Now::default() };
         placement::plan(self.database.config(), &self.candidates, now).node(place)
     }
 

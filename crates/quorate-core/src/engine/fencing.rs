@@ -20,7 +20,8 @@ use crate::fence::{self, AgentWord, FenceProof};
 use crate::id::{Incarnation, NodeId, OpId};
 use crate::notice::Notice;
 use crate::plant::{self, Plant};
-use crate::time::Instant;
+use crate::status::FencingStatus;
+use crate::time::{Instant, millis};
 use crate::timer::Timer;
 
 /// How long nobody is asked when every level has failed; it doubles up to `PAUSE_MAX`.
@@ -183,6 +184,22 @@ impl Engine {
         let newer = |heard| heard > record.incarnation && !record.is_shut_out(heard);
         self.peers.get(&node).is_some_and(|peer| {
             peer.incarnation().is_some_and(newer) && peer.is_fresh(limit, self.now)
+        })
+    }
+
+    /// What agents are at with a node.
+    pub(super) fn fencing_status(&self, node: NodeId) -> Option<FencingStatus> {
+        let attempt = self.fencing.nodes.get(&node)?;
+        let levels = self.config.fence_levels(node);
+        let level = levels.get(attempt.level)?.first()?.level;
+        let left = |until: Instant| millis(until.since(self.now));
+        let retry = attempt.rests_until.filter(|&until| until > self.now);
+        Some(FencingStatus {
+            level,
+            asked: attempt.open.values().map(|request| request.agent.clone()).collect(),
+            done: attempt.done.keys().cloned().collect(),
+            retry_in_ms: retry.map(left),
+            trouble: attempt.last_error.clone(),
         })
     }
 

@@ -398,7 +398,8 @@ impl Engine {
             let own = match change {
                 Change::Report { node, .. }
                 | Change::Leave { node, .. }
-                | Change::Left { node, .. } => node == from,
+                | Change::Left { node, .. }
+                | Change::Paths { node, .. } => node == from,
                 Change::Witnessed { .. } => self.is_voter(from),
                 _ => false,
             };

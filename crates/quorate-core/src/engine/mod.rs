@@ -23,6 +23,7 @@ mod log;
 mod membership;
 mod order;
 mod probe;
+mod reach;
 mod standing;
 mod stray;
 mod view;
@@ -177,6 +178,8 @@ pub struct Engine {
     /// Since when the load is uneven and nothing else is under way.
     uneven_since: Option<Instant>,
     probes: BTreeMap<NodeId, probe::Probe>,
+    /// What this host does not reach.
+    reach: reach::Reach,
     history: BTreeMap<GroupId, VecDeque<Happened>>,
     /// How much has come into the history of each group so far.
     noted: BTreeMap<GroupId, u64>,
@@ -252,6 +255,7 @@ impl Engine {
             day: None,
             uneven_since: None,
             probes: BTreeMap::new(),
+            reach: reach::Reach::default(),
             history: BTreeMap::new(),
             noted: BTreeMap::new(),
             acts: why::Acts::default(),
@@ -374,6 +378,8 @@ impl Engine {
             Event::Leave { keep } => self.on_leave(keep),
             Event::Witness { op, result } => self.on_witness(op, result),
             Event::Fence { op, result } => self.on_fence(op, result),
+            Event::LunPath { lun, reached } => self.on_lun_path(lun, reached),
+            Event::LunOverdue { lun, epoch } => self.on_lun_overdue(lun, epoch),
             Event::TimeOfDay { seconds } => {
                 self.day = Some((u64::from(seconds), self.now));
                 self.reconsider = true;
@@ -498,8 +504,10 @@ impl Engine {
             self.watch_peers();
             self.watch_lease();
             self.watch_standing();
+            self.watch_overdue();
             let touched = self.advance_groups();
             self.say_reports(&touched);
+            self.say_reach();
             let decided = self.coordinate();
             let waiting = self.consensus.as_ref().is_some_and(Consensus::has_output);
             if !decided && !waiting {

@@ -71,8 +71,7 @@ fn of_one(
     let cluster_ms = times.cluster_ms;
     let held = database.are_moves_held();
     let due = record.failed_until.is_none_or(|until| until <= cluster_ms);
-    let mut avoids = record.failed_lately(cluster_ms, millis(config.failover_period)).to_vec();
-    avoids.extend(record.unreached.iter().filter(|node| !record.failed_on.contains(node)));
+    let avoids = record.failed_lately(cluster_ms, millis(config.failover_period)).to_vec();
     let base = Now {
         wanted: record.is_wanted() && due,
         at: record.seat,
@@ -83,6 +82,7 @@ fn of_one(
         fixed: database.is_kept(record) && record.is_wanted(),
         home: record.drained_from.filter(|_| !held),
         stays: held || record.stays || opens_in(config, times).is_none_or(|left| left > 0),
+        unreached: database.unreached(config),
         avoids,
         banned: record.banned_on(&config.wishes, cluster_ms),
         load: record.load.clone(),

@@ -8,6 +8,7 @@ mod freezing;
 mod handover;
 mod membership;
 mod policies;
+mod reach;
 mod strays;
 mod waiting;
 mod witness;

@@ -234,6 +234,13 @@ impl Engine {
             paths: paths
                 .map(|path| peer.is_none_or(|peer| peer.is_path_up(PathId(path))))
                 .collect(),
+            fencing: self.fencing_status(node.id),
+            luns_away: self
+                .database
+                .iter()
+                .flat_map(|database| database.away(node.id))
+                .map(|&lun| self.lun_name(lun))
+                .collect(),
         }
     }
 

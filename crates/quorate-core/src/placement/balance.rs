@@ -97,8 +97,8 @@ fn suits_as_well(
     let mut others: Vec<Now> = now.to_vec();
     others.iter_mut().for_each(|one| one.fixed = true);
     for member in unit(config, group) {
-        let Now { avoids, banned, load, .. } = now[member].clone();
-        others[member] = Now { wanted: true, avoids, banned, load, ..Now::default() };
+        let Now { unreached, avoids, banned, load, .. } = now[member].clone();
+        others[member] = Now { wanted: true, unreached, avoids, banned, load, ..Now::default() };
     }
     let placement = place(config, nodes, others, group);
     placement.chosen == Some(to)

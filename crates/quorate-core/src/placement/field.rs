@@ -59,7 +59,8 @@ impl Solver<'_> {
         let own = config.preferred_owners.iter().chain(config.scores.keys());
         let own = own.filter(|_| config.possible_owners.is_empty());
         let named = config.possible_owners.iter().chain(own);
-        let named = named.chain(&now.at).chain(&now.home).chain(&now.avoids).chain(&now.banned);
+        let named = named.chain(&now.at).chain(&now.home).chain(&now.unreached);
+        let named = named.chain(&now.avoids).chain(&now.banned);
         named.filter_map(|&node| self.table.board.place_of(node))
     }
 

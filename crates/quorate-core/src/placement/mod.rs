@@ -97,6 +97,8 @@ pub struct Now {
     pub home: Option<NodeId>,
     /// It does not fail back now.
     pub stays: bool,
+    /// Where a LUN of it is not reached.
+    pub unreached: Vec<NodeId>,
     /// Where it has just failed, or shall leave.
     pub avoids: Vec<NodeId>,
     /// Where it may not run any more.

@@ -186,7 +186,8 @@ impl Planner {
     /// Whether any node may draw the group elsewhere.
     fn be_wary(&mut self, group: usize, config: &GroupConfig) {
         let now = &self.table.now[group];
-        let special = now.home.is_some() || !now.avoids.is_empty() || !now.banned.is_empty();
+        let special = now.home.is_some()
+            || [&now.unreached, &now.avoids, &now.banned].iter().any(|nodes| !nodes.is_empty());
         if special || config.failback && config.scores.values().any(|&score| score < 0) {
             self.wary.insert(group);
         } else {

@@ -9,6 +9,8 @@ use super::NotHere;
 pub(super) struct Rank {
     /// The node is to be emptied.
     pub(super) emptied: bool,
+    /// A LUN of the group is not reached from there.
+    pub(super) unreached: bool,
     /// The group has just failed there.
     pub(super) failed: bool,
     /// How many of those that must be with it could not be there.
@@ -38,6 +40,7 @@ impl Rank {
     pub(super) fn why_behind(&self, best: &Rank) -> NotHere {
         let fields = [
             (self.emptied != best.emptied, NotHere::Emptied),
+            (self.unreached != best.unreached, NotHere::Unreached),
             (self.failed != best.failed, NotHere::FailedThere),
             (self.hinders != best.hinders, NotHere::HindersOthers),
             (self.leaves != best.leaves, NotHere::HasItNot),

@@ -47,6 +47,8 @@ pub enum NotHere {
     HigherNumber,
     /// It is in quarantine.
     Quarantined,
+    /// It does not reach a LUN of the group, and another node can run it.
+    Unreached,
 }
 
 impl NotHere {
@@ -73,6 +75,7 @@ impl NotHere {
             NotHere::WorseCompany => "worse_company",
             NotHere::MoreLoaded => "more_loaded",
             NotHere::HigherNumber => "higher_number",
+            NotHere::Unreached => "unreached",
         }
     }
 
@@ -98,7 +101,8 @@ impl NotHere {
             | NotHere::LessPreferred
             | NotHere::WorseCompany
             | NotHere::MoreLoaded
-            | NotHere::HigherNumber => None,
+            | NotHere::HigherNumber
+            | NotHere::Unreached => None,
         }
     }
 
@@ -124,7 +128,8 @@ impl NotHere {
             | NotHere::LessPreferred
             | NotHere::WorseCompany
             | NotHere::MoreLoaded
-            | NotHere::HigherNumber => false,
+            | NotHere::HigherNumber
+            | NotHere::Unreached => false,
         }
     }
 }
@@ -144,6 +149,9 @@ impl fmt::Display for NotHere {
             NotHere::CompanionCannot => "a group that must be on one node with it cannot be there",
             NotHere::Fixed => "the group is not moved now",
             NotHere::NothingBefore(_) => "what must run before it cannot run",
+            NotHere::Unreached => {
+                "it does not reach a LUN of the group, and another node can run it"
+            }
             NotHere::FailedThere => "the group has just failed there, and another node can run it",
             NotHere::HindersOthers => "a group that must be with it could not be there",
             NotHere::HasItNot => "the node that has it can run it",

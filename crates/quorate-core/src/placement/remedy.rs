@@ -21,6 +21,8 @@ pub enum Remedy {
     Possible,
     /// The group's failures there were forgotten.
     Forgiven,
+    /// It reached the LUNs of the group.
+    Reached,
     /// The group were not held where it is.
     Released,
     /// The node had so much more of this.
@@ -46,6 +48,7 @@ impl fmt::Display for Remedy {
             Remedy::NodeUp => f.write_str("the node took part"),
             Remedy::Resumed => f.write_str("the node were resumed"),
             Remedy::Possible => f.write_str("the node were a possible owner"),
+            Remedy::Reached => f.write_str("the node reached its LUNs"),
             Remedy::Forgiven => f.write_str("its failures there were forgotten"),
             Remedy::Released => f.write_str("it were not held where it is"),
             Remedy::Room { kind, more } => write!(f, "the node had {more} more of {kind}"),
@@ -126,6 +129,7 @@ impl Might {
             NotHere::Paused | NotHere::Emptied | NotHere::Quarantined => Remedy::Resumed,
             NotHere::NotPossible => Remedy::Possible,
             NotHere::Banned | NotHere::FailedThere => Remedy::Forgiven,
+            NotHere::Unreached => Remedy::Reached,
             NotHere::Fixed => Remedy::Released,
             NotHere::NoRoom => self.lacks()?,
             // Rules that are taken out leave their places to others: the name stays.
@@ -210,6 +214,7 @@ impl Might {
                 now.avoids.retain(|id| *id != node);
                 now.banned.retain(|id| *id != node);
             }
+            Remedy::Reached => now.unreached.retain(|id| *id != node),
             Remedy::Released => now.fixed = false,
             Remedy::Room { kind, more } => {
                 if let Some(node) = self.parts.nodes.iter_mut().find(|one| one.id == node) {

@@ -358,6 +358,7 @@ impl<'a> Solver<'a> {
         let own_groups = if board.counts_only() { own as u64 } else { 0 };
         Rank {
             emptied: here && slot.keeps == Keeps::Stranded,
+            unreached: !here && members.iter().any(|&one| now(one).unreached.contains(&slot.id)),
             failed: !here && members.iter().any(|&one| now(one).avoids.contains(&slot.id)),
             hinders: view.hinders,
             leaves: anchor.is_some_and(|anchor| anchor != at),

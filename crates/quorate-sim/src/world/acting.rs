@@ -228,6 +228,8 @@ impl World {
             | Event::Lun { .. }
             | Event::LunRefused { .. }
             | Event::LunLost { .. }
+            | Event::LunPath { .. }
+            | Event::LunOverdue { .. }
             | Event::Resource { .. }
             | Event::ResourceFailed { .. }
             | Event::ResourceBusy { .. }

@@ -244,8 +244,15 @@ impl World {
         if sent + bound > now {
             self.schedule.at(sent + bound, Happening::GuestIoTimeout(node, lun));
         } else if self.hosts[&node].carries(held) {
-            self.storage.nexus(node, lun).is_watched = false;
-            self.lose_session(node, lun);
+            let overdue = self.is_enforced(lun) && self.random.chance(3, 4);
+            let nexus = self.storage.nexus(node, lun);
+            nexus.is_watched = false;
+            match nexus.attached.filter(|_| overdue && nexus.is_cut()) {
+                Some(Attached { epoch, .. }) => {
+                    self.deliver(node, held, Event::LunOverdue { lun, epoch });
+                }
+                None => self.lose_session(node, lun),
+            }
         } else {
             self.after(self.config.timing().interval, Happening::GuestIoTimeout(node, lun));
         }
@@ -262,6 +269,33 @@ impl World {
         let event = Event::LunLost { lun, epoch: held.epoch };
         self.deliver(node, held.life, event);
         self.guests_lose_lun(node, lun, Trouble::IoError);
+    }
+
+    /// What a process that starts does not reach it finds out before long.
+    pub(super) fn look_at_paths(&mut self, node: NodeId) {
+        let luns: Vec<LunId> = self.storage.luns.keys().copied().collect();
+        for lun in luns {
+            if self.storage.nexus(node, lun).is_cut() {
+                self.look_at_path(node, lun);
+            }
+        }
+    }
+
+    /// A node notices at its next look that its way to a LUN is cut or mended.
+    fn look_at_path(&mut self, node: NodeId, lun: LunId) {
+        let bound = self.config.timing().io_bound;
+        let delay = chance::percent_of(&mut self.random, bound, 0, 140);
+        self.after(delay, Happening::PathSeen(node, lun));
+    }
+
+    pub(super) fn path_seen(&mut self, node: NodeId, lun: LunId) {
+        let reached = !self.storage.nexus(node, lun).is_cut();
+        let Some(process) = &self.hosts[&node].process else { return };
+        let life = process.life;
+        // One that stands still looks at nothing.
+        if self.hosts[&node].carries(life) {
+            self.deliver(node, life, Event::LunPath { lun, reached });
+        }
     }
 
     /// The node's heartbeat on a LUN is due.
@@ -313,6 +347,7 @@ impl World {
 
     /// Cuts the way of a node to a LUN, or mends it.
     pub(super) fn cut_session(&mut self, node: NodeId, lun: LunId, cut: bool) {
+        self.look_at_path(node, lun);
         let nexus = self.storage.nexus(node, lun);
         if cut {
             nexus.cut();

@@ -285,6 +285,7 @@ impl World {
             }
             Happening::Agent(node, life, op, asked) => self.agent_acts(node, life, op, *asked),
             Happening::GuestIoTimeout(node, lun) => self.guest_io_timeout(node, lun),
+            Happening::PathSeen(node, lun) => self.path_seen(node, lun),
             Happening::StorageBeat(node, lun, serial) => self.storage_beat(node, lun, serial),
             Happening::GuestStage(node, resource, work) => self.guest_stage(node, resource, work),
             Happening::GuestWrite(node, resource, guest, lun) => {

@@ -132,6 +132,7 @@ impl World {
         }
         self.fact(&Fact::Started { node, records: &records, goes_on });
         self.step(node, Event::Tick);
+        self.look_at_paths(node);
         let peers: Vec<NodeId> = self.hosts.keys().copied().filter(|&peer| peer != node).collect();
         for peer in peers {
             self.begin_attempts(node, peer);

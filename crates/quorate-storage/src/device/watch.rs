@@ -52,8 +52,8 @@ enum Seen {
 fn look(inner: &Inner) -> Result<Seen, LunError> {
     let _ = inner.look_for_paths();
     let mut standing = inner.standing.lock();
-    let Standing::Registered(key) = *standing else { return Ok(Seen::Well) };
     let found = inner.read_keys()?;
+    let Standing::Registered(key) = *standing else { return Ok(Seen::Well) };
     let is_held = found.is_held_by(key);
     if is_held {
         inner.has_held.store(true, Ordering::Release);

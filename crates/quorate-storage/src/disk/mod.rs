@@ -372,6 +372,10 @@ impl Lun for DiskLun {
         self.inner.change(Change::Release(key.checked()?))
     }
 
+    fn give_back(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.release(key)
+    }
+
     fn preempt(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError> {
         self.inner.change(Change::Preempt { own: own.checked()?, victim: victim.checked()? })
     }

@@ -77,9 +77,9 @@ pub struct NbdOptions {
     pub length: u64,
     /// Sees every write; `None` costs nothing.
     pub hook: Option<WriteHook>,
-    /// For how long a request waits for a path that is away, beside the LUN's own time-out; then it fails. The guest
-    /// sees a slow disk meanwhile. `None`: until the server stops.
-    pub patience: Option<Duration>,
+    /// For how long a request waits until its nexus is registered again, beside the LUN's own time-out; then it is
+    /// refused. For a path that is away it waits until the server stops: the guest sees a slow disk meanwhile.
+    pub patience: Duration,
 }
 
 /// A running server. Dropping it stops it.

@@ -25,7 +25,7 @@ pub(super) struct Server {
     pub(super) offset: u64,
     pub(super) export: Export,
     pub(super) hook: Option<WriteHook>,
-    pub(super) patience: Option<Duration>,
+    pub(super) patience: Duration,
     pub(super) queue: Queue,
     pub(super) connections: Connections,
 }
@@ -282,22 +282,24 @@ impl Server {
 }
 
 impl Server {
-    /// Tries again for as long as the path is away and that is waited for. A write that may have happened is written
-    /// once more, with the same bytes, and only while this nexus is registered.
+    /// Tries again for as long as the path is away. A write that may have happened is written once more, with the same
+    /// bytes, and only while this nexus is registered.
     fn patiently(&self, mut act: impl FnMut() -> Result<(), LunError>) -> Result<(), LunError> {
-        let begun = Instant::now();
+        let mut stranger_since = None;
         loop {
-            match act() {
-                // Not registered: the path is back, and the registration is being taken again, or is lost for good.
-                Err(
-                    LunError::PathLost { .. } | LunError::TimedOut { .. } | LunError::NotRegistered,
-                ) if self.patience.is_none_or(|patience| begun.elapsed() < patience)
-                    && !self.queue.is_closed() =>
-                {
-                    std::thread::sleep(RETRY_REST);
-                }
+            let outcome = act();
+            match outcome {
+                Err(LunError::PathLost { .. } | LunError::TimedOut { .. }) => stranger_since = None,
+                // The path is back, and the registration is being taken again, or is lost for good.
+                Err(LunError::NotRegistered)
+                    if stranger_since.get_or_insert_with(Instant::now).elapsed()
+                        < self.patience => {}
                 outcome => return outcome,
             }
+            if self.queue.is_closed() {
+                return outcome;
+            }
+            std::thread::sleep(RETRY_REST);
         }
     }
 }

@@ -22,6 +22,8 @@ enum Wire {
 #[derive(Debug)]
 struct State {
     wire: Wire,
+    /// Whoever says this is cut off.
+    outcast: Vec<u8>,
     streams: Vec<TcpStream>,
     pumps: Vec<JoinHandle<()>>,
 }
@@ -49,7 +51,12 @@ impl Proxy {
     pub fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let state = State { wire: Wire::Whole, streams: Vec::new(), pumps: Vec::new() };
+        let state = State {
+            wire: Wire::Whole,
+            outcast: Vec::new(),
+            streams: Vec::new(),
+            pumps: Vec::new(),
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let accept = std::thread::spawn(move || accept(&listener, target, &theirs));
@@ -66,6 +73,14 @@ impl Proxy {
         self.set(Wire::Cut);
     }
 
+    /// Resets every connection; whoever says `word` when he comes again, as in the name of an initiator, is turned away
+    /// until `heal`.
+    pub fn cut_off(&self, word: &str) {
+        self.shared.state.lock().outcast = word.as_bytes().to_vec();
+        self.set(Wire::Cut);
+        self.set(Wire::Whole);
+    }
+
     /// Holds every byte back until `heal`; connections stay.
     pub fn hold(&self) {
         self.set(Wire::Held);
@@ -73,6 +88,7 @@ impl Proxy {
 
     /// Makes the wire whole; what was held goes on.
     pub fn heal(&self) {
+        self.shared.state.lock().outcast.clear();
         self.set(Wire::Whole);
     }
 
@@ -134,7 +150,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
         while state.wire == Wire::Held {
             shared.changed.wait(&mut state);
         }
-        let passes = state.wire == Wire::Whole;
+        let is_outcast = !state.outcast.is_empty()
+            && buffer[..count].windows(state.outcast.len()).any(|part| part == state.outcast);
+        let passes = state.wire == Wire::Whole && !is_outcast;
         drop(state);
         if !passes || to.write_all(&buffer[..count]).is_err() {
             break;

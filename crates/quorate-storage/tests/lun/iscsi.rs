@@ -609,7 +609,7 @@ fn the_bridge_writes_through_the_registered_nexus_and_loses_it_with_the_registra
     let (a, b) = (Arc::new(open(&target, "a")), open(&target, "b"));
     a.register(KEY_A).unwrap();
     a.reserve(KEY_A).unwrap();
-    let patience = Some(Duration::ZERO);
+    let patience = Duration::ZERO;
     let options =
         NbdOptions { socket: socket.clone(), offset: 0, length: 1 << 20, hook: None, patience };
     let _server = NbdServer::start(Arc::clone(&a) as Arc<dyn Lun>, options).unwrap();

@@ -47,7 +47,7 @@ impl Bench {
             offset: OFFSET,
             length: LENGTH,
             hook: None,
-            patience: Some(Duration::ZERO),
+            patience: Duration::ZERO,
         }
     }
 

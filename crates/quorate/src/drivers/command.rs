@@ -132,11 +132,13 @@ pub(super) fn quote_log(path: &Path, start: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::LunReach;
 
     fn context(names: &[&str]) -> StartContext {
         let lun = |name: &&str| Lun {
             name: (*name).to_owned(),
             disk: Disk::Nbd { socket: PathBuf::from("/run/a.sock"), export: "e".to_owned() },
+            reach: LunReach::default(),
         };
         StartContext {
             group: "g".to_owned(),

@@ -37,6 +37,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -184,6 +185,38 @@ pub struct Lun {
     pub name: String,
     /// How it is reached.
     pub disk: Disk,
+    /// Whether it is, now.
+    pub reach: LunReach,
+}
+
+/// Whether a LUN is reached now. A resource that writes to one that is not stands still, and is silent for that.
+#[derive(Debug, Clone)]
+pub struct LunReach(Arc<AtomicBool>);
+
+impl Default for LunReach {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl PartialEq for LunReach {
+    /// Whether it is that of the same LUN.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LunReach {}
+
+impl LunReach {
+    /// Whether it is, as far as is known.
+    pub fn is_reached(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self, reached: bool) {
+        self.0.store(reached, Ordering::Release);
+    }
 }
 
 /// How a LUN is reached.

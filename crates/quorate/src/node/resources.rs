@@ -19,7 +19,7 @@ use super::lun::{Luns, lun_access};
 use crate::ConfigError;
 use crate::config::ResourceSettings;
 use crate::drivers::{
-    Answer, Disk, Done, DriverReport, DriverSettings, KillSwitch, Lun, Reporter, Request, SaveSink,
+    Answer, Done, DriverReport, DriverSettings, KillSwitch, Lun, Reporter, Request, SaveSink,
     SaveSource, StartContext, Worker, record_path,
 };
 use crate::item::{self, Verb};
@@ -279,7 +279,7 @@ impl Resources {
             node: self.node.clone(),
             epoch: entry.epoch,
             work_directory: self.places.work_dir.join(&entry.name),
-            luns: disks(entry, luns)?.into_iter().map(|(name, disk)| Lun { name, disk }).collect(),
+            luns: disks(entry, luns)?,
             environment: BTreeMap::new(),
         })
     }
@@ -331,7 +331,7 @@ impl Resources {
             epoch: entry.epoch.0,
             timeout,
             state,
-            luns: disks.iter().map(|(name, disk)| lun_access(name, disk)).collect(),
+            luns: disks.iter().map(lun_access).collect(),
             settings: settings.to_string(),
         };
         Ok((request, freight))
@@ -404,7 +404,7 @@ pub(crate) fn checks(
     found
 }
 
-fn disks(entry: &Entry, luns: &Luns) -> Result<Vec<(String, Disk)>, String> {
+fn disks(entry: &Entry, luns: &Luns) -> Result<Vec<Lun>, String> {
     let find = |id: &LunId| luns.access(*id).ok_or_else(|| format!("{id} is not configured"));
     entry.luns.iter().map(find).collect()
 }

@@ -89,6 +89,7 @@ impl Names<'_> {
             | Told::Fenced { .. }
             | Told::Up { .. }
             | Told::Evicted { .. }
+            | Told::LunPath { .. }
             | Told::Paused { .. } => self.of_node(told),
             Told::Assigned { .. }
             | Told::Releasing { .. }
@@ -96,6 +97,7 @@ impl Names<'_> {
             | Told::Unplaced { .. }
             | Told::GroupFailed { .. }
             | Told::LunsAway { .. }
+            | Told::StandsStill { .. }
             | Told::ResourceTrouble { .. }
             | Told::Lun { .. } => self.of_group(told),
         };
@@ -199,6 +201,13 @@ impl Names<'_> {
                 let fields = fields.with("paused", *paused);
                 notice(NoticeKind::Paused, format!("{node} is {what}"), fields)
             }
+            Told::LunPath { node, lun, reached } => {
+                let ((node, fields), lun) = (named(node), self.lun(*lun));
+                let how = if *reached { "reaches lun" } else { "does not reach lun" };
+                let again = if *reached { " again" } else { "" };
+                let text = format!("{node} {how} {lun}{again}");
+                notice(NoticeKind::LunPath, text, fields.with("lun", lun).with("up", *reached))
+            }
             Told::Evicted { node } => {
                 let (node, fields) = named(node);
                 let text = format!("{node} is evicted: it belongs to the cluster no more");
@@ -253,6 +262,14 @@ impl Names<'_> {
                     "no node reaches the LUNs of {group}: it is tried again in {seconds} s"
                 );
                 notice(NoticeKind::LunsAway, text, fields.with("retry_in_ms", *retry_in_ms))
+            }
+            Told::StandsStill { group, lun } => {
+                let ((group, fields), lun) = (of(group), self.lun(*lun));
+                let text = format!(
+                    "{group} stands still: lun {lun} is away, and no other node reaches its LUNs; it goes on when they \
+                     are back"
+                );
+                notice(NoticeKind::StandsStill, text, fields.with("lun", lun))
             }
             Told::ResourceTrouble { resource, trouble, detail } => {
                 let name = self.resource(*resource);

@@ -19,6 +19,8 @@ pub(super) fn is_worth(event: &Event) -> bool {
         | Event::Lun { .. }
         | Event::LunRefused { .. }
         | Event::LunLost { .. }
+        | Event::LunPath { .. }
+        | Event::LunOverdue { .. }
         | Event::Resource { .. }
         | Event::ResourceFailed { .. }
         | Event::ResourceBusy { .. }
@@ -66,6 +68,13 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
             ("lun_refused", format!("{} has refused a write", names.lun(*lun)))
         }
         Event::LunLost { lun, .. } => ("lun_lost", format!("{} is lost", names.lun(*lun))),
+        Event::LunPath { lun, reached } => {
+            let how = if *reached { "is reached" } else { "is not reached" };
+            ("lun_path", format!("{} {how}", names.lun(*lun)))
+        }
+        Event::LunOverdue { lun, .. } => {
+            ("lun_overdue", format!("{} was waited for in vain", names.lun(*lun)))
+        }
         Event::Resource { resource, result, .. } => {
             let name = names.resource(*resource);
             let said = match result {

@@ -353,26 +353,29 @@ fn a_path_that_was_away_for_a_moment_is_taken_back() {
     lab.check().unwrap();
 }
 
-/// All nodes lose the LUN at once, as when its target is rebooted, for more than twice as long as it is waited for by
-/// default: the guest stands still, and goes on as the same boot.
+/// As when its target is rebooted, for more than twice as long as it is waited for: and a guest that cannot write shows no
+/// sign of life either.
 #[test]
-fn a_guest_whose_lun_is_waited_for_stands_still_until_it_is_back_and_then_goes_on() {
-    let lab = Lab::start_with(|document| {
-        document.luns[0].settings.insert("path_loss_wait_s".to_owned(), 600.into());
-        // A guest that cannot write shows no sign of life either.
-        let settings = &mut document.groups[0].resources[0].settings;
-        settings.retain(|key, _| !key.starts_with("heartbeat"));
-    });
+fn a_guest_whose_lun_nobody_reaches_stands_still_until_it_is_back_and_then_goes_on() {
+    let lab = Lab::start();
     let owner = lab.trio.wait_online("vm", None);
     lab.wait_ticks(owner, 3);
     lab.wire.cut();
-    wait_notice(lab.trio.node(owner), NoticeKind::LunTrouble, |_| true);
+    wait_notice(lab.trio.node(owner), NoticeKind::StandsStill, |notice| {
+        notice.field("group") == Some("vm") && notice.field("lun") == Some("disk1")
+    });
     let begun = Instant::now();
     let still = lab.ticks(owner).len();
+    lab.trio.wait_all("that nobody reaches it", |status| {
+        status.nodes.iter().all(|node| node.luns_away == ["disk1"])
+    });
     wait_for("several io_bounds", || begun.elapsed() > Duration::from_secs(7));
     assert!(lab.ticks(owner).len() <= still + 1, "it cannot write");
     lab.wire.heal();
     lab.wait_ticks(owner, 5);
+    lab.trio.wait_all("that all reach it", |status| {
+        status.nodes.iter().all(|node| node.luns_away.is_empty())
+    });
     assert_eq!(lab.trio.wait_online("vm", None), owner);
     let boots: BTreeSet<u64> = lab.ticks(owner).iter().map(|tick| tick.1).collect();
     assert_eq!(boots.len(), 1, "it was not booted again");
@@ -382,15 +385,39 @@ fn a_guest_whose_lun_is_waited_for_stands_still_until_it_is_back_and_then_goes_o
 }
 
 #[test]
-fn a_lun_that_stays_away_costs_the_group_its_place_until_it_is_back() {
+fn a_guest_whose_node_alone_has_lost_the_lun_goes_on_elsewhere() {
     let lab = Lab::start();
     let owner = lab.trio.wait_online("vm", None);
     lab.wait_ticks(owner, 3);
-    lab.wire.cut();
+    lab.wire.cut_off(&format!("quorate:n{owner}"));
     wait_notice(lab.trio.node(owner), NoticeKind::LunLost, |_| true);
-    wait_notice(lab.trio.node(owner), NoticeKind::Completed, |notice| {
-        notice.field("verb") == Some("kill")
+    let next = lab.trio.wait_online("vm", Some(owner));
+    lab.wait_ticks(next, 3);
+    let told = super::trio::notices(lab.trio.node(owner));
+    assert!(told.iter().all(|notice| notice.kind != NoticeKind::StandsStill), "{told:?}");
+    assert!(told.iter().all(|notice| notice.kind != NoticeKind::GroupFailed), "{told:?}");
+    let back = format!("n{owner}");
+    let node = lab.trio.node(next);
+    let answer = node.command_wait(node.move_group("vm", Some(&back)).unwrap(), PATIENCE);
+    let error = answer.unwrap_err();
+    assert!(error.to_string().contains("does not reach lun disk1"), "{error}");
+    lab.wire.heal();
+    lab.trio.wait_all("that all reach it", |status| {
+        status.nodes.iter().all(|node| node.luns_away.is_empty())
     });
+    lab.check().unwrap();
+}
+
+#[test]
+fn a_group_that_is_to_start_while_nobody_reaches_its_lun_waits_for_that() {
+    let lab = Lab::start();
+    let owner = lab.trio.wait_online("vm", None);
+    lab.wait_ticks(owner, 3);
+    let node = lab.trio.node(owner);
+    node.command_wait(node.offline("vm").unwrap(), PATIENCE).unwrap();
+    lab.trio.wait_all("that it is offline", |status| status.groups[0].state == "offline");
+    lab.wire.cut();
+    node.command_wait(node.online("vm").unwrap(), PATIENCE).unwrap();
     // It is tried on all three, and then waits: that is no failure of its own.
     wait_notice(lab.trio.node(owner), NoticeKind::LunsAway, |notice| {
         notice.field("group") == Some("vm")

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use quorate::drivers::{
-    AfterSave, Disk, Done, DriverError, DriverEvent, Exit, ExitCause, Health, Lun, Request,
-    SaveSink, Stopped, Worker,
+    AfterSave, Disk, Done, DriverError, DriverEvent, Exit, ExitCause, Health, Lun, LunReach,
+    Request, SaveSink, Stopped, Worker,
 };
 use quorate_core::id::{OpId, ResourceId};
 use rustix::process::Signal;
@@ -281,7 +281,7 @@ fn a_refused_write_stops_the_guest_and_is_told_from_a_broken_disk() {
         let socket = bench.directory.path().join("nbd.sock");
         let _server = NbdServer::start(&socket, &disk, 4, errno);
         let disk = Disk::Nbd { socket, export: String::new() };
-        bench.context.luns.push(Lun { name: "disk".to_owned(), disk });
+        bench.context.luns.push(Lun { name: "disk".to_owned(), disk, reach: LunReach::default() });
         bench.boot();
         let DriverEvent::IoError { refused, reason, device } = bench.report() else {
             panic!("wrong report")

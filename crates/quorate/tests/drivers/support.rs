@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 use quorate::drivers::{
-    Disk, Driver, DriverEvent, DriverReport, DriverSettings, Lun, Reporter, StartContext,
+    Disk, Driver, DriverEvent, DriverReport, DriverSettings, Lun, LunReach, Reporter, StartContext,
 };
 use quorate_core::id::{Epoch, ResourceId};
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ impl Bench {
 
     pub(crate) fn with_file_lun(mut self, path: &Path) -> Self {
         let disk = Disk::File(path.to_owned());
-        self.context.luns.push(Lun { name: "disk".to_owned(), disk });
+        self.context.luns.push(Lun { name: "disk".to_owned(), disk, reach: LunReach::default() });
         self
     }
 

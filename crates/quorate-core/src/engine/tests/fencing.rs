@@ -9,6 +9,7 @@ use crate::action::FenceVerb::{Off, On, Reboot};
 use crate::config::{ClusterConfig, ClusterParts, FenceAgentConfig};
 use crate::id::NodeId;
 use crate::notice::Notice;
+use crate::status::FencingStatus;
 
 fn agent(name: &str, level: u8, tries: u32) -> FenceAgentConfig {
     let plugs: BTreeMap<NodeId, String> = [A, B, C].map(|node| (node, node.to_string())).into();
@@ -96,6 +97,12 @@ fn when_every_level_has_failed_people_are_told_when_it_is_tried_again() {
     let mut trio = trio(vec![agent("board", 1, 1), agent("pdu", 2, 1)], &[], keep);
     trio.silent.insert(A);
     trio.pass(Duration::from_secs(60));
+    let statuses = trio.engines.iter().filter(|(node, _)| **node != A);
+    let known = statuses.filter_map(|(_, one)| one.status(trio.now).nodes[0].fencing.clone());
+    let [known] = <[FencingStatus; 1]>::try_from(known.collect::<Vec<_>>())
+        .expect("the coordinator knows, and nobody else");
+    assert!(known.retry_in_ms.is_some_and(|left| left > 0) && known.asked.is_empty(), "{known:?}");
+    assert!(!known.trouble.is_empty(), "{known:?}");
     let pauses = trio.notices.iter().filter_map(|(_, _, notice)| match notice {
         Notice::FenceGivenUp { node: A, error, retry_in_ms } => {
             assert_eq!(error, "pdu: it does not answer");

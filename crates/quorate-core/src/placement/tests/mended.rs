@@ -34,12 +34,21 @@ fn now() -> impl Strategy<Value = Now> {
     let home = prop_oneof![5 => Just(None), 1 => node_id().prop_map(Some)];
     let at = prop_oneof![1 => Just(None), 4 => node_id().prop_map(Some)];
     let flag = prop::bool::weighted;
-    let more = (flag(0.1), flag(0.1), flag(0.1), few());
+    let more = (flag(0.1), flag(0.1), flag(0.1), few(), few());
     (flag(0.9), at, flag(0.8), flag(0.1), home, few(), more).prop_map(
-        |(wanted, at, runs, fixed, home, avoids, (stays, under_way, recovers, banned))| {
+        |(
+            wanted,
+            at,
+            runs,
+            fixed,
+            home,
+            avoids,
+            (stays, under_way, recovers, banned, unreached),
+        )| {
             let runs = runs && at.is_some();
             let load = None;
-            Now { wanted, at, runs, under_way, recovers, fixed, home, stays, avoids, banned, load }
+            let more = Now { unreached, avoids, banned, load, ..Now::default() };
+            Now { wanted, at, runs, under_way, recovers, fixed, home, stays, ..more }
         },
     )
 }

@@ -223,7 +223,9 @@ fn connect_pulse(
         pulse::ping_agent(stream, timeout, sender).map_err(failed)?;
     }
     let beats = (settings.heartbeat != Heartbeat::None).then_some(receiver);
-    Ok(Pulse { beats, timeout, boot_timeout, booted: plan.beginning == Beginning::Load })
+    let booted = plan.beginning == Beginning::Load;
+    let luns = plan.context.luns.iter().map(|lun| lun.reach.clone()).collect();
+    Ok(Pulse { beats, timeout, boot_timeout, booted, luns })
 }
 
 /// A listening socket at `path`; what an earlier run left there is removed.

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
 use crate::drivers::qmp::QmpEvent;
-use crate::drivers::{DriverError, DriverEvent, Health, Reporter, Run};
+use crate::drivers::{DriverError, DriverEvent, Health, LunReach, Reporter, Run};
 
 /// What was seen of one run of QEMU.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Pulse {
     pub(super) boot_timeout: Duration,
     /// The guest was loaded, not booted: it has no boot to wait for.
     pub(super) booted: bool,
+    /// Silence does not count while a LUN of the guest is away.
+    pub(super) luns: Vec<LunReach>,
 }
 
 impl Watch {
@@ -211,6 +213,10 @@ impl Watcher {
 
     fn on_silence(&mut self) {
         let Some(since) = self.since.take() else { return };
+        if !self.pulse.luns.iter().all(LunReach::is_reached) {
+            self.since = Some(Instant::now());
+            return;
+        }
         self.watch.seen.lock().heartbeat_lost = true;
         self.report(DriverEvent::HeartbeatLost { silent_for: since.elapsed() });
     }
@@ -315,17 +321,19 @@ mod tests {
         beats: Sender<Instant>,
         reports: Receiver<DriverReport>,
         watch: Arc<Watch>,
+        reach: LunReach,
     }
 
     fn world(timeout: Duration, boot_timeout: Duration) -> World {
         let (events, receiver) = bounded(16);
         let (beats, pulse) = beats();
         let (sender, reports) = bounded(16);
-        let watch = Watch::new();
-        let pulse = Pulse { beats: Some(pulse), timeout, boot_timeout, booted: false };
+        let (watch, reach) = (Watch::new(), LunReach::default());
+        let luns = vec![reach.clone()];
+        let pulse = Pulse { beats: Some(pulse), timeout, boot_timeout, booted: false, luns };
         let reporter = Reporter::new(ResourceId(1), sender);
         watch.begin(receiver, pulse, reporter, Run::default()).unwrap();
-        World { events, beats, reports, watch }
+        World { events, beats, reports, watch, reach }
     }
 
     impl World {
@@ -391,6 +399,19 @@ mod tests {
         assert!(world.reports.recv_timeout(3 * SHORT).is_err(), "it was told already");
         world.beats.send(Instant::now()).unwrap();
         assert!(matches!(world.reported(), DriverEvent::HeartbeatLost { .. }));
+    }
+
+    #[test]
+    fn the_silence_of_a_guest_whose_lun_is_away_does_not_count() {
+        let world = world(SHORT, SHORT);
+        world.reach.set(false);
+        world.tell("RESUME", json!({}));
+        assert!(world.reports.recv_timeout(5 * SHORT).is_err(), "it cannot write");
+        world.reach.set(true);
+        let DriverEvent::HeartbeatLost { silent_for } = world.reported() else {
+            panic!("wrong report")
+        };
+        assert!(silent_for >= SHORT && silent_for < 5 * SHORT + Duration::from_secs(5));
     }
 
     #[test]

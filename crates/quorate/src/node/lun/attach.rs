@@ -40,15 +40,12 @@ impl Attachment {
         let nbd = match (&shared.spec.settings, &handle.place) {
             (LunSettings::Iscsi(_), Place::Tail(layout)) => {
                 let hook = shared.spec.write_hook.clone();
-                // Each request has waited for one io_bound by itself.
-                let (wait, bound) = (shared.spec.path_wait, shared.spec.io_bound);
-                let patience = wait.map(|wait| wait.saturating_sub(bound));
                 let name = shared.spec.name.clone();
                 let options = NbdOptions {
                     socket: shared.spec.socket.clone(),
                     offset: 0,
                     length: layout.guest_bytes,
-                    patience,
+                    patience: shared.spec.io_bound,
                     hook: hook.map(|hook| {
                         WriteHook::new(move |record| hook.call(&written(&name, epoch, record)))
                     }),

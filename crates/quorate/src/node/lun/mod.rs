@@ -13,7 +13,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,13 +28,17 @@ use super::input::{Inbox, Input};
 use super::tell::{Fields, notice};
 use crate::Error;
 use crate::config::{DeviceSettings, DiskSettings, LunSettings};
-use crate::drivers::{Disk, SaveSink, SaveSource};
+use crate::drivers::{self, Disk, LunReach, SaveSink, SaveSource};
 use crate::item::LunAccess;
 use crate::node::WriteHook;
 use crate::notice::NoticeKind;
 
 /// Most verbs that wait for one LUN. The engine has one or two under way.
 const VERBS_MAX: usize = 64;
+
+const PATH_UNSAID: u8 = 0;
+const PATH_REACHED: u8 = 1;
+const PATH_AWAY: u8 = 2;
 
 /// What is known of a LUN without asking it.
 #[derive(Clone)]
@@ -52,7 +56,7 @@ pub(crate) struct LunSpec {
     /// Where the NBD socket goes.
     pub(crate) socket: PathBuf,
     pub(crate) io_bound: Duration,
-    /// For how long the path may be away before that counts as the loss of the LUN; none: for ever.
+    /// For how long the path may be away before the LUN is overdue here; none: for ever.
     pub(crate) path_wait: Option<Duration>,
     pub(crate) beat_interval: Duration,
     pub(crate) write_hook: Option<WriteHook>,
@@ -87,6 +91,10 @@ pub(crate) struct Shared {
     key: AtomicU64,
     /// How much of a device or disk is the resources'; 0: it was never open.
     guest_bytes: AtomicU64,
+    /// What was last said of the path to it.
+    path: AtomicU8,
+    /// The same, for whoever uses it.
+    reach: LunReach,
     /// The text of the last trouble that was told, so that it is told once.
     told: Mutex<String>,
 }
@@ -198,9 +206,10 @@ impl Luns {
     }
 
     /// How resources of this node reach the LUN, while it is attached.
-    pub(crate) fn access(&self, lun: LunId) -> Option<(String, Disk)> {
+    pub(crate) fn access(&self, lun: LunId) -> Option<drivers::Lun> {
         let shared = &self.luns.get(&lun)?.shared;
-        Some((shared.spec.name.clone(), shared.disk()))
+        let (name, disk, reach) = (&shared.spec.name, shared.disk(), shared.reach.clone());
+        Some(drivers::Lun { name: name.clone(), disk, reach })
     }
 
     /// Where a save of a resource goes.
@@ -252,6 +261,8 @@ impl Entry {
             attached: AtomicU64::new(0),
             key: AtomicU64::new(0),
             guest_bytes: AtomicU64::new(0),
+            path: AtomicU8::new(PATH_UNSAID),
+            reach: LunReach::default(),
             told: Mutex::new(String::new()),
         });
         let (verbs, verb_queue) = bounded(VERBS_MAX);
@@ -322,6 +333,15 @@ impl Shared {
         self.told.lock().clear();
     }
 
+    /// Says whether this host reaches the LUN, when that changes.
+    fn say_path(&self, reached: bool) {
+        self.reach.set(reached);
+        let now = if reached { PATH_REACHED } else { PATH_AWAY };
+        if self.path.swap(now, Ordering::AcqRel) != now {
+            self.event(Event::LunPath { lun: self.spec.id, reached });
+        }
+    }
+
     fn attached_epoch(&self) -> u64 {
         self.attached.load(Ordering::Acquire)
     }
@@ -365,13 +385,13 @@ fn remedy(error: &LunError) -> &'static str {
 }
 
 /// A disk in the words of a host.
-pub(crate) fn lun_access(name: &str, disk: &Disk) -> LunAccess {
-    let (path, is_nbd, size_bytes) = match disk {
+pub(crate) fn lun_access(lun: &drivers::Lun) -> LunAccess {
+    let (path, is_nbd, size_bytes) = match &lun.disk {
         Disk::Nbd { socket, .. } => (socket, true, None),
         Disk::Device { path, bytes } => (path, false, Some(*bytes)),
         Disk::File(path) => (path, false, None),
     };
-    LunAccess { name: name.to_owned(), path: path.clone(), is_nbd, size_bytes }
+    LunAccess { name: lun.name.clone(), path: path.clone(), is_nbd, size_bytes }
 }
 
 /// A handle that several threads use.

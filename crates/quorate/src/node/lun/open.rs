@@ -44,7 +44,9 @@ pub(super) fn handle(shared: &Arc<Shared>) -> Result<Handle, LunError> {
     if let Some(handle) = &*slot {
         return Ok(handle.clone());
     }
-    let (lun, place) = open(shared)?;
+    let opened = open(shared);
+    shared.say_path(opened.is_ok());
+    let (lun, place) = opened?;
     let watch = Arc::new(watch::Watch::start(shared, &lun)?);
     let handle = Handle { lun, place, _watch: watch };
     *slot = Some(handle.clone());

@@ -1,7 +1,8 @@
 //! What a LUN reports by itself: a refused write, a lost path.
 //!
 //! A path that comes back without our registration is reclaimed here, which succeeds only if nobody
-//! has preempted us; a path that stays away for longer than it is waited for is lost.
+//! has preempted us. Of a path that stays away for longer than it is waited for the engine is told,
+//! which knows whether others reach the LUN.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -80,21 +81,26 @@ impl Listener {
             LunEvent::PathLost { why } => {
                 self.lost_at.get_or_insert_with(Instant::now);
                 self.unclaimed = false;
+                shared.say_path(false);
                 shared.tell_trouble(&LunError::PathLost { why });
             }
             LunEvent::PathBack { registered: true } => {
                 (self.lost_at, self.unclaimed) = (None, false);
+                shared.say_path(true);
                 shared.is_well();
             }
-            LunEvent::PathBack { registered: false } => self.reclaim(shared),
+            LunEvent::PathBack { registered: false } => {
+                shared.say_path(true);
+                self.reclaim(shared);
+            }
         }
     }
 
     fn on_time(&mut self, shared: &Shared) {
         let (lost, wait) = (self.lost_at, shared.spec.path_wait);
         if lost.zip(wait).is_some_and(|(at, wait)| at.elapsed() >= wait) {
-            (self.lost_at, self.unclaimed) = (None, false);
-            report(shared, |lun, epoch| Event::LunLost { lun, epoch });
+            self.lost_at = None;
+            report(shared, |lun, epoch| Event::LunOverdue { lun, epoch });
         } else if self.unclaimed {
             self.reclaim(shared);
         }

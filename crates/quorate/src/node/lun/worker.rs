@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use quorate_core::action::LunVerb;
 use quorate_core::event::LunReply;
 use quorate_core::id::{NodeId, ReservationKey};
-use quorate_storage::{LunError, ReservationKey as Key, read_beat};
+use quorate_storage::{LunError, ReservationKey as Key, Strength, read_beat};
 
 use super::attach::Attachment;
 use super::open::{Handle, Place, handle};
 use super::{Job, Shared};
-use crate::config::LunSettings;
 
 /// Carries out verbs.
 pub(super) struct Worker {
@@ -29,20 +28,32 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        if let Err(error) = handle(&self.shared) {
-            self.shared.tell_trouble(&error);
-        }
-        for job in queue {
-            let result = self.carry_out(job.verb);
-            if result.is_ok() {
-                self.shared.is_well();
+        self.look();
+        loop {
+            match queue.recv_timeout(self.shared.spec.io_bound) {
+                Ok(job) => {
+                    let result = self.carry_out(job.verb);
+                    if result.is_ok() {
+                        self.shared.is_well();
+                    }
+                    self.shared.answer(job.op, result);
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.shared.answer(job.op, result);
         }
         // The node ends: the attachment first, then the session.
         self.attachment = None;
         let handle = self.shared.handle.lock().take();
         drop(handle);
+    }
+
+    /// Opens what is not open, so that it is known whether it is reached before it is needed.
+    fn look(&self) {
+        match handle(&self.shared) {
+            Ok(_) => {}
+            Err(error) => self.shared.tell_trouble(&error),
+        }
     }
 
     fn carry_out(&mut self, verb: LunVerb) -> Result<LunReply, LunError> {
@@ -62,14 +73,13 @@ impl Worker {
     }
 
     fn detach(&mut self) -> Result<LunReply, LunError> {
-        if let (LunSettings::Disk(_), Some(attachment)) =
-            (&self.shared.spec.settings, &mut self.attachment)
-        {
-            attachment.end()?;
-            // Whoever takes it next sees that nothing is under way, and need not wait for it. If it cannot be said, he
-            // waits.
-            if let (Ok(open), key @ 1..) = (handle(&self.shared), self.shared.key()) {
-                let _ = open.lun.release(Key(key));
+        if let (Some(attachment), Ok(open)) = (&mut self.attachment, handle(&self.shared)) {
+            // Nobody refuses a beat that is late there.
+            if open.lun.capabilities().strength == Strength::Cooperative {
+                attachment.end()?;
+            }
+            if let key @ 1.. = self.shared.key() {
+                let _ = open.lun.give_back(Key(key));
             }
         }
         self.attachment = None;

@@ -1,0 +1,144 @@
+//! What a node does not reach it says; nothing that needs it goes there, and where nobody reaches it nothing is ended.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{A, B, C, Trio, VM};
+use crate::event::Event;
+use crate::id::{LunId, NodeId};
+use crate::message::{Command, Refusal};
+use crate::notice::Notice;
+
+const LUN: LunId = LunId(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Trio {
+    fn say_path(&mut self, node: NodeId, reached: bool) {
+        self.queue.push_back((node, Event::LunPath { lun: LUN, reached }));
+        self.drain();
+    }
+
+    /// The owner has waited for its LUN in vain.
+    fn wait_in_vain(&mut self, node: NodeId) {
+        let epoch = self.group(node).epoch;
+        self.queue.push_back((node, Event::LunOverdue { lun: LUN, epoch }));
+        self.drain();
+    }
+
+    fn all_know(&self, away: &[NodeId]) -> bool {
+        self.engines.values().all(|engine| {
+            let database = engine.database().expect("it is a member");
+            let known = [A, B, C].into_iter().filter(|&node| !database.away(node).is_empty());
+            known.eq(away.iter().copied())
+        })
+    }
+
+    fn move_to(&mut self, to: NodeId) -> Option<Result<(), Refusal>> {
+        self.answers.clear();
+        let to = Some(format!("n{}", to.0));
+        self.command(A, Command::Move { group: "vm".into(), to, restart: false });
+        self.pass(SECOND);
+        self.answers.pop()
+    }
+}
+
+#[test]
+fn what_needs_a_lun_does_not_go_where_it_is_not_reached() {
+    let mut trio = Trio::online_as(|group| group.preferred_owners = vec![A, B, C]);
+    trio.say_path(B, false);
+    trio.run_until(SECOND, |trio| trio.all_know(&[B]));
+    let told = Notice::LunPath { node: B, lun: LUN, reached: false };
+    let tellers = trio.notices.iter().filter(|(_, _, one)| *one == told).map(|(_, at, _)| *at);
+    assert_eq!(BTreeSet::from_iter(tellers.clone()).len(), 3, "each node tells it");
+    assert_eq!(tellers.count(), 3, "once");
+    let Some(Err(Refusal::NotPossible(why))) = trio.move_to(B) else { panic!("it is not refused") };
+    assert!(why.contains("n2") && why.contains("does not reach lun lun"), "{why}");
+    let status = trio.engines[&C].status(trio.now);
+    assert_eq!(status.nodes[1].luns_away, ["lun"]);
+    trio.kill(A);
+    trio.run_until(SECOND * 5, |trio| trio.is_online_on(C));
+    trio.boot(A);
+    trio.say_path(B, true);
+    trio.run_until(SECOND * 5, |trio| trio.all_know(&[]));
+    assert_eq!(trio.move_to(B), Some(Ok(())));
+    trio.run_until(SECOND * 5, |trio| trio.is_online_on(B));
+}
+
+#[test]
+fn a_node_that_reaches_nothing_is_better_than_none() {
+    let mut trio = Trio::online();
+    for node in [B, C] {
+        trio.say_path(node, false);
+    }
+    trio.run_until(SECOND, |trio| trio.all_know(&[B, C]));
+    trio.kill(A);
+    trio.run_until(SECOND * 5, |trio| trio.is_online_on(B) || trio.is_online_on(C));
+}
+
+#[test]
+fn what_a_node_did_not_reach_in_its_former_life_is_forgotten() {
+    let mut trio = Trio::online();
+    trio.say_path(B, false);
+    trio.run_until(SECOND, |trio| trio.all_know(&[B]));
+    trio.kill(B);
+    trio.pass(SECOND * 5);
+    trio.boot(B);
+    trio.run_until(SECOND * 5, |trio| trio.all_know(&[]));
+}
+
+#[test]
+fn a_lun_that_only_its_owner_does_not_reach_takes_the_group_elsewhere() {
+    let mut trio = Trio::online();
+    trio.say_path(A, false);
+    trio.pass(SECOND * 10);
+    assert!(trio.is_online_on(A), "as long as it is waited for");
+    trio.wait_in_vain(A);
+    trio.run_until(SECOND * 5, |trio| trio.is_online_on(B) || trio.is_online_on(C));
+}
+
+/// All nodes have lost it, and the owner has waited in vain.
+fn standing_still() -> Trio {
+    let mut trio = Trio::online();
+    for node in [A, B, C] {
+        trio.say_path(node, false);
+    }
+    trio.run_until(SECOND, |trio| trio.all_know(&[A, B, C]));
+    trio.verbs.clear();
+    trio.wait_in_vain(A);
+    trio.pass(SECOND * 60);
+    let still = |(_, node, told): &&(_, NodeId, Notice)| {
+        *node == A && *told == Notice::StandsStill { group: VM, lun: LUN }
+    };
+    assert_eq!(trio.notices.iter().filter(still).count(), 1);
+    assert_eq!(trio.verbs, [], "what nobody could run elsewhere is not ended");
+    trio
+}
+
+#[test]
+fn a_group_whose_lun_nobody_reaches_stands_still_and_goes_on_when_it_is_back() {
+    let mut trio = standing_still();
+    let epoch = trio.group(B).epoch;
+    for node in [C, A] {
+        trio.say_path(node, true);
+    }
+    trio.pass(SECOND * 60);
+    assert_eq!((trio.group(B).epoch, trio.verbs.as_slice()), (epoch, [].as_slice()));
+    assert!(trio.is_online_on(A) && trio.all_know(&[B]));
+}
+
+#[test]
+fn a_group_that_stood_still_goes_where_its_lun_is_reached_if_it_stays_away_here() {
+    let mut trio = standing_still();
+    let bound = trio.engines[&A].config().timing().io_bound;
+    trio.say_path(C, true);
+    let since = trio.now;
+    trio.pass(bound / 2);
+    assert_eq!(trio.verbs, [], "its own path may come back a little later");
+    trio.run_until(SECOND * 10, |trio| trio.is_online_on(C));
+    let lost = |(at, node, told): &(crate::time::Instant, NodeId, Notice)| {
+        let lost = matches!(told, Notice::Lun { held: false, .. });
+        (*node == A && lost).then_some(*at)
+    };
+    let at = trio.notices.iter().find_map(lost).expect("it was given up");
+    assert!(at.since(since) >= bound, "after one io_bound");
+}
