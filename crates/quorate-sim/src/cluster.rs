@@ -47,7 +47,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
     };
     parts.policy = policy(&parts);
     for id in 1..=groups {
-        let luns = draw_luns(random, id, &mut parts.luns);
+        let luns = draw_luns(random, id, parts.id, &mut parts.luns);
         let group = draw_group(random, GroupId(id), luns, &parts);
         parts.groups.push(group);
     }
@@ -62,7 +62,7 @@ pub fn draw(random: &mut Random, options: &Options) -> ClusterConfig {
 pub fn another_group(config: &ClusterConfig, number: u32) -> NewGroup {
     let mut random = Random::new(config.id().0 ^ u64::from(number));
     let mut luns = Vec::new();
-    let of_group = draw_luns(&mut random, number, &mut luns);
+    let of_group = draw_luns(&mut random, number, config.id(), &mut luns);
     let group = draw_group(&mut random, GroupId(number), of_group, config.parts());
     NewGroup { group, luns, rules: Vec::new(), only_if: None }
 }
@@ -159,8 +159,16 @@ fn node(id: u16, voter: bool) -> NodeConfig {
     }
 }
 
-/// The LUNs of a group: mostly one that refuses, often one that does not, sometimes none or two.
-fn draw_luns(random: &mut Random, group: u32, luns: &mut Vec<LunConfig>) -> Vec<LunId> {
+/// The LUNs of a group: mostly one that refuses, often one that does not, sometimes none or two. In a third of all
+/// clusters those that refuse are parts of one.
+fn draw_luns(
+    random: &mut Random,
+    group: u32,
+    cluster: ClusterId,
+    luns: &mut Vec<LunConfig>,
+) -> Vec<LunId> {
+    // By the cluster's number, so that no draw is needed.
+    let shared = (cluster.0 >> 40).is_multiple_of(3);
     let enforced: &[bool] = match random.below(10) {
         0 => &[],
         1 => &[true, true],
@@ -175,7 +183,7 @@ fn draw_luns(random: &mut Random, group: u32, luns: &mut Vec<LunConfig>) -> Vec<
             driver: if enforced { "iscsi" } else { "file" }.into(),
             settings: "{}".into(),
             enforced,
-            part: false,
+            part: enforced && shared,
         });
     }
     (0..enforced.len()).map(of_group).collect()

@@ -176,7 +176,11 @@ fn places(fault: &Fault, config: &ClusterConfig) -> Vec<Place> {
     let of_resource = |resource: &ResourceId| {
         config.resource(*resource).map(|(group, _)| Place::Group(group.id)).into_iter().collect()
     };
-    let of_lun = |lun: &LunId| config.group_of_lun(*lun).map(Place::Group).into_iter().collect();
+    let of_lun = |lun: &LunId| {
+        let beside = config.luns().iter().filter(|one| one.part && config.is_part(*lun));
+        let luns = [*lun].into_iter().chain(beside.map(|one| one.id));
+        luns.filter_map(|lun| config.group_of_lun(lun)).map(Place::Group).collect()
+    };
     match fault {
         Fault::Power(nodes) => nodes.iter().map(|&node| Place::Node(node)).collect(),
         Fault::Crash(node, _)

@@ -22,7 +22,6 @@ const SLOW: &[&str] = &[
     "FenceByStaleWord",
     "LatenessIgnored",
     "LossesIgnored",
-    "OtherPartPreempted",
     "LunLossIgnored",
     "NearIgnored",
     "OneAgentIsEnough",
@@ -51,7 +50,6 @@ fn bugs_are_caught_within_a_few_seeds() {
     assert!(missed.is_empty(), "not caught in {SEEDS} seeds:\n{}", missed.join("\n"));
 }
 
-/// No simulated cluster has parts yet; what takes them has a test of its own.
 #[test]
 fn who_takes_a_part_from_all_is_caught() {
     let sown = quorate_core::plant::sow(Some(quorate_core::plant::Plant::OtherPartPreempted));

@@ -59,9 +59,8 @@ fn one_owner(view: &View<'_>, group: &GroupConfig) -> Result<(), String> {
     }
     let newest = running.iter().max().copied();
     for &(epoch, node) in running.iter().filter(|&&older| Some(older) != newest) {
-        let open = |&lun: &LunId| {
-            view.is_reachable(node, lun) && view.storage.luns[&lun].takes_writes_of(node)
-        };
+        let open =
+            |&lun: &LunId| view.is_reachable(node, lun) && view.storage.takes_writes_of(node, lun);
         let refused = !group.luns.iter().any(open);
         if !view.config.is_enforced(group) || !refused {
             return Err(format!(

@@ -8,6 +8,7 @@ use quorate_core::id::{Epoch, GroupId, LunId, NodeId, ReservationKey};
 
 use super::{Checker, Fact, View};
 use crate::spoken::words;
+use crate::storage::Initiator;
 
 #[derive(Default)]
 pub(super) struct OneWriter {
@@ -23,8 +24,8 @@ struct Books {
     owner: Option<ReservationKey>,
     /// How many reservations it had lost by a fault.
     losses: u32,
-    /// Its keys, each with its place in the order in which they came.
-    keys: BTreeMap<ReservationKey, u64>,
+    /// Who is registered under which key, with the place in the order in which they came. Of a part, what is its own.
+    keys: BTreeMap<(Initiator, ReservationKey), u64>,
     count: u64,
 }
 
@@ -85,8 +86,12 @@ impl OneWriter {
 
 impl Books {
     fn follow(&mut self, view: &View<'_>, lun: LunId) -> Result<(), String> {
-        let device = &view.storage.luns[&lun];
-        let keys = device.keys();
+        let device = view.storage.device(lun);
+        let own = |&(nexus, _): &(Initiator, ReservationKey)| match nexus {
+            Initiator::Part(_, part) => part == lun,
+            Initiator::Node(_) | Initiator::Stranger => true,
+        };
+        let keys: Vec<(Initiator, ReservationKey)> = device.registrations().filter(own).collect();
         self.keys.retain(|key, _| keys.contains(key));
         for key in keys {
             let count = &mut self.count;
@@ -113,7 +118,10 @@ impl Books {
             (None, Some(before), _) => {
                 Err(format!("{lun} was reserved by {before}, and is so no more"))
             }
-            (Some(now), _, Some(last)) if ours(&now) && now.epoch() < last.epoch() => {
+            // Whose parts the others are is their affair.
+            (Some(now), _, Some(last))
+                if ours(&now) && now.part() == last.part() && now.epoch() < last.epoch() =>
+            {
                 Err(format!("{lun} was reserved by {last}, and is so by {now}"))
             }
             _ => Ok(()),
@@ -122,12 +130,17 @@ impl Books {
 
     /// A key of an earlier epoch on another node that stands here for longer than this node's.
     fn older_than(&self, node: NodeId) -> Option<ReservationKey> {
-        let own = self.keys.iter().filter(|(key, _)| key.node() == node);
-        let (own, place) = own.max_by_key(|&(_, place)| place)?;
-        let older = |key: &ReservationKey, there: u64| {
-            key.node() != node && key.epoch() < own.epoch() && there < *place
+        let is_own = |nexus: Initiator| match nexus {
+            Initiator::Node(other) | Initiator::Part(other, _) => other == node,
+            Initiator::Stranger => false,
         };
-        self.keys.iter().find(|&(key, &there)| older(key, there)).map(|(&key, _)| key)
+        let own = self.keys.iter().filter(|((nexus, _), _)| is_own(*nexus));
+        let ((_, own), place) = own.max_by_key(|&(_, place)| place)?;
+        let older = |nexus: Initiator, key: ReservationKey, there: u64| {
+            !is_own(nexus) && key.epoch() < own.epoch() && there < *place
+        };
+        let found = self.keys.iter().find(|&(&(nexus, key), &there)| older(nexus, key, there));
+        found.map(|(&(_, key), _)| key)
     }
 }
 
@@ -148,7 +161,7 @@ impl View<'_> {
                 .as_ref()
                 .is_some_and(|guest| guest.writes() && guest.records.contains_key(&lun))
         });
-        writes && self.is_reachable(node, lun) && self.storage.luns[&lun].takes_writes_of(node)
+        writes && self.is_reachable(node, lun) && self.storage.takes_writes_of(node, lun)
     }
 
     /// Whether a guest on this node has a way to the LUN: the session of its process if the device is enforced,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::id::{Epoch, NodeId, ReservationKey};
+use quorate_core::id::{Epoch, LunId, NodeId, ReservationKey};
 use serde::Serialize;
 
 /// Who is at the other end of a nexus.
@@ -13,6 +13,8 @@ use serde::Serialize;
 pub enum Initiator {
     /// A node of the cluster.
     Node(NodeId),
+    /// A node, by the session that it has for a part of the LUN.
+    Part(NodeId, LunId),
     /// Somebody else.
     Stranger,
 }
@@ -173,11 +175,6 @@ impl Device {
         !self.kind.refuses || guarded.is_none_or(|held| self.has_access(nexus, held))
     }
 
-    /// Whether a write of this node would be taken.
-    pub fn takes_writes_of(&self, node: NodeId) -> bool {
-        self.may_write(Initiator::Node(node))
-    }
-
     fn has_access(&self, nexus: Initiator, (holder, kind): (Initiator, ReservationType)) -> bool {
         if kind.is_for_registrants() {
             self.registrations.contains_key(&nexus)
@@ -194,6 +191,11 @@ impl Device {
     /// READ KEYS.
     pub fn keys(&self) -> Vec<ReservationKey> {
         self.registrations.values().copied().collect()
+    }
+
+    /// Who is registered, and under which key.
+    pub fn registrations(&self) -> impl Iterator<Item = (Initiator, ReservationKey)> + '_ {
+        self.registrations.iter().map(|(&nexus, &key)| (nexus, key))
     }
 
     /// Under which key a nexus is registered.
@@ -403,13 +405,9 @@ impl Device {
         }
     }
 
-    /// Writes the next heartbeat of a node. It is a write like any other.
-    pub fn beat(&mut self, node: NodeId) -> Result<(), Failure> {
-        if !self.takes_writes_of(node) {
-            return Err(Failure::Conflict);
-        }
+    /// Writes the next heartbeat of a node.
+    pub fn beat(&mut self, node: NodeId) {
         *self.beats.entry(node).or_default() += 1;
-        Ok(())
     }
 
     /// The newest heartbeat of a node.

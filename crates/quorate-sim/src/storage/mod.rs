@@ -19,8 +19,10 @@ pub use register::{Register, Swapped};
 /// Everything that outlives every node.
 #[derive(Debug)]
 pub struct Storage {
-    /// The LUNs.
+    /// The LUNs: what stands on each, and its books, if it is no part of another.
     pub luns: BTreeMap<LunId, Device>,
+    /// Which of them are parts of one LUN, whose books the first of them keeps.
+    parts: BTreeSet<LunId>,
     /// Each node's session to each.
     pub nexuses: BTreeMap<(NodeId, LunId), Nexus>,
     /// Saved states: the guest's counter on each LUN of its group.
@@ -39,6 +41,7 @@ impl Storage {
     pub fn new(config: &ClusterConfig, ignores: bool, random: &mut Random) -> Self {
         let mut storage = Self {
             luns: BTreeMap::new(),
+            parts: BTreeSet::new(),
             nexuses: BTreeMap::new(),
             saves: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -58,6 +61,7 @@ impl Storage {
         let refuses = lun.enforced && !self.ignores;
         let kind = Kind { refuses, preempt_takes_free: random.chance(1, 2) };
         self.luns.insert(lun.id, Device::new(kind));
+        self.parts.extend(lun.part.then_some(lun.id));
         self.enforced.extend(lun.enforced.then_some(lun.id));
         let nexuses = config.nodes().iter().map(|node| ((node.id, lun.id), Nexus::default()));
         self.nexuses.extend(nexuses);
@@ -74,9 +78,51 @@ impl Storage {
         self.enforced.contains(&lun)
     }
 
-    /// A LUN of the configuration.
+    /// What stands on a LUN.
     pub fn lun(&mut self, lun: LunId) -> &mut Device {
         self.luns.get_mut(&lun).expect("every LUN of the configuration exists")
+    }
+
+    /// Who keeps the books of a LUN: itself, or the first of those that are parts of the same one. It was the first
+    /// from the beginning: what comes later has greater numbers.
+    fn keeper(&self, lun: LunId) -> LunId {
+        if self.parts.contains(&lun) { self.volume() } else { lun }
+    }
+
+    fn volume(&self) -> LunId {
+        *self.parts.first().expect("there are parts")
+    }
+
+    /// What keeps the books of a LUN.
+    pub fn device(&self, lun: LunId) -> &Device {
+        &self.luns[&self.keeper(lun)]
+    }
+
+    /// The same, to change them.
+    pub fn device_mut(&mut self, lun: LunId) -> &mut Device {
+        let keeper = self.keeper(lun);
+        self.lun(keeper)
+    }
+
+    /// All that have the same books.
+    pub fn beside(&self, lun: LunId) -> Vec<LunId> {
+        match self.parts.contains(&lun) {
+            true => self.parts.iter().copied().collect(),
+            false => vec![lun],
+        }
+    }
+
+    /// As whom a node comes to a LUN.
+    pub fn initiator(&self, node: NodeId, lun: LunId) -> Initiator {
+        match self.parts.contains(&lun) {
+            true => Initiator::Part(node, lun),
+            false => Initiator::Node(node),
+        }
+    }
+
+    /// Whether a LUN would take a write of this node.
+    pub fn takes_writes_of(&self, node: NodeId, lun: LunId) -> bool {
+        self.device(lun).may_write(self.initiator(node, lun))
     }
 
     /// A session of the configuration.

@@ -11,7 +11,7 @@ use crate::checker::Fact;
 use crate::schedule::Happening;
 use crate::spoken::words;
 use crate::storage::{
-    Attached, Body, Command, Failure, Initiator, Nexus, ReservationType, ReserveOut, Written,
+    Attached, Body, Command, Failure, Nexus, ReservationType, ReserveOut, Written,
 };
 use crate::timeline::Kind;
 
@@ -52,7 +52,8 @@ impl World {
     pub(super) fn lun_arrival(&mut self, node: NodeId, lun: LunId) {
         let now = self.now;
         while let Some(command) = self.storage.nexus(node, lun).arrived(now) {
-            if let Some(attention) = self.storage.lun(lun).attention(Initiator::Node(node)) {
+            let nexus = self.storage.initiator(node, lun);
+            if let Some(attention) = self.storage.device_mut(lun).attention(nexus) {
                 self.stats.attentions += 1;
                 self.tell(|| format!("{lun}: {node} is told: {}", words(&attention)));
                 return self.send_again(node, lun, command);
@@ -85,7 +86,7 @@ impl World {
                 self.reserve_out(node, lun, ReserveOut::Preempt(own, victim, OURS))
             }
             LunVerb::ReadKeys => {
-                let device = self.storage.lun(lun);
+                let device = self.storage.device(lun);
                 let holder = device.reservation().map(|(key, _)| key);
                 Ok(LunReply::Keys { keys: device.keys(), holder })
             }
@@ -105,7 +106,14 @@ impl World {
         };
         self.tell(|| format!("{lun}: {} of {node}: {}", words(&verb), words(&result)));
         self.answer_lun(node, lun, command.life, op, result);
-        self.fact(&Fact::Access { lun });
+        self.tell_access(lun);
+    }
+
+    /// Something was done to the books of a LUN.
+    pub(super) fn tell_access(&mut self, lun: LunId) {
+        for lun in self.storage.beside(lun) {
+            self.fact(&Fact::Access { lun });
+        }
     }
 
     fn reserve_out(
@@ -114,7 +122,8 @@ impl World {
         lun: LunId,
         command: ReserveOut,
     ) -> Result<LunReply, LunFailure> {
-        let result = self.storage.lun(lun).reserve_out(Initiator::Node(node), command);
+        let nexus = self.storage.initiator(node, lun);
+        let result = self.storage.device_mut(lun).reserve_out(nexus, command);
         result.map(|()| LunReply::Done).map_err(|failure| match failure {
             Failure::Conflict => LunFailure::Conflict,
             Failure::Invalid => LunFailure::Unsupported,
@@ -200,7 +209,7 @@ impl World {
     /// The device takes or refuses a guest's write.
     fn guest_wrote(&mut self, node: NodeId, lun: LunId, command: Command) {
         let Body::Write { resource, guest, epoch, value } = command.body else { return };
-        if !self.storage.lun(lun).takes_writes_of(node) {
+        if !self.storage.takes_writes_of(node, lun) {
             self.stats.writes_refused += 1;
             self.mark_lun(Kind::WriteRefused, lun, node, "");
             self.tell(|| format!("{lun}: record {value} of {node} in {epoch} is refused"));
@@ -314,8 +323,9 @@ impl World {
     }
 
     fn beat_arrives(&mut self, node: NodeId, lun: LunId, life: u64) {
-        if self.storage.lun(lun).beat(node).is_err() {
-            self.report_refusal(node, lun, life);
+        match self.storage.takes_writes_of(node, lun) {
+            true => self.storage.lun(lun).beat(node),
+            false => self.report_refusal(node, lun, life),
         }
     }
 

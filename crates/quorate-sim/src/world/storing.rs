@@ -4,7 +4,6 @@ use quorate_core::id::{ClusterId, Epoch, LunId, NodeId, ReservationKey};
 
 use super::World;
 use crate::chance;
-use crate::checker::Fact;
 use crate::fault::Fault;
 use crate::options::Plant;
 use crate::schedule::Happening;
@@ -37,18 +36,20 @@ impl World {
         }
     }
 
-    fn nodes(&self) -> Vec<NodeId> {
-        self.hosts.keys().copied().collect()
+    /// Every way of a node to a LUN, or to a part of it.
+    fn ways_to(&self, lun: LunId) -> Vec<(NodeId, LunId)> {
+        let beside = self.storage.beside(lun);
+        self.hosts.keys().flat_map(|&node| beside.iter().map(move |&lun| (node, lun))).collect()
     }
 
     /// Commands under way are aborted: their drivers are told so by a unit attention, and send them again.
     fn reset_lun(&mut self, lun: LunId) {
-        self.storage.lun(lun).reset();
+        self.storage.device_mut(lun).reset();
         if self.is_planted(Plant::ResetReleases) {
-            self.storage.lun(lun).power_cycle(false);
+            self.storage.device_mut(lun).power_cycle(false);
         }
-        self.fact(&Fact::Access { lun });
-        for node in self.nodes() {
+        self.tell_access(lun);
+        for (node, lun) in self.ways_to(lun) {
             let late = self.now + chance::millis(&mut self.random, 1, 50);
             self.storage.nexus(node, lun).delay(late);
             self.schedule.at(late, Happening::LunArrival(node, lun));
@@ -59,14 +60,17 @@ impl World {
     /// takes its session up again only if its reservation is still there, or its LUN is lost to it.
     fn target_power(&mut self, lun: LunId, keeps: bool, begins: bool) {
         let keeps = keeps || !self.is_enforced(lun);
-        count(&mut self.storage.lun(lun).off, begins);
+        count(&mut self.storage.device_mut(lun).off, begins);
         if begins {
-            self.storage.lun(lun).power_cycle(keeps);
+            self.storage.device_mut(lun).power_cycle(keeps);
             if !keeps {
-                self.waivers.reservation_lost(lun);
+                self.storage
+                    .beside(lun)
+                    .into_iter()
+                    .for_each(|lun| self.waivers.reservation_lost(lun));
             }
         }
-        for node in self.nodes() {
+        for (node, lun) in self.ways_to(lun) {
             if !keeps {
                 self.storage.nexus(node, lun).drop_commands(|_| true);
             }
@@ -75,7 +79,7 @@ impl World {
             }
             self.cut_session(node, lun, begins);
         }
-        self.fact(&Fact::Access { lun });
+        self.tell_access(lun);
     }
 
     /// The key of a cluster that is not ours.
@@ -86,7 +90,7 @@ impl World {
 
     fn stranger_comes(&mut self, lun: LunId) {
         let key = self.foreign_key();
-        let device = self.storage.lun(lun);
+        let device = self.storage.device_mut(lun);
         let holder = device.reservation().map(|(key, _)| key).filter(|&holder| holder != key);
         let take = match holder {
             Some(victim) => ReserveOut::Preempt(key, victim, OURS),
@@ -97,11 +101,23 @@ impl World {
             done.expect("the stranger is registered, and the holder was just read");
         }
         self.tell(|| format!("{lun}: a stranger has taken it"));
-        self.fact(&Fact::Access { lun });
+        self.tell_access(lun);
     }
 
     /// It leaves the LUN without a reservation.
     fn stranger_goes(&mut self, lun: LunId) {
+        for lun in self.storage.beside(lun) {
+            self.void_by_stranger(lun);
+        }
+        let gone = ReserveOut::RegisterAndIgnore(ReservationKey(0));
+        let done = self.storage.device_mut(lun).reserve_out(Initiator::Stranger, gone);
+        done.expect("whoever is registered may go");
+        self.tell(|| format!("{lun}: the stranger is gone"));
+        self.tell_access(lun);
+    }
+
+    /// Until a later guest has started on it, a LUN that a stranger has left refuses nobody.
+    fn void_by_stranger(&mut self, lun: LunId) {
         let of_guests = self
             .hosts
             .values()
@@ -112,11 +128,6 @@ impl World {
         let of_writes = self.storage.luns[&lun].last.map(|last| last.epoch);
         let newest = of_guests.chain(of_writes).max().unwrap_or_default();
         self.waivers.stranger_left(lun, newest);
-        let gone = ReserveOut::RegisterAndIgnore(ReservationKey(0));
-        let done = self.storage.lun(lun).reserve_out(Initiator::Stranger, gone);
-        done.expect("whoever is registered may go");
-        self.tell(|| format!("{lun}: the stranger is gone"));
-        self.fact(&Fact::Access { lun });
     }
 }
 
