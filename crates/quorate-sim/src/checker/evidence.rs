@@ -1,5 +1,6 @@
 //! I2: what is committed as proof that a group or a node is harmless is true in the world: where a group has stopped,
-//! nothing runs and no cooperative LUN is open; where a lease is said to be over, it is; who is admitted has stopped.
+//! nothing runs and no cooperative LUN is open; where a lease is said to be over, it is; whom agents have ended has
+//! ended; who is admitted has stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -179,6 +180,10 @@ fn fenced(
     let enforced = |guest: &Guest| {
         view.config.group(guest.group).is_some_and(|group| view.config.is_enforced(group))
     };
+    let process = view.hosts[&node].process.as_ref();
+    if kind == FenceKind::Agent && process.is_some_and(|process| process.boot == incarnation.boot) {
+        return Err(format!("{node} is said to be ended by agents, and its process lives"));
+    }
     let by_time = kind == FenceKind::LeaseOver;
     let promised = |guest: &Guest| !by_time || !enforced(guest) && view.waivers.is_time_sound();
     match running(view, node).find(|guest| promised(guest)) {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use quorate_storage::doctor::Verdict;
 use quorate_storage::{
-    DeviceLun, DeviceOptions, Lun, LunError, LunEvent, ReservationKey, ReservationType, Strength,
-    devices,
+    DeviceLun, DeviceOptions, DiskLun, DiskOptions, Lun, LunError, LunEvent, ReservationKey,
+    ReservationType, Strength, devices,
 };
 
 use crate::common::BLOCK;
@@ -51,7 +51,14 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn wait_for(lun: &DeviceLun, wanted: &LunEvent) {
+fn wait_lost(lun: &dyn Lun) {
+    wait_until("the path is lost", || {
+        let event = lun.events().wait(Duration::from_millis(100));
+        matches!(event, Some(LunEvent::PathLost { .. }))
+    });
+}
+
+fn wait_for(lun: &dyn Lun, wanted: &LunEvent) {
     wait_until(&format!("{wanted:?}"), || {
         lun.events().wait(Duration::from_millis(100)).as_ref() == Some(wanted)
     });
@@ -98,6 +105,29 @@ fn dmsetup(arguments: &[&str]) {
         .output()
         .unwrap();
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A device of the device mapper that can be made to hang; it goes when dropped.
+struct Linear(&'static str);
+
+impl Linear {
+    fn new(name: &'static str, below: &str) -> Self {
+        let number = std::fs::read_to_string(format!("/sys/block/{below}/dev")).unwrap();
+        let table = format!("0 {} linear {} 0", SIZE / 512, number.trim());
+        dmsetup(&["create", name, "--table", &table]);
+        Self(name)
+    }
+
+    fn hang(&self, hangs: bool) {
+        dmsetup(&[if hangs { "suspend" } else { "resume" }, self.0]);
+    }
+}
+
+impl Drop for Linear {
+    fn drop(&mut self) {
+        self.hang(false);
+        dmsetup(&["remove", "--retry", self.0]);
+    }
 }
 
 /// A guest's own write: no program of ours has a say in it.
@@ -349,4 +379,105 @@ fn no_write_of_a_preempted_guest_is_accepted_once_the_preempt_is_answered() {
     assert_eq!(stale, 0);
     println!("stale writes: {accepted} accepted before, {refused} refused, {stale} accepted after");
     seen(KIND, "refused stale writes", Verdict::Good, "none accepted");
+}
+
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_host_that_does_not_use_a_lun_sees_too_that_it_is_away_and_that_it_is_back() {
+    fresh();
+    let lun = open("sda");
+    set_state("sda", "offline");
+    wait_lost(&lun);
+    set_state("sda", "running");
+    wait_for(&lun, &LunEvent::PathBack { registered: true });
+}
+
+fn disk_options(path: &Path, slot: u8, timeout: Duration) -> DiskOptions {
+    DiskOptions {
+        path: path.to_owned(),
+        slot,
+        owner: 7,
+        late_write: Duration::from_millis(50),
+        timeout,
+        watch_interval: Duration::from_millis(50),
+    }
+}
+
+/// The driver for disks without reservations, on a block device. Its threads hang in the kernel meanwhile, and it says so
+/// all the same.
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_disk_that_hangs_is_away_until_it_answers_and_its_owner_owns_it_still() {
+    fresh();
+    let device = Linear::new("plain", "sda");
+    let path = Path::new("/dev/mapper/plain");
+    let timeout = Duration::from_secs(1);
+    let open = |slot: u8| DiskLun::open(disk_options(path, slot, timeout)).unwrap();
+    assert!(DiskLun::make_leases(path, true).unwrap());
+    let (a, b) = (open(1), open(2));
+    a.register(KEY_A).unwrap();
+    a.reserve(KEY_A).unwrap();
+    device.hang(true);
+    let since = Instant::now();
+    for lun in [&a, &b] {
+        wait_lost(lun);
+        assert!(since.elapsed() >= timeout, "it is waited for as long as a call may take");
+    }
+    device.hang(false);
+    for lun in [&a, &b] {
+        wait_for(lun, &LunEvent::PathBack { registered: true });
+    }
+    a.write_at(0, &[1; 4096]).unwrap();
+    b.register(KEY_B).unwrap();
+    b.preempt_and_abort(KEY_B, KEY_A).unwrap();
+    wait_for(&a, &LunEvent::ReservationRefused);
+    assert!(matches!(a.write_at(0, &[2; 4096]), Err(LunError::ReservationConflict)));
+    b.write_at(0, &[3; 4096]).unwrap();
+    seen(
+        "disk",
+        "path loss",
+        Verdict::Good,
+        "a device that hangs is away, and its owner owns it when it answers again",
+    );
+    device.hang(true);
+    let since = Instant::now();
+    drop(b);
+    assert!(since.elapsed() < timeout * 5, "who lets go of it does not hang with it");
+    device.hang(false);
+    drop(a);
+}
+
+fn lvm(arguments: &[&str]) {
+    let done = Command::new("lvm").args(arguments).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// As on a host that did not make it, or has just booted.
+#[test]
+#[ignore = "needs a kernel with SCSI: make test-kernel"]
+fn a_logical_volume_that_is_not_active_is_made_so_when_it_is_opened() {
+    fresh();
+    let (path, other) = (Path::new("/dev/shared/one"), Path::new("/dev/shared/two"));
+    lvm(&["pvcreate", "-ff", "--yes", "--metadatasize", "512k", "/dev/sda"]);
+    lvm(&["vgcreate", "--physicalextentsize", "1m", "shared", "/dev/sda"]);
+    for name in ["one", "two"] {
+        lvm(&["lvcreate", "--wipesignatures", "n", "--size", "4m", "--name", name, "shared"]);
+    }
+    lvm(&["vgchange", "--activate", "n", "shared"]);
+    assert!(!path.exists());
+    // Two volumes of one disk are two LUNs.
+    for (path, key) in [(path, KEY_A), (other, KEY_B)] {
+        assert!(DiskLun::make_leases(path, true).unwrap());
+        lvm(&["vgchange", "--activate", "n", "shared"]);
+        let lun = DiskLun::open(disk_options(path, 1, LONG)).unwrap();
+        lun.register(key).unwrap();
+        lun.reserve(key).unwrap();
+        lun.write_at(0, &[1; 4096]).unwrap();
+        assert_eq!(lun.read_keys().unwrap().keys, [key]);
+    }
+    let missing = DiskLun::open(disk_options(Path::new("/dev/shared/none"), 1, LONG)).unwrap_err();
+    assert!(missing.to_string().contains("shared/none"), "{missing}");
+    println!("story: {missing}");
+    lvm(&["vgremove", "--force", "--yes", "shared"]);
+    lvm(&["pvremove", "--yes", "/dev/sda"]);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use quorate::config::{Amounts, Group, NewGroup, Rule, Score};
+use quorate::config::{Amounts, Group, Lun, NewGroup, Rule, Score};
 use quorate::{Config, Disarm, Effect, Error, Failback, Node, NoticeKind, Plan, Ticket};
 
-use super::trio::{PATIENCE, Trio, process, wait_notice};
+use super::trio::{PATIENCE, Trio, process, wait_for, wait_notice};
 
 /// A process that does nothing for long.
 const IDLE: &str = "exec sleep 1000";
@@ -82,6 +82,27 @@ fn what_cannot_change_under_a_running_group_is_refused_and_it_runs_on() {
     assert_eq!(error, refusal);
     trio.wait_ticks(owner);
     trio.check_one_writer();
+}
+
+#[test]
+fn the_settings_of_a_lun_change_while_its_group_is_offline_and_its_next_start_has_them() {
+    let trio = Trio::with_counter();
+    let owner = trio.wait_online("counter", None);
+    trio.wait_ticks(owner);
+    let other = tempfile::tempdir().unwrap();
+    let node = trio.node(owner);
+    let next = changed(node, |document| {
+        document.luns = vec![Lun::file("disk1", other.path().to_str().unwrap())];
+    });
+    accept(node, node.offline("counter"));
+    trio.wait_all("offline", |status| status.group("counter").unwrap().state == "offline");
+    accept(node, node.apply(&next, "another directory", None));
+    wait_version(&trio, 2);
+    let before = trio.ticks().len();
+    accept(node, node.online("counter"));
+    trio.wait_online("counter", None);
+    wait_for("ticks in the other directory", || other.path().join("ticks").exists());
+    assert_eq!(trio.ticks().len(), before, "nothing more in the old one");
 }
 
 #[test]
