@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::handover::without_lun;
 use super::{A, B, C, Trio, config};
 use crate::action::FenceVerb::{Off, On, Reboot};
-use crate::config::{ClusterConfig, ClusterParts, FenceAgentConfig};
+use crate::config::{ClusterConfig, ClusterParts, FenceAgentConfig, NewConfig};
 use crate::id::NodeId;
+use crate::message::Command;
 use crate::notice::Notice;
 use crate::status::FencingStatus;
 
@@ -114,4 +115,36 @@ fn when_every_level_has_failed_people_are_told_when_it_is_tried_again() {
     assert_eq!(asked(&trio).len(), 6);
     trio.able_agents.insert("pdu");
     trio.run_until(Duration::from_secs(60), |trio| trio.running.contains(&B));
+}
+
+/// One of its two power supplies was switched off when it came back by itself.
+#[test]
+fn what_was_switched_off_of_a_node_that_is_back_is_switched_on_again() {
+    let agents = vec![agent("pdu-a", 1, 1), agent("pdu-b", 1, 1)];
+    let mut trio = trio(agents, &["pdu-a"], |parts| parts.policy.fence_lost_nodes = true);
+    trio.silent.insert(A);
+    trio.run_until(Duration::from_secs(20), |trio| !asked(trio).is_empty());
+    assert_eq!(asked(&trio), [("pdu-a", Off), ("pdu-b", Off)]);
+    trio.silent.clear();
+    trio.boot(A);
+    trio.run_until(Duration::from_secs(20), |trio| asked(trio).len() > 2);
+    trio.pass(Duration::from_secs(60));
+    assert_eq!(asked(&trio)[2..], [("pdu-a", On)], "once, and nobody is ended");
+    let up =
+        |trio: &Trio| trio.engines.values().all(|one| one.status(trio.now).nodes[0].state == "up");
+    assert!(up(&trio));
+}
+
+#[test]
+fn a_group_that_takes_an_agents_word_no_more_is_free_by_the_lease() {
+    let required = |parts: &mut ClusterParts| parts.groups[0].wishes.fence_agent_required = true;
+    let mut trio = trio(vec![agent("pdu", 1, 1)], &[], required);
+    trio.silent.insert(A);
+    trio.pass(Duration::from_secs(30));
+    assert_eq!(trio.running.len(), 0);
+    let mut parts = trio.engines[&B].config().parts().clone();
+    parts.groups[0].wishes.fence_agent_required = false;
+    let new = NewConfig { parts, only_if: None, reason: "no agent answers".into(), unix_ms: 7 };
+    trio.command(B, Command::Configure(Box::new(new)));
+    trio.run_until(Duration::from_secs(10), |trio| trio.running.contains(&B));
 }
