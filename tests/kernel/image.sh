@@ -24,7 +24,7 @@ say() { echo "kernel: $*"; }
 modules=(
     tcm_loop target_core_file iscsi_target_mod
     sd_mod virtio_pci virtio_net virtio_blk virtio_scsi virtio_console iscsi_tcp
-    dm-multipath dm-round-robin softdog crc32c_generic crc32c-intel sha256_generic af_packet
+    dm-multipath dm-round-robin dm-snapshot softdog crc32c_generic crc32c-intel sha256_generic af_packet
 )
 
 # Lists that are missing, or name what is there no more, are fetched anew, once.

@@ -22,7 +22,7 @@ pub enum Timer {
     Op(OpId),
     /// Reports and admission are said again until they are committed.
     Repeat,
-    /// The coordinator looks at groups that wait for a time.
+    /// What waits for a time is looked at: groups by the coordinator, LUNs that are overdue by their owner.
     Review,
     /// The witness is to be looked at, or may be asked.
     Witness,

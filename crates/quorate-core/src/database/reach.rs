@@ -15,15 +15,15 @@ impl Database {
         self.away.get(&node).unwrap_or(&NOTHING)
     }
 
-    /// Whether a node reaches every LUN of a group, as far as is known.
-    pub fn reaches(&self, node: NodeId, group: &GroupConfig) -> bool {
-        self.missing(node, group).is_none()
+    /// Whether it has said so.
+    pub fn has_said_paths(&self, node: NodeId) -> bool {
+        self.away.contains_key(&node)
     }
 
-    /// A LUN of the group that the node does not reach.
-    pub fn missing(&self, node: NodeId, group: &GroupConfig) -> Option<LunId> {
-        let away = self.away.get(&node)?;
-        group.luns.iter().copied().find(|lun| away.contains(lun))
+    /// Whether a node reaches every LUN of a group, as far as is known.
+    pub fn reaches(&self, node: NodeId, group: &GroupConfig) -> bool {
+        let away = self.away(node);
+        !group.luns.iter().any(|lun| away.contains(lun))
     }
 
     /// Where a group would not reach its LUNs: by the word of the nodes, or because it was tried.
@@ -52,8 +52,6 @@ impl Database {
             let reached = !away.contains(&lun);
             Notice::LunPath { node, lun, reached }
         }));
-        if !away.is_empty() {
-            self.away.insert(node, away);
-        }
+        self.away.insert(node, away);
     }
 }

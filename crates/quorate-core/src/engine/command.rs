@@ -316,15 +316,6 @@ impl Engine {
         if record.owner().is_none() {
             return Ok(vec![Change::Seat { group, node: target }]);
         }
-        let config = database.config();
-        let missing = config.group(group).and_then(|group| database.missing(target, group));
-        if let Some(lun) = missing.and_then(|lun| config.lun(lun)) {
-            let target = config.node(target).map_or("?", |node| node.name.as_str());
-            return Err(Refusal::NotPossible(format!(
-                "group {name} cannot run on node {target}: it does not reach lun {}",
-                lun.name
-            )));
-        }
         let place = database.config().place_of(group);
         let unit = place.and_then(|place| database.config().bonds().unit(place));
         let alone = place.into_iter().collect::<Vec<usize>>();
@@ -341,7 +332,7 @@ impl Engine {
     }
 
     /// Another node that can run a group.
-    fn elsewhere(
+    pub(super) fn elsewhere(
         &self,
         database: &Database,
         candidates: &BTreeMap<NodeId, Candidate>,
@@ -352,7 +343,9 @@ impl Engine {
         let mut now = standing::of(database, &[], self.times());
         let unreached = std::mem::take(&mut now[place].unreached);
         now[place] = Now { wanted: true, unreached, banned: vec![node], ..Now::default() };
-        placement::plan(database.config(), candidates, now).node(place)
+        let to = placement::plan(database.config(), candidates, now).node(place)?;
+        let config = &database.config().groups()[place];
+        database.reaches(to, config).then_some(to)
     }
 
     /// Where a group cannot be moved to, and why not.
@@ -374,6 +367,12 @@ impl Engine {
         }
         let mut others = placement::place(database.config(), candidates, now, place).others;
         others.retain(|_, why| why.is_hard());
+        for &member in unit.unwrap_or(&alone) {
+            let config = &database.config().groups()[member];
+            for node in candidates.keys().filter(|&&node| !database.reaches(node, config)) {
+                others.entry(*node).or_insert(NotHere::Unreached);
+            }
+        }
         for (&node, why) in &mut others {
             *why = database.why_closed(node, *why);
         }

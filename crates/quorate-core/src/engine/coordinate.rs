@@ -14,7 +14,7 @@ use crate::codec;
 use crate::consensus::Consensus;
 use crate::database::{Database, NodeRecord, NodeState};
 use crate::fence::{self, FenceProof, Withheld};
-use crate::heartbeat::Liveness;
+use crate::heartbeat::{Liveness, Peer};
 use crate::id::{GroupId, NodeId, VoterId};
 use crate::message::EntryBody;
 use crate::notice::Notice;
@@ -129,17 +129,22 @@ impl Engine {
         record.is_some_and(|record| record.reluctant || record.evicted)
     }
 
-    /// A voter that says it has a lease; before all others one that may coordinate.
+    /// A voter that says it has a lease, or has said nothing lately, if nobody does: it may have one by now. Before all
+    /// others one that may coordinate.
     fn successor(&self) -> Option<VoterId> {
         let database = self.database.as_ref()?;
+        let limit = self.timing().suspect;
+        let powered = |node: &NodeId| self.peers.get(node).is_some_and(Peer::is_powered);
         let may_act = |node: &NodeId| {
-            let peer = self.peers.get(node).filter(|peer| peer.is_powered());
+            let can = |peer: &&Peer| peer.is_powered() || !peer.is_fresh(limit, self.now);
+            let peer = self.peers.get(node).filter(can);
             let heard = peer.and_then(|peer| peer.incarnation());
             heard.is_some_and(|heard| database.is_up_as(*node, heard))
                 && self.streams.contains_key(node)
         };
         let able = self.config.voters().filter(may_act);
-        let successor = able.min_by_key(|&node| (self.is_reluctant(node), node))?;
+        let successor =
+            able.min_by_key(|&node| (!powered(&node), self.is_reluctant(node), node))?;
         database.voter(successor)
     }
 

@@ -441,6 +441,7 @@ impl Deciding<'_> {
         owner: &NodeRecord,
     ) -> Option<Departure> {
         let to = self.place_anew(config, &[node]).filter(|&to| to != node);
+        let to = to.filter(|&to| owner.leaving || self.database.reaches(to, config));
         let kind = if to.is_some() { ReleaseKind::Move } else { ReleaseKind::Stop };
         (to.is_some() || owner.leaving).then_some(Departure { to, kind, cause: Cause::Drain })
     }

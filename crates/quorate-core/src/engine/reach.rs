@@ -3,30 +3,40 @@
 //! still, and goes on when its LUN is back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Engine;
 use crate::change::Change;
+use crate::config::GroupConfig;
 use crate::database::Database;
 use crate::group::Goal;
-use crate::id::{Epoch, GroupId, LunId, NodeId};
+use crate::id::{Epoch, GroupId, LunId};
 use crate::lock::LockFailure;
 use crate::notice::Notice;
 use crate::placement;
 use crate::time::Instant;
 use crate::timer::Timer;
 
-/// What this host does not reach.
+/// How much longer than a third of its bound on I/O another host may take to notice that a LUN is away, and to say so.
+const NOTICED_AND_SAID: Duration = Duration::from_secs(2);
+
+/// What this host reaches.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    away: BTreeSet<LunId>,
-    overdue: BTreeMap<LunId, Overdue>,
-    /// What was said last, to whom and when.
-    said: Option<(BTreeSet<LunId>, NodeId, Instant)>,
+    /// LUNs of which the driver has said anything.
+    known: BTreeSet<LunId>,
+    /// What is not reached, and since when.
+    away: BTreeMap<LunId, Instant>,
+    overdue: BTreeMap<LunId, Waiting>,
+    /// Since when the cluster knows something else than what is so.
+    differs: Option<Instant>,
+    /// When that was said last.
+    said: Option<Instant>,
 }
 
 /// A LUN of a group here that was waited for in vain.
 #[derive(Clone, Copy, Debug)]
-struct Overdue {
+struct Waiting {
     epoch: Epoch,
     /// Nobody reached it.
     stands: bool,
@@ -36,24 +46,26 @@ struct Overdue {
 
 impl Engine {
     pub(super) fn on_lun_path(&mut self, lun: LunId, reached: bool) {
+        self.reach.known.insert(lun);
         if reached {
             self.reach.away.remove(&lun);
             self.reach.overdue.remove(&lun);
         } else {
-            self.reach.away.insert(lun);
+            self.reach.away.entry(lun).or_insert(self.now);
         }
     }
 
     pub(super) fn on_lun_overdue(&mut self, lun: LunId, epoch: Epoch) {
-        self.reach.away.insert(lun);
+        self.on_lun_path(lun, false);
         let one = self.reach.overdue.get(&lun).filter(|one| one.epoch == epoch).copied();
-        let one = one.unwrap_or(Overdue { epoch, stands: false, elsewhere: None });
+        let one = one.unwrap_or(Waiting { epoch, stands: false, elsewhere: None });
         self.reach.overdue.insert(lun, one);
     }
 
-    /// Gives up what is overdue here and reached elsewhere. What nobody reached is back here as soon as there, or
-    /// nearly so: it is waited for that long.
+    /// Gives up what is overdue here and reached elsewhere, once others would have said that they have lost it too. What
+    /// nobody reached is back here as soon as there, or nearly so: it is waited for one bound on I/O more.
     pub(super) fn watch_overdue(&mut self) {
+        let bound = self.timing().io_bound;
         for (lun, mut one) in std::mem::take(&mut self.reach.overdue) {
             let id = self.config.group_of_lun(lun);
             let Some(group) = id.and_then(|id| self.groups.get(&id)) else { continue };
@@ -63,7 +75,9 @@ impl Engine {
             let id = group.id();
             if self.is_reached_elsewhere(id) {
                 let since = *one.elsewhere.get_or_insert(self.now);
-                let until = if one.stands { since + self.timing().io_bound } else { since };
+                let away_since = self.reach.away.get(&lun).copied().unwrap_or(self.now);
+                let patience = if one.stands { bound } else { Duration::ZERO };
+                let until = (since + patience).max(away_since + bound / 3 + NOTICED_AND_SAID);
                 if self.now >= until {
                     self.on_lun_lost(lun, one.epoch, LockFailure::Unreachable);
                     continue;
@@ -79,48 +93,56 @@ impl Engine {
         }
     }
 
-    /// Whether another node that may run the group reaches its LUNs, as far as is known.
+    /// Whether the group would be placed on another node, which says that it reaches its LUNs.
     fn is_reached_elsewhere(&self, group: GroupId) -> bool {
-        let Some(database) = &self.database else { return false };
-        let Some(config) = database.config().group(group) else { return false };
-        let could = |node: &NodeId| {
-            let open = database.node(*node).is_some_and(|record| record.is_open());
-            *node != self.me
-                && open
-                && database.is_up(*node)
-                && placement::is_possible(config, *node)
-                && database.reaches(*node, config)
+        let Some(database) = self.database.as_ref().filter(|one| one.disarmed().is_none()) else {
+            return false;
         };
-        database.nodes().keys().any(could)
+        let candidates = self.candidates(database);
+        let to = self.elsewhere(database, &candidates, group, self.me);
+        let config = database.config().group(group);
+        to.zip(config)
+            .is_some_and(|(to, config)| database.has_said_paths(to) && database.reaches(to, config))
     }
 
-    /// Says what this host does not reach, and again until it is committed.
+    /// Says what this host does not reach, and again until it is committed: once it knows of each LUN, or should.
     pub(super) fn say_reach(&mut self) {
         let Some(database) = &self.database else { return };
         let coordinator = self.consensus.as_ref().and_then(|one| one.coordinator());
         let Some(to) = coordinator.map(|voter| voter.node()) else { return };
-        let away = self.away_here(database);
-        let up = database.node(self.me).is_some_and(|record| record.is_up_as(self.incarnation));
-        if !up || *database.away(self.me) == away {
-            self.reach.said = None;
+        if !database.node(self.me).is_some_and(|record| record.is_up_as(self.incarnation)) {
             return;
         }
-        let (again, now) = (self.timing().interval * 4, self.now);
-        let lately =
-            self.reach.said.as_ref().is_some_and(|(said, whom, at)| {
-                *said == away && *whom == to && now.since(*at) < again
-            });
-        self.timers.set_sooner(Timer::Repeat, now + again);
-        if !lately {
-            self.reach.said = Some((away.clone(), to, now));
-            let (node, incarnation) = (self.me, self.incarnation);
-            self.hand_in(to, vec![Change::Paths { node, incarnation, away }]);
+        let known_by = self.session_since + self.timing().io_bound * 2;
+        let is_known = |lun: &LunId| self.reach.known.contains(lun) || self.now >= known_by;
+        let luns = self.luns_here(database);
+        if !luns.iter().all(is_known) {
+            return self.timers.set_sooner(Timer::Repeat, known_by);
         }
+        let reached =
+            |lun: &LunId| self.reach.known.contains(lun) && !self.reach.away.contains_key(lun);
+        let away: BTreeSet<LunId> = luns.into_iter().filter(|lun| !reached(lun)).collect();
+        if database.has_said_paths(self.me) && *database.away(self.me) == away {
+            self.reach.differs = None;
+            return;
+        }
+        // What goes away together is said together; and a path that comes and goes does not fill the log.
+        let (interval, now) = (self.timing().interval, self.now);
+        let gathered = *self.reach.differs.get_or_insert(now) + interval;
+        let due = self.reach.said.map_or(gathered, |at| gathered.max(at + interval * 4));
+        if now < due {
+            return self.timers.set_sooner(Timer::Repeat, due);
+        }
+        self.reach.said = Some(now);
+        self.timers.set_sooner(Timer::Repeat, now + interval * 4);
+        let (node, incarnation) = (self.me, self.incarnation);
+        self.hand_in(to, vec![Change::Paths { node, incarnation, away }]);
     }
 
-    /// What this host does not reach of what is configured.
-    fn away_here(&self, database: &Database) -> BTreeSet<LunId> {
-        let known = |lun: &&LunId| database.config().lun(**lun).is_some();
-        self.reach.away.iter().filter(known).copied().collect()
+    /// The LUNs of what may run here.
+    fn luns_here(&self, database: &Database) -> BTreeSet<LunId> {
+        let possible = |group: &&GroupConfig| placement::is_possible(group, self.me);
+        let groups = database.config().groups().iter().filter(possible);
+        groups.flat_map(|group| group.luns.iter().copied()).collect()
     }
 }

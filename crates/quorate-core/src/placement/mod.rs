@@ -4,7 +4,8 @@
 //! failures, room, [`crate::config::Says`]). Among the nodes that are left the first difference wins:
 //!
 //! ```text
-//! a node that is not to be emptied > where it has not just failed > where those who must be with it can be too
+//! a node that reaches its LUNs > one that is not to be emptied > where it has not just failed
+//! > where those who must be with it can be too
 //! > where it is, unless it fails back > the higher score (stickiness counts for where it is) > preferred, in order
 //! > where it is > with those that should be near > the load (see Balance) > the lowest number
 //! ```

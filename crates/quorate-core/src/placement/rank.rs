@@ -7,10 +7,10 @@ use super::NotHere;
 /// How good a node is; less is better. The order of the fields is the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// The node is to be emptied.
-    pub(super) emptied: bool,
     /// A LUN of the group is not reached from there.
     pub(super) unreached: bool,
+    /// The node is to be emptied.
+    pub(super) emptied: bool,
     /// The group has just failed there.
     pub(super) failed: bool,
     /// How many of those that must be with it could not be there.
@@ -39,8 +39,8 @@ impl Rank {
     /// Why a node with this rank comes after one with `best`.
     pub(super) fn why_behind(&self, best: &Rank) -> NotHere {
         let fields = [
-            (self.emptied != best.emptied, NotHere::Emptied),
             (self.unreached != best.unreached, NotHere::Unreached),
+            (self.emptied != best.emptied, NotHere::Emptied),
             (self.failed != best.failed, NotHere::FailedThere),
             (self.hinders != best.hinders, NotHere::HindersOthers),
             (self.leaves != best.leaves, NotHere::HasItNot),

@@ -47,7 +47,7 @@ pub enum NotHere {
     HigherNumber,
     /// It is in quarantine.
     Quarantined,
-    /// It does not reach a LUN of the group, and another node can run it.
+    /// It does not reach a LUN of the group.
     Unreached,
 }
 
@@ -149,9 +149,7 @@ impl fmt::Display for NotHere {
             NotHere::CompanionCannot => "a group that must be on one node with it cannot be there",
             NotHere::Fixed => "the group is not moved now",
             NotHere::NothingBefore(_) => "what must run before it cannot run",
-            NotHere::Unreached => {
-                "it does not reach a LUN of the group, and another node can run it"
-            }
+            NotHere::Unreached => "it does not reach a LUN of the group",
             NotHere::FailedThere => "the group has just failed there, and another node can run it",
             NotHere::HindersOthers => "a group that must be with it could not be there",
             NotHere::HasItNot => "the node that has it can run it",

@@ -130,6 +130,8 @@ impl World {
         for lun in &new.luns {
             self.storage.add(lun, &self.config, &mut self.random);
         }
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
+        nodes.into_iter().for_each(|node| self.look_at_paths(node));
     }
 
     /// The host of a node wants a group to be gone: that is refused while it runs.

@@ -280,20 +280,16 @@ impl World {
         self.guests_lose_lun(node, lun, Trouble::IoError);
     }
 
-    /// What a process that starts does not reach it finds out before long.
+    /// What a process that starts or goes on reaches it finds out before long.
     pub(super) fn look_at_paths(&mut self, node: NodeId) {
         let luns: Vec<LunId> = self.storage.luns.keys().copied().collect();
-        for lun in luns {
-            if self.storage.nexus(node, lun).is_cut() {
-                self.look_at_path(node, lun);
-            }
-        }
+        luns.into_iter().for_each(|lun| self.look_at_path(node, lun));
     }
 
-    /// A node notices at its next look that its way to a LUN is cut or mended.
+    /// A node notices after a while that its way to a LUN is cut, and soon that it is open.
     fn look_at_path(&mut self, node: NodeId, lun: LunId) {
-        let bound = self.config.timing().io_bound;
-        let delay = chance::percent_of(&mut self.random, bound, 0, 140);
+        let most = if self.storage.nexus(node, lun).is_cut() { 140 } else { 10 };
+        let delay = chance::percent_of(&mut self.random, self.config.timing().io_bound, 0, most);
         self.after(delay, Happening::PathSeen(node, lun));
     }
 
@@ -357,13 +353,13 @@ impl World {
 
     /// Cuts the way of a node to a LUN, or mends it.
     pub(super) fn cut_session(&mut self, node: NodeId, lun: LunId, cut: bool) {
-        self.look_at_path(node, lun);
         let nexus = self.storage.nexus(node, lun);
         if cut {
             nexus.cut();
-            return;
+            return self.look_at_path(node, lun);
         }
         nexus.mend();
+        self.look_at_path(node, lun);
         let delay = chance::micros(&mut self.random, 500, 30_000);
         self.after(delay, Happening::LunArrival(node, lun));
     }

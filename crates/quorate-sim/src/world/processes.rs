@@ -406,6 +406,7 @@ impl World {
         if pause == Pause::Whole {
             self.hold_sessions(node, false);
         }
+        self.look_at_paths(node);
         if self.random.chance(1, 2) {
             self.step(node, Event::Tick);
         }

@@ -47,8 +47,6 @@ pub const DISK_SLOTS: u8 = 250;
 /// Pause of one that stands in another's way; it grows with each time.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
-/// For how long LVM may take to activate a volume for a tool.
-const ACTIVATION_PATIENCE: Duration = Duration::from_secs(30);
 /// For how long another handle of our slot may be on its way out.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -135,7 +133,7 @@ impl DiskLun {
         if options.slot == 0 {
             return Err(LunError::misuse("lease slot 0 is nobody's: give 1 to 255"));
         }
-        volume::activate(&options.path, options.timeout)?;
+        volume::activate(&options.path)?;
         let area = Area::open(&options.path)?;
         // A handle that is about to be closed may have it for a moment.
         let end = Instant::now() + options.timeout.min(LOCK_PATIENCE);
@@ -185,7 +183,7 @@ impl DiskLun {
     /// `Misuse` when something else stands there and `over_other_bytes` is false, or when it is true and nodes are
     /// registered: nothing was changed. Else as `open`.
     pub fn make_leases(path: &Path, over_other_bytes: bool) -> Result<bool, LunError> {
-        volume::activate(path, ACTIVATION_PATIENCE)?;
+        volume::activate(path)?;
         Area::make(path, over_other_bytes)
     }
 }

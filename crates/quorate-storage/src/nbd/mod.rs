@@ -78,7 +78,8 @@ pub struct NbdOptions {
     /// Sees every write; `None` costs nothing.
     pub hook: Option<WriteHook>,
     /// For how long a request waits until its nexus is registered again, beside the LUN's own time-out; then it is
-    /// refused. For a path that is away it waits until the server stops: the guest sees a slow disk meanwhile.
+    /// refused. For a path that is away it waits until the server stops: the guest sees a slow disk meanwhile. What a
+    /// target that lets us in does not answer three times has failed.
     pub patience: Duration,
 }
 

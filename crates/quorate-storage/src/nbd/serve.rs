@@ -17,6 +17,8 @@ use crate::{Lun, LunError};
 /// Requests, and bytes of them, that wait or are under way before a reader pauses.
 const QUEUE_MAX: usize = 256;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How often a request is sent again that was not answered by a target that is there.
+const UNANSWERED_MAX: u32 = 2;
 /// Between two attempts while the path is away, each of which takes the LUN's time-out.
 const RETRY_REST: Duration = Duration::from_millis(10);
 
@@ -285,11 +287,15 @@ impl Server {
     /// Tries again for as long as the path is away. A write that may have happened is written once more, with the same
     /// bytes, and only while this nexus is registered.
     fn patiently(&self, mut act: impl FnMut() -> Result<(), LunError>) -> Result<(), LunError> {
-        let mut stranger_since = None;
+        let (mut stranger_since, mut unanswered) = (None, 0);
         loop {
             let outcome = act();
             match outcome {
-                Err(LunError::PathLost { .. } | LunError::TimedOut { .. }) => stranger_since = None,
+                Err(LunError::PathLost { .. }) => stranger_since = None,
+                // Its target may have gone in that moment. One that lets us in and answers nothing is broken.
+                Err(LunError::TimedOut { .. }) if unanswered < UNANSWERED_MAX => {
+                    (stranger_since, unanswered) = (None, unanswered + 1);
+                }
                 // The path is back, and the registration is being taken again, or is lost for good.
                 Err(LunError::NotRegistered)
                     if stranger_since.get_or_insert_with(Instant::now).elapsed()

@@ -475,6 +475,13 @@ fn a_logical_volume_that_is_not_active_is_made_so_when_it_is_opened() {
         lun.write_at(0, &[1; 4096]).unwrap();
         assert_eq!(lun.read_keys().unwrap().keys, [key]);
     }
+    // One whose books its host keeps by itself.
+    lvm(&["lvremove", "--yes", "shared/two"]);
+    lvm(&["lvcreate", "--snapshot", "--size", "4m", "--name", "two", "shared/one"]);
+    lvm(&["vgchange", "--activate", "n", "shared"]);
+    let refused = DiskLun::open(disk_options(other, 1, LONG)).unwrap_err();
+    assert!(matches!(refused, LunError::Unsupported { .. }), "{refused}");
+    println!("story: {refused}");
     let missing = DiskLun::open(disk_options(Path::new("/dev/shared/none"), 1, LONG)).unwrap_err();
     assert!(missing.to_string().contains("shared/none"), "{missing}");
     println!("story: {missing}");

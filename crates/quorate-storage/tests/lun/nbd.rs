@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::common::BLOCK;
 use crate::common::nbd::{Client, DISCONNECT, FUA, READ, TRIM, WRITE};
+use parking_lot::Mutex;
 use quorate_storage::{
-    FileLun, FileOptions, Lun, LunError, LunEvent, NbdOptions, NbdServer, ReservationKey,
-    WriteHook, WriteRecord,
+    Capabilities, EventQueue, FileLun, FileOptions, Lun, LunError, LunEvent, NbdOptions, NbdServer,
+    ReservationKey, Reservations, WriteHook, WriteRecord,
 };
 
 const SIZE: u64 = 8 << 20;
@@ -306,4 +307,101 @@ fn qemu_io_writes_reads_and_shows_a_refusal_as_not_permitted() {
     let zeroes = run("write -z 4k 4k").unwrap();
     assert!(zeroes.contains("Operation not permitted"), "{zeroes}");
     assert_eq!(bench.bytes()[OFFSET as usize + 4096..][..64 << 10], [0x5a; 64 << 10]);
+}
+
+/// A LUN that answers writes with these errors, one after the other, before it takes them.
+#[derive(Debug)]
+struct Moody {
+    lun: Arc<FileLun>,
+    errors: Mutex<Vec<LunError>>,
+}
+
+impl Lun for Moody {
+    fn capabilities(&self) -> Capabilities {
+        self.lun.capabilities()
+    }
+
+    fn register(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.lun.register(key)
+    }
+
+    fn unregister(&self) -> Result<(), LunError> {
+        self.lun.unregister()
+    }
+
+    fn read_keys(&self) -> Result<Reservations, LunError> {
+        self.lun.read_keys()
+    }
+
+    fn reserve(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.lun.reserve(key)
+    }
+
+    fn release(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.lun.release(key)
+    }
+
+    fn preempt(&self, own: ReservationKey, victim: ReservationKey) -> Result<(), LunError> {
+        self.lun.preempt(own, victim)
+    }
+
+    fn preempt_and_abort(
+        &self,
+        own: ReservationKey,
+        victim: ReservationKey,
+    ) -> Result<(), LunError> {
+        self.lun.preempt_and_abort(own, victim)
+    }
+
+    fn clear(&self, key: ReservationKey) -> Result<(), LunError> {
+        self.lun.clear(key)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), LunError> {
+        self.lun.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), LunError> {
+        let error = self.errors.lock().pop();
+        error.map_or_else(|| self.lun.write_at(offset, data), Err)
+    }
+
+    fn flush(&self) -> Result<(), LunError> {
+        self.lun.flush()
+    }
+
+    fn events(&self) -> Arc<EventQueue> {
+        self.lun.events()
+    }
+}
+
+/// The guest's write is answered when the path is back; what a target that is there does not answer fails.
+#[test]
+fn a_request_waits_for_its_path_and_not_for_a_target_that_answers_nothing() {
+    let bench = Bench::new();
+    let moody = Arc::new(Moody { lun: bench.lun(), errors: Mutex::default() });
+    let options = NbdOptions { patience: Duration::from_secs(3600), ..bench.options() };
+    let server = NbdServer::start(Arc::clone(&moody) as Arc<dyn Lun>, options).unwrap();
+    let mut client = Client::connect(&bench.socket());
+    let lost = || LunError::PathLost { why: "cut".to_owned() };
+    let late = || LunError::TimedOut { what: "write".to_owned(), after: Duration::ZERO };
+    let mut write = |errors: Vec<LunError>| {
+        *moody.errors.lock() = errors;
+        client.write(0, &[1; BLOCK], 0)
+    };
+    assert_eq!(write((0..20).map(|_| lost()).collect()), 0);
+    assert_eq!(write(vec![LunError::NotRegistered, lost(), late(), lost(), late()]), 0);
+    assert_eq!(write(vec![lost(), late(), late(), late()]), 5, "EIO");
+    assert_eq!(moody.errors.lock().len(), 1, "it was not sent again");
+    // Whoever waits without end is let go when the server stops.
+    *moody.errors.lock() = (0..1_000_000).map(|_| lost()).collect();
+    client.send(WRITE, 0, 7, 0, BLOCK as u32, &[2; BLOCK]);
+    let end = Instant::now() + Duration::from_secs(20);
+    while moody.errors.lock().len() == 1_000_000 {
+        assert!(Instant::now() < end, "it is not tried");
+        std::thread::yield_now();
+    }
+    server.stop();
+    let left = moody.errors.lock().len();
+    assert!(left > 0 && bench.bytes()[OFFSET as usize] == 1, "and nothing of it was written");
 }

@@ -37,10 +37,10 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use quorate_core::event::Trouble;
 use quorate_core::id::{Epoch, ResourceId};
 
@@ -191,11 +191,11 @@ pub struct Lun {
 
 /// Whether a LUN is reached now. A resource that writes to one that is not stands still, and is silent for that.
 #[derive(Debug, Clone)]
-pub struct LunReach(Arc<AtomicBool>);
+pub struct LunReach(Arc<Mutex<Option<Instant>>>);
 
 impl Default for LunReach {
     fn default() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self(Arc::new(Mutex::new(Some(Instant::now()))))
     }
 }
 
@@ -209,13 +209,14 @@ impl PartialEq for LunReach {
 impl Eq for LunReach {}
 
 impl LunReach {
-    /// Whether it is, as far as is known.
-    pub fn is_reached(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Since when it is reached, as far as is known; none: it is not.
+    pub fn since(&self) -> Option<Instant> {
+        *self.0.lock()
     }
 
     pub(crate) fn set(&self, reached: bool) {
-        self.0.store(reached, Ordering::Release);
+        let mut since = self.0.lock();
+        *since = reached.then(|| since.unwrap_or_else(Instant::now));
     }
 }
 

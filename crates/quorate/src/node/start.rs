@@ -15,6 +15,7 @@ use quorate_core::config::{ClusterConfig, NodeConfig};
 use quorate_core::durable::Durable;
 use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
+use quorate_core::placement;
 use quorate_core::recording::Ending;
 
 use super::fencing::FenceAgents;
@@ -410,8 +411,10 @@ impl Desks {
                 let place = format!("luns.{}", lun.name);
                 crate::ConfigError::new(place, reason, "correct the settings of the driver")
             })?;
+            let group = config.group_of_lun(lun.id).and_then(|id| config.group(id));
             Ok(LunSpec {
                 id: lun.id,
+                is_watched: group.is_some_and(|group| placement::is_possible(group, node)),
                 name: lun.name.clone(),
                 path_wait: settings.path_loss_wait(config.timing().io_bound),
                 initiator: settings.initiator(&name),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{A, B, C, Trio, VM};
+use crate::change::Disarm;
 use crate::event::Event;
 use crate::id::{LunId, NodeId};
 use crate::message::{Command, Refusal};
@@ -29,7 +30,8 @@ impl Trio {
         self.engines.values().all(|engine| {
             let database = engine.database().expect("it is a member");
             let known = [A, B, C].into_iter().filter(|&node| !database.away(node).is_empty());
-            known.eq(away.iter().copied())
+            let said = away.iter().all(|&node| database.has_said_paths(node));
+            said && known.eq(away.iter().copied())
         })
     }
 
@@ -52,7 +54,7 @@ fn what_needs_a_lun_does_not_go_where_it_is_not_reached() {
     assert_eq!(BTreeSet::from_iter(tellers.clone()).len(), 3, "each node tells it");
     assert_eq!(tellers.count(), 3, "once");
     let Some(Err(Refusal::NotPossible(why))) = trio.move_to(B) else { panic!("it is not refused") };
-    assert!(why.contains("n2") && why.contains("does not reach lun lun"), "{why}");
+    assert_eq!(why, "group vm cannot run on node n2: it does not reach a LUN of the group");
     let status = trio.engines[&C].status(trio.now);
     assert_eq!(status.nodes[1].luns_away, ["lun"]);
     trio.kill(A);
@@ -73,6 +75,38 @@ fn a_node_that_reaches_nothing_is_better_than_none() {
     trio.run_until(SECOND, |trio| trio.all_know(&[B, C]));
     trio.kill(A);
     trio.run_until(SECOND * 5, |trio| trio.is_online_on(B) || trio.is_online_on(C));
+}
+
+#[test]
+fn a_drain_waits_until_another_node_reaches_the_lun() {
+    let mut trio = Trio::online();
+    for node in [B, C] {
+        trio.say_path(node, false);
+    }
+    trio.run_until(SECOND, |trio| trio.all_know(&[B, C]));
+    trio.verbs.clear();
+    trio.command(A, Command::Drain { node: "n1".into() });
+    trio.pass(SECOND * 30);
+    assert_eq!(trio.verbs, [], "to be drained is no reason to be tried in vain");
+    trio.say_path(C, true);
+    trio.run_until(SECOND * 5, |trio| trio.is_online_on(C));
+}
+
+/// Said at most once in four intervals, whatever happens.
+#[test]
+fn a_path_that_comes_and_goes_all_the_time_does_not_fill_the_log() {
+    let mut trio = Trio::online();
+    let applied = |trio: &Trio| trio.engines[&B].database().map_or(0, |one| one.applied());
+    let before = applied(&trio);
+    for turn in 0..200 {
+        trio.say_path(C, turn % 2 == 1);
+        trio.pass(SECOND / 20);
+    }
+    let most =
+        SECOND.as_millis() * 10 / trio.engines[&B].config().timing().interval.as_millis() / 4;
+    let most = most as u64 + 1;
+    assert!(applied(&trio) - before <= most, "{} of {most}", applied(&trio) - before);
+    trio.run_until(SECOND * 5, |trio| trio.all_know(&[]));
 }
 
 #[test]
@@ -124,6 +158,38 @@ fn a_group_whose_lun_nobody_reaches_stands_still_and_goes_on_when_it_is_back() {
     trio.pass(SECOND * 60);
     assert_eq!((trio.group(B).epoch, trio.verbs.as_slice()), (epoch, [].as_slice()));
     assert!(trio.is_online_on(A) && trio.all_know(&[B]));
+}
+
+/// Until it has said that it reaches the LUN it is no reason to end what stands still.
+#[test]
+fn a_node_that_boots_is_none_that_reaches_what_everybody_has_lost() {
+    let mut trio = standing_still();
+    trio.kill(C);
+    trio.pass(SECOND * 5);
+    trio.boot_as(C, false);
+    trio.pass(SECOND * 60);
+    assert_eq!(trio.verbs, [], "it does not reach it either");
+    assert!(trio.all_know(&[A, B, C]));
+    trio.say_path(C, true);
+    trio.run_until(SECOND * 20, |trio| trio.is_online_on(C));
+}
+
+#[test]
+fn what_nowhere_else_may_run_stands_still_though_another_node_reaches_its_lun() {
+    let cases: [(&str, Command); 2] = [
+        ("paused", Command::Pause { node: "n2".into() }),
+        ("disarmed", Command::Disarm { mode: Disarm::Ignore, ttl: None }),
+    ];
+    for (case, command) in cases {
+        let mut trio = Trio::online_as(|group| group.possible_owners = vec![A, B]);
+        trio.command(A, command);
+        trio.pass(SECOND);
+        trio.verbs.clear();
+        trio.say_path(A, false);
+        trio.wait_in_vain(A);
+        trio.pass(SECOND * 60);
+        assert_eq!(trio.verbs, [], "{case}");
+    }
 }
 
 #[test]

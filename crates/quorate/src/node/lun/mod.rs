@@ -13,7 +13,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub(crate) struct LunSpec {
     /// Where the NBD socket goes.
     pub(crate) socket: PathBuf,
     pub(crate) io_bound: Duration,
+    /// Something that uses it may run here: so it is looked whether it is reached.
+    pub(crate) is_watched: bool,
     /// For how long the path may be away before the LUN is overdue here; none: for ever.
     pub(crate) path_wait: Option<Duration>,
     pub(crate) beat_interval: Duration,
@@ -73,8 +75,10 @@ pub(crate) fn owner(cluster: ClusterId, lun: LunId) -> u64 {
 impl LunSpec {
     /// Whether the same LUN is reached in the same way.
     fn is_as(&self, other: &Self) -> bool {
-        let key =
-            |spec: &Self| (spec.id, spec.name.clone(), spec.settings.clone(), spec.nexus.clone());
+        let key = |spec: &Self| {
+            let way = (spec.settings.clone(), spec.nexus.clone());
+            (spec.id, spec.name.clone(), way, spec.is_watched)
+        };
         key(self) == key(other)
     }
 }
@@ -93,6 +97,8 @@ pub(crate) struct Shared {
     guest_bytes: AtomicU64,
     /// What was last said of the path to it.
     path: AtomicU8,
+    /// Nobody has anything to say of it any more.
+    is_closed: AtomicBool,
     /// The same, for whoever uses it.
     reach: LunReach,
     /// The text of the last trouble that was told, so that it is told once.
@@ -241,6 +247,7 @@ impl Drop for Luns {
         let entries = std::mem::take(&mut self.luns);
         let mut threads = Vec::new();
         for (_, entry) in entries {
+            entry.shared.is_closed.store(true, Ordering::Release);
             threads.extend(entry.threads);
             // Its senders go here, and with them the threads' reason to live.
         }
@@ -262,6 +269,7 @@ impl Entry {
             key: AtomicU64::new(0),
             guest_bytes: AtomicU64::new(0),
             path: AtomicU8::new(PATH_UNSAID),
+            is_closed: AtomicBool::new(false),
             reach: LunReach::default(),
             told: Mutex::new(String::new()),
         });
@@ -337,7 +345,8 @@ impl Shared {
     fn say_path(&self, reached: bool) {
         self.reach.set(reached);
         let now = if reached { PATH_REACHED } else { PATH_AWAY };
-        if self.path.swap(now, Ordering::AcqRel) != now {
+        let is_new = self.path.swap(now, Ordering::AcqRel) != now;
+        if is_new && !self.is_closed.load(Ordering::Acquire) {
             self.event(Event::LunPath { lun: self.spec.id, reached });
         }
     }

@@ -63,9 +63,12 @@ struct Listener {
 
 impl Listener {
     fn run(mut self) {
-        while !self.stop.load(Ordering::Acquire) {
+        loop {
             let event = self.events.wait(LOOK_INTERVAL);
             let Some(shared) = self.shared.upgrade() else { return };
+            if self.stop.load(Ordering::Acquire) {
+                return;
+            }
             match event {
                 Some(event) => self.on_event(&shared, event),
                 None => self.on_time(&shared),
@@ -89,10 +92,7 @@ impl Listener {
                 shared.say_path(true);
                 shared.is_well();
             }
-            LunEvent::PathBack { registered: false } => {
-                shared.say_path(true);
-                self.reclaim(shared);
-            }
+            LunEvent::PathBack { registered: false } => self.reclaim(shared),
         }
     }
 
@@ -100,6 +100,7 @@ impl Listener {
         let (lost, wait) = (self.lost_at, shared.spec.path_wait);
         if lost.zip(wait).is_some_and(|(at, wait)| at.elapsed() >= wait) {
             self.lost_at = None;
+            shared.say_path(false);
             report(shared, |lun, epoch| Event::LunOverdue { lun, epoch });
         } else if self.unclaimed {
             self.reclaim(shared);
@@ -112,16 +113,26 @@ impl Listener {
         self.unclaimed = false;
         let (Some(lun), key) = (self.lun.upgrade(), shared.key()) else { return };
         if shared.attached_epoch() == 0 || key == 0 {
-            return;
+            return shared.say_path(true);
         }
         match lun.reclaim(ReservationKey(key)) {
-            Ok(()) => shared.is_well(),
-            Err(error @ (LunError::PathLost { .. } | LunError::TimedOut { .. })) => {
+            Ok(()) => {
+                shared.say_path(true);
+                shared.is_well();
+            }
+            // Of a target that is not ready yet too.
+            Err(
+                error @ (LunError::PathLost { .. }
+                | LunError::TimedOut { .. }
+                | LunError::Io { .. }),
+            ) => {
+                shared.say_path(false);
                 shared.tell_trouble(&error);
                 self.lost_at = lost_at.or_else(|| Some(Instant::now()));
                 self.unclaimed = true;
             }
             Err(error) => {
+                shared.say_path(true);
                 shared.tell_trouble(&error);
                 match error.is_refusal() {
                     true => report(shared, |lun, epoch| Event::LunRefused { lun, epoch }),

@@ -50,9 +50,10 @@ impl Worker {
 
     /// Opens what is not open, so that it is known whether it is reached before it is needed.
     fn look(&self) {
-        match handle(&self.shared) {
-            Ok(_) => {}
-            Err(error) => self.shared.tell_trouble(&error),
+        if self.shared.spec.is_watched
+            && let Err(error) = handle(&self.shared)
+        {
+            self.shared.tell_trouble(&error);
         }
     }
 
