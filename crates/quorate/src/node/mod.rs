@@ -1,5 +1,6 @@
 //! A running node: the engine with its threads, and what a host can do with it.
 
+mod addresses;
 mod commands;
 mod configuring;
 mod explain;

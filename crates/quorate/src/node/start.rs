@@ -1,7 +1,6 @@
 //! How a node comes up, part by part, and how it goes down again.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use quorate_core::engine::{Engine, Setup};
 use quorate_core::id::NodeId;
 use quorate_core::recording::Ending;
 
+use super::addresses::{addresses, find_node};
 use super::fencing::FenceAgents;
 use super::guard::{self, Guard, GuardThread};
 use super::host::Host;
@@ -435,46 +435,6 @@ impl Desks {
 fn ignores_reservations() -> bool {
     cfg!(feature = "test-switches")
         && std::env::var_os("QUORATE_TEST_IGNORE_RESERVATIONS").is_some_and(|value| value == "1")
-}
-
-pub(super) fn find_node<'a>(
-    config: &'a ClusterConfig,
-    name: &str,
-) -> Result<&'a NodeConfig, Error> {
-    config.node_named(name).ok_or_else(|| {
-        let known: Vec<&str> = config.nodes().iter().map(|node| node.name.as_str()).collect();
-        Error::Unknown { kind: "node", name: name.to_owned(), known: known.join(", ") }
-    })
-}
-
-/// This node's addresses, and those of its peers.
-fn addresses(
-    config: &ClusterConfig,
-    me: NodeId,
-) -> Result<(Vec<PathAddress>, Vec<PeerConfig>), Error> {
-    let (mut own, mut peers) = (Vec::new(), Vec::new());
-    for node in config.nodes() {
-        let found = resolve_all(&node.name, &node.addresses)?;
-        if node.id == me {
-            own = found;
-        } else {
-            peers.push(PeerConfig { id: node.id.0, addresses: found });
-        }
-    }
-    Ok((own, peers))
-}
-
-/// The addresses of a node, by network.
-pub(super) fn resolve_all(node: &str, texts: &[String]) -> Result<Vec<PathAddress>, Error> {
-    let all = (0..=u8::MAX).zip(texts);
-    all.map(|(path, text)| Ok(PathAddress { path, address: resolve(node, text)? })).collect()
-}
-
-fn resolve(node: &str, text: &str) -> Result<SocketAddr, Error> {
-    let wrong =
-        |why: String| Error::Address { node: node.to_owned(), address: text.to_owned(), why };
-    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    found.next().ok_or_else(|| wrong("it has no address".to_owned()))
 }
 
 fn socket_path(work_dir: &Path, lun: &str) -> PathBuf {
