@@ -132,6 +132,7 @@ impl Config {
         }
         check_recording(&document.recording)?;
         check_watchdog(&document, cluster.timing())?;
+        crate::fence_agents::pill::check(&cluster)?;
         Ok(Config { document, cluster })
     }
 

@@ -14,6 +14,7 @@ mod lun;
 mod membership;
 mod peers;
 mod persist;
+mod pill;
 mod pump;
 mod recorder;
 mod resources;

@@ -26,6 +26,7 @@ use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
 use super::peers::Peers;
 use super::persist::{self, Remembered};
+use super::pill::{self, Pills};
 use super::pump::{Outcome, Pump, Queues};
 use super::recorder::{self, Recording};
 use super::resources::{Places, Resources, STATE_FILE_END, Ways, checks};
@@ -69,8 +70,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
-    let guard = guard::watched(&host, &lines.facts, config.timing(), options.config.watchdog())?;
-    let guard_thread = GuardThread::start(Arc::clone(&guard))?;
+    let (guard, guard_thread, pills) = guarded(&config, (&me, boot), &options, &host, &lines)?;
     let desks = Desks {
         inbox: lines.inbox.clone(),
         pulse: Pulse::new(config.timing().detect),
@@ -106,7 +106,8 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         queues: lines.queues,
         log: log_thread.requests,
         luns,
-        fence_agents: FenceAgents::new(lines.facts.clone()),
+        fence_agents: FenceAgents::new(me.id, lines.facts.clone()),
+        pills,
         witness: Witness::start(&config, &me, boot, lines.facts.clone())?,
         resources,
         digest: config.digest(),
@@ -126,6 +127,26 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
     Ok(Running { inner: Arc::new(inner), gone: whole.spawn()? })
+}
+
+/// The guard of what will run here, and what it goes by. A node for which a poison pill lies there has no watchdog
+/// armed.
+fn guarded(
+    config: &ClusterConfig,
+    (me, boot): (&NodeConfig, u64),
+    options: &NodeOptions,
+    host: &Arc<Host>,
+    lines: &Lines,
+) -> Result<(Arc<Guard>, GuardThread, Pills), Error> {
+    let device = options.config.watchdog();
+    let cleared = pill::before(config, me, boot, device.is_some())?;
+    let guard = guard::watched(host, &lines.facts, config.timing(), device)?;
+    if let Some(cleared) = &cleared {
+        guard.listen(&cleared.sight);
+    }
+    let thread = GuardThread::start(Arc::clone(&guard))?;
+    let pills = Pills::start(me.clone(), boot, cleared, Arc::clone(&guard), lines.inbox.clone())?;
+    Ok((guard, thread, pills))
 }
 
 /// What readers see before the first step.
@@ -310,13 +331,14 @@ impl Whole {
 
 /// Waits until nothing of the node is left: guests first, then the LUNs, then the log.
 fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) {
-    let Pump { luns, resources, desks, log, queues, recording, .. } = pump;
+    let Pump { luns, resources, desks, log, queues, recording, pills, .. } = pump;
     // Drivers' threads may be about to report; nobody listens any more.
     drop(queues);
     drop(resources);
     desks.ways.host.dismiss();
     drop(desks);
     drop(luns);
+    drop(pills);
     drop(guard_thread);
     drop(log);
     let _ = log_thread.join();
