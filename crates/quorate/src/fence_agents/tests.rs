@@ -138,8 +138,8 @@ fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_need
         (named.replace("path =", "timeout = 5, path ="), "knows no option timeout, only path"),
         (format!("{PILL}nodes = {{ n1 = \"7\" }}"), "fence_agents.board.nodes: a pill lies in"),
         (format!("{named}action = \"off\""), "fence_agents.board.action: a pill lets"),
-        (format!("{named}timeout_s = 19"), "19 s is shorter than a pill takes to prove anything"),
-        (format!("{named}timeout_s = 19"), "by these timings: 20 s"),
+        (format!("{named}timeout_s = 23"), "23 s is shorter than a pill takes to prove anything"),
+        (format!("{named}timeout_s = 23"), "by these timings: 24 s"),
         (
             format!("{named}[[fence_agents]]\nname = \"b\"\nprogram = \"p\"\nnodes = [\"n2\"]\n"),
             "fence_agents.board.level: another agent of level 1 is to switch n2 off together",
@@ -154,8 +154,10 @@ fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_need
         assert!(error.contains(words), "{agent}: {error}");
     }
     let good = config(&format!(
-        "{named}timeout_s = 20\n[[fence_agents]]\nname = \"b\"\nlevel = 2\nprogram = \"p\"\nnodes = [\"n2\"]\n"
+        "{named}timeout_s = 24\n[[fence_agents]]\nname = \"b\"\nlevel = 2\nprogram = \"p\"\nnodes = [\"n2\"]\n"
     ));
+    let told = good.timing_derivation();
+    assert!(told.contains("pill_proves        8007 ms   fence agent board: max("), "{told}");
     assert_eq!(good, Config::from_toml_str(&good.to_toml(), "x").unwrap());
     let again = Config::from_cluster(good.cluster()).unwrap();
     assert_eq!(good.document().fence_agents, again.document().fence_agents, "by names alone");

@@ -10,7 +10,7 @@ use super::Place;
 use crate::clock;
 
 /// At most so many requests may hang in the kernel at once.
-const HANGING_MAX: usize = 16;
+const HANGING_MAX: usize = 128;
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
 /// Whom to end.

@@ -66,12 +66,17 @@ pub(crate) fn patience(timing: &Timing) -> Duration {
     READ_INTERVAL * 2 + timing.io_bound
 }
 
-/// How long a pill takes at most to prove what it proves, where nobody answers and the disk does.
+/// How long a pill takes to prove what it proves, from when it was read back, where nobody takes it.
+pub(crate) fn by_time(timing: &Timing) -> Duration {
+    // As long as the watchdog of Linux that is set to them waits: whole seconds.
+    let watchdog = Duration::from_secs((timing.lease + timing.stop_time).as_secs());
+    Times::of(timing).by_time(patience(timing), watchdog)
+}
+
+/// How long that takes at most, with what the disk may take.
 pub(crate) fn needed(timing: &Timing) -> Duration {
-    let watchdog = timing.lease + timing.stop_time;
-    let by_time = Times::of(timing).by_time(patience(timing), watchdog);
-    // It is written and read back, and looked at once more at the end.
-    by_time + timing.io_bound * 3 + LOOK_INTERVAL
+    // It is looked for who listens, and at the pill before; it is written, read back, and looked at once more.
+    by_time(timing) + timing.io_bound * 5 + LOOK_INTERVAL
 }
 
 impl Times {

@@ -172,6 +172,7 @@ fn a_pill_only_reboots_and_only_through_a_disk_that_is_there() {
 fn what_a_pill_needs_follows_from_the_timing() {
     let timing = Timing::derive(&TimingInputs::DEFAULT).unwrap();
     assert_eq!(super::super::patience(&timing), Duration::from_secs(5));
-    // 5 s of patience, a watchdog of at most 1.998 s twice, 0.1 % of drift, 1 s; 9.1 s for the disk.
-    assert_eq!(super::super::needed(&timing).as_millis(), 19_104);
+    // 5 s of patience, a watchdog of 1 s twice, 0.1 % of drift, 1 s; and then 15.1 s for the disk.
+    assert_eq!(super::super::by_time(&timing).as_millis(), 8_007);
+    assert_eq!(super::super::needed(&timing).as_millis(), 23_107);
 }
