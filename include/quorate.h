@@ -2518,6 +2518,23 @@ quorate_status quorate_fence_agents_check(const quorate_config *config,
                                           bool *sound);
 
 /**
+ * Makes the disks ready on which the poison pills of a configuration are to lie, once before their first use; where
+ * one is, it stays as it is.
+ *
+ * Parameters: `config`: the configuration. `over_other_bytes`: write over what stands in the first 2 MiB, pills too:
+ * only with every node stopped.
+ *
+ * Returns: `QUORATE_MISUSE` when no fence agent has the program `poison-pill`, and when something else stands there:
+ * nothing was changed there. `QUORATE_LUN` for a disk that cannot be written.
+ *
+ * Memory and lifetimes: the configuration stays the caller's.
+ *
+ * Threads: any; waits for the disks.
+ */
+quorate_status quorate_fence_agents_init(const quorate_config *config,
+                                         bool over_other_bytes);
+
+/**
  * The block devices of this machine that can be LUNs. Asks the kernel alone.
  *
  * Parameters: `json`: on success, a JSON array of objects with `device`, `links` (names that stay), `make`,

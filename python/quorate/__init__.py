@@ -54,7 +54,7 @@ from .explain import (
     survival,
 )
 from .imported import Finding, FindingKind, Imported, import_pacemaker, import_proxmox
-from .fencing import FenceFinding, FenceReport, check_fence_agents
+from .fencing import FenceFinding, FenceReport, check_fence_agents, init_fence_agents
 from .items import (
     Answer,
     Item,
@@ -164,6 +164,7 @@ __all__ = [
     "import_pacemaker",
     "import_proxmox",
     "check_fence_agents",
+    "init_fence_agents",
     "lun_devices",
     "random_id",
     "replay",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Callable, Final, Optional, Union, final
 
 from typing_extensions import Self, disjoint_base
@@ -25,6 +26,7 @@ __all__ = [
     "diff",
     "import_pacemaker",
     "import_proxmox",
+    "init_fence_agents",
     "lun_clear",
     "lun_devices",
     "lun_doctor",
@@ -54,6 +56,9 @@ def import_proxmox(dir: Union[str, os.PathLike[str]]) -> tuple[str, list[dict[st
 
 def check_fence_agents(config: Config) -> tuple[dict[str, Any], str]:
     """What `quorate.check_fence_agents` stands on."""
+
+def init_fence_agents(config: Config, over_other_bytes: bool) -> list[tuple[Path, bool]]:
+    """What `quorate.init_fence_agents` stands on."""
 
 def lun_devices() -> list[dict[str, Any]]:
     """What `quorate.lun_devices` stands on."""

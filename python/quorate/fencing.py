@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Optional
 
 from . import _quorate
@@ -53,3 +54,13 @@ def check_fence_agents(config: Config) -> FenceReport:
     found, table = _quorate.check_fence_agents(config)
     findings = tuple(FenceFinding(**one) for one in found["findings"])
     return FenceReport(findings=findings, unguarded=tuple(found["unguarded"]), table=table)
+
+
+def init_fence_agents(config: Config, *, over_other_bytes: bool = False) -> dict[Path, bool]:
+    """Makes the disks ready on which poison pills are to lie, once before their first use.
+
+    Gives each path, and whether it was made; `False`: it was ready, and stays as it is. `over_other_bytes` writes over
+    what stands in the first 2 MiB, pills too: only with every node stopped. Raises `MisuseError` when no fence agent
+    has the program `poison-pill`, and when something else stands there: nothing was changed there.
+    """
+    return dict(_quorate.init_fence_agents(config, over_other_bytes))

@@ -501,6 +501,7 @@ static void looking_at_fence_agents(void) {
     quorate_string_free(json);
     quorate_string_free(table);
     CHECK(quorate_fence_agents_check(NULL, &json, &table, &sound) == QUORATE_NULL_POINTER);
+    CHECK(quorate_fence_agents_init(config, false) == QUORATE_MISUSE);
     quorate_config_free(config);
 }
 

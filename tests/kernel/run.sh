@@ -60,6 +60,10 @@ target/debug/quorate init --dir "$images/key" >/dev/null
 PACKAGES="open-iscsi libopeniscsiusr" tests/kernel/image.sh "$images/hosts" tests/kernel/init.host "$images/quorate" \
     "$images/debian/sbin/iscsistart" tests/kernel/counter.sh tests/kernel/hosts.toml "$images/key/cluster.key"
 tests/kernel/hosts.sh "$images/hosts"
+# And with a disk for poison pills beside them.
+tests/kernel/image.sh "$images/pills" tests/kernel/init.pills "$images/quorate" tests/kernel/pills.toml \
+    "$images/key/cluster.key"
+tests/kernel/pills.sh "$images/pills"
 
 # LIO over iSCSI, in a guest of its own; and what docs/STORAGE.md says of the others.
 export QUORATE_KERNEL_DIR=$images

@@ -35,3 +35,28 @@ nodes = ["n1"]
     agent.unlink()
     found = quorate.check_fence_agents(quorate.Config.from_toml(text))
     assert not found.is_sound and found.findings[0].trial == "program"
+
+
+def test_a_disk_for_poison_pills_is_made_ready_once(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(2 << 20))
+    text = f"""[cluster]
+name = "c"
+id = "00000000000000ab"
+[watchdog]
+device = "/dev/watchdog"
+[[nodes]]
+name = "n1"
+addresses = ["127.0.0.1:1"]
+[[fence_agents]]
+name = "pill"
+program = "poison-pill"
+parameters = {{ path = "{disk}" }}
+nodes = ["n1"]
+"""
+    config = quorate.Config.from_toml(text)
+    assert not quorate.check_fence_agents(config).is_sound
+    assert quorate.init_fence_agents(config) == {disk: True}
+    assert quorate.init_fence_agents(config) == {disk: False}
+    found = quorate.check_fence_agents(config)
+    assert found.is_sound and "status of n1: it was never armed" in str(found)

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::config::quorate_config;
-use crate::guard::{given, output};
+use crate::guard::{given, guard, output};
 use crate::lun::give;
 use crate::status::quorate_status;
 use crate::text::quorate_string;
@@ -31,5 +31,28 @@ pub extern "C" fn quorate_fence_agents_check(
         let found = quorate::fence_agents::check(&config.config);
         sound.write(found.is_sound());
         Ok(found)
+    })
+}
+
+/// Makes the disks ready on which the poison pills of a configuration are to lie, once before their first use; where
+/// one is, it stays as it is.
+///
+/// Parameters: `config`: the configuration. `over_other_bytes`: write over what stands in the first 2 MiB, pills too:
+/// only with every node stopped.
+///
+/// Returns: `QUORATE_MISUSE` when no fence agent has the program `poison-pill`, and when something else stands there:
+/// nothing was changed there. `QUORATE_LUN` for a disk that cannot be written.
+///
+/// Memory and lifetimes: the configuration stays the caller's.
+///
+/// Threads: any; waits for the disks.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_fence_agents_init(
+    config: Option<&quorate_config>,
+    over_other_bytes: bool,
+) -> quorate_status {
+    guard(|| {
+        quorate::fence_agents::init(&given(config, "config")?.config, over_other_bytes)?;
+        Ok(())
     })
 }

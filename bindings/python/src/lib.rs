@@ -27,7 +27,7 @@ mod _quorate {
     #[pymodule_export]
     use crate::desk::{Desk, Work};
     #[pymodule_export]
-    use crate::fencing::check_fence_agents;
+    use crate::fencing::{check_fence_agents, init_fence_agents};
     #[pymodule_export]
     use crate::import::{import_pacemaker, import_proxmox};
     #[pymodule_export]

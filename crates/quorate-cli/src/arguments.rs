@@ -8,6 +8,7 @@ use quorate::what_if::Lose;
 
 use crate::configure::Configure;
 use crate::failure::EXIT_CODES;
+use crate::fencing::FenceAgents;
 use crate::lun::Lun;
 use crate::operate::{Operation, Return};
 use crate::replay::StopAt;
@@ -36,14 +37,7 @@ pub enum Command {
     #[command(subcommand)]
     Lun(Lun),
     /// Look whether the fence agents of a configuration can do their work; ends nobody
-    FenceAgents {
-        /// The configuration
-        #[arg(long, default_value = "cluster.toml", env = "QUORATE_CONFIG")]
-        config: PathBuf,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
+    FenceAgents(FenceAgents),
     /// Run one node of a cluster, in the foreground
     Run(Run),
     /// Show the cluster as a running node sees it

@@ -60,7 +60,7 @@ pub fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Events { json, follow, ask } => return ask::events(&ask, json, follow),
         Command::WhatIf(question) => return what_if::what_if(&question),
         Command::Lun(words) => return lun::lun(&words),
-        Command::FenceAgents { config, json } => return fencing::fence_agents(&config, json),
+        Command::FenceAgents(words) => return fencing::fence_agents(&words),
         Command::Replay(recording) => return replay::replay(&recording),
         Command::Simulate(simulate) => return simulate::simulate(&simulate),
         Command::Demo(demo) => return demo::demo(&demo),

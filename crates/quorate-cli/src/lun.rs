@@ -171,7 +171,7 @@ pub(crate) fn show(found: &(impl Serialize + Display), json: bool) {
     }
 }
 
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     // Who has closed our output has no wish to read it.
     let _ = stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush());
 }

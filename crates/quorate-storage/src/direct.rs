@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::LunError;
@@ -14,6 +14,18 @@ const ALIGNMENT: usize = 4096;
 /// Bytes that go at once.
 const CHUNK: usize = 1 << 20;
 
+/// File systems on which a killed program's writes may still be sent when it is long gone.
+///
+/// Source: `nfs_direct_wait` in fs/nfs/direct.c of Linux waits killably, and the requests go on; the numbers are those
+/// of linux/magic.h.
+const SENDS_ON: [(u32, &str); 5] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x00c3_6400, "Ceph"),
+];
+
 pub(crate) fn open(path: &Path) -> Result<File, LunError> {
     OpenOptions::new()
         .read(true)
@@ -21,6 +33,59 @@ pub(crate) fn open(path: &Path) -> Result<File, LunError> {
         .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC)
         .open(path)
         .map_err(|error| explain(path.display().to_string(), &error))
+}
+
+/// Opens a disk, or a file that serves as one, that several hosts share. `flags`: beside those of direct I/O; `room`:
+/// how large a file would have to be made, as `truncate` takes it.
+///
+/// # Errors
+///
+/// `Misuse` for what is no disk and no file; `Unsupported` without direct I/O, and where late writes of a dead program
+/// may land.
+pub(crate) fn open_disk(path: &Path, flags: i32, room: &str) -> Result<File, LunError> {
+    let failed = |error: io::Error| explain(path.display().to_string(), &error);
+    let kind = std::fs::metadata(path).map_err(|error| match error.kind() {
+        kind @ io::ErrorKind::NotFound => LunError::Io {
+            what: format!(
+                "{path} is not there; correct the path, or make a file that serves as a disk first: truncate -s {room} \
+                 {path}",
+                path = path.display()
+            ),
+            kind,
+        },
+        _ => failed(error),
+    })?;
+    let kind = kind.file_type();
+    if !kind.is_block_device() && !kind.is_file() {
+        return Err(LunError::misuse(format!(
+            "{} must be a block device or a file",
+            path.display()
+        )));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | flags);
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => LunError::Unsupported {
+            what: format!("{} is on a file system without direct I/O", path.display()),
+        },
+        _ => failed(error),
+    })?;
+    refuse_shared_file_systems(path, &file)?;
+    Ok(file)
+}
+
+fn refuse_shared_file_systems(path: &Path, file: &File) -> Result<(), LunError> {
+    let found = rustix::fs::fstatfs(file)
+        .map_err(|errno| explain(path.display().to_string(), &errno.into()))?;
+    let kind = SENDS_ON.iter().find(|(magic, _)| *magic == found.f_type as u32);
+    kind.map_or(Ok(()), |(_, name)| {
+        Err(LunError::Unsupported {
+            what: format!(
+                "{} is on {name}, where the writes of a killed guest may land at any time later: take a block device",
+                path.display()
+            ),
+        })
+    })
 }
 
 /// Room of `length` bytes that begins at an address that every device takes.

@@ -16,6 +16,7 @@ mod lun;
 mod nbd;
 mod owed;
 mod part;
+mod pill;
 mod save_area;
 mod scsi;
 mod standing;
@@ -38,4 +39,7 @@ pub use lun::{
 };
 pub use nbd::{NbdOptions, NbdServer, WriteHook, WriteRecord};
 pub use part::PartLun;
+pub use pill::{
+    HostBoot, Listener, Listening, PILL_AREA_BYTES, PILL_NODES, PILL_REASON_MAX, Pill, PillArea,
+};
 pub use save_area::{SaveArea, SaveHeader, SaveId, SaveReader};

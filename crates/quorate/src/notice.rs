@@ -185,7 +185,7 @@ kinds! {
     RecordingEnded = "recording_ended",
     /// Stable storage failed: the node ends its part; `detail`.
     StorageFailed = "storage_failed",
-    /// The node fenced itself by a fault of its own; `detail`. The last notice.
+    /// The node fenced itself, by a fault of its own or a poison pill; `detail`. The last notice.
     Poisoned = "poisoned",
     /// The node has left in good order, or was killed. The last notice.
     Ended = "ended",

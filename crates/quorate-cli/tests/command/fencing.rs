@@ -142,3 +142,32 @@ fn a_guest_that_outlives_its_hung_engine_starts_elsewhere_once_the_agent_has_end
     );
     assert!(told.contains("n1 is proven harmless: its fence agents have ended it"), "{told}");
 }
+
+#[test]
+fn a_disk_for_poison_pills_is_made_ready_once_and_never_over_what_stands_there() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = home.path().join("disk");
+    fs::write(&disk, b"data").unwrap();
+    fs::File::options().write(true).open(&disk).unwrap().set_len(2 << 20).unwrap();
+    let text = format!(
+        "[cluster]\nname = \"c\"\nid = \"00000000000000ab\"\n[watchdog]\ndevice = \"/dev/watchdog\"\n\
+         [[nodes]]\nname = \"n1\"\naddresses = [\"127.0.0.1:1\"]\n\
+         [[fence_agents]]\nname = \"pill\"\nprogram = \"poison-pill\"\nnodes = [\"n1\"]\n\
+         parameters = {{ path = \"{}\" }}\n",
+        disk.display()
+    );
+    fs::write(home.path().join("cluster.toml"), text).unwrap();
+    let refused = quorate(home.path(), &["fence-agents", "--init"]);
+    assert!(!refused.status.success() && said(&refused).contains("something stands at byte 0"));
+    assert!(fs::read(&disk).unwrap().starts_with(b"data"));
+    let checked = quorate(home.path(), &["fence-agents"]);
+    assert_eq!(checked.status.code(), Some(6), "{}", said(&checked));
+    for (words, says) in [
+        (&["fence-agents", "--init", "--force"][..], "disk: pills can lie there\n"),
+        (&["fence-agents", "--init"], "already; nothing was changed"),
+        (&["fence-agents"], "pill: status of n1: it was never armed"),
+    ] {
+        let done = quorate(home.path(), words);
+        assert!(done.status.success() && said(&done).contains(says), "{}", said(&done));
+    }
+}

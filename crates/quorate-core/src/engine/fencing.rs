@@ -99,6 +99,12 @@ impl Fencing {
 }
 
 impl Engine {
+    /// The incarnation of a node that the cluster knows last, and that agents would end; none: it never took part.
+    pub fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
+        let database = self.database.as_ref()?;
+        database.nodes().get(&node).map(|record| record.incarnation)
+    }
+
     /// Why agents are to end this node; none: they are not.
     ///
     /// A lease that is over proves nothing about what could not be ended there, and about what is allowed to run on

@@ -10,10 +10,10 @@
 //! of what size: who finds none may be looking at the end of a disk that has grown.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::ballot::Blocks;
@@ -40,32 +40,6 @@ pub(super) fn random() -> Result<[u8; 16], LunError> {
     rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| LunError::io("random bits", &errno.into()))?;
     Ok(bits)
-}
-
-/// File systems on which a killed program's writes may still be sent when it is long gone.
-///
-/// Source: `nfs_direct_wait` in fs/nfs/direct.c of Linux waits killably, and the requests go on; the numbers are those
-/// of linux/magic.h.
-const SENDS_ON: [(u32, &str); 5] = [
-    (0x6969, "NFS"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB"),
-    (0x6573_5546, "FUSE"),
-    (0x00c3_6400, "Ceph"),
-];
-
-fn refuse_shared_file_systems(path: &Path, file: &File) -> Result<(), LunError> {
-    let found = rustix::fs::fstatfs(file)
-        .map_err(|errno| direct::explain(path.display().to_string(), &errno.into()))?;
-    let kind = SENDS_ON.iter().find(|(magic, _)| *magic == found.f_type as u32);
-    kind.map_or(Ok(()), |(_, name)| {
-        Err(LunError::Unsupported {
-            what: format!(
-                "{} is on {name}, where the writes of a killed guest may land at any time later: take a block device",
-                path.display()
-            ),
-        })
-    })
 }
 
 /// The end of a disk, or of a file that serves as one.
@@ -111,37 +85,9 @@ impl Area {
     /// Opens a disk, whatever stands at its end.
     fn open_any(path: &Path) -> Result<Self, LunError> {
         let failed = |error: io::Error| direct::explain(path.display().to_string(), &error);
-        let kind = std::fs::metadata(path).map_err(|error| match error.kind() {
-            kind @ io::ErrorKind::NotFound => LunError::Io {
-                what: format!(
-                    "{path} is not there; correct the path, or make a file that serves as a disk first: truncate -s \
-                     20G {path}",
-                    path = path.display()
-                ),
-                kind,
-            },
-            _ => failed(error),
-        })?;
-        let kind = kind.file_type();
-        if !kind.is_block_device() && !kind.is_file() {
-            return Err(LunError::misuse(format!(
-                "{} must be a block device or a file",
-                path.display()
-            )));
-        }
-        let open = |flags| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | flags);
-            options.open(path).map_err(|error| match error.raw_os_error() {
-                Some(libc::EINVAL) => LunError::Unsupported {
-                    what: format!("{} is on a file system without direct I/O", path.display()),
-                },
-                _ => failed(error),
-            })
-        };
-        let (mut data, leases) = (open(0)?, open(libc::O_DSYNC)?);
-        refuse_shared_file_systems(path, &data)?;
-        let block_bytes = match kind.is_block_device() {
+        let (mut data, leases) =
+            (direct::open_disk(path, 0, "20G")?, direct::open_disk(path, libc::O_DSYNC, "20G")?);
+        let block_bytes = match data.metadata().map_err(failed)?.file_type().is_block_device() {
             true => rustix::fs::ioctl_blksszget(&data).map_err(|errno| failed(errno.into()))?,
             // No file system asks for more.
             false => ALIGNMENT as u32,

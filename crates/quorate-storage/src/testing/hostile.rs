@@ -1,6 +1,6 @@
 //! Every parser of what a device, a target or a disk says, for whoever makes up bytes.
 
-use crate::{Beat, device, disk, scsi, table};
+use crate::{Beat, device, disk, pill, scsi, table};
 
 /// Gives bytes to each parser as if a device had answered them.
 ///
@@ -31,6 +31,7 @@ pub fn answer(bytes: &[u8]) {
     );
     device::hostile(bytes);
     disk::hostile(bytes);
+    pill::hostile(bytes);
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(table) = table::Table::decode(text)
     {

@@ -12,6 +12,7 @@ use super::convert::find;
 use super::words::name;
 use super::{ConfigError, Settings};
 use crate::fence_agents::agent::AgentSettings;
+use crate::fence_agents::pill;
 
 /// `[[fence_agents]]`: a program that can end nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,8 @@ use crate::fence_agents::agent::AgentSettings;
 pub struct FenceAgent {
     /// Its name.
     pub name: String,
-    /// A path, or a name along PATH and in `/usr/sbin`, as `fence_ipmilan`. Each voter must have it.
+    /// A path, or a name along PATH and in `/usr/sbin`, as `fence_ipmilan`. Each voter must have it. `poison-pill` is
+    /// built in.
     pub program: PathBuf,
     /// What it is given on its standard input: options by name.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
@@ -44,7 +46,7 @@ pub struct FenceAgent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FencedNodes {
-    /// Nodes that need no name there: the agent's parameters say which.
+    /// Nodes that need no name there: the agent's parameters say which it is, or their numbers do, as with pills.
     Named(Vec<String>),
     /// What each node is called there: its plug, port or virtual machine.
     Plugs(BTreeMap<String, String>),
@@ -93,7 +95,13 @@ pub(super) fn convert(
     settings
         .check()
         .map_err(|problem| ConfigError::new(&place, problem, "correct what the agent is given"))?;
+    let is_pill = pill::is_program(&agent.program);
     let plugs: Vec<(&String, String)> = match &agent.nodes {
+        FencedNodes::Plugs(_) if is_pill => {
+            let problem = "a pill lies in the block of the node's number, and needs no plug";
+            let remedy = "name the nodes alone: nodes = [\"n1\", \"n2\"]";
+            return Err(ConfigError::new(format!("{place}.nodes"), problem, remedy));
+        }
         FencedNodes::Named(nodes) => nodes.iter().map(|node| (node, String::new())).collect(),
         FencedNodes::Plugs(plugs) => {
             plugs.iter().map(|(node, plug)| (node, plug.clone())).collect()
@@ -105,7 +113,8 @@ pub(super) fn convert(
     }
     let number = |(name, plug): (&String, String)| {
         let node = find(&format!("{place}.nodes"), "node", "[[nodes]]", name, numbers)?;
-        Ok((node, plug))
+        // The engine wants to know what each is called there.
+        Ok((node, if is_pill { node.0.to_string() } else { plug }))
     };
     Ok(FenceAgentConfig {
         name: agent.name.clone(),
@@ -130,12 +139,13 @@ pub(super) fn words(
     let plugs =
         agent.plugs.iter().filter_map(|(node, plug)| Some((name(*node, names)?, plug.clone())));
     let plugs: BTreeMap<String, String> = plugs.collect();
+    let is_pill = pill::is_program(&settings.program);
     let text = |(name, value): (String, String)| (name, toml::Value::String(value));
     Ok(FenceAgent {
         name: agent.name.clone(),
         program: settings.program,
         parameters: settings.parameters.into_iter().map(text).collect(),
-        nodes: match plugs.values().all(String::is_empty) {
+        nodes: match is_pill || plugs.values().all(String::is_empty) {
             true => FencedNodes::Named(plugs.into_keys().collect()),
             false => FencedNodes::Plugs(plugs),
         },

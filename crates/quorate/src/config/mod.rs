@@ -28,6 +28,7 @@ use quorate_core::id::LunId;
 use quorate_core::placement;
 use serde::de::DeserializeOwned;
 
+use crate::fence_agents::pill;
 use crate::node::RecordOptions;
 use crate::why::{Conflict, Survival};
 
@@ -132,6 +133,7 @@ impl Config {
         }
         check_recording(&document.recording)?;
         check_watchdog(&document, cluster.timing())?;
+        pill::check(&cluster)?;
         Ok(Config { document, cluster })
     }
 
@@ -267,6 +269,12 @@ impl Config {
                 let millis = length.as_millis();
                 let _ = writeln!(text, "{what:<16} {millis:>6} ms   lun {}: {why}", lun.name);
             }
+        }
+        for agent in self.cluster.fence_agents().iter().filter(|agent| pill::is_pill(agent)) {
+            let millis = pill::by_time(timing).as_millis();
+            let why = "max(patience, lease's end) + 2 x watchdog + 1 s: a pill that nobody takes";
+            let (what, name) = ("pill_proves", &agent.name);
+            let _ = writeln!(text, "{what:<16} {millis:>6} ms   fence agent {name}: {why}");
         }
         text
     }

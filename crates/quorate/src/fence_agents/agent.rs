@@ -18,6 +18,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
+use super::pill;
 use crate::drivers::{INHERITED, find_program};
 
 /// Where agents live that a service's PATH may leave out.
@@ -72,7 +73,10 @@ impl AgentSettings {
                 return Err(format!("parameters.{name} has more than one line"));
             }
         }
-        Ok(())
+        match pill::is_program(&self.program) {
+            true => pill::check_settings(self),
+            false => Ok(()),
+        }
     }
 
     /// Those of an agent of the engine's configuration.

@@ -14,6 +14,7 @@
 
 pub(crate) mod agent;
 mod metadata;
+pub(crate) mod pill;
 
 use std::fmt;
 
@@ -25,6 +26,8 @@ use serde::Serialize;
 use crate::Config;
 use agent::{AgentSettings, Power};
 use metadata::Metadata;
+
+pub use pill::init;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,12 +85,26 @@ pub fn check(config: &Config) -> Report {
     let cluster = config.cluster();
     let mut findings = Vec::new();
     for one in cluster.fence_agents() {
-        look(one, cluster, &mut findings);
+        match pill::is_pill(one) {
+            true => look_for_pills(one, config, &mut findings),
+            false => look(one, cluster, &mut findings),
+        }
     }
     let ended =
         |node: &NodeId| cluster.fence_agents().iter().any(|one| one.plugs.contains_key(node));
     let unguarded = cluster.nodes().iter().filter(|node| !ended(&node.id));
     Report { findings, unguarded: unguarded.map(|node| node.name.clone()).collect() }
+}
+
+fn look_for_pills(one: &FenceAgentConfig, config: &Config, findings: &mut Vec<Finding>) {
+    let seen = pill::look(one, config).into_iter().map(|(trial, node, result)| Finding {
+        agent: one.name.clone(),
+        node: node.and_then(|node| config.cluster().node(node)).map(|node| node.name.clone()),
+        trial,
+        good: result.is_ok(),
+        says: result.unwrap_or_else(|error| error),
+    });
+    findings.extend(seen);
 }
 
 fn look(one: &FenceAgentConfig, cluster: &ClusterConfig, findings: &mut Vec<Finding>) {

@@ -126,3 +126,61 @@ fn what_an_agent_would_misread_is_refused_with_its_place() {
         assert!(error.contains(words), "{agent}: {error}");
     }
 }
+
+const PILL: &str = "program = \"poison-pill\"\nparameters = { path = \"/dev/pill\" }\n";
+
+#[test]
+fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_needed() {
+    let named = format!("{PILL}nodes = [\"n1\", \"n2\"]\n");
+    for (agent, words) in [
+        ("program = \"poison-pill\"\nnodes = [\"n1\"]".to_owned(), "must be told where pills lie"),
+        (named.replace("/dev/pill", "pill"), "pill must begin with /"),
+        (named.replace("path =", "timeout = 5, path ="), "knows no option timeout, only path"),
+        (format!("{PILL}nodes = {{ n1 = \"7\" }}"), "fence_agents.board.nodes: a pill lies in"),
+        (format!("{named}action = \"off\""), "fence_agents.board.action: a pill lets"),
+        (format!("{named}timeout_s = 23"), "23 s is shorter than a pill takes to prove anything"),
+        (format!("{named}timeout_s = 23"), "by these timings: 24 s"),
+        (
+            format!("{named}[[fence_agents]]\nname = \"b\"\nprogram = \"p\"\nnodes = [\"n2\"]\n"),
+            "fence_agents.board.level: another agent of level 1 is to switch n2 off together",
+        ),
+        (
+            format!("{named}[[fence_agents]]\nname = \"b\"\nlevel = 2\n{PILL}nodes = [\"n2\"]\n"),
+            "fence_agents.b.nodes: n2 is to obey the pills of two agents",
+        ),
+        (format!("{named}[timing]\nprofile = \"fast\"\n"), "less than the 1000 ms that one can do"),
+    ] {
+        let error = read(&agent).unwrap_err().to_string();
+        assert!(error.contains(words), "{agent}: {error}");
+    }
+    let good = config(&format!(
+        "{named}timeout_s = 24\n[[fence_agents]]\nname = \"b\"\nlevel = 2\nprogram = \"p\"\nnodes = [\"n2\"]\n"
+    ));
+    let told = good.timing_derivation();
+    assert!(told.contains("pill_proves        8007 ms   fence agent board: max("), "{told}");
+    assert_eq!(good, Config::from_toml_str(&good.to_toml(), "x").unwrap());
+    let again = Config::from_cluster(good.cluster()).unwrap();
+    assert_eq!(good.document().fence_agents, again.document().fence_agents, "by names alone");
+}
+
+#[test]
+fn the_disk_of_pills_is_looked_at_and_of_each_node_whether_it_is_armed() {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    disk.as_file().set_len(2 << 20).unwrap();
+    let agent = PILL.replace("/dev/pill", disk.path().to_str().unwrap());
+    let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
+    let config = config(&format!("{agent}nodes = [\"n1\", \"n2\"]\n{watchdog}"));
+    let found = check(&config);
+    assert_eq!(bad(&found)[0].0, "device", "{found}");
+    assert!(found.to_string().contains("quorate fence-agents --init"), "{found}");
+    assert_eq!(init(&config, false).unwrap(), [(disk.path().to_owned(), true)]);
+    assert_eq!(init(&config, false).unwrap(), [(disk.path().to_owned(), false)]);
+    let found = check(&config);
+    assert!(found.is_sound(), "{found}");
+    assert!(found.to_string().contains("status of n2: it was never armed"), "{found}");
+    assert_eq!(found.unguarded, ["n3"]);
+    let without = read(&format!("{agent}nodes = [\"n1\"]\n")).unwrap();
+    assert_eq!(bad(&check(&without))[0].0, "options", "there is no watchdog");
+    let none = read("program = \"p\"\nnodes = [\"n1\"]\n").unwrap();
+    assert!(init(&none, false).unwrap_err().to_string().contains("poison-pill"));
+}

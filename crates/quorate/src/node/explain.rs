@@ -64,7 +64,7 @@ impl Node {
     /// # Errors
     /// As [`Node::explanation`].
     pub fn why_not(&self, group: &str, node: &str) -> Result<Option<WhyNot>, Error> {
-        super::start::find_node(&self.inner.snapshot.config(), node)?;
+        super::addresses::find_node(&self.inner.snapshot.config(), node)?;
         let not_there = self.explanation(group)?.not_there;
         let Some(mut why) = not_there.into_iter().find(|why| why.node == node) else {
             return Ok(None);

@@ -7,7 +7,8 @@
 //!
 //! Behind it stands the host's watchdog, if there is one: it is fed only while it would fire in time, should this be
 //! the last feeding, for what runs here and time alone protects. So a process that is frozen as a whole is reset with
-//! its host before anybody starts its groups elsewhere.
+//! its host before anybody starts its groups elsewhere. A node that is to obey poison pills feeds it besides only while
+//! it sees that none lies there for it, or has its lease; and never again once it has taken one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +27,7 @@ use quorate_storage::watchdog::Watchdog;
 
 use super::host::Host;
 use super::input::Facts;
+use super::pill::Sight;
 use crate::Error;
 use crate::drivers::KillSwitch;
 use crate::net::boottime_ns;
@@ -52,6 +54,12 @@ pub(crate) struct Guard {
     /// What runs here goes on without a quorum: no lease ends it.
     keeps: AtomicBool,
     watchdog: Mutex<Option<Box<dyn Feeder>>>,
+    /// None: this node is to obey no pills.
+    sight: Mutex<Option<Arc<Sight>>>,
+    /// It has taken a pill; written while `watchdog` is held.
+    has_taken: AtomicBool,
+    /// It was said that the watchdog is not fed for want of a lease and of a look.
+    is_starving: AtomicBool,
 }
 
 /// What becomes of what runs here when the lease ends, by the configuration in force.
@@ -139,6 +147,9 @@ impl Guard {
             fed_at: AtomicU64::new(boottime_ns()),
             keeps: AtomicBool::new(false),
             watchdog: Mutex::new(watchdog),
+            sight: Mutex::default(),
+            has_taken: AtomicBool::new(false),
+            is_starving: AtomicBool::new(false),
         })
     }
 
@@ -195,6 +206,46 @@ impl Guard {
         self.running.lock().values().any(|running| !running.enforced) || self.host.runs_by_time()
     }
 
+    /// Whether anything may run here at all.
+    pub(crate) fn runs_any(&self) -> bool {
+        !self.running.lock().is_empty() || self.host.runs_any()
+    }
+
+    /// For how long the watchdog waits; none: there is none.
+    pub(crate) fn watchdog_timeout(&self) -> Option<Duration> {
+        self.watchdog.lock().as_ref().map(|watchdog| watchdog.timeout())
+    }
+
+    /// From here on this node goes by what it sees of its pills. A sight that is over takes no other's place.
+    pub(crate) fn listen(&self, sight: &Arc<Sight>) {
+        let mut place = self.sight.lock();
+        if !sight.is_over() {
+            *place = Some(Arc::clone(sight));
+        }
+    }
+
+    /// Feeds the watchdog no more, and kills everything. Never waits for what runs here.
+    pub(crate) fn take_pill(&self) {
+        {
+            let _nobody_feeds = self.watchdog.lock();
+            self.has_taken.store(true, Ordering::Release);
+        }
+        self.kill_all();
+    }
+
+    /// Whether a node that obeys pills may go on: it sees that none lies there, or has its lease.
+    fn goes_on(&self, now: u64) -> bool {
+        let holds = self.lease_until.load(Ordering::Acquire) > now;
+        let sees = self.sight.lock().as_ref().is_none_or(|sight| sight.is_fresh(now));
+        let is_starving = !holds && !sees;
+        if is_starving != self.is_starving.swap(is_starving, Ordering::AcqRel) && is_starving {
+            tracing::error!(
+                "without a lease and a look for pills the watchdog is not fed: it resets this host"
+            );
+        }
+        !is_starving && !self.has_taken.load(Ordering::Acquire)
+    }
+
     /// When what time alone protects has ended, whatever becomes of this process.
     fn end_by_time(&self) -> u64 {
         self.lease_until.load(Ordering::Acquire) + self.stop_ns.load(Ordering::Acquire)
@@ -202,17 +253,21 @@ impl Guard {
 
     /// Whether something that time alone protects may start now: the watchdog, as it was fed last, fires in time.
     pub(crate) fn covers(&self, enforced: bool) -> bool {
-        let timeout = self.watchdog.lock().as_ref().map(|watchdog| watchdog.timeout());
+        let timeout = self.watchdog_timeout();
         let keeps = self.keeps.load(Ordering::Acquire);
-        timeout.filter(|_| !enforced && !keeps).is_none_or(|timeout| {
-            self.fed_at.load(Ordering::Acquire) + nanos(timeout) <= self.end_by_time()
-        })
+        !self.has_taken.load(Ordering::Acquire)
+            && timeout.filter(|_| !enforced && !keeps).is_none_or(|timeout| {
+                self.fed_at.load(Ordering::Acquire) + nanos(timeout) <= self.end_by_time()
+            })
     }
 
     /// Feeds the watchdog, if it fires in time should this be the last feeding.
-    fn feed(&self, now: u64) {
+    pub(super) fn feed(&self, now: u64) {
         let mut watchdog = self.watchdog.lock();
         let Some(watchdog) = watchdog.as_mut() else { return };
+        if !self.goes_on(now) {
+            return;
+        }
         let fires = now + nanos(watchdog.timeout());
         let turn = self.turn.load(Ordering::Acquire);
         let end = match self.keeps.load(Ordering::Acquire) {
@@ -230,9 +285,18 @@ impl Guard {
     }
 
     /// Takes the watchdog out of use, unless something may still run here.
-    fn disarm(&self) {
+    pub(super) fn disarm(&self) {
         let Some(watchdog) = self.watchdog.lock().take() else { return };
-        if self.runs_by_time() {
+        let may_run = match *self.sight.lock() {
+            // Who gives it a pill is to be told the truth about all that runs here.
+            Some(_) => self.runs_any(),
+            None => self.runs_by_time(),
+        };
+        if self.has_taken.load(Ordering::Acquire) {
+            tracing::error!(
+                "a poison pill was taken: the watchdog stays armed and resets this host"
+            );
+        } else if may_run {
             tracing::error!(
                 "something may still run here: the watchdog stays armed and resets this host"
             );
@@ -308,7 +372,7 @@ impl Lease {
     }
 }
 
-fn nanos(length: Duration) -> u64 {
+pub(super) fn nanos(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
@@ -348,9 +412,54 @@ fn watch(guard: &Guard, stopped: &Receiver<()>) {
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A watchdog that counts how often it is fed; disarmed, it says so.
+    #[derive(Clone)]
+    pub(crate) struct Double {
+        count: Arc<AtomicU64>,
+        timeout: Duration,
+    }
+
+    pub(crate) const DISARMED: u64 = 1_000_000;
+
+    impl Double {
+        pub(crate) fn new(timeout: Duration) -> Self {
+            Self { count: Arc::default(), timeout }
+        }
+
+        pub(crate) fn boxed(&self) -> Box<dyn Feeder> {
+            Box::new(self.clone())
+        }
+
+        pub(crate) fn count(&self) -> u64 {
+            self.count.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Feeder for Double {
+        fn timeout(&self) -> Duration {
+            self.timeout
+        }
+
+        fn feed(&mut self) -> io::Result<()> {
+            self.count.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn disarm(self: Box<Self>) -> io::Result<()> {
+            self.count.fetch_add(DISARMED, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use quorate_core::config::TimingInputs;
 
+    use super::testing::{DISARMED, Double};
     use super::*;
 
     const GRACE: u64 = 1_000_000_000;
@@ -391,41 +500,19 @@ mod tests {
         }
     }
 
-    /// Counts how often it is fed; disarmed, it says so.
-    struct Double(Arc<AtomicU64>);
-
-    const DISARMED: u64 = 1_000;
-
-    impl Feeder for Double {
-        fn timeout(&self) -> Duration {
-            Duration::from_secs(1)
-        }
-
-        fn feed(&mut self) -> io::Result<()> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
-
-        fn disarm(self: Box<Self>) -> io::Result<()> {
-            self.0.fetch_add(DISARMED, Ordering::SeqCst);
-            Ok(())
-        }
-    }
-
     #[test]
     fn the_watchdog_is_fed_only_while_it_would_still_fire_in_time() {
         const SECOND: u64 = 1_000_000_000;
-        let fed = Arc::new(AtomicU64::new(0));
+        let double = Double::new(Duration::from_secs(1));
         let (facts, _told) = Facts::new();
         let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
-        let double: Box<dyn Feeder> = Box::new(Double(Arc::clone(&fed)));
         let timing = Timing::derive(&TimingInputs::DEFAULT).unwrap();
         let stop = timing.stop_time;
-        let guard = Guard::new(host, facts, &timing, Some(double));
+        let guard = Guard::new(host, facts, &timing, Some(double.boxed()));
         let feeds = |now: u64| {
-            let before = fed.load(Ordering::SeqCst);
+            let before = double.count();
             guard.feed(now);
-            fed.load(Ordering::SeqCst) > before
+            double.count() > before
         };
         let policy = |keeps| AtTheEnd { keeps, stop_time: stop };
         guard.on_turn(Some(UNTIL), UNTIL - SECOND, policy(false));
@@ -448,6 +535,39 @@ mod tests {
         assert!(feeds(UNTIL + 2 * SECOND), "it is to go on without a quorum");
         assert!(!feeds(UNTIL + 2 * SECOND + 1), "and its engine does not get on");
         guard.disarm();
-        assert!(fed.load(Ordering::SeqCst) < DISARMED, "it stays armed: something runs");
+        assert!(double.count() < DISARMED, "it stays armed: something runs");
+    }
+
+    #[test]
+    fn a_node_that_obeys_pills_is_fed_only_while_it_sees_that_none_lies_there_or_has_its_lease() {
+        const SECOND: u64 = 1_000_000_000;
+        let double = Double::new(Duration::from_secs(1));
+        let (facts, _told) = Facts::new();
+        let host = Host::new(Arc::new(super::super::items::Items::new().unwrap()), facts.clone());
+        let timing = Timing::derive(&TimingInputs::DEFAULT).unwrap();
+        let guard = Guard::new(host, facts, &timing, Some(double.boxed()));
+        let feeds = |now: u64| {
+            let before = double.count();
+            guard.feed(now);
+            double.count() > before
+        };
+        let policy = |keeps| AtTheEnd { keeps, stop_time: timing.stop_time };
+        guard.on_turn(None, UNTIL, policy(false));
+        assert!(feeds(UNTIL + 99 * SECOND), "it is to obey none");
+        guard.listen(&Sight::new(Duration::from_secs(5), UNTIL));
+        let last = UNTIL + 5 * SECOND;
+        assert!(feeds(last) && !feeds(last + 1), "nothing runs here, and it has no lease");
+        for keeps in [false, true] {
+            guard.on_turn(Some(last + 9 * SECOND), last + 8 * SECOND, policy(keeps));
+            assert!(feeds(last + 9 * SECOND - 1), "its disk is away, and it has its lease");
+            assert!(!feeds(last + 9 * SECOND), "that is over, and its disk is still away");
+        }
+        let sight = Sight::new(Duration::from_secs(5), last + 9 * SECOND);
+        guard.listen(&sight);
+        assert!(feeds(last + 10 * SECOND), "the disk is back");
+        guard.take_pill();
+        assert!(!feeds(last + 10 * SECOND) && !guard.covers(true));
+        guard.disarm();
+        assert!(double.count() < DISARMED, "it stays armed though nothing runs");
     }
 }

@@ -348,6 +348,11 @@ impl Host {
         self.state.lock().running.values().any(|running| !running.enforced)
     }
 
+    /// Whether anything may run, or write.
+    pub(crate) fn runs_any(&self) -> bool {
+        !self.state.lock().running.is_empty()
+    }
+
     /// Ends what the host runs and `which` picks, by whether its LUNs refuse a stale writer, as far
     /// as it is ours to end: served resources are killed, for the others the host finds a last
     /// request. Returns what it was. Never waits.

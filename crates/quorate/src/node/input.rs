@@ -35,6 +35,8 @@ pub(crate) enum Input {
     Look(Look),
     /// End at once.
     Kill,
+    /// This node may not go on, for this reason: fence itself.
+    FenceItself(String),
     /// Panic on the engine's thread.
     #[cfg(feature = "test-switches")]
     Panic,
@@ -110,6 +112,11 @@ impl Inbox {
                 let _ = self.sender.send(input);
             }
         }
+    }
+
+    /// For what the host may like to know: never waits, and may be lost.
+    pub(crate) fn tell(&self, input: Input) {
+        let _ = self.offer(input);
     }
 
     /// For what must not be lost: waits for room, but not for ever.

@@ -1,5 +1,6 @@
 //! A running node: the engine with its threads, and what a host can do with it.
 
+mod addresses;
 mod commands;
 mod configuring;
 mod explain;
@@ -13,6 +14,7 @@ mod lun;
 mod membership;
 mod peers;
 mod persist;
+mod pill;
 mod pump;
 mod recorder;
 mod resources;

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use quorate_core::engine::Engine;
 use quorate_core::id::NodeId;
 
-use super::start::resolve_all;
+use super::addresses::resolve_all;
 use crate::Error;
 use crate::net::{NetHandle, PathAddress, PeerConfig};
 

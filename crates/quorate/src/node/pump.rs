@@ -18,7 +18,7 @@ use quorate_core::event::{Event, Trouble};
 use quorate_core::id::{Epoch, NodeId, OpId, ResourceId};
 use quorate_core::notice::Notice as Told;
 
-use super::fencing::FenceAgents;
+use super::fencing::{FenceAgents, Request};
 use super::guard::{AtTheEnd, Guard};
 use super::incoming::{Drops, Incoming, Refusals, engine_drop_word, incoming};
 use super::input::Input;
@@ -26,6 +26,7 @@ use super::items::Items;
 use super::lun::{Job, Luns, Pulse};
 use super::peers::Peers;
 use super::persist::Persist;
+use super::pill::Pills;
 use super::recorder::Recording;
 use super::resources::Resources;
 use super::start::Desks;
@@ -68,6 +69,7 @@ pub(crate) struct Pump {
     pub(crate) log: Sender<Persist>,
     pub(crate) luns: Luns,
     pub(crate) fence_agents: FenceAgents,
+    pub(crate) pills: Pills,
     pub(crate) witness: Witness,
     pub(crate) resources: Resources,
     /// The digest of the configuration that the desks were made for.
@@ -241,6 +243,7 @@ impl Pump {
                 None
             }
             Input::Kill => Some(Outcome::Killed),
+            Input::FenceItself(why) => Some(Outcome::Failed(why)),
             #[cfg(feature = "test-switches")]
             Input::Panic => panic!("a test wants the engine to panic"),
             #[cfg(feature = "test-switches")]
@@ -339,8 +342,10 @@ impl Pump {
             }
             Action::Witness { op, verb } => return Carried::of(self.witness.carry_out(op, verb)),
             Action::Fence { op, agent, node, verb } => {
-                let config = self.engine.config();
-                return Carried::of(self.fence_agents.carry_out(config, op, (&agent, node, verb)));
+                let (config, least) = (self.engine.config(), self.engine.incarnation_of(node));
+                let least = least.map(|incarnation| incarnation.boot);
+                let request = Request { agent: &agent, node, verb, least };
+                return Carried::of(self.fence_agents.carry_out(config, op, &request));
             }
             Action::Reincarnated { .. } => {}
             Action::Left => return Carried::Ended(Outcome::Left),
@@ -398,6 +403,7 @@ impl Pump {
             Ok(old) => {
                 self.digest = config.digest();
                 self.snapshot.follow(config.clone());
+                self.pills.follow(config);
                 close_elsewhere(old);
                 None
             }

@@ -1,7 +1,6 @@
 //! How a node comes up, part by part, and how it goes down again.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use quorate_core::id::NodeId;
 use quorate_core::placement;
 use quorate_core::recording::Ending;
 
+use super::addresses::{addresses, find_node};
 use super::fencing::FenceAgents;
 use super::guard::{self, Guard, GuardThread};
 use super::host::Host;
@@ -27,6 +27,7 @@ use super::items::{End, Items};
 use super::lun::{LunSpec, Luns, Pulse};
 use super::peers::Peers;
 use super::persist::{self, Remembered};
+use super::pill::{self, Pills};
 use super::pump::{Outcome, Pump, Queues};
 use super::recorder::{self, Recording};
 use super::resources::{Places, Resources, STATE_FILE_END, Ways, checks};
@@ -70,8 +71,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
-    let guard = guard::watched(&host, &lines.facts, config.timing(), options.config.watchdog())?;
-    let guard_thread = GuardThread::start(Arc::clone(&guard))?;
+    let (guard, guard_thread, pills) = guarded(&config, (&me, boot), &options, &host, &lines)?;
     let desks = Desks {
         inbox: lines.inbox.clone(),
         pulse: Pulse::new(config.timing().detect),
@@ -107,7 +107,8 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
         queues: lines.queues,
         log: log_thread.requests,
         luns,
-        fence_agents: FenceAgents::new(lines.facts.clone()),
+        fence_agents: FenceAgents::new(me.id, lines.facts.clone()),
+        pills,
         witness: Witness::start(&config, &me, boot, lines.facts.clone())?,
         resources,
         digest: config.digest(),
@@ -127,6 +128,26 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     };
     let whole = Whole { pump, net, guard_thread, log_thread: log_thread.thread };
     Ok(Running { inner: Arc::new(inner), gone: whole.spawn()? })
+}
+
+/// The guard of what will run here, and what it goes by. A node for which a poison pill lies there has no watchdog
+/// armed.
+fn guarded(
+    config: &ClusterConfig,
+    (me, boot): (&NodeConfig, u64),
+    options: &NodeOptions,
+    host: &Arc<Host>,
+    lines: &Lines,
+) -> Result<(Arc<Guard>, GuardThread, Pills), Error> {
+    let device = options.config.watchdog();
+    let cleared = pill::before(config, me, boot, device.is_some())?;
+    let guard = guard::watched(host, &lines.facts, config.timing(), device)?;
+    if let Some(cleared) = &cleared {
+        guard.listen(&cleared.sight);
+    }
+    let thread = GuardThread::start(Arc::clone(&guard))?;
+    let pills = Pills::start(me.clone(), boot, cleared, Arc::clone(&guard), lines.inbox.clone())?;
+    Ok((guard, thread, pills))
 }
 
 /// What readers see before the first step.
@@ -311,13 +332,14 @@ impl Whole {
 
 /// Waits until nothing of the node is left: guests first, then the LUNs, then the log.
 fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) {
-    let Pump { luns, resources, desks, log, queues, recording, .. } = pump;
+    let Pump { luns, resources, desks, log, queues, recording, pills, .. } = pump;
     // Drivers' threads may be about to report; nobody listens any more.
     drop(queues);
     drop(resources);
     desks.ways.host.dismiss();
     drop(desks);
     drop(luns);
+    drop(pills);
     drop(guard_thread);
     drop(log);
     let _ = log_thread.join();
@@ -438,46 +460,6 @@ impl Desks {
 fn ignores_reservations() -> bool {
     cfg!(feature = "test-switches")
         && std::env::var_os("QUORATE_TEST_IGNORE_RESERVATIONS").is_some_and(|value| value == "1")
-}
-
-pub(super) fn find_node<'a>(
-    config: &'a ClusterConfig,
-    name: &str,
-) -> Result<&'a NodeConfig, Error> {
-    config.node_named(name).ok_or_else(|| {
-        let known: Vec<&str> = config.nodes().iter().map(|node| node.name.as_str()).collect();
-        Error::Unknown { kind: "node", name: name.to_owned(), known: known.join(", ") }
-    })
-}
-
-/// This node's addresses, and those of its peers.
-fn addresses(
-    config: &ClusterConfig,
-    me: NodeId,
-) -> Result<(Vec<PathAddress>, Vec<PeerConfig>), Error> {
-    let (mut own, mut peers) = (Vec::new(), Vec::new());
-    for node in config.nodes() {
-        let found = resolve_all(&node.name, &node.addresses)?;
-        if node.id == me {
-            own = found;
-        } else {
-            peers.push(PeerConfig { id: node.id.0, addresses: found });
-        }
-    }
-    Ok((own, peers))
-}
-
-/// The addresses of a node, by network.
-pub(super) fn resolve_all(node: &str, texts: &[String]) -> Result<Vec<PathAddress>, Error> {
-    let all = (0..=u8::MAX).zip(texts);
-    all.map(|(path, text)| Ok(PathAddress { path, address: resolve(node, text)? })).collect()
-}
-
-fn resolve(node: &str, text: &str) -> Result<SocketAddr, Error> {
-    let wrong =
-        |why: String| Error::Address { node: node.to_owned(), address: text.to_owned(), why };
-    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    found.next().ok_or_else(|| wrong("it has no address".to_owned()))
 }
 
 fn socket_path(work_dir: &Path, lun: &str) -> PathBuf {

@@ -106,6 +106,14 @@ impl<'a> Importer<'a> {
         element: Element<'a>,
         kind: &'a str,
     ) -> Result<(), ConfigError> {
+        if matches!(kind, "fence_sbd" | "external/sbd") {
+            let text =
+                "poison pills lie on a disk of their own here, and each host needs a [watchdog]";
+            let remedy = "write [[fence_agents]] with program = \"poison-pill\", see The poison pill in \
+                          docs/CONFIGURATION.md";
+            element.leave_out(NoCounterpart, text, remedy);
+            return Ok(());
+        }
         if !kind.starts_with("fence_") {
             let text = "only the executables of fence-agents (fence_...) can be asked here";
             element.leave_out(
