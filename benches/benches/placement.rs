@@ -140,6 +140,7 @@ fn differ() -> u32 {
             let (home, avoids, banned) = (some(8), some(8), some(8));
             let at = some(1).unwrap_or_else(node);
             let one = Now {
+                unreached: Vec::new(),
                 wanted: draw(10) > 0,
                 at: Some(at),
                 runs: draw(4) > 0,

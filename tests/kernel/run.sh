@@ -20,8 +20,9 @@ program=$(cargo test --locked --no-run --message-format json -p quorate-storage 
 cp "$program" "$images/lun"
 cargo build --locked --quiet -p quorate-cli
 strip -o "$images/quorate" target/debug/quorate
-PACKAGES="lvm2 libdevmapper-event1.02.1 libaio1" tests/kernel/image.sh "$images/loop" tests/kernel/init.loop "$images/lun" "$images/quorate" \
-    "$(command -v dmsetup)" "$images/debian/sbin/lvm" tests/kernel/counter.sh tests/kernel/story.failover tests/kernel/story.watchdog
+PACKAGES="lvm2 libdevmapper-event1.02.1 libaio1" tests/kernel/image.sh "$images/loop" tests/kernel/init.loop \
+    "$images/lun" "$images/quorate" "$(command -v dmsetup)" "$images/debian/sbin/lvm" \
+    tests/kernel/counter.sh tests/kernel/story.failover tests/kernel/story.watchdog
 tests/kernel/image.sh "$images/target" tests/kernel/init.target
 
 # boot NAME COMMAND: runs a command in a guest; `,` stands for a blank. The console is left in NAME.console.

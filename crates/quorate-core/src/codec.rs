@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// The version of the wire and the log. Another one is refused, never guessed at.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// Bytes that are not ours to read. Nothing was taken from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -62,8 +62,8 @@ impl Engine {
         self.reach.overdue.insert(lun, one);
     }
 
-    /// Gives up what is overdue here and reached elsewhere, once others would have said that they have lost it too. What
-    /// nobody reached is back here as soon as there, or nearly so: it is waited for one bound on I/O more.
+    /// Gives up what is overdue here and reached elsewhere, once others would have said that they have lost it too.
+    /// What nobody reached is back here as soon as there, or nearly so: it is waited for one bound on I/O more.
     pub(super) fn watch_overdue(&mut self) {
         let bound = self.timing().io_bound;
         for (lun, mut one) in std::mem::take(&mut self.reach.overdue) {

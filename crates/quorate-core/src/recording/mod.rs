@@ -39,7 +39,7 @@ pub use replay::{Replay, Stepped, Verdict};
 pub use write::{Origin, Recorder};
 
 /// The format that this build writes and reads.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 const MAGIC: [u8; 8] = *b"QUORECD\n";
 const HEADER: usize = 36;

@@ -22,8 +22,8 @@ static BUSY: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// Directories of `/dev` that are no volume groups.
 const OTHERS: [&str; 8] = ["disk", "mapper", "block", "char", "shm", "pts", "net", "input"];
 
-/// Kinds of volumes that may be active on several hosts at once: they are nothing but a map. Of all others (thin, cache,
-/// raid, snapshot, vdo) the hosts would keep the books against each other.
+/// Kinds of volumes that may be active on several hosts at once: they are nothing but a map. Of all others (thin,
+/// cache, raid, snapshot, vdo) the hosts would keep the books against each other.
 ///
 /// Source: lvmlockd(8), shared LVs; lvmthin(7).
 const PLAIN: [&str; 2] = ["linear", "striped"];
@@ -38,8 +38,8 @@ fn volume(path: &Path) -> Option<String> {
     (parts.next().is_none() && !OTHERS.contains(&group)).then(|| format!("{group}/{volume}"))
 }
 
-/// Activates the logical volume of this path, if it is one and is not active: a host does not see of itself what another
-/// has made. Whatever else the path is, and where there is no LVM, opening it says what is wrong.
+/// Activates the logical volume of this path, if it is one and is not active: a host does not see of itself what
+/// another has made. Whatever else the path is, and where there is no LVM, opening it says what is wrong.
 ///
 /// # Errors
 ///

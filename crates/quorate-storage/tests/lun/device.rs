@@ -403,8 +403,8 @@ fn disk_options(path: &Path, slot: u8, timeout: Duration) -> DiskOptions {
     }
 }
 
-/// The driver for disks without reservations, on a block device. Its threads hang in the kernel meanwhile, and it says so
-/// all the same.
+/// The driver for disks without reservations, on a block device. Its threads hang in the kernel meanwhile, and it says
+/// so all the same.
 #[test]
 #[ignore = "needs a kernel with SCSI: make test-kernel"]
 fn a_disk_that_hangs_is_away_until_it_answers_and_its_owner_owns_it_still() {

@@ -54,8 +54,8 @@ pub(crate) struct Guard {
     /// What runs here goes on without a quorum: no lease ends it.
     keeps: AtomicBool,
     watchdog: Mutex<Option<Box<dyn Feeder>>>,
-    /// None: this node is to obey no pills.
-    sight: Mutex<Option<Arc<Sight>>>,
+    /// What it sees of its pills: on more than one disk, while it is not yet done with one. Empty: it obeys none.
+    sights: Mutex<Vec<Arc<Sight>>>,
     /// It has taken a pill; written while `watchdog` is held.
     has_taken: AtomicBool,
     /// It was said that the watchdog is not fed for want of a lease and of a look.
@@ -147,7 +147,7 @@ impl Guard {
             fed_at: AtomicU64::new(boottime_ns()),
             keeps: AtomicBool::new(false),
             watchdog: Mutex::new(watchdog),
-            sight: Mutex::default(),
+            sights: Mutex::default(),
             has_taken: AtomicBool::new(false),
             is_starving: AtomicBool::new(false),
         })
@@ -216,11 +216,12 @@ impl Guard {
         self.watchdog.lock().as_ref().map(|watchdog| watchdog.timeout())
     }
 
-    /// From here on this node goes by what it sees of its pills. A sight that is over takes no other's place.
+    /// From here on, until the sight is over, this node goes by what it sees there of its pills.
     pub(crate) fn listen(&self, sight: &Arc<Sight>) {
-        let mut place = self.sight.lock();
+        let mut sights = self.sights.lock();
+        sights.retain(|one| !one.is_over() && !Arc::ptr_eq(one, sight));
         if !sight.is_over() {
-            *place = Some(Arc::clone(sight));
+            sights.push(Arc::clone(sight));
         }
     }
 
@@ -236,7 +237,7 @@ impl Guard {
     /// Whether a node that obeys pills may go on: it sees that none lies there, or has its lease.
     fn goes_on(&self, now: u64) -> bool {
         let holds = self.lease_until.load(Ordering::Acquire) > now;
-        let sees = self.sight.lock().as_ref().is_none_or(|sight| sight.is_fresh(now));
+        let sees = self.sights.lock().iter().all(|sight| sight.is_fresh(now));
         let is_starving = !holds && !sees;
         if is_starving != self.is_starving.swap(is_starving, Ordering::AcqRel) && is_starving {
             tracing::error!(
@@ -287,10 +288,10 @@ impl Guard {
     /// Takes the watchdog out of use, unless something may still run here.
     pub(super) fn disarm(&self) {
         let Some(watchdog) = self.watchdog.lock().take() else { return };
-        let may_run = match *self.sight.lock() {
+        let may_run = match self.sights.lock().is_empty() {
             // Who gives it a pill is to be told the truth about all that runs here.
-            Some(_) => self.runs_any(),
-            None => self.runs_by_time(),
+            false => self.runs_any(),
+            true => self.runs_by_time(),
         };
         if self.has_taken.load(Ordering::Acquire) {
             tracing::error!(
@@ -554,7 +555,8 @@ mod tests {
         let policy = |keeps| AtTheEnd { keeps, stop_time: timing.stop_time };
         guard.on_turn(None, UNTIL, policy(false));
         assert!(feeds(UNTIL + 99 * SECOND), "it is to obey none");
-        guard.listen(&Sight::new(Duration::from_secs(5), UNTIL));
+        let sight = Sight::new(Duration::from_secs(5), UNTIL);
+        guard.listen(&sight);
         let last = UNTIL + 5 * SECOND;
         assert!(feeds(last) && !feeds(last + 1), "nothing runs here, and it has no lease");
         for keeps in [false, true] {
@@ -562,8 +564,7 @@ mod tests {
             assert!(feeds(last + 9 * SECOND - 1), "its disk is away, and it has its lease");
             assert!(!feeds(last + 9 * SECOND), "that is over, and its disk is still away");
         }
-        let sight = Sight::new(Duration::from_secs(5), last + 9 * SECOND);
-        guard.listen(&sight);
+        sight.saw_none(last + 9 * SECOND);
         assert!(feeds(last + 10 * SECOND), "the disk is back");
         guard.take_pill();
         assert!(!feeds(last + 10 * SECOND) && !guard.covers(true));

@@ -36,7 +36,7 @@ pub(crate) struct Sight {
     patience: Duration,
     /// When the look began, in nanoseconds: what it shows is no older.
     clean_at: AtomicU64,
-    /// Nobody looks there any more, since the node is not to obey it any more.
+    /// It stands there that the node obeys no pills any more.
     is_over: AtomicBool,
 }
 
@@ -50,7 +50,11 @@ impl Sight {
         self.is_over.load(Ordering::Acquire)
     }
 
-    fn saw_none(&self, begun: u64) {
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn saw_none(&self, begun: u64) {
         self.clean_at.fetch_max(begun, Ordering::AcqRel);
     }
 
@@ -153,6 +157,8 @@ pub(crate) struct Pills {
     guard: Arc<Guard>,
     inbox: Inbox,
     thread: Option<Thread>,
+    /// Those that are about to say that they look no more, each until it stands there.
+    leaving: Vec<Thread>,
 }
 
 /// The thread that looks, and where.
@@ -176,18 +182,21 @@ impl Pills {
         guard: Arc<Guard>,
         inbox: Inbox,
     ) -> Result<Self, Error> {
-        let mut pills = Self { me, start, guard, inbox, thread: None };
+        let mut pills = Self { me, start, guard, inbox, thread: None, leaving: Vec::new() };
         let Some(cleared) = cleared else { return Ok(pills) };
         let path = cleared.voice.place.path.display().to_string();
         let patience = cleared.voice.patience;
-        match pills.listen(cleared, READ_INTERVAL)?.recv_timeout(patience) {
-            Ok(Ok(())) => Ok(pills),
-            Ok(Err(why)) => Err(Error::Lun { lun: path, why }),
+        let error = match pills.listen(cleared, READ_INTERVAL)?.recv_timeout(patience) {
+            Ok(Ok(())) => return Ok(pills),
+            Ok(Err(why)) => Error::Lun { lun: path, why },
             Err(_) => {
                 let what = format!("listening for pills on {path}");
-                Err(Error::TimedOut { what, after: patience })
+                Error::TimedOut { what, after: patience }
             }
-        }
+        };
+        // Nothing runs yet: the watchdog is to be disarmed at once, whatever the thread waits for.
+        pills.thread = None;
+        Err(error)
     }
 
     /// What came of the first look is told by what is returned.
@@ -226,9 +235,11 @@ impl Pills {
         if self.thread.as_ref().is_some_and(same) {
             return;
         }
+        self.leaving.retain(|thread| !thread.sight.is_over());
         if let Some(thread) = self.thread.take() {
-            thread.sight.is_over.store(true, Ordering::Release);
+            // It goes by that disk until it stands there that it does not.
             let _ = thread.stop.try_send(Listening::Off);
+            self.leaving.push(thread);
         }
         let Some(place) = place else { return };
         let begun = HostBoot::here().map_err(|error| error.to_string()).and_then(|boot| {
@@ -255,12 +266,20 @@ impl Pills {
     }
 }
 
-impl Drop for Pills {
-    fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        if !self.guard.runs_any() {
+impl Pills {
+    /// All has ended: says so, if it is so. Waits for nothing: the watchdog is to be disarmed before anybody waits for
+    /// a disk.
+    pub(crate) fn leave(&self) {
+        if let Some(thread) = self.thread.as_ref().filter(|_| !self.guard.runs_any()) {
             let _ = thread.stop.try_send(Listening::Left);
         }
+    }
+}
+
+impl Drop for Pills {
+    fn drop(&mut self) {
+        self.leave();
+        let Some(thread) = self.thread.take() else { return };
         drop(thread.stop);
         // It may hang; whoever reads its block then waits for nothing worse.
         let _ = thread.gone.recv_timeout(thread.sight.patience);
@@ -309,12 +328,33 @@ impl Ear {
                 Err(RecvTimeoutError::Disconnected) => break None,
             }
         };
+        if last == Some(Listening::Off) {
+            return self.give_up(&mut area, stopped);
+        }
         if let (Some(last), Some(area)) = (last, area)
             && let Err(error) =
                 area.write_listener(self.voice.place.block, &self.voice.says(last, None))
         {
             // Whoever reads the block waits for longer than it would have to.
             tracing::warn!(%error, "it cannot be said that this node listens to no pills any more");
+        }
+    }
+
+    /// Looks until it stands there that this node looks no more: only then nobody takes it for one that does.
+    fn give_up(&self, area: &mut Option<PillArea>, stopped: &Receiver<Listening>) {
+        let off = self.voice.says(Listening::Off, None);
+        loop {
+            if let Ok(Some(pill)) = self.look(area) {
+                return self.take(area, &pill, stopped);
+            }
+            let written =
+                area.as_ref().map(|area| area.write_listener(self.voice.place.block, &off));
+            if matches!(written, Some(Ok(()))) {
+                return self.sight.end();
+            }
+            if stopped.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
         }
     }
 

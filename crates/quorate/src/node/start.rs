@@ -71,7 +71,7 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
     let recording = begin_recording(&options, &setup, now, &lines);
     let engine = Engine::new(setup, now);
     let host = Host::new(Arc::clone(&lines.items), lines.facts.clone());
-    let (guard, guard_thread, pills) = guarded(&config, (&me, boot), &options, &host, &lines)?;
+    let (guard, guard_thread, pills) = guarded(&engine, (&me, boot), &options, &host, &lines)?;
     let desks = Desks {
         inbox: lines.inbox.clone(),
         pulse: Pulse::new(config.timing().detect),
@@ -131,15 +131,15 @@ pub(super) fn start(mut options: NodeOptions) -> Result<Running, Error> {
 }
 
 /// The guard of what will run here, and what it goes by. A node for which a poison pill lies there has no watchdog
-/// armed.
+/// armed. By the configuration in force, whatever stands in its file.
 fn guarded(
-    config: &ClusterConfig,
+    engine: &Engine,
     (me, boot): (&NodeConfig, u64),
     options: &NodeOptions,
     host: &Arc<Host>,
     lines: &Lines,
 ) -> Result<(Arc<Guard>, GuardThread, Pills), Error> {
-    let device = options.config.watchdog();
+    let (config, device) = (engine.config(), options.config.watchdog());
     let cleared = pill::before(config, me, boot, device.is_some())?;
     let guard = guard::watched(host, &lines.facts, config.timing(), device)?;
     if let Some(cleared) = &cleared {
@@ -339,8 +339,9 @@ fn close((pump, guard_thread, log_thread): (Pump, GuardThread, JoinHandle<()>)) 
     desks.ways.host.dismiss();
     drop(desks);
     drop(luns);
-    drop(pills);
+    pills.leave();
     drop(guard_thread);
+    drop(pills);
     drop(log);
     let _ = log_thread.join();
     drop(recording);

@@ -255,6 +255,30 @@ impl Names<'_> {
                 let text = format!("{group} failed too often and is left failed");
                 notice(NoticeKind::GroupFailed, text, fields)
             }
+            Told::LunsAway { .. } | Told::StandsStill { .. } | Told::Lun { .. } => {
+                self.of_lun(told)
+            }
+            Told::ResourceTrouble { resource, trouble, detail } => {
+                let name = self.resource(*resource);
+                let fields = Fields::default()
+                    .with("resource", name.as_str())
+                    .with("trouble", trouble_word(*trouble))
+                    .with("detail", detail.as_str());
+                notice(
+                    NoticeKind::ResourceTrouble,
+                    format!("{name} is in trouble: {detail}"),
+                    fields,
+                )
+            }
+            other => unexpected(other),
+        }
+    }
+
+    fn of_lun(&self, told: &Told) -> Notice {
+        let of = |group: &GroupId| {
+            (self.group(*group), Fields::default().with("group", self.group(*group)))
+        };
+        match told {
             Told::LunsAway { group, retry_in_ms } => {
                 let (group, fields) = of(group);
                 let seconds = retry_in_ms.div_ceil(1_000);
@@ -270,18 +294,6 @@ impl Names<'_> {
                      are back"
                 );
                 notice(NoticeKind::StandsStill, text, fields.with("lun", lun))
-            }
-            Told::ResourceTrouble { resource, trouble, detail } => {
-                let name = self.resource(*resource);
-                let fields = Fields::default()
-                    .with("resource", name.as_str())
-                    .with("trouble", trouble_word(*trouble))
-                    .with("detail", detail.as_str());
-                notice(
-                    NoticeKind::ResourceTrouble,
-                    format!("{name} is in trouble: {detail}"),
-                    fields,
-                )
             }
             Told::Lun { lun, epoch, held } => {
                 let name = self.lun(*lun);

@@ -36,6 +36,7 @@ pub(super) fn is_worth(event: &Event) -> bool {
 
 /// The kind of an event as one word, and the whole in words.
 pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) {
+    let of_lun = |kind: &'static str, lun, what: &str| (kind, format!("{} {what}", names.lun(lun)));
     match event {
         Event::Tick => ("tick", "time has passed".to_owned()),
         Event::Beat { from, path, .. } => {
@@ -64,17 +65,11 @@ pub(super) fn event(event: &Event, names: &Names<'_>) -> (&'static str, String) 
             ("persist_failed", format!("the local log failed: {error}"))
         }
         Event::Lun { lun, result, .. } => ("lun", answered(&names.lun(*lun), &reply(result))),
-        Event::LunRefused { lun, .. } => {
-            ("lun_refused", format!("{} has refused a write", names.lun(*lun)))
-        }
-        Event::LunLost { lun, .. } => ("lun_lost", format!("{} is lost", names.lun(*lun))),
-        Event::LunPath { lun, reached } => {
-            let how = if *reached { "is reached" } else { "is not reached" };
-            ("lun_path", format!("{} {how}", names.lun(*lun)))
-        }
-        Event::LunOverdue { lun, .. } => {
-            ("lun_overdue", format!("{} was waited for in vain", names.lun(*lun)))
-        }
+        Event::LunRefused { lun, .. } => of_lun("lun_refused", *lun, "has refused a write"),
+        Event::LunLost { lun, .. } => of_lun("lun_lost", *lun, "is lost"),
+        Event::LunPath { lun, reached: true } => of_lun("lun_path", *lun, "is reached"),
+        Event::LunPath { lun, .. } => of_lun("lun_path", *lun, "is not reached"),
+        Event::LunOverdue { lun, .. } => of_lun("lun_overdue", *lun, "was waited for in vain"),
         Event::Resource { resource, result, .. } => {
             let name = names.resource(*resource);
             let said = match result {

@@ -353,8 +353,8 @@ fn a_path_that_was_away_for_a_moment_is_taken_back() {
     lab.check().unwrap();
 }
 
-/// As when its target is rebooted, for more than twice as long as it is waited for: and a guest that cannot write shows no
-/// sign of life either.
+/// As when its target is rebooted, for more than twice as long as it is waited for: and a guest that cannot write shows
+/// no sign of life either.
 #[test]
 fn a_guest_whose_lun_nobody_reaches_stands_still_until_it_is_back_and_then_goes_on() {
     let lab = Lab::start();

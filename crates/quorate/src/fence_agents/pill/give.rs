@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded as channel};
-use quorate_storage::{Listener, Listening, LunError, Pill, PillArea};
+use quorate_storage::{HostBoot, Listener, Listening, LunError, Pill, PillArea};
 
 use super::Place;
 use crate::clock;
@@ -165,11 +165,28 @@ pub(super) fn give(order: &Order, blocks: &impl Blocks, end: Instant) -> Result<
         by: order.by,
         reason: order.reason.clone(),
     };
+    // Nobody waits for it any more, and the node may be back.
+    if Instant::now() >= end {
+        return Err("the disk has answered too late".to_owned());
+    }
     blocks.write_pill(&pill).map_err(text)?;
+    let number = pill.number;
     if blocks.pill().map_err(text)? != Some(pill) {
         return Err("the pill was written, and something else is read back".to_owned());
     }
-    Given { order, found, at: Instant::now(), taken_at: None }.wait(blocks, end)
+    let at = Instant::now();
+    let given = Given { order, found, number, at, taken_at: None }.wait(blocks, end)?;
+    if given == Proof::Left {
+        // It would keep the node from starting again on this boot of its host.
+        let none = Pill {
+            number: number + 1,
+            boot: HostBoot([0; 16]),
+            by: order.by,
+            reason: String::new(),
+        };
+        let _ = blocks.write_pill(&none);
+    }
+    Ok(given)
 }
 
 /// What the node says of itself, if that is enough to end it.
@@ -194,7 +211,9 @@ struct Given<'a> {
     order: &'a Order,
     /// What the node says of itself, with the longest times that it has said.
     found: Listener,
-    /// When the pill was read back.
+    /// The number of the pill that lay there when it was looked at last.
+    number: u64,
+    /// Since when a pill for that boot has lain there, as far as that was seen.
     at: Instant,
     /// When it was first seen that the node has taken one.
     taken_at: Option<Instant>,
@@ -211,11 +230,20 @@ impl Given<'_> {
                 return Ok(proof);
             }
             let lies = match blocks.pill() {
-                Ok(Some(pill)) if pill.boot == self.found.boot => None,
+                Ok(Some(pill)) if pill.boot == self.found.boot => {
+                    // Another may have lain there between this look and the last.
+                    if pill.number != self.number || begun.elapsed() > self.order.times.margin {
+                        (self.number, self.at) = (pill.number, Instant::now());
+                    }
+                    None
+                }
                 Ok(_) => {
                     return Err("another pill was written over it: nothing is proven".to_owned());
                 }
-                Err(error) => Some(error),
+                Err(error) => {
+                    self.at = Instant::now();
+                    Some(error)
+                }
             };
             match (self.proven(begun), lies) {
                 (Some(proof), None) => return Ok(proof),

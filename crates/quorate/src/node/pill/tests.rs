@@ -71,7 +71,8 @@ impl World {
         let cleared = self.before(start, true).unwrap().unwrap();
         self.guard.listen(&cleared.sight);
         let (guard, inbox) = (Arc::clone(&self.guard), self.inbox.clone());
-        let mut pills = Pills { me: self.me().clone(), start, guard, inbox, thread: None };
+        let me = self.me().clone();
+        let mut pills = Pills { me, start, guard, inbox, thread: None, leaving: Vec::new() };
         let first = pills.listen(cleared, INTERVAL).unwrap();
         assert_eq!(first.recv_timeout(SOON), Ok(Ok(())));
         pills
@@ -195,6 +196,20 @@ fn a_node_follows_a_configuration_by_which_its_pills_lie_elsewhere_or_nowhere() 
     init(&elsewhere, false).unwrap();
     let area = PillArea::open(other.path(), 0xab).unwrap();
     wait_until(|| area.listener(1).unwrap().is_some_and(|one| one.standing == Listening::Armed));
+}
+
+#[test]
+fn a_node_goes_by_its_disk_until_it_stands_there_that_it_does_not() {
+    let world = World::new();
+    let mut pills = world.listen(7);
+    let bytes = std::fs::read(world.disk.path()).unwrap();
+    world.disk.as_file().set_len(0).unwrap();
+    pills.follow(config("\"n2\"", world.disk.path()).cluster());
+    let sight = Arc::clone(&pills.leaving[0].sight);
+    assert!(!sight.is_over() && !sight.is_fresh(u64::MAX), "whoever gives a pill counts on it");
+    std::fs::write(world.disk.path(), bytes).unwrap();
+    wait_until(|| sight.is_over());
+    assert_eq!(world.listener().standing, Listening::Off);
 }
 
 #[test]
