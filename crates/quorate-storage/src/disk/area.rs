@@ -23,12 +23,12 @@ use crate::{LunError, direct};
 
 const REGION_BYTES: u64 = 1 << 20;
 /// Bytes at the end of the disk that are ours.
-pub(super) const AREA_BYTES: u64 = 2 * REGION_BYTES;
+pub(crate) const AREA_BYTES: u64 = 2 * REGION_BYTES;
 /// How often a slot that is just being written is read again.
 const READS_MAX: u32 = 20;
 
 /// What stands at the beginning of slot 0: this, the size of the disk, a checksum.
-const MAGIC: [u8; 8] = *b"qrlease0";
+pub(crate) const MAGIC: [u8; 8] = *b"qrlease0";
 const HEADER_BYTES: usize = 20;
 
 /// What stands in a bell.
@@ -119,6 +119,14 @@ impl Area {
             return Err(LunError::misuse(format!(
                 "{}: leases stand there, and {count} registered: nothing was changed; quorate lun clear takes away \
                  what nobody alive holds",
+                path.display()
+            )));
+        }
+        let mut first = vec![0; ALIGNMENT as usize];
+        area.read_at(0, &mut first)?;
+        if first.starts_with(&crate::pill::HEADER) && !over_other_bytes {
+            return Err(LunError::misuse(format!(
+                "{}: poison pills lie at its beginning: give the LUN a disk of its own; nothing was changed",
                 path.display()
             )));
         }

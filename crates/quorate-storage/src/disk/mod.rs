@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub(crate) use self::area::{AREA_BYTES as LEASES_BYTES, MAGIC as LEASES};
 use self::area::{Area, Bell};
 use self::ballot::{Ask, Blocks, Change, Decided, Proposal, Who};
 use self::block::Block;

@@ -21,7 +21,7 @@ pub(super) const BLOCK_BYTES: usize = 512;
 /// The most of a reason that is kept, in bytes.
 pub const PILL_REASON_MAX: usize = 400;
 
-const HEADER: [u8; 8] = *b"qrpillh1";
+pub(crate) const HEADER: [u8; 8] = *b"qrpillh1";
 const LISTENER: [u8; 8] = *b"qrpilll1";
 const PILL: [u8; 8] = *b"qrpillp1";
 const REASON_AT: usize = 40;

@@ -17,9 +17,10 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::block::HEADER;
 use self::block::{BLOCK_BYTES, Bytes, decode_header, encode_header};
 pub use self::block::{HostBoot, Listener, Listening, PILL_REASON_MAX, Pill};
-use crate::disk::DISK_SLOTS;
+use crate::disk::{DISK_SLOTS, LEASES, LEASES_BYTES};
 use crate::layout::ALIGNMENT;
 use crate::{LunError, direct};
 
@@ -77,6 +78,15 @@ impl PillArea {
         if !over_other_bytes {
             if area.cluster().ok().flatten() == Some(cluster) {
                 return Ok(false);
+            }
+            // The guest of a new LUN may have written nothing yet.
+            let mut leases = vec![0; ALIGNMENT as usize];
+            area.read((size - LEASES_BYTES) / ALIGNMENT, &mut leases)?;
+            if leases.starts_with(&LEASES) {
+                return Err(LunError::misuse(format!(
+                    "{place}: the leases of a LUN stand at its end: give the pills a disk of their own; nothing was \
+                     changed"
+                )));
             }
             let mut bytes = vec![0; PILL_AREA_BYTES as usize];
             area.read(0, &mut bytes)?;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use quorate_storage::doctor::Verdict;
 use quorate_storage::{
-    Beat, DiskLun, DiskOptions, Layout, Lun, LunError, LunEvent, ReservationKey, Strength,
-    read_beat, write_beat,
+    Beat, DiskLun, DiskOptions, Layout, Lun, LunError, LunEvent, PillArea, ReservationKey,
+    Strength, read_beat, write_beat,
 };
 
 use crate::common::model;
@@ -344,4 +344,17 @@ fn a_disk_without_reservations_keeps_its_promises_and_says_that_they_are_coopera
     assert_eq!(verdict(&found, "strength"), Verdict::Note);
     assert_eq!(verdict(&found, "a preempted owner is refused"), Verdict::Good);
     assert_eq!(open(0).unwrap().read_keys().unwrap().keys, []);
+}
+
+#[test]
+fn poison_pills_and_the_leases_of_a_lun_keep_off_each_other() {
+    let (_directory, path) = disk();
+    let refused = PillArea::make(&path, 7, false).unwrap_err().to_string();
+    assert!(refused.contains("the leases of a LUN stand at its end"), "{refused}");
+    let (_other, path) = disk();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![0; LEASES as usize], SIZE - LEASES).unwrap();
+    assert!(PillArea::make(&path, 7, false).unwrap());
+    let refused = DiskLun::make_leases(&path, false).unwrap_err().to_string();
+    assert!(refused.contains("poison pills lie at its beginning"), "{refused}");
 }

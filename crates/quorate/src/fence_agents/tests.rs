@@ -148,6 +148,14 @@ fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_need
             format!("{named}[[fence_agents]]\nname = \"b\"\nlevel = 2\n{PILL}nodes = [\"n2\"]\n"),
             "fence_agents.b.nodes: n2 is to obey the pills of two agents",
         ),
+        (
+            format!(
+                "{named}[[luns]]\nname = \"disk1\"\ndriver = \"disk\"\npath = \"/dev/pill\"\n\
+                 [[groups]]\nname = \"g\"\nluns = [\"disk1\"]\n[[groups.resources]]\nname = \"r\"\n\
+                 driver = \"host\"\n"
+            ),
+            "luns.disk1: the poison pills of fence_agents.board lie there",
+        ),
         (format!("{named}[timing]\nprofile = \"fast\"\n"), "less than the 1000 ms that one can do"),
     ] {
         let error = read(&agent).unwrap_err().to_string();
