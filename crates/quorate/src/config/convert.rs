@@ -11,10 +11,8 @@ use quorate_core::id::{ClusterId, GroupId, LunId, NodeId, ResourceId};
 
 use super::document::{Amounts, Document, Group, Resource};
 use super::drivers::{LunSettings, Part, ResourceSettings};
-use super::fencing::FenceAgent;
 use super::relations::{Members, Near, Order, Priority};
 use super::{ConfigError, Settings, misspelt};
-use crate::fence_agents::pill::is_program;
 
 /// Everything by name, with its number.
 struct Numbers<'a> {
@@ -133,15 +131,6 @@ fn luns(document: &Document, numbers: &Numbers<'_>) -> Result<Vec<LunConfig>, Co
         let checked = LunSettings::read(&lun.driver, &settings)
             .and_then(|checked| checked.check(io_bound, nodes_last).map(|()| checked))
             .map_err(|reason| refused(&place, &lun.settings, &lun.driver, reason))?;
-        let path = settings.get("path").and_then(serde_json::Value::as_str);
-        let pills = |agent: &&FenceAgent| {
-            is_program(&agent.program)
-                && agent.parameters.get("path").and_then(|at| at.as_str()) == path
-        };
-        if let Some(agent) = document.fence_agents.iter().find(pills).filter(|_| path.is_some()) {
-            let problem = format!("the poison pills of fence_agents.{} lie there", agent.name);
-            return Err(ConfigError::new(place, problem, "give them a disk of their own"));
-        }
         let part = checked.part();
         let beside = checked.address().map(|address| before.entry(address).or_default());
         let others = beside.as_deref().into_iter().flatten();

@@ -119,6 +119,21 @@ pub(super) fn check_settings(settings: &AgentSettings) -> Result<(), String> {
     }
 }
 
+/// No LUN is where the pills of this agent lie.
+fn has_its_disk_alone(agent: &FenceAgentConfig, config: &ClusterConfig) -> Result<(), ConfigError> {
+    let Ok(path) = path(agent) else { return Ok(()) };
+    let lies_there = |settings: &str| {
+        let settings: serde_json::Value = serde_json::from_str(settings).unwrap_or_default();
+        settings.get("path").and_then(|at| at.as_str()).is_some_and(|at| Path::new(at) == path)
+    };
+    let Some(lun) = config.luns().iter().find(|lun| lies_there(&lun.settings)) else {
+        return Ok(());
+    };
+    let problem = format!("the poison pills of fence_agents.{} lie there", agent.name);
+    let place = format!("luns.{}", lun.name);
+    Err(ConfigError::new(place, problem, "give them a disk of their own"))
+}
+
 /// Checks such agents against the whole.
 pub(crate) fn check(config: &ClusterConfig) -> Result<(), ConfigError> {
     let timing = config.timing();
@@ -150,6 +165,7 @@ pub(crate) fn check(config: &ClusterConfig) -> Result<(), ConfigError> {
             );
             return refused("timeout_s", problem, "write that, or more");
         }
+        has_its_disk_alone(agent, config)?;
         for &node in agent.plugs.keys() {
             let name = config.node(node).map_or(String::new(), |node| node.name.clone());
             if node.0 > u16::from(PILL_NODES) {
