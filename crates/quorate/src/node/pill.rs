@@ -344,13 +344,17 @@ impl Ear {
     fn give_up(&self, area: &mut Option<PillArea>, stopped: &Receiver<Listening>) {
         let off = self.voice.says(Listening::Off, None);
         loop {
-            if let Ok(Some(pill)) = self.look(area) {
-                return self.take(area, &pill, stopped);
-            }
-            let written =
-                area.as_ref().map(|area| area.write_listener(self.voice.place.block, &off));
-            if matches!(written, Some(Ok(()))) {
-                return self.sight.end();
+            match self.look(area) {
+                Ok(Some(pill)) => return self.take(area, &pill, stopped),
+                Ok(None) => {
+                    let written =
+                        area.as_ref().map(|area| area.write_listener(self.voice.place.block, &off));
+                    if matches!(written, Some(Ok(()))) {
+                        return self.sight.end();
+                    }
+                }
+                // Where no pill can be read nothing is written either: it may be anything by now.
+                Err(_) => {}
             }
             if stopped.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected) {
                 return;

@@ -109,7 +109,7 @@ impl World {
 }
 
 #[track_caller]
-fn wait_until(is_so: impl Fn() -> bool) {
+fn wait_until(mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < end, "it does not come true");
@@ -204,9 +204,17 @@ fn a_node_goes_by_its_disk_until_it_stands_there_that_it_does_not() {
     let mut pills = world.listen(7);
     let bytes = std::fs::read(world.disk.path()).unwrap();
     world.disk.as_file().set_len(0).unwrap();
+    let told = world.inputs.recv_timeout(SOON);
+    assert!(matches!(told, Ok(Input::Notice(_))), "{told:?}");
     pills.follow(config("\"n2\"", world.disk.path()).cluster());
     let sight = Arc::clone(&pills.leaving[0].sight);
-    assert!(!sight.is_over() && !sight.is_fresh(u64::MAX), "whoever gives a pill counts on it");
+    wait_until(|| pills.leaving[0].stop.is_empty());
+    let mut looks = 0..20;
+    wait_until(|| {
+        assert!(!sight.is_over() && !sight.is_fresh(u64::MAX), "whoever gives a pill counts on it");
+        looks.next().is_none()
+    });
+    assert_eq!(world.disk.as_file().metadata().unwrap().len(), 0, "nothing is written there");
     std::fs::write(world.disk.path(), bytes).unwrap();
     wait_until(|| sight.is_over());
     assert_eq!(world.listener().standing, Listening::Off);
