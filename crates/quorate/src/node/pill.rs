@@ -186,7 +186,9 @@ impl Pills {
         let Some(cleared) = cleared else { return Ok(pills) };
         let path = cleared.voice.place.path.display().to_string();
         let patience = cleared.voice.patience;
-        let error = match pills.listen(cleared, READ_INTERVAL)?.recv_timeout(patience) {
+        let (first, armed) = bounded(1);
+        pills.listen(cleared, READ_INTERVAL, Some(first))?;
+        let error = match armed.recv_timeout(patience) {
             Ok(Ok(())) => return Ok(pills),
             Ok(Err(why)) => Error::Lun { lun: path, why },
             Err(_) => {
@@ -199,18 +201,18 @@ impl Pills {
         Err(error)
     }
 
-    /// What came of the first look is told by what is returned.
+    /// What came of the first look is told to whoever waits for it; else a look that fails is told as a notice.
     fn listen(
         &mut self,
         cleared: Cleared,
         interval: Duration,
-    ) -> Result<Receiver<Result<(), String>>, Error> {
+        first: Option<Sender<Result<(), String>>>,
+    ) -> Result<(), Error> {
         let Cleared { mut voice, sight } = cleared;
         voice.watchdog = self.guard.watchdog_timeout().unwrap_or_default();
         let place = voice.place.clone();
         let (stop, stopped) = bounded(1);
         let (lives, gone) = bounded(0);
-        let (first, armed) = bounded(1);
         let ear = Ear {
             voice,
             sight: Arc::clone(&sight),
@@ -221,10 +223,10 @@ impl Pills {
         };
         spawn("quorate-pill", move || {
             let _lives: Sender<()> = lives;
-            ear.run(&stopped, &first);
+            ear.run(&stopped, first);
         })?;
         self.thread = Some(Thread { place, stop, gone, sight });
-        Ok(armed)
+        Ok(())
     }
 
     /// Another configuration is in force: pills may lie elsewhere by it, or nowhere. Never waits.
@@ -257,7 +259,8 @@ impl Pills {
                 patience,
             };
             let sight = Sight::new(patience, boottime_ns());
-            self.listen(Cleared { voice, sight }, READ_INTERVAL).map_err(|error| error.to_string())
+            self.listen(Cleared { voice, sight }, READ_INTERVAL, None)
+                .map_err(|error| error.to_string())
         });
         if let Err(why) = begun {
             let node = Names(config).node(self.me.id);
@@ -305,19 +308,23 @@ struct Ear {
 }
 
 impl Ear {
-    fn run(self, stopped: &Receiver<Listening>, first: &Sender<Result<(), String>>) {
+    fn run(self, stopped: &Receiver<Listening>, mut first: Option<Sender<Result<(), String>>>) {
         let mut area = None;
         let mut is_well = true;
         let last = loop {
             match self.look(&mut area) {
                 Ok(Some(pill)) => return self.take(&mut area, &pill, stopped),
                 Ok(None) => {
-                    let _ = first.try_send(Ok(()));
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
                     is_well = true;
                 }
                 Err(why) => {
-                    let is_first = first.try_send(Err(why.clone())).is_ok();
-                    if std::mem::replace(&mut is_well, false) && !is_first {
+                    let was_well = std::mem::replace(&mut is_well, false);
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Err(why));
+                    } else if was_well {
                         self.inbox.tell(trouble(&self.voice.place.agent, &self.node, &why));
                     }
                 }

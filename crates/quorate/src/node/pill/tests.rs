@@ -73,8 +73,9 @@ impl World {
         let (guard, inbox) = (Arc::clone(&self.guard), self.inbox.clone());
         let me = self.me().clone();
         let mut pills = Pills { me, start, guard, inbox, thread: None, leaving: Vec::new() };
-        let first = pills.listen(cleared, INTERVAL).unwrap();
-        assert_eq!(first.recv_timeout(SOON), Ok(Ok(())));
+        let (first, armed) = bounded(1);
+        pills.listen(cleared, INTERVAL, Some(first)).unwrap();
+        assert_eq!(armed.recv_timeout(SOON), Ok(Ok(())));
         pills
     }
 
