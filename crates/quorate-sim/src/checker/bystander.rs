@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_core::Notice;
 use quorate_core::change::DownCause;
 use quorate_core::id::{Epoch, GroupId, Incarnation, NodeId, PathId, ResourceId};
-use quorate_core::time::nanos;
+use quorate_core::time::{Instant, nanos};
 
 use super::{Checker, Fact, View};
 use crate::clock::Moment;
@@ -28,7 +28,8 @@ pub(super) struct Bystander {
     downs: BTreeSet<(NodeId, Incarnation)>,
     ups: BTreeSet<(NodeId, Incarnation)>,
     /// Since when each takes part: until it is admitted again, one that was down acknowledges nobody.
-    admitted: BTreeMap<NodeId, Moment>,
+    /// By its own clock, too: what that showed then cannot be reckoned later, when it runs at another rate.
+    admitted: BTreeMap<NodeId, (Moment, Instant)>,
     /// Who takes itself for the coordinator, and since when.
     coordinating: BTreeMap<NodeId, Moment>,
 }
@@ -69,7 +70,8 @@ impl Checker for Bystander {
             }
             Fact::Told { notice: &Notice::Up { node, incarnation }, .. } => {
                 if self.ups.insert((node, incarnation)) {
-                    self.admitted.insert(node, view.now);
+                    let shown = view.hosts.of(&node).map(|host| host.clock.local(view.now));
+                    self.admitted.insert(node, (view.now, shown.unwrap_or_default()));
                 }
                 Ok(())
             }
@@ -169,8 +171,7 @@ impl Bystander {
         let host = view.hosts.of(&node)?;
         let end = host.leased_until(view.config)?;
         // Admitted again, it begins without any lease: what was acknowledged before counts no more.
-        let &admitted = self.admitted.get(&node).filter(|&&at| at < since)?;
-        let begun = host.clock.local(admitted);
+        let &(_, begun) = self.admitted.get(&node).filter(|&&(at, _)| at < since)?;
         let end = if end <= begun + timing.lease { begun } else { end };
         let over = host.clock.local(view.now).0.saturating_sub(end.0);
         let powered = host.leased_since() < since && over < detect * 2 - interval * 2;
@@ -208,7 +209,7 @@ impl Bystander {
             // One that does not run has had something happen to it, however long ago.
             let runs = view.hosts.of(&node).is_some_and(|host| host.process.is_some());
             let old = self.started.get(&node).is_some_and(|&at| at < since);
-            let takes_part = self.admitted.get(&node).is_some_and(|&at| at < since);
+            let takes_part = self.admitted.get(&node).is_some_and(|&(at, _)| at < since);
             runs && old && takes_part && view.unrest.is_node_calm(node, since)
         };
         let voters = view.config.voting().len();
