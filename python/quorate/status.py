@@ -70,8 +70,9 @@ class GroupStatus:
     name: str
     """Its name."""
     state: str
-    """Its committed state: `offline`, `waiting`, `failed`, `starting`, `online`, `moving`,
-    `stop-failed`, `lost` (its owner is down and not yet proven harmless)."""
+    """Its committed state: `offline`, `waiting` (for a node, or for its LUNs), `kept` (for its node's
+    return), `failed`, `starting`, `online`, `degraded` (online, but for a resource that is left
+    failed), `moving`, `stop-failed`, `lost` (its owner is down and not yet proven harmless)."""
     owner: Optional[str]
     """Its owner."""
     epoch: int
@@ -90,6 +91,9 @@ class GroupStatus:
     """The states of its resources by name, where they run on this node: `online` and so on."""
     luns: Mapping[str, str]
     """The states of its LUNs by name, where this node holds or takes them: `held` and so on."""
+    luns_away: tuple[str, ...]
+    """LUNs of it that its owner does not reach, by its own word: it goes where they are reached, and
+    stands still while that is nowhere; without an owner, those for which it waits."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,12 @@ def status_from(fields: dict[str, Any]) -> Status:
         for node in fields["nodes"]
     )
     groups = (
-        {**group, "resources": _states(group["resources"]), "luns": _states(group["luns"])}
+        {
+            **group,
+            "resources": _states(group["resources"]),
+            "luns": _states(group["luns"]),
+            "luns_away": tuple(group["luns_away"]),
+        }
         for group in fields["groups"]
     )
     whole = {

@@ -242,6 +242,12 @@ fn fencing(agents: &Value) -> String {
     }
 }
 
+/// The state of a group, and which of its LUNs are away.
+pub(crate) fn group_state(group: &Value) -> String {
+    let (state, away) = (text(&group["state"]), strings(&group["luns_away"]));
+    if away.is_empty() { state } else { format!("{state}, {} away", away.join(", ")) }
+}
+
 /// A status as text.
 fn table(status: &Value) -> String {
     let is_known = status["quorum"] == true || status["member"] != true;
@@ -273,7 +279,7 @@ fn table(status: &Value) -> String {
     let groups = rows(status, "groups").into_iter().map(|group| {
         vec![
             text(&group["name"]),
-            text(&group["state"]) + last,
+            group_state(&group) + last,
             text(&group["owner"]),
             text(&group["wanted"]),
             pairs(&group["luns"]),
@@ -449,6 +455,7 @@ mod tests {
             "asked_ms_ago": 1250, "answered_ms_ago": null,
         });
         status["nodes"][0]["luns_away"] = json!(["disk1", "disk2"]);
+        status["groups"][0]["luns_away"] = json!(["disk1"]);
         status["nodes"][1]["fencing"] = json!({
             "level": 2, "asked": ["board"], "done": [], "retry_in_ms": null, "trouble": "login refused",
         });
@@ -458,6 +465,7 @@ mod tests {
         let stays = "\nn1 is drained, and keeps vm1: no other node can run it (not node2: no)\n";
         assert!(told.contains(witness) && told.contains(stays), "{told}");
         assert!(told.contains("n1     up, paused, does not reach disk1, disk2"), "{told}");
+        assert!(told.contains("vm1    online, disk1 away, last known"), "{told}");
         assert!(
             told.contains("down, fence level 2: board asked (failed: login refused), last known"),
             "{told}"

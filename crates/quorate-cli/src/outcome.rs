@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::arguments::Ask;
-use crate::ask::connect;
+use crate::ask::{connect, group_state};
 use crate::control::Request;
 use crate::failure::{Exit, Failure};
 
@@ -102,7 +102,7 @@ fn group_progress(status: &Value, group: &str, done: impl Fn(Option<&str>) -> bo
 fn of_state(group: &str, found: &Value) -> Progress {
     let state = found["state"].as_str().unwrap_or("?");
     let owner = found["owner"].as_str().map_or(String::new(), |owner| format!(" on {owner}"));
-    let text = format!("{group} is {state}{owner}");
+    let text = format!("{group} is {}{owner}", group_state(found));
     match state {
         "failed" | "stop-failed" | "degraded" => {
             Progress::Stuck(format!("{text}: `quorate explain {group}` says why"))
@@ -137,6 +137,11 @@ mod tests {
         assert_eq!(step(None, "online", Some("n2")), done);
         assert_eq!(step(None, "online", Some("n1")), Progress::Under("vm1 is online on n1".into()));
         assert!(matches!(step(None, "failed", None), Progress::Stuck(_)));
+        let mut waits = status("waiting", None);
+        waits["groups"][0]["luns_away"] = json!(["disk1"]);
+        let online = Request::Online { group: "vm1".into() };
+        let under = Progress::Under("vm1 is waiting, disk1 away".into());
+        assert_eq!(progress(&online, &before, &waits), under);
     }
 
     #[test]

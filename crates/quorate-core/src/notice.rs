@@ -374,6 +374,11 @@ pub enum Hold {
         /// The node.
         node: NodeId,
     },
+    /// No node that may run it reaches its LUNs.
+    Luns {
+        /// One of them.
+        lun: LunId,
+    },
 }
 
 impl Hold {
@@ -403,6 +408,7 @@ impl fmt::Display for Hold {
                 "it was found running on {node} unasked, and is not known to have ended there: end it, or if {node} is \
                  off, confirm that it is"
             ),
+            Hold::Luns { lun } => write!(f, "no node that may run it reaches {lun}"),
         }
     }
 }

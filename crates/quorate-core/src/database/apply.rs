@@ -277,7 +277,9 @@ impl Database {
         record.cause = cause;
         record.seat = Some(owner);
         record.drained_from = record.drained_from.filter(|&from| from != owner);
-        record.failed_until = None;
+        if record.failed_until.take().is_some() {
+            record.unreached.clear();
+        }
         record.kept_until = None;
         (record.degraded, record.stays) = (false, false);
         if cause == Cause::Move {
@@ -462,6 +464,7 @@ impl Database {
         let most = usize::try_from(threshold).unwrap_or(usize::MAX);
         if record.failures.len() > most && !plant::is(Plant::ThresholdIgnored) {
             record.failures.clear();
+            record.unreached.clear();
             record.failed_until = Some(now.saturating_add(retry));
             notices.push(Notice::GroupFailed { group });
         }

@@ -57,26 +57,30 @@ impl Database {
     }
 
     /// Its owner does not reach its LUNs, which is no failure of its own: it is tried where that may be otherwise.
-    /// Where no node reaches them it waits, and is tried again before long.
+    /// Where no node reaches them it waits until one says that it does, and is tried again before long in any case.
     fn note_luns_away(&mut self, group: GroupId, owner: NodeId, notices: &mut Vec<Notice>) {
         let Some(config) = self.config.group(group) else { return };
-        let Some(record) = self.groups.get_mut(&group) else { return };
-        let again = record.unreached.contains(&owner);
-        record.unreached.push(owner);
-        let untried = |(node, one): (&NodeId, &NodeRecord)| {
-            one.state == NodeState::Up
-                && one.is_open()
-                && placement::is_possible(config, *node)
-                && !record.unreached.contains(node)
+        let untried = |node: NodeId, tried: &[NodeId]| {
+            self.may_try(node, config) && self.reaches(node, config) && !tried.contains(&node)
         };
+        let Some(record) = self.groups.get(&group) else { return };
+        let again = record.unreached.contains(&owner);
+        let tried: Vec<NodeId> = record.unreached.iter().copied().chain([owner]).collect();
         // Where it could be tried in theory, placement may have its reasons.
-        if !again && self.nodes.iter().any(untried) {
-            return;
-        }
+        let waits = again || !self.nodes.keys().any(|&node| untried(node, &tried));
         let pause = millis(self.config.timing().detect) * AWAY_PAUSE;
-        record.unreached.clear();
-        record.failed_until = Some(self.at_ms.saturating_add(pause));
-        notices.push(Notice::LunsAway { group, retry_in_ms: pause });
+        let Some(record) = self.groups.get_mut(&group) else { return };
+        record.unreached = tried;
+        if waits {
+            record.failed_until = Some(self.at_ms.saturating_add(pause));
+            notices.push(Notice::LunsAway { group, retry_in_ms: pause });
+        }
+    }
+
+    /// Whether a group may be tried on a node now, as far as that node and the group's owners go.
+    pub(super) fn may_try(&self, node: NodeId, config: &GroupConfig) -> bool {
+        let open = |one: &NodeRecord| one.state == NodeState::Up && one.is_open();
+        self.nodes.get(&node).is_some_and(open) && placement::is_possible(config, node)
     }
 
     /// Whoever has moved it asked nobody: its owner is the node where it runs, may it stay there or not. A node that

@@ -209,7 +209,7 @@ pub struct GroupRecord {
     pub failures: Vec<u64>,
     /// Where it has failed: tried elsewhere first.
     pub failed_on: Vec<NodeId>,
-    /// From where its LUNs could not be reached since it was online last.
+    /// From where its LUNs could not be reached since it was online last, or since it waited for them last.
     pub unreached: Vec<NodeId>,
     /// How often it has failed on each node, and when last, in the cluster's time.
     pub failures_on: BTreeMap<NodeId, (u32, u64)>,
@@ -217,7 +217,7 @@ pub struct GroupRecord {
     pub load: Option<Amounts>,
     /// It could not be handed over: it is not moved by itself again before this moment of the cluster's time.
     pub kept_until: Option<u64>,
-    /// Left failed, until this moment of the cluster's time.
+    /// Left failed, or waiting for its LUNs, until this moment of the cluster's time.
     pub failed_until: Option<u64>,
     /// It is online but for a resource that is left failed.
     pub degraded: bool,
@@ -234,6 +234,11 @@ pub struct GroupRecord {
 }
 
 impl GroupRecord {
+    /// Whether it waits since no node has reached its LUNs, and is not left failed.
+    pub fn awaits_luns(&self) -> bool {
+        self.failed_until.is_some() && !self.unreached.is_empty()
+    }
+
     /// One that nobody has owned, whose first owner gets it in the epoch after `epoch`.
     fn fresh(group: &GroupConfig, epoch: Epoch) -> Self {
         Self {

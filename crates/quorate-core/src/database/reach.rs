@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Database;
+use super::{Database, GroupRecord};
 use crate::config::GroupConfig;
-use crate::id::{Incarnation, LunId, NodeId};
+use crate::id::{GroupId, Incarnation, LunId, NodeId};
 use crate::notice::Notice;
 
 static NOTHING: BTreeSet<LunId> = BTreeSet::new();
@@ -22,8 +22,7 @@ impl Database {
 
     /// Whether a node reaches every LUN of a group, as far as is known.
     pub fn reaches(&self, node: NodeId, group: &GroupConfig) -> bool {
-        let away = self.away(node);
-        !group.luns.iter().any(|lun| away.contains(lun))
+        self.away_of(node, group).next().is_none()
     }
 
     /// Where a group would not reach its LUNs: by the word of the nodes, or because it was tried.
@@ -32,6 +31,32 @@ impl Database {
         let mut nodes: BTreeSet<NodeId> = said.copied().collect();
         nodes.extend(self.groups.get(&group.id).iter().flat_map(|record| &record.unreached));
         nodes.into_iter().collect()
+    }
+
+    /// Whether a group waits since no node has reached its LUNs.
+    pub fn awaits_luns(&self, group: GroupId) -> bool {
+        self.groups.get(&group).is_some_and(GroupRecord::awaits_luns)
+    }
+
+    /// The LUNs for which a group waits: those that no node reaches that may run it, by their word; where they say
+    /// otherwise, all of them.
+    pub fn awaited_luns(&self, group: &GroupConfig) -> Vec<LunId> {
+        if !self.awaits_luns(group.id) {
+            return Vec::new();
+        }
+        let mut nodes = self.nodes.keys().filter(|&&node| self.may_try(node, group));
+        let is_away = |lun: &LunId| nodes.clone().all(|&node| self.away(node).contains(lun));
+        let away: Vec<LunId> = group.luns.iter().copied().filter(is_away).collect();
+        match away.is_empty() || nodes.next().is_none() {
+            true => group.luns.clone(),
+            false => away,
+        }
+    }
+
+    /// The LUNs of a group that a node does not reach, by its own word.
+    pub fn away_of(&self, node: NodeId, group: &GroupConfig) -> impl Iterator<Item = LunId> {
+        let away = self.away(node);
+        group.luns.iter().copied().filter(|lun| away.contains(lun))
     }
 
     pub(super) fn note_paths(
@@ -44,6 +69,15 @@ impl Database {
         if !self.nodes.get(&node).is_some_and(|record| record.is_up_as(incarnation)) {
             return;
         }
+        let unreached_before =
+            |config: &GroupConfig| !self.has_said_paths(node) || !self.reaches(node, config);
+        let groups = self.config.groups().iter();
+        let news: Vec<GroupId> = groups
+            .filter(|config| self.awaits_luns(config.id) && self.may_try(node, config))
+            .filter(|config| unreached_before(config))
+            .filter(|config| !config.luns.iter().any(|lun| away.contains(lun)))
+            .map(|config| config.id)
+            .collect();
         let known = |lun: &LunId| self.config.lun(*lun).is_some();
         let away: BTreeSet<LunId> = away.iter().copied().filter(known).collect();
         let before = self.away.remove(&node).unwrap_or_default();
@@ -53,5 +87,10 @@ impl Database {
             Notice::LunPath { node, lun, reached }
         }));
         self.away.insert(node, away);
+        for group in news {
+            let Some(record) = self.groups.get_mut(&group) else { continue };
+            record.failed_until = None;
+            record.unreached.clear();
+        }
     }
 }

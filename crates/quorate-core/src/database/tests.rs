@@ -5,7 +5,7 @@ mod membership;
 mod numbers;
 mod strays;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -217,9 +217,55 @@ fn a_group_whose_luns_no_node_reaches_is_tried_again_and_never_left_failed() {
         }
         let record = story.record(VM);
         assert_eq!(record.failed_until, Some(story.at_ms + pause), "nobody reaches them");
-        assert_eq!((record.failures.len(), record.unreached.len()), (0, 0));
+        assert!(record.failures.is_empty() && record.awaits_luns());
         story.at_ms += pause;
     }
+}
+
+/// The group was tried on A, while the others said that they do not reach it.
+fn waiting_for_its_lun() -> Story {
+    let mut story = Story::begin(parts());
+    let lun = story.database.config().group(VM).unwrap().luns[0];
+    for node in [B, C] {
+        story.apply(Change::Paths { node, incarnation: NOW, away: BTreeSet::from([lun]) });
+    }
+    let (epoch, cause) = (Epoch(story.record(VM).epoch.0 + 1), Cause::Start);
+    story.apply(Change::Assign { group: VM, epoch, owner: A, incarnation: NOW, cause });
+    story.report(VM, GroupReport::Vacated { saved: None, failures: 1, luns_away: true });
+    story
+}
+
+#[test]
+fn a_group_is_tried_only_once_where_all_others_say_that_they_do_not_reach_its_lun() {
+    let story = waiting_for_its_lun();
+    assert!(story.record(VM).awaits_luns());
+}
+
+#[test]
+fn a_group_that_waits_for_its_lun_is_free_to_start_when_a_node_says_that_it_reaches_it() {
+    let reaches = |node| Change::Paths { node, incarnation: NOW, away: BTreeSet::new() };
+    let mut story = waiting_for_its_lun();
+    story.apply(Change::Pause { node: B, drain: false, empty: false });
+    story.apply(reaches(B));
+    assert!(story.record(VM).awaits_luns(), "nothing starts there");
+    story.apply(reaches(C));
+    assert!(!story.record(VM).awaits_luns() && story.record(VM).failed_until.is_none());
+    // What it has said before is no news.
+    let mut story = waiting_for_its_lun();
+    story.apply(reaches(C));
+    let (epoch, cause) = (Epoch(story.record(VM).epoch.0 + 1), Cause::Start);
+    story.apply(Change::Assign { group: VM, epoch, owner: C, incarnation: NOW, cause });
+    story.report(VM, GroupReport::Vacated { saved: None, failures: 1, luns_away: true });
+    story.apply(Change::Assign {
+        group: VM,
+        epoch: Epoch(epoch.0 + 1),
+        owner: C,
+        incarnation: NOW,
+        cause,
+    });
+    story.report(VM, GroupReport::Vacated { saved: None, failures: 1, luns_away: true });
+    story.apply(reaches(C));
+    assert!(story.record(VM).awaits_luns());
 }
 
 #[test]

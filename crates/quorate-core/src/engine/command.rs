@@ -308,9 +308,13 @@ impl Engine {
             let config = database.config();
             let rule = reason.rule().and_then(|rule| config.rules().get(rule));
             let rule = rule.map_or_else(String::new, |rule| format!(" (rule {})", rule.name));
+            let which = match reason {
+                NotHere::Unreached => self.away_names(database, target, group),
+                _ => String::new(),
+            };
             let target = config.node(target).map_or("?", |node| node.name.as_str());
             return Err(Refusal::NotPossible(format!(
-                "group {name} cannot run on node {target}: {reason}{rule}"
+                "group {name} cannot run on node {target}: {reason}{rule}{which}"
             )));
         }
         if record.owner().is_none() {

@@ -187,7 +187,14 @@ impl Deciding<'_> {
         order: &Order<'_>,
         cause: Cause,
     ) -> Option<Change> {
-        if !record.is_wanted() || !self.is_due(record) || self.is_forming(config, record) {
+        if !record.is_wanted() {
+            return None;
+        }
+        if !self.is_due(record) {
+            let lun = self.database.awaited_luns(config).first().copied()?;
+            return self.wait(config.id, (Hold::Luns { lun }, None));
+        }
+        if self.is_forming(config, record) {
             return None;
         }
         if self.database.is_kept(record) {

@@ -10,7 +10,7 @@ use crate::change::Change;
 use crate::config::GroupConfig;
 use crate::database::Database;
 use crate::group::Goal;
-use crate::id::{Epoch, GroupId, LunId};
+use crate::id::{Epoch, GroupId, LunId, NodeId};
 use crate::lock::LockFailure;
 use crate::notice::Notice;
 use crate::placement;
@@ -137,6 +137,18 @@ impl Engine {
         self.timers.set_sooner(Timer::Repeat, now + interval * 4);
         let (node, incarnation) = (self.me, self.incarnation);
         self.hand_in(to, vec![Change::Paths { node, incarnation, away }]);
+    }
+
+    /// Which LUNs of a group, and of those that must be with it, a node does not reach, as the end of a sentence.
+    pub(super) fn away_names(&self, database: &Database, node: NodeId, group: GroupId) -> String {
+        let config = database.config();
+        let place = config.place_of(group);
+        let unit = place.and_then(|place| config.bonds().unit(place));
+        let alone: Vec<usize> = place.into_iter().collect();
+        let members = unit.unwrap_or(&alone).iter().map(|&member| &config.groups()[member]);
+        let away = members.flat_map(|member| database.away_of(node, member));
+        let names: Vec<String> = away.map(|lun| self.lun_name(lun)).collect();
+        if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
     }
 
     /// The LUNs of what may run here.

@@ -26,7 +26,7 @@ use crate::config::{
 };
 use crate::database::GroupRecord;
 use crate::durable::{Durable, Record};
-use crate::event::{Event, LunReply, StreamEnd};
+use crate::event::{Event, LunFailure, LunReply, StreamEnd};
 use crate::id::{ClusterId, GroupId, LunId, NodeId, PathId, RequestId, ReservationKey, ResourceId};
 use crate::message::{Command, Refusal};
 use crate::notice::Notice;
@@ -124,6 +124,8 @@ pub(crate) struct Trio {
     refused_sends: u32,
     /// Nodes whose drivers do not answer.
     mute: BTreeSet<NodeId>,
+    /// Nodes from where no LUN answers.
+    unreaching: BTreeSet<NodeId>,
     /// The witness's register; none: nobody reaches it.
     register: Option<(u64, Vec<u8>)>,
     /// What agents were asked, and which of them succeed.
@@ -158,6 +160,7 @@ impl Trio {
             notices: Vec::new(),
             refused_sends: 0,
             mute: BTreeSet::new(),
+            unreaching: BTreeSet::new(),
             register: Some((0, Vec::new())),
             fences: Vec::new(),
             able_agents: BTreeSet::new(),
@@ -274,7 +277,10 @@ impl Trio {
                 self.queue.push_back((node, Event::Persisted { op }));
             }
             Action::Lun { op, lun, verb } => {
-                let result = Ok(self.lun(node, verb));
+                let result = match self.unreaching.contains(&node) {
+                    true => Err(LunFailure::Unreachable),
+                    false => Ok(self.lun(node, verb)),
+                };
                 self.queue.push_back((node, Event::Lun { op, lun, result }));
             }
             Action::Resource { .. } if self.mute.contains(&node) => {}

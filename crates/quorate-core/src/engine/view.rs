@@ -190,7 +190,7 @@ impl Engine {
         self.config.resource(id).map_or_else(|| id.to_string(), |(_, one)| one.name.clone())
     }
 
-    fn lun_name(&self, id: LunId) -> String {
+    pub(super) fn lun_name(&self, id: LunId) -> String {
         self.config.lun(id).map_or_else(|| id.to_string(), |lun| lun.name.clone())
     }
 
@@ -275,7 +275,20 @@ impl Engine {
             retry_in_ms: retry_in.filter(|&left| left > 0),
             resources: resources.map(|(id, state)| (self.resource_name(id), state)).collect(),
             luns: luns.map(|(id, state)| (self.lun_name(id), state)).collect(),
+            luns_away: self.luns_away(id, record),
         }
+    }
+
+    /// The LUNs of a group that its owner does not reach, or for which it waits.
+    fn luns_away(&self, group: GroupId, record: &GroupRecord) -> Vec<String> {
+        let Some((database, config)) = self.database.as_ref().zip(self.config.group(group)) else {
+            return Vec::new();
+        };
+        let away = match record.owner() {
+            Some((owner, _)) => database.away_of(owner, config).collect(),
+            None => database.awaited_luns(config),
+        };
+        away.into_iter().map(|lun| self.lun_name(lun)).collect()
     }
 
     /// When a node may be open for it that is not now, of a group that has no place: a quarantine ends, failures are
@@ -297,7 +310,8 @@ impl Engine {
         match record.ownership {
             Ownership::Vacant(_) if !record.is_wanted() => "offline",
             Ownership::Vacant(_)
-                if record.failed_until.is_some_and(|at| at > self.cluster_ms()) =>
+                if record.failed_until.is_some_and(|at| at > self.cluster_ms())
+                    && !record.awaits_luns() =>
             {
                 "failed"
             }

@@ -4,7 +4,7 @@ use quorate_core::Notice as Told;
 use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Engine;
 use quorate_core::notice::Hold;
-use quorate_core::placement::Outlook;
+use quorate_core::placement::{NotHere, Outlook};
 use quorate_core::status::{Because, Explanation as Whole, Happened, Status, Why as Chain};
 use quorate_core::time::Instant;
 use serde::Serialize;
@@ -137,9 +137,9 @@ fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
         ))
     })?;
     let (now, at) = (clock::now(), clock::stamp());
-    let not_there = not_there(config, &explanation);
-    let sentences =
-        sentences(&explanation, &engine.status(now), &not_there, &Names(config), (now, at));
+    let status = engine.status(now);
+    let not_there = not_there(config, &explanation, &status);
+    let sentences = sentences(&explanation, &status, &not_there, &Names(config), (now, at));
     let Whole { group, retry_in_ms, placement, .. } = explanation;
     Ok(Explanation {
         group: group.name,
@@ -154,9 +154,21 @@ fn explain(engine: &Engine, group: &str) -> Result<Explanation, Error> {
     })
 }
 
-fn not_there(config: &ClusterConfig, explanation: &Whole) -> Vec<WhyNot> {
-    let others = explanation.not_there.iter();
-    others.map(|(node, why)| WhyNot::new(config, node.clone(), *why)).collect()
+fn not_there(config: &ClusterConfig, explanation: &Whole, status: &Status) -> Vec<WhyNot> {
+    let group = config.group_named(&explanation.group.name);
+    let luns = || group.into_iter().flat_map(|group| &group.luns).filter_map(|id| config.lun(*id));
+    let others = explanation.not_there.iter().map(|(node, why)| {
+        let mut told = WhyNot::new(config, node.clone(), *why);
+        let known = status.nodes.iter().find(|one| one.name == *node);
+        let away = known.filter(|_| *why == NotHere::Unreached).map(|one| &one.luns_away);
+        let away = away.into_iter().flatten().filter(|name| luns().any(|lun| lun.name == **name));
+        let names: Vec<&str> = away.map(String::as_str).collect();
+        if !names.is_empty() {
+            told.text += &format!(" ({})", names.join(", "));
+        }
+        told
+    });
+    others.collect()
 }
 
 /// `now` is the present, on both clocks.
@@ -203,6 +215,11 @@ fn state(explanation: &Whole, config: &ClusterConfig) -> String {
         }
         "lost" => format!("lost with {owner}, which is down and not yet proven harmless"),
         "moving" => format!("leaving {owner}"),
+        other if !group.luns_away.is_empty() => format!(
+            "{other} on {owner}, which does not reach {}: it goes to a node that does and may run it; while there is \
+             none it stands still, and goes on when that is back",
+            group.luns_away.join(", ")
+        ),
         other => format!("{other} on {owner}"),
     }
 }
@@ -221,6 +238,12 @@ fn held(hold: &Hold, config: &ClusterConfig) -> String {
             format!(
                 "it was found running on {name} unasked, and is not known to have ended there: end it, or if {name} is \
                  off, `quorate confirm-fenced {name}`"
+            )
+        }
+        Hold::Luns { lun } => {
+            let name = config.lun(*lun).map_or_else(|| lun.to_string(), |one| one.name.clone());
+            format!(
+                "no node that may run it reaches lun {name}, and it starts at once when one does"
             )
         }
         other => other.to_string(),

@@ -371,6 +371,9 @@ fn a_guest_whose_lun_nobody_reaches_stands_still_until_it_is_back_and_then_goes_
     });
     wait_for("several io_bounds", || begun.elapsed() > Duration::from_secs(7));
     assert!(lab.ticks(owner).len() <= still + 1, "it cannot write");
+    let explained = lab.trio.node(owner).explain("vm").unwrap();
+    let why = "which does not reach disk1";
+    assert!(explained.iter().any(|line| line.contains(why)), "{explained:?}");
     lab.wire.heal();
     lab.wait_ticks(owner, 5);
     lab.trio.wait_all("that all reach it", |status| {
@@ -400,7 +403,7 @@ fn a_guest_whose_node_alone_has_lost_the_lun_goes_on_elsewhere() {
     let node = lab.trio.node(next);
     let answer = node.command_wait(node.move_group("vm", Some(&back)).unwrap(), PATIENCE);
     let error = answer.unwrap_err();
-    assert!(error.to_string().contains("it does not reach a LUN of the group"), "{error}");
+    assert!(error.to_string().contains("it does not reach a LUN of the group (disk1)"), "{error}");
     lab.wire.heal();
     lab.trio.wait_all("that all reach it", |status| {
         status.nodes.iter().all(|node| node.luns_away.is_empty())
@@ -424,6 +427,12 @@ fn a_group_that_is_to_start_while_nobody_reaches_its_lun_waits_for_that() {
     });
     let told = super::trio::notices(lab.trio.node(owner));
     assert!(told.iter().all(|notice| notice.kind != NoticeKind::GroupFailed), "{told:?}");
+    let status = lab.trio.node(owner).status().unwrap();
+    let group = status.group("vm").unwrap();
+    assert_eq!((group.state.as_str(), group.luns_away.join(" ")), ("waiting", "disk1".to_owned()));
+    let explained = lab.trio.node(owner).explain("vm").unwrap();
+    let why = "no node that may run it reaches lun disk1";
+    assert!(explained.iter().any(|line| line.contains(why)), "{explained:?}");
     let all = || (1..=3).map(|number| lab.ticks(number).len()).sum::<usize>();
     let before = all();
     lab.wire.heal();

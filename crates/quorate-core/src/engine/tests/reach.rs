@@ -8,7 +8,7 @@ use crate::change::Disarm;
 use crate::event::Event;
 use crate::id::{LunId, NodeId};
 use crate::message::{Command, Refusal};
-use crate::notice::Notice;
+use crate::notice::{Hold, Notice};
 
 const LUN: LunId = LunId(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ fn what_needs_a_lun_does_not_go_where_it_is_not_reached() {
     assert_eq!(BTreeSet::from_iter(tellers.clone()).len(), 3, "each node tells it");
     assert_eq!(tellers.count(), 3, "once");
     let Some(Err(Refusal::NotPossible(why))) = trio.move_to(B) else { panic!("it is not refused") };
-    assert_eq!(why, "group vm cannot run on node n2: it does not reach a LUN of the group");
+    assert_eq!(why, "group vm cannot run on node n2: it does not reach a LUN of the group (lun)");
     let status = trio.engines[&C].status(trio.now);
     assert_eq!(status.nodes[1].luns_away, ["lun"]);
     trio.kill(A);
@@ -128,6 +128,52 @@ fn a_lun_that_only_its_owner_does_not_reach_takes_the_group_elsewhere() {
     assert!(trio.is_online_on(A), "as long as it is waited for");
     trio.wait_in_vain(A);
     trio.run_until(SECOND * 5, |trio| trio.is_online_on(B) || trio.is_online_on(C));
+}
+
+/// No node reaches the LUN from the start, and all say so.
+fn waiting_for_its_lun() -> Trio {
+    let mut trio = Trio::start(true);
+    trio.unreaching.extend([A, B, C]);
+    for node in [A, B, C] {
+        trio.say_path(node, false);
+    }
+    let waits = |trio: &Trio| trio.engines[&B].status(trio.now).groups[0].held.is_some();
+    trio.run_until(SECOND * 20, |trio| trio.all_know(&[A, B, C]) && waits(trio));
+    trio
+}
+
+#[test]
+fn a_group_that_waits_for_its_lun_says_so_and_is_not_called_failed() {
+    let trio = waiting_for_its_lun();
+    for asked in [A, B, C] {
+        let group = trio.engines[&asked].status(trio.now).groups.remove(0);
+        assert_eq!((group.state.as_str(), group.held), ("waiting", Some(Hold::Luns { lun: LUN })));
+        assert_eq!(group.luns_away, ["lun"]);
+        assert!(group.retry_in_ms.is_some_and(|left| left > 0), "it is tried in any case");
+    }
+}
+
+#[test]
+fn a_group_that_waits_for_its_lun_starts_the_moment_a_node_says_that_it_reaches_it() {
+    let mut trio = waiting_for_its_lun();
+    trio.unreaching.remove(&C);
+    let since = trio.now;
+    trio.say_path(C, true);
+    trio.run_until(SECOND, |trio| trio.is_online_on(C));
+    let timing = trio.engines[&C].config().timing();
+    assert!(trio.now.since(since) <= timing.interval * 6, "{:?}", trio.now.since(since));
+}
+
+#[test]
+fn a_group_whose_owner_does_not_reach_its_lun_shows_which() {
+    let mut trio = Trio::online();
+    trio.say_path(A, false);
+    trio.run_until(SECOND, |trio| trio.all_know(&[A]));
+    let group = trio.engines[&C].status(trio.now).groups.remove(0);
+    assert_eq!(
+        (group.state.as_str(), group.luns_away.as_slice()),
+        ("online", ["lun".into()].as_slice())
+    );
 }
 
 /// All nodes have lost it, and the owner has waited in vain.
