@@ -52,10 +52,7 @@ impl PillArea {
         let made = "make an area there: quorate fence-agents --init";
         match area.cluster()? {
             Some(owner) if owner == cluster => Ok(area),
-            Some(owner) => Err(area.corrupt(&format!(
-                "its pills are those of the cluster {owner:016x}, not of {cluster:016x}: give each cluster a disk of \
-                 its own"
-            ))),
+            Some(owner) => Err(area.corrupt(&anothers(owner, cluster))),
             None => Err(area.corrupt(&format!("no pills can lie there; if it is empty, {made}"))),
         }
     }
@@ -64,8 +61,8 @@ impl PillArea {
     ///
     /// # Errors
     ///
-    /// `Misuse` when something else stands in the first 2 MiB and `over_other_bytes` is false: nothing was changed;
-    /// when it is smaller. Else as `open`.
+    /// `Misuse` when something else, or another cluster's area, stands in the first 2 MiB and `over_other_bytes` is
+    /// false: nothing was changed; when it is smaller. Else as `open`.
     pub fn make(path: &Path, cluster: u64, over_other_bytes: bool) -> Result<bool, LunError> {
         let mut area = Self::open_any(path)?;
         let size = area.file.seek(SeekFrom::End(0));
@@ -76,8 +73,14 @@ impl PillArea {
             return Err(LunError::misuse(what));
         }
         if !over_other_bytes {
-            if area.cluster().ok().flatten() == Some(cluster) {
-                return Ok(false);
+            match area.cluster().ok().flatten() {
+                Some(owner) if owner == cluster => return Ok(false),
+                Some(owner) => {
+                    let whose = anothers(owner, cluster);
+                    let what = format!("{place}: {whose}; nothing was changed");
+                    return Err(LunError::misuse(what));
+                }
+                None => {}
             }
             // The guest of a new LUN may have written nothing yet.
             let mut leases = vec![0; ALIGNMENT as usize];
@@ -192,6 +195,12 @@ impl PillArea {
     }
 }
 
+fn anothers(owner: u64, cluster: u64) -> String {
+    format!(
+        "its pills are those of the cluster {owner:016x}, not of {cluster:016x}: give each cluster a disk of its own"
+    )
+}
+
 fn block_of(node: u8) -> Result<u64, LunError> {
     match (1..=PILL_NODES).contains(&node) {
         true => Ok(node.into()),
@@ -238,12 +247,23 @@ mod tests {
         assert!(!PillArea::make(path, CLUSTER, false).unwrap(), "it is there");
         let error = refused(PillArea::open(path, 0xcd));
         assert!(error.contains("of the cluster 00000000000000ab, not of 00000000000000cd"));
-        assert!(refused(PillArea::make(path, 0xcd, false)).contains("at byte 0;"));
         let area = PillArea::open(path, CLUSTER).unwrap();
         assert_eq!((area.listener(7).unwrap(), area.pill(250).unwrap()), (None, None));
         assert!(refused(area.pill(251)).contains("1 to 250") && area.listener(0).is_err());
         file.write_all_at(b"x", 15).unwrap();
         assert!(refused(PillArea::open(path, CLUSTER)).contains("the checksum is wrong"));
+    }
+
+    #[test]
+    fn the_pills_of_another_cluster_are_named_and_nobody_is_told_to_write_over_them() {
+        let disk = disk(PILL_AREA_BYTES);
+        let path = disk.path();
+        assert!(PillArea::make(path, CLUSTER, false).unwrap());
+        let error = refused(PillArea::make(path, 0xcd, false));
+        let whose = "those of the cluster 00000000000000ab, not of 00000000000000cd";
+        assert!(error.contains(whose) && error.contains("nothing was changed"), "{error}");
+        assert!(!error.contains("force"), "{error}");
+        assert!(PillArea::open(path, CLUSTER).is_ok());
     }
 
     #[test]
