@@ -39,6 +39,7 @@ pub use document::{
 pub(crate) use drivers::{DeviceSettings, DiskSettings, LunSettings, ResourceSettings};
 pub use fencing::{FenceAction, FenceAgent, FencedNodes};
 pub use following::{Difference, diff};
+pub(crate) use misspelt::closest;
 pub use new_group::NewGroup;
 pub use new_node::NewNode;
 pub use policies::{

@@ -172,6 +172,18 @@ fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_need
 }
 
 #[test]
+fn who_misspells_the_poison_pill_is_asked_whether_it_is_meant() {
+    for written in ["poison_pill", "poisonpill", "Poison-Pill", "poison-pil", "poison pill"] {
+        let agent = format!("{}nodes = [\"n1\"]", PILL.replace("poison-pill", written));
+        let error = read(&agent).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"poison-pill\"?"), "{written}: {error}");
+    }
+    for other in ["/opt/poison_pill", "fence_sbd", "pill"] {
+        assert!(read(&format!("program = \"{other}\"\nnodes = [\"n1\"]")).is_ok(), "{other}");
+    }
+}
+
+#[test]
 fn the_disk_of_pills_is_looked_at_and_of_each_node_whether_it_is_armed() {
     let disk = tempfile::NamedTempFile::new().unwrap();
     disk.as_file().set_len(2 << 20).unwrap();

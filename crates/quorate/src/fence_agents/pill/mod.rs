@@ -17,7 +17,7 @@ use quorate_core::id::NodeId;
 use quorate_storage::{Listening, PILL_NODES, PillArea};
 
 use super::agent::{AgentSettings, action_word};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, closest};
 use crate::{Config, Error};
 use give::{Order, Times};
 
@@ -98,6 +98,18 @@ pub(crate) fn is_pill(agent: &FenceAgentConfig) -> bool {
 
 pub(crate) fn is_program(program: &Path) -> bool {
     program == Path::new(PROGRAM)
+}
+
+/// Refuses its name written otherwise, as `Poison_Pill`: it would be looked for along PATH.
+pub(super) fn check_is_not_meant(program: &Path) -> Result<(), String> {
+    let written = program.to_string_lossy();
+    let bare = |name: &str| -> String {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    match !written.contains('/') && closest(&bare(&written), [&*bare(PROGRAM)]).is_some() {
+        true => Err(format!("there is no program {written:?}: did you mean {PROGRAM:?}?")),
+        false => Ok(()),
+    }
 }
 
 fn path(agent: &FenceAgentConfig) -> Result<PathBuf, String> {
