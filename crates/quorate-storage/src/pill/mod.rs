@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::block::HEADER;
 use self::block::{BLOCK_BYTES, Bytes, decode_header, encode_header};
 pub use self::block::{HostBoot, Listener, Listening, PILL_REASON_MAX, Pill};
-use crate::disk::{DISK_SLOTS, LEASES, LEASES_BYTES};
+use crate::disk::{DISK_LEASES_BYTES, DISK_SLOTS, LEASES};
 use crate::layout::ALIGNMENT;
 use crate::{LunError, direct};
 
@@ -84,7 +84,7 @@ impl PillArea {
             }
             // The guest of a new LUN may have written nothing yet.
             let mut leases = vec![0; ALIGNMENT as usize];
-            area.read((size - LEASES_BYTES) / ALIGNMENT, &mut leases)?;
+            area.read((size - DISK_LEASES_BYTES) / ALIGNMENT, &mut leases)?;
             if leases.starts_with(&LEASES) {
                 return Err(LunError::misuse(format!(
                     "{place}: the leases of a LUN stand at its end: give the pills a disk of their own; nothing was \
@@ -145,7 +145,7 @@ impl PillArea {
     }
 
     fn open_any(path: &Path) -> Result<Self, LunError> {
-        let file = direct::open_disk(path, libc::O_DSYNC, "2M")?;
+        let file = direct::open_disk(path, libc::O_DSYNC, "2M", "quorate fence-agents --init")?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -274,7 +274,9 @@ mod tests {
         );
         let refused = |path: &str| refused(PillArea::open(path.as_ref(), CLUSTER));
         assert!(refused("/dev/null").contains("must be a block device or a file"));
-        assert!(refused("/nowhere/disk").contains("truncate -s 2M /nowhere/disk"));
+        let missing = refused("/nowhere/disk");
+        assert!(missing.contains("truncate -s 2M /nowhere/disk"), "{missing}");
+        assert!(missing.contains("quorate fence-agents --init"), "{missing}");
     }
 
     #[test]

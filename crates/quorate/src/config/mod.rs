@@ -36,7 +36,9 @@ pub use document::{
     Amounts, Cluster, Document, Group, Lun, Mode, Node, Profile, Recording, Resource, Settings,
     Timing, Witness,
 };
-pub(crate) use drivers::{DeviceSettings, DiskSettings, LunSettings, ResourceSettings};
+pub(crate) use drivers::{
+    DeviceSettings, DiskSettings, LunSettings, ResourceSettings, save_area_mib,
+};
 pub use fencing::{FenceAction, FenceAgent, FencedNodes};
 pub use following::{Difference, diff};
 pub(crate) use misspelt::closest;
