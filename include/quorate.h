@@ -2589,7 +2589,8 @@ quorate_status quorate_lun_clear(quorate_text lun,
  * they are.
  *
  * Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what stands in its last 2
- * MiB, but never over leases under which somebody is registered.
+ * MiB, but never over leases under which somebody is registered. `made`: on success, whether they were made; false:
+ * it has some.
  *
  * Returns: `QUORATE_MISUSE` for another kind of LUN, and when something else stands there: nothing was changed. Else
  * as `quorate_lun_show`.
@@ -2598,7 +2599,8 @@ quorate_status quorate_lun_clear(quorate_text lun,
  */
 quorate_status quorate_lun_init(quorate_text lun,
                                 const quorate_config *config,
-                                bool over_other_bytes);
+                                bool over_other_bytes,
+                                bool *made);
 
 /**
  * Tries a LUN out, as a host whose failover depends on it would: register, reserve, write, be preempted, be refused.

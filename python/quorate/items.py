@@ -37,6 +37,7 @@ NoticeKind = Literal[
     "fence_asked",
     "fence_failed",
     "fence_given_up",
+    "pills",
     "luns_away",
     "lun_path",
     "stands_still",

@@ -537,8 +537,12 @@ static void looking_at_a_lun(const char *dir) {
     snprintf(place, sizeof place, "disk:%s/bare", dir);
     CHECK((file = fopen(place + 5, "w")) != NULL && fclose(file) == 0);
     CHECK(truncate(place + 5, 4 << 20) == 0);
-    CHECK(quorate_lun_init(text_of(dir), NULL, false) == QUORATE_MISUSE);
-    CHECK(quorate_lun_init(text_of(place), NULL, false) == QUORATE_OK);
+    bool made = false;
+    CHECK(quorate_lun_init(text_of(dir), NULL, false, &made) == QUORATE_MISUSE);
+    CHECK(quorate_lun_init(text_of(place), NULL, false, NULL) == QUORATE_NULL_POINTER);
+    CHECK(quorate_lun_init(text_of(place), NULL, false, &made) == QUORATE_OK && made);
+    CHECK(quorate_lun_init(text_of(place), NULL, false, &made) == QUORATE_OK && !made);
+    PASSED("who makes leases is told whether they were there already");
     CHECK(quorate_lun_doctor(text_of(place), NULL, text_of(NULL), &json, &table, &sound) ==
           QUORATE_OK);
     CHECK(sound && strstr(quorate_string_text(table).data, "a stranger is refused") != NULL);

@@ -84,7 +84,8 @@ pub unsafe extern "C" fn quorate_lun_clear(
 /// they are.
 ///
 /// Parameters: `lun`, `config`: as for `quorate_lun_show`. `over_other_bytes`: write over what stands in its last 2
-/// MiB, but never over leases under which somebody is registered.
+/// MiB, but never over leases under which somebody is registered. `made`: on success, whether they were made; false:
+/// it has some.
 ///
 /// Returns: `QUORATE_MISUSE` for another kind of LUN, and when something else stands there: nothing was changed. Else
 /// as `quorate_lun_show`.
@@ -95,10 +96,12 @@ pub unsafe extern "C" fn quorate_lun_init(
     lun: quorate_text,
     config: Option<&quorate_config>,
     over_other_bytes: bool,
+    made: Option<&mut MaybeUninit<bool>>,
 ) -> quorate_status {
     guard(|| {
+        let made = output(made, "made")?;
         // SAFETY: the caller promised readable texts.
-        unsafe { which(lun, config, quorate_text::NONE) }?.init(over_other_bytes)?;
+        made.write(unsafe { which(lun, config, quorate_text::NONE) }?.init(over_other_bytes)?);
         Ok(())
     })
 }

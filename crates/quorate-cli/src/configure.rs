@@ -12,6 +12,7 @@ use crate::arguments::Ask;
 use crate::ask::{self, connect};
 use crate::control::Request;
 use crate::failure::{Exit, Failure};
+use crate::run::note;
 
 /// What to do with the configuration of a running cluster.
 #[derive(Debug, Subcommand)]
@@ -114,7 +115,7 @@ pub(crate) fn configure(command: &Configure) -> Result<String, Failure> {
             })
         }
         Configure::Plan { file, status, json, ask } => {
-            let next = Config::from_file(file)?;
+            let next = to_come(file)?;
             let (data, text) = match status {
                 Some(status) => {
                     let current = Config::from_file(&ask.config)?;
@@ -128,7 +129,7 @@ pub(crate) fn configure(command: &Configure) -> Result<String, Failure> {
             ask::planned(&data, text, *json)
         }
         Configure::Apply { file, reason, only_if, ask } => {
-            let config = Config::from_file(file)?.to_json();
+            let config = to_come(file)?.to_json();
             let (reason, only_if) = (reason.clone(), *only_if);
             ask::command(ask, &Request::Apply { config, reason, only_if }, None)
         }
@@ -140,6 +141,15 @@ pub(crate) fn configure(command: &Configure) -> Result<String, Failure> {
             Ok(if *json { answer.to_string() } else { history(&answer) })
         }
     }
+}
+
+/// What is to come into force; says if nodes could not be started with it.
+fn to_come(file: &Path) -> Result<Config, Failure> {
+    let config = Config::from_file(file)?;
+    if let Some(error) = config.missing_watchdog() {
+        note(&format!("warning: {}: {error}", file.display()));
+    }
+    Ok(config)
 }
 
 fn in_force(answer: &Value) -> Result<Config, Failure> {

@@ -87,18 +87,29 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
     let unplaced = conflict.as_ref().map(|conflict| {
         Failure::new(Exit::Unplaced, format!("{}: {conflict}", arguments.file.display()))
     });
+    let unstarted = config.missing_watchdog().map(|_| {
+        let text =
+            format!("{}: not every node would start: see the warning", arguments.file.display());
+        Failure::new(Exit::Configuration, text)
+    });
+    let head = match (&unstarted, &unplaced) {
+        (Some(_), _) => "valid, but not every node would start",
+        (None, Some(_)) => "valid, but not everything can run",
+        (None, None) => "in order",
+    };
+    let failure = unstarted.or(unplaced);
     if arguments.json {
         let text = json!({
-            "ok": conflict.is_none(), "cluster": config.name(), "id": format!("{:016x}", config.id()),
+            "ok": failure.is_none(), "cluster": config.name(), "id": format!("{:016x}", config.id()),
             "nodes": nodes, "groups": groups, "timing_ms": timing_json(&config),
             "warnings": config.warnings(), "conflict": conflict, "survival": survival,
         });
-        return done_or(text.to_string(), unplaced);
+        return done_or(text.to_string(), failure);
     }
     let text = format!(
         "{}: {}; {} ({}), {} ({})\n{}{}\n{}",
         arguments.file.display(),
-        if unplaced.is_none() { "in order" } else { "valid, but not everything can run" },
+        head,
         count(nodes.len(), "node"),
         nodes.join(", "),
         count(groups.len(), "group"),
@@ -107,7 +118,7 @@ pub(crate) fn check(arguments: &Check) -> Result<String, Failure> {
         survival.map_or_else(String::new, |survival| format!("{survival}\n")),
         config.timing_derivation().trim_end()
     );
-    done_or(text, unplaced)
+    done_or(text, failure)
 }
 
 /// What to print, or, once it is printed, the failure.

@@ -220,7 +220,7 @@ fn obey(mut signals: Signals, desk: &Arc<Desk>, patience: Duration) -> Arc<Atomi
     is_late
 }
 
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(stderr(), "quorate: {text}");
 }
 

@@ -36,23 +36,23 @@ pub(crate) fn open(path: &Path) -> Result<File, LunError> {
 }
 
 /// Opens a disk, or a file that serves as one, that several hosts share. `flags`: beside those of direct I/O; `room`:
-/// how large a file would have to be made, as `truncate` takes it.
+/// how large a file would have to be made, as `truncate` takes it; `init`: what makes it ready then.
 ///
 /// # Errors
 ///
 /// `Misuse` for what is no disk and no file; `Unsupported` without direct I/O, and where late writes of a dead program
 /// may land.
-pub(crate) fn open_disk(path: &Path, flags: i32, room: &str) -> Result<File, LunError> {
+pub(crate) fn open_disk(path: &Path, flags: i32, room: &str, init: &str) -> Result<File, LunError> {
     let failed = |error: io::Error| explain(path.display().to_string(), &error);
     let kind = std::fs::metadata(path).map_err(|error| match error.kind() {
-        kind @ io::ErrorKind::NotFound => LunError::Io {
-            what: format!(
-                "{path} is not there; correct the path, or make a file that serves as a disk first: truncate -s {room} \
-                 {path}",
-                path = path.display()
-            ),
-            kind,
-        },
+        io::ErrorKind::NotFound => {
+            let place = path.display();
+            let remedy = format!(
+                "is what it lies on mounted? A new file that is to serve as a disk is made with truncate -s {room} \
+                 {place}, and then made ready with {init}"
+            );
+            LunError::missing(path, &remedy)
+        }
         _ => failed(error),
     })?;
     let kind = kind.file_type();

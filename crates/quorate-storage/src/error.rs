@@ -2,6 +2,7 @@
 //! payload.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// Why a call on a LUN was not carried out.
@@ -73,7 +74,9 @@ pub enum LunError {
     /// The storage reported a failure of its own: medium, hardware, full disk, operating system.
     ///
     /// Effect: the range of a failed write is undefined. Remedy: as for any broken disk.
-    #[error("input/output error: {what}")]
+    ///
+    /// Of kind `NotFound` or `NotADirectory`: no such thing is there; the text says what to do.
+    #[error("{}{what}", prefix(*kind))]
     Io {
         /// The operation and the report.
         what: String,
@@ -101,6 +104,14 @@ pub enum LunError {
     },
 }
 
+/// What is not there has not failed.
+fn prefix(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "",
+        _ => "input/output error: ",
+    }
+}
+
 impl LunError {
     /// Whether the storage, or this driver on its behalf, refused because this handle has no right
     /// to write.
@@ -126,6 +137,19 @@ impl LunError {
             }
             kind => Self::Io { what: text, kind },
         }
+    }
+
+    /// Nothing is there by this name. `remedy`: for what is no device.
+    pub(crate) fn missing(path: &Path, remedy: &str) -> Self {
+        let place = path.display();
+        let what = match path.starts_with("/dev") {
+            true => format!(
+                "there is no block device {place}: is it attached to this host, and is its name one that stays, as \
+                 below /dev/disk/by-id?"
+            ),
+            false => format!("there is no {place}: {remedy}"),
+        };
+        Self::Io { what, kind: io::ErrorKind::NotFound }
     }
 
     /// A failure in the storage's own words, without a kind.

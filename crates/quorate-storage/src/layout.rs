@@ -33,12 +33,7 @@ impl Layout {
     /// `Misuse` when nothing is left for the guest.
     pub fn new(capabilities: &Capabilities, save_bytes: u64) -> Result<Self, LunError> {
         let size = capabilities.size_bytes;
-        let save_length = match save_bytes {
-            0 => Some(0),
-            _ => save_bytes
-                .checked_next_multiple_of(ALIGNMENT)
-                .and_then(|bytes| bytes.checked_add(ALIGNMENT)),
-        };
+        let save_length = save_length(save_bytes);
         let beat_offset = (size - size % ALIGNMENT).checked_sub(BEAT_BYTES);
         let guest_bytes =
             beat_offset.zip(save_length).and_then(|(offset, save)| offset.checked_sub(save));
@@ -49,10 +44,17 @@ impl Layout {
                 beat_offset,
             }),
             (_, _, _) => Err(LunError::misuse(format!(
-                "a LUN of {size} bytes has no room for {save_bytes} bytes of saved state, \
-                 {BEAT_BYTES} bytes of beats and a guest"
+                "a LUN of {size} bytes has no room for {save_bytes} bytes of saved state, {BEAT_BYTES} bytes of beats \
+                 and a guest: {} bytes more are needed, or a smaller save area",
+                Self::least_bytes(save_bytes).unwrap_or(u64::MAX).saturating_sub(size)
             ))),
         }
+    }
+
+    /// How large a LUN must be for a saved state of up to `save_bytes`, and the least of guests; `None`: more than can
+    /// be counted.
+    pub fn least_bytes(save_bytes: u64) -> Option<u64> {
+        save_length(save_bytes)?.checked_add(BEAT_BYTES + ALIGNMENT)
     }
 
     /// Where the beat of a slot is.
@@ -65,6 +67,16 @@ impl Layout {
             return Err(LunError::misuse(format!("beat slot {slot} must be below {BEAT_SLOTS}")));
         }
         Ok(self.beat_offset + slot * ALIGNMENT)
+    }
+}
+
+/// The length of a save area, with its header.
+fn save_length(save_bytes: u64) -> Option<u64> {
+    match save_bytes {
+        0 => Some(0),
+        _ => save_bytes
+            .checked_next_multiple_of(ALIGNMENT)
+            .and_then(|bytes| bytes.checked_add(ALIGNMENT)),
     }
 }
 
@@ -92,6 +104,17 @@ mod tests {
         assert_eq!(layout.save.offset + layout.save.length, layout.beat_offset(0).unwrap());
         assert_eq!(layout.beat_offset(BEAT_SLOTS - 1).unwrap() + ALIGNMENT, 16 << 20);
         assert!(layout.beat_offset(BEAT_SLOTS).is_err());
+    }
+
+    #[test]
+    fn the_least_size_of_a_lun_is_the_smallest_that_is_not_refused() {
+        for save in [0, 1, 1 << 20, (1 << 20) + 1] {
+            let least = Layout::least_bytes(save).unwrap();
+            assert!(Layout::new(&lun(least), save).is_ok(), "{save}");
+            let error = Layout::new(&lun(least - 1), save).unwrap_err().to_string();
+            assert!(error.contains(": 1 bytes more are needed"), "{error}");
+        }
+        assert_eq!(Layout::least_bytes(u64::MAX), None);
     }
 
     #[test]

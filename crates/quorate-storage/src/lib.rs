@@ -28,7 +28,7 @@ pub mod watchdog;
 
 pub use beat::{BEAT_BLOCK, Beat, FileBeats, read_beat, write_beat};
 pub use device::{DeviceLun, DeviceOptions, DeviceState, devices};
-pub use disk::{DISK_SLOTS, DiskLun, DiskOptions};
+pub use disk::{DISK_LEASES_BYTES, DISK_SLOTS, DiskLun, DiskOptions};
 pub use error::LunError;
 pub use event::{EventQueue, LunEvent};
 pub use file::{FileLun, FileOptions};

@@ -121,6 +121,9 @@ kinds! {
     FenceFailed = "fence_failed",
     /// Every fence agent of a `node` has failed; `detail`, and `retry_in_ms`, after which they are asked again.
     FenceGivenUp = "fence_given_up",
+    /// A `node` cannot see the poison pills that the fence `agent` would give it, for a reason in `detail`, or can
+    /// again; `up`.
+    Pills = "pills",
     /// No node reaches the LUNs of a `group`: it waits, and is tried again after `retry_in_ms`. Committed.
     LunsAway = "luns_away",
     /// A `node` reaches a `lun`, or does not any more; `up`. Committed.

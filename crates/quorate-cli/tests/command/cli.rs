@@ -263,6 +263,13 @@ fn a_disk_without_reservations_is_checked_named_and_tried_out() {
         let found = quorate(home.path(), &["lun", "doctor", lun]);
         assert!(said(&found).contains("fit for failover"), "{}", said(&found));
     }
+    // The save area that a LUN has if nothing is said is larger than all of it.
+    let text = fs::read_to_string(&path).unwrap().replacen("save_area_mib = 0\n", "", 1);
+    fs::write(&path, text).unwrap();
+    let found = quorate(home.path(), &["lun", "doctor", "disk1"]);
+    assert_fails(&found, 6, &["too small with its 4194304 bytes", "must have 69279744 at least"]);
+    let missing = quorate(home.path(), &["lun", "init", "disk:/srv/of-nobody/image"]);
+    assert_fails(&missing, 1, &["there is no /srv/of-nobody/image", "truncate -s"]);
 }
 
 #[test]

@@ -144,6 +144,40 @@ fn a_guest_that_outlives_its_hung_engine_starts_elsewhere_once_the_agent_has_end
 }
 
 #[test]
+fn check_and_plan_say_that_no_node_would_start_with_poison_pills_and_without_a_watchdog() {
+    let home = tempfile::tempdir().unwrap();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/plan");
+    for name in ["cluster.toml", "status.json"] {
+        fs::copy(examples.join(name), home.path().join(name)).unwrap();
+    }
+    let text = fs::read_to_string(examples.join("next.toml")).unwrap();
+    let pill = "[[fence_agents]]\nname = \"pill\"\nprogram = \"poison-pill\"\nnodes = [\"n1\", \"n2\"]\n\
+                parameters = { path = \"/dev/pills\" }\n";
+    let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
+    let plan = ["config", "plan", "next.toml", "--status", "status.json"];
+    let warning = "n1, n2 would not start, since fence_agents.pill gives them poison pills";
+
+    fs::write(home.path().join("next.toml"), format!("{text}\n{pill}")).unwrap();
+    let checked = quorate(home.path(), &["check", "next.toml"]);
+    assert_eq!(checked.status.code(), Some(3), "{}", said(&checked));
+    for says in ["not every node would start", warning, "add [watchdog] with device"] {
+        assert!(said(&checked).contains(says), "{says}: {}", said(&checked));
+    }
+    let checked = quorate(home.path(), &["check", "next.toml", "--json"]);
+    assert!(!checked.status.success());
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert!(json["ok"] == false && json["warnings"].to_string().contains(warning), "{json}");
+    let planned = quorate(home.path(), &plan);
+    assert!(planned.status.success() && said(&planned).contains(warning), "{}", said(&planned));
+
+    fs::write(home.path().join("next.toml"), format!("{text}\n{pill}{watchdog}")).unwrap();
+    for words in [&["check", "next.toml"][..], &plan] {
+        let done = quorate(home.path(), words);
+        assert!(done.status.success() && !said(&done).contains("would not"), "{}", said(&done));
+    }
+}
+
+#[test]
 fn a_disk_for_poison_pills_is_made_ready_once_and_never_over_what_stands_there() {
     let home = tempfile::tempdir().unwrap();
     let disk = home.path().join("disk");

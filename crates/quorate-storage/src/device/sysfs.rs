@@ -35,7 +35,10 @@ pub(super) struct Block {
 
 /// The kernel's name of the block device behind a path such as `/dev/disk/by-id/wwn-0x6001405`.
 pub(super) fn kernel_name(sys: &Path, device: &Path) -> Result<String, LunError> {
-    let metadata = device.metadata().map_err(|error| LunError::io(device.display(), &error))?;
+    let metadata = device.metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => LunError::missing(device, "a device is below /dev"),
+        _ => LunError::io(device.display(), &error),
+    })?;
     if !metadata.file_type().is_block_device() {
         return Err(LunError::misuse(format!("{} is no block device", device.display())));
     }

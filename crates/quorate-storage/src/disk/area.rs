@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 
 use super::ballot::Blocks;
 use super::block::{BLOCK_BYTES, Block, Slot};
-use crate::layout::ALIGNMENT;
+use crate::layout::{ALIGNMENT, BEAT_BYTES};
 use crate::{LunError, direct};
 
 const REGION_BYTES: u64 = 1 << 20;
 /// Bytes at the end of the disk that are ours.
-pub(crate) const AREA_BYTES: u64 = 2 * REGION_BYTES;
+pub const AREA_BYTES: u64 = 2 * REGION_BYTES;
+/// What else a LUN must have room for.
+const LEFT_MIN: u64 = BEAT_BYTES + ALIGNMENT;
 /// How often a slot that is just being written is read again.
 const READS_MAX: u32 = 20;
 
@@ -85,19 +87,21 @@ impl Area {
     /// Opens a disk, whatever stands at its end.
     fn open_any(path: &Path) -> Result<Self, LunError> {
         let failed = |error: io::Error| direct::explain(path.display().to_string(), &error);
-        let (mut data, leases) =
-            (direct::open_disk(path, 0, "20G")?, direct::open_disk(path, libc::O_DSYNC, "20G")?);
+        let open = |flags| direct::open_disk(path, flags, "20G", "quorate lun init");
+        let (mut data, leases) = (open(0)?, open(libc::O_DSYNC)?);
         let block_bytes = match data.metadata().map_err(failed)?.file_type().is_block_device() {
             true => rustix::fs::ioctl_blksszget(&data).map_err(|errno| failed(errno.into()))?,
             // No file system asks for more.
             false => ALIGNMENT as u32,
         };
         let size = data.seek(SeekFrom::End(0)).map_err(failed)?;
-        let offset = (size - size % ALIGNMENT).checked_sub(AREA_BYTES).filter(|left| *left > 0);
-        let offset = offset.ok_or_else(|| {
+        let offset = (size - size % ALIGNMENT).checked_sub(AREA_BYTES);
+        let offset = offset.filter(|left| *left >= LEFT_MIN).ok_or_else(|| {
             LunError::misuse(format!(
-                "{} has {size} bytes; leases alone take {AREA_BYTES}",
-                path.display()
+                "{} is too small with its {size} bytes: leases, beats and a guest take {} at least, and a save area \
+                 comes on top",
+                path.display(),
+                AREA_BYTES + LEFT_MIN
             ))
         })?;
         Ok(Self { path: path.to_owned(), data, leases, size, offset, block_bytes })

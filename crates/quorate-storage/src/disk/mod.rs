@@ -31,7 +31,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub(crate) use self::area::{AREA_BYTES as LEASES_BYTES, MAGIC as LEASES};
+pub use self::area::AREA_BYTES as DISK_LEASES_BYTES;
+pub(crate) use self::area::MAGIC as LEASES;
 use self::area::{Area, Bell};
 use self::ballot::{Ask, Blocks, Change, Decided, Proposal, Who};
 use self::block::Block;
@@ -175,6 +176,15 @@ impl DiskLun {
         let threads = watch::start(&inner, options.watch_interval)
             .map_err(|error| LunError::io("starting the disk's threads", &error))?;
         Ok(Self { inner, threads })
+    }
+
+    /// Activates the logical volume of this path, if it is one and is not active on this host. To open it does so too.
+    ///
+    /// # Errors
+    ///
+    /// What LVM says; none for what is no volume, or not there.
+    pub fn activate(path: &Path) -> Result<(), LunError> {
+        volume::activate(path)
     }
 
     /// Makes empty leases at the end of a disk that has none yet. False: it has some, and they stay as they are.

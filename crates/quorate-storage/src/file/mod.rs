@@ -67,8 +67,9 @@ impl FileLun {
     ///
     /// # Errors
     ///
-    /// `Misuse` for a size that is no multiple of 512 or not that of the image; `Corrupt` when the
-    /// reservations are torn or foreign; `Denied` without the right to write there.
+    /// `Misuse` for a size that is no multiple of 512 or not that of the image;
+    /// `Corrupt` when the reservations are torn or foreign; `Denied` without the right to write there; `Io` of kind
+    /// `NotFound` or `NotADirectory`, with the remedy, where no directory is or can be made.
     pub fn open(options: FileOptions) -> Result<Self, LunError> {
         let directory = options.directory;
         make_directory(&directory)?;
@@ -264,6 +265,21 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), LunError> {
     match std::fs::create_dir(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(LunError::Io {
+            what: format!(
+                "{} is no directory, as a LUN of driver file is one; of a disk, or a file that serves as one, the \
+                 driver is disk",
+                path.display()
+            ),
+            kind: io::ErrorKind::NotADirectory,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = path.parent().unwrap_or(Path::new("/"));
+            let place = above.display();
+            let remedy =
+                format!("is what it lies on mounted? If so, make that directory: mkdir -p {place}");
+            Err(LunError::missing(above, &remedy))
+        }
         Err(error) => Err(LunError::io(path.display(), &error)),
     }
 }

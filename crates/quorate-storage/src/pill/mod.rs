@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::block::HEADER;
 use self::block::{BLOCK_BYTES, Bytes, decode_header, encode_header};
 pub use self::block::{HostBoot, Listener, Listening, PILL_REASON_MAX, Pill};
-use crate::disk::{DISK_SLOTS, LEASES, LEASES_BYTES};
+use crate::disk::{DISK_LEASES_BYTES, DISK_SLOTS, LEASES};
 use crate::layout::ALIGNMENT;
 use crate::{LunError, direct};
 
@@ -52,10 +52,7 @@ impl PillArea {
         let made = "make an area there: quorate fence-agents --init";
         match area.cluster()? {
             Some(owner) if owner == cluster => Ok(area),
-            Some(owner) => Err(area.corrupt(&format!(
-                "its pills are those of the cluster {owner:016x}, not of {cluster:016x}: give each cluster a disk of \
-                 its own"
-            ))),
+            Some(owner) => Err(area.corrupt(&anothers(owner, cluster))),
             None => Err(area.corrupt(&format!("no pills can lie there; if it is empty, {made}"))),
         }
     }
@@ -64,8 +61,8 @@ impl PillArea {
     ///
     /// # Errors
     ///
-    /// `Misuse` when something else stands in the first 2 MiB and `over_other_bytes` is false: nothing was changed;
-    /// when it is smaller. Else as `open`.
+    /// `Misuse` when something else, or another cluster's area, stands in the first 2 MiB and `over_other_bytes` is
+    /// false: nothing was changed; when it is smaller. Else as `open`.
     pub fn make(path: &Path, cluster: u64, over_other_bytes: bool) -> Result<bool, LunError> {
         let mut area = Self::open_any(path)?;
         let size = area.file.seek(SeekFrom::End(0));
@@ -76,12 +73,18 @@ impl PillArea {
             return Err(LunError::misuse(what));
         }
         if !over_other_bytes {
-            if area.cluster().ok().flatten() == Some(cluster) {
-                return Ok(false);
+            match area.cluster().ok().flatten() {
+                Some(owner) if owner == cluster => return Ok(false),
+                Some(owner) => {
+                    let whose = anothers(owner, cluster);
+                    let what = format!("{place}: {whose}; nothing was changed");
+                    return Err(LunError::misuse(what));
+                }
+                None => {}
             }
             // The guest of a new LUN may have written nothing yet.
             let mut leases = vec![0; ALIGNMENT as usize];
-            area.read((size - LEASES_BYTES) / ALIGNMENT, &mut leases)?;
+            area.read((size - DISK_LEASES_BYTES) / ALIGNMENT, &mut leases)?;
             if leases.starts_with(&LEASES) {
                 return Err(LunError::misuse(format!(
                     "{place}: the leases of a LUN stand at its end: give the pills a disk of their own; nothing was \
@@ -142,7 +145,7 @@ impl PillArea {
     }
 
     fn open_any(path: &Path) -> Result<Self, LunError> {
-        let file = direct::open_disk(path, libc::O_DSYNC, "2M")?;
+        let file = direct::open_disk(path, libc::O_DSYNC, "2M", "quorate fence-agents --init")?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -192,6 +195,12 @@ impl PillArea {
     }
 }
 
+fn anothers(owner: u64, cluster: u64) -> String {
+    format!(
+        "its pills are those of the cluster {owner:016x}, not of {cluster:016x}: give each cluster a disk of its own"
+    )
+}
+
 fn block_of(node: u8) -> Result<u64, LunError> {
     match (1..=PILL_NODES).contains(&node) {
         true => Ok(node.into()),
@@ -238,12 +247,23 @@ mod tests {
         assert!(!PillArea::make(path, CLUSTER, false).unwrap(), "it is there");
         let error = refused(PillArea::open(path, 0xcd));
         assert!(error.contains("of the cluster 00000000000000ab, not of 00000000000000cd"));
-        assert!(refused(PillArea::make(path, 0xcd, false)).contains("at byte 0;"));
         let area = PillArea::open(path, CLUSTER).unwrap();
         assert_eq!((area.listener(7).unwrap(), area.pill(250).unwrap()), (None, None));
         assert!(refused(area.pill(251)).contains("1 to 250") && area.listener(0).is_err());
         file.write_all_at(b"x", 15).unwrap();
         assert!(refused(PillArea::open(path, CLUSTER)).contains("the checksum is wrong"));
+    }
+
+    #[test]
+    fn the_pills_of_another_cluster_are_named_and_nobody_is_told_to_write_over_them() {
+        let disk = disk(PILL_AREA_BYTES);
+        let path = disk.path();
+        assert!(PillArea::make(path, CLUSTER, false).unwrap());
+        let error = refused(PillArea::make(path, 0xcd, false));
+        let whose = "those of the cluster 00000000000000ab, not of 00000000000000cd";
+        assert!(error.contains(whose) && error.contains("nothing was changed"), "{error}");
+        assert!(!error.contains("force"), "{error}");
+        assert!(PillArea::open(path, CLUSTER).is_ok());
     }
 
     #[test]
@@ -254,7 +274,9 @@ mod tests {
         );
         let refused = |path: &str| refused(PillArea::open(path.as_ref(), CLUSTER));
         assert!(refused("/dev/null").contains("must be a block device or a file"));
-        assert!(refused("/nowhere/disk").contains("truncate -s 2M /nowhere/disk"));
+        let missing = refused("/nowhere/disk");
+        assert!(missing.contains("truncate -s 2M /nowhere/disk"), "{missing}");
+        assert!(missing.contains("quorate fence-agents --init"), "{missing}");
     }
 
     #[test]

@@ -170,15 +170,51 @@ fn however_many_want_it_at_once_one_has_it() {
 }
 
 #[test]
+fn a_disk_without_room_for_more_than_leases_is_refused_with_the_size_that_it_must_have() {
+    let (directory, _) = disk();
+    let small = directory.path().join("small");
+    let file = File::create(&small).unwrap();
+    for size in [0, LEASES, 2_166_783] {
+        file.set_len(size).unwrap();
+        let opened = DiskLun::open(options(&small, 1)).map(drop);
+        for refused in [opened, DiskLun::make_leases(&small, true).map(drop)] {
+            let text = refused.unwrap_err().to_string();
+            let says = format!("too small with its {size} bytes");
+            assert!(text.contains(&says) && text.contains("take 2166784 at least"), "{text}");
+        }
+    }
+    file.set_len(2_166_784).unwrap();
+    assert!(DiskLun::make_leases(&small, false).unwrap());
+    Layout::new(&open(&small, 1).capabilities(), 0).unwrap();
+}
+
+#[test]
+fn what_is_not_there_is_said_to_be_missing_and_what_to_do() {
+    let (directory, _) = disk();
+    let missing = |path: &Path| {
+        let opened = DiskLun::open(options(path, 1)).unwrap_err();
+        assert!(matches!(opened, LunError::Io { kind: std::io::ErrorKind::NotFound, .. }));
+        let text = DiskLun::make_leases(path, false).unwrap_err().to_string();
+        assert_eq!(text, opened.to_string());
+        assert!(!text.contains("input/output error"), "{text}");
+        text
+    };
+    let text = missing(&directory.path().join("none"));
+    for says in ["there is no /", "mounted?", "truncate -s 20G /", "quorate lun init"] {
+        assert!(text.contains(says), "{says}: {text}");
+    }
+    let text = missing(Path::new("/dev/disk/by-id/of-nobody"));
+    assert!(text.contains("is it attached to this host") && text.contains("by-id"), "{text}");
+    assert!(!text.contains("truncate"), "{text}");
+}
+
+#[test]
 fn what_is_no_disk_for_leases_is_refused_with_the_remedy() {
     let (directory, path) = disk();
     let fails = |options| DiskLun::open(options).unwrap_err();
     assert!(matches!(fails(options(&path, 0)), LunError::Misuse { .. }));
     assert!(matches!(fails(options(directory.path(), 1)), LunError::Misuse { .. }));
     assert!(matches!(fails(options(&path.join("none"), 1)), LunError::Io { .. }));
-    let small = directory.path().join("small");
-    File::create(&small).unwrap().set_len(LEASES).unwrap();
-    assert!(fails(options(&small, 1)).to_string().contains("leases alone take"));
     // Somebody's data where the leases would be.
     let other = directory.path().join("other");
     std::fs::write(&other, vec![0x55; SIZE as usize]).unwrap();

@@ -156,6 +156,23 @@ fn sizes_and_places_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_made_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let timeout = Duration::from_secs(20);
+        let options = FileOptions { directory: path.to_owned(), size_bytes: None, timeout };
+        FileLun::open(options).unwrap_err().to_string()
+    };
+    let text = refused(&directory.path().join("a/b"));
+    assert!(text.starts_with("there is no /"), "{text}");
+    assert!(text.contains("mounted?") && text.contains("mkdir -p /") && text.ends_with("/a"));
+    let image = directory.path().join("image");
+    std::fs::write(&image, b"x").unwrap();
+    let text = refused(&image);
+    assert!(text.contains("is no directory") && text.contains("driver is disk"), "{text}");
+}
+
+#[test]
 fn the_owner_beats_on_the_lun_and_a_preempted_owner_cannot() {
     let directory = tempfile::tempdir().unwrap();
     let (a, b) = (open(&directory), open(&directory));

@@ -273,6 +273,7 @@ fn initiator() -> String {
     "iqn.2026-01.io.quorate:{node}".to_owned()
 }
 
-fn save_area_mib() -> u64 {
+/// What a LUN has if nothing is said.
+pub(crate) fn save_area_mib() -> u64 {
     64
 }

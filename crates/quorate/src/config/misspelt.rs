@@ -4,7 +4,7 @@
 const NAMES_MAX: usize = 10;
 
 /// The known word that is closest to `word`, if any is close.
-pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = (word.chars().count() / 3).clamp(1, 3);
     let distances = known.into_iter().map(|other| (distance(word, other), other));
     distances.filter(|(distance, _)| *distance <= far).min().map(|(_, other)| other)

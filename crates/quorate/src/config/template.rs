@@ -84,6 +84,13 @@ path = "@DIR"
 # driver = "device"            # what the kernel has: a SAN disk, a multipath device; see `quorate lun list`
 # path = "/dev/disk/by-id/wwn-0x600140500000000000000000000000a1"
 
+# [[luns]]
+# name = "disk4"
+# driver = "disk"              # a disk without reservations, or a file that serves as one; protected by time alone
+# path = "/dev/disk/by-id/wwn-0x600140500000000000000000000000b2"  # of 67 MiB at least: `quorate lun init disk4` first
+# save_area_mib = 64           # what is before its leases, where a guest is saved for a move
+# late_write_ms = 3000         # how long a write that a dead host has sent may take to land; at most io_bound_ms
+
 # A group is what fails over together.
 [[groups]]
 name = "counter"

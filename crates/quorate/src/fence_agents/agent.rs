@@ -75,7 +75,7 @@ impl AgentSettings {
         }
         match pill::is_program(&self.program) {
             true => pill::check_settings(self),
-            false => Ok(()),
+            false => pill::check_is_not_meant(&self.program),
         }
     }
 

@@ -2,6 +2,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use quorate_storage::{HostBoot, Listener, Listening, Pill, PillArea};
+
 use super::*;
 
 /// An agent that knows two options, and takes this long for `status`.
@@ -172,6 +174,63 @@ fn a_pill_that_could_not_be_relied_on_is_refused_with_its_place_and_what_is_need
 }
 
 #[test]
+fn who_misspells_the_poison_pill_is_asked_whether_it_is_meant() {
+    for written in ["poison_pill", "poisonpill", "Poison-Pill", "poison-pil", "poison pill"] {
+        let agent = format!("{}nodes = [\"n1\"]", PILL.replace("poison-pill", written));
+        let error = read(&agent).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"poison-pill\"?"), "{written}: {error}");
+    }
+    for other in ["/opt/poison_pill", "fence_sbd", "pill"] {
+        assert!(read(&format!("program = \"{other}\"\nnodes = [\"n1\"]")).is_ok(), "{other}");
+    }
+}
+
+#[test]
+fn pills_without_a_watchdog_are_found_by_every_look_at_the_configuration_with_the_remedy() {
+    let text = format!("{PILL}nodes = [\"n1\", \"n2\"]\n");
+    let without = config(&text);
+    let error = without.missing_watchdog().unwrap();
+    assert!(error.problem.starts_with("n1, n2 would not start"), "{error}");
+    assert!(error.problem.contains("fence_agents.board"), "{error}");
+    assert!(error.remedy.contains("add [watchdog] with device"), "{error}");
+    assert_eq!(without.warnings(), [error.to_string()]);
+    let found = check(&without);
+    let bad = bad(&found);
+    assert_eq!(bad[0].0, "options", "{found}");
+    assert!(found.to_string().contains("add [watchdog] with device"), "{found}");
+    let with = config(&format!("{text}[watchdog]\ndevice = \"/dev/watchdog\"\n"));
+    assert_eq!((with.missing_watchdog(), with.warnings()), (None, Vec::new()));
+    let again = Config::from_cluster(with.cluster());
+    assert!(again.is_ok(), "what is in force says nothing of a watchdog, and is valid: {again:?}");
+}
+
+#[test]
+fn a_node_for_which_a_pill_lies_there_is_not_called_good() {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    disk.as_file().set_len(2 << 20).unwrap();
+    let agent = PILL.replace("/dev/pill", disk.path().to_str().unwrap());
+    let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
+    let config = config(&format!("{agent}nodes = [\"n1\", \"n2\"]\n{watchdog}"));
+    init(&config, false).unwrap();
+    let area = PillArea::open(disk.path(), 0xab).unwrap();
+    let (boot, earlier) = (HostBoot([1; 16]), HostBoot([2; 16]));
+    let (watchdog, patience) = (Duration::from_secs(1), Duration::from_secs(5));
+    let standing = Listening::Armed;
+    let listener = Listener { standing, boot, start: 1, watchdog, patience, taken: None };
+    for (node, boot) in [(1, boot), (2, earlier)] {
+        area.write_listener(node, &listener).unwrap();
+        let reason = "n1 is down".to_owned();
+        area.write_pill(node, &Pill { number: 1, boot, by: 2, reason }).unwrap();
+    }
+    let found = check(&config);
+    assert!(!found.is_sound(), "{found}");
+    let bad: Vec<_> = found.findings.iter().filter(|one| !one.good).collect();
+    assert_eq!(bad.len(), 1, "that of an earlier boot has done its work: {found}");
+    assert_eq!((bad[0].trial, bad[0].node.as_deref()), ("status", Some("n1")));
+    assert!(bad[0].says.contains("a pill lies there for it (n1 is down): reset its host"));
+}
+
+#[test]
 fn the_disk_of_pills_is_looked_at_and_of_each_node_whether_it_is_armed() {
     let disk = tempfile::NamedTempFile::new().unwrap();
     disk.as_file().set_len(2 << 20).unwrap();
@@ -187,8 +246,6 @@ fn the_disk_of_pills_is_looked_at_and_of_each_node_whether_it_is_armed() {
     assert!(found.is_sound(), "{found}");
     assert!(found.to_string().contains("status of n2: it was never armed"), "{found}");
     assert_eq!(found.unguarded, ["n3"]);
-    let without = read(&format!("{agent}nodes = [\"n1\"]\n")).unwrap();
-    assert_eq!(bad(&check(&without))[0].0, "options", "there is no watchdog");
     let none = read("program = \"p\"\nnodes = [\"n1\"]\n").unwrap();
     assert!(init(&none, false).unwrap_err().to_string().contains("poison-pill"));
 }

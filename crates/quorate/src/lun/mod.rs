@@ -16,6 +16,7 @@
 //! ```
 
 mod report;
+mod room;
 
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub struct Lun {
     place: Place,
     initiator: String,
     names: Option<Config>,
+    /// As its configuration has it; none: it is not known.
+    save_area_mib: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +111,7 @@ impl Lun {
                  reservations in it), or, with a configuration, the name of one of its LUNs"
             )));
         };
-        Ok(Lun { place, initiator: INITIATOR.to_owned(), names: None })
+        Ok(Lun { place, initiator: INITIATOR.to_owned(), names: None, save_area_mib: None })
     }
 
     /// A LUN of a configuration, by its name.
@@ -124,13 +127,14 @@ impl Lun {
         })?;
         let settings = serde_json::from_str(&lun.settings).unwrap_or_default();
         let settings = LunSettings::read(&lun.driver, &settings).map_err(Error::Misuse)?;
-        let place = match settings {
-            LunSettings::Iscsi(iscsi) => Place::Iscsi(iscsi.url),
-            LunSettings::Device(device) => Place::Device(device.path),
-            LunSettings::Disk(disk) => Place::Disk(disk.path),
-            LunSettings::File(file) => Place::Directory(file.path),
+        let (place, save_area_mib) = match settings {
+            LunSettings::Iscsi(iscsi) => (Place::Iscsi(iscsi.url), Some(iscsi.save_area_mib)),
+            LunSettings::Device(device) => (Place::Device(device.path), Some(device.save_area_mib)),
+            LunSettings::Disk(disk) => (Place::Disk(disk.path), Some(disk.save_area_mib)),
+            LunSettings::File(file) => (Place::Directory(file.path), None),
         };
-        Ok(Lun { place, initiator: INITIATOR.to_owned(), names: Some(config.clone()) })
+        let (initiator, names) = (INITIATOR.to_owned(), Some(config.clone()));
+        Ok(Lun { place, initiator, names, save_area_mib })
     }
 
     /// The LUN that a person means: one at a place, as [`Lun::at`] takes it, or one of a configuration by its name.
@@ -245,11 +249,12 @@ impl Lun {
         };
         let _alone = self.alone()?;
         let initiators = self.initiators().map_err(failed)?;
+        let room = room::trial(self, self.open(0).map_err(failed)?.capabilities().size_bytes);
         let open = |initiator: usize| self.open_as(initiator, initiators);
         let findings = doctor::examine(&open, initiators, fresh_keys()?).map_err(failed)?;
         Ok(Examination {
             lun: self.place.to_string(),
-            trials: findings.into_iter().map(Trial::from).collect(),
+            trials: room.into_iter().chain(findings.into_iter().map(Trial::from)).collect(),
         })
     }
 
@@ -257,6 +262,9 @@ impl Lun {
     /// anybody's data.
     fn alone(&self) -> Result<Option<std::fs::File>, Error> {
         let (Place::Device(path) | Place::Disk(path)) = &self.place else { return Ok(None) };
+        if let Place::Disk(path) = &self.place {
+            DiskLun::activate(path).map_err(|error| self.failed(&error))?;
+        }
         let in_use =
             |why: &str| Error::Misuse(format!("{}: {why}: nothing was tried", path.display()));
         let opened = std::fs::OpenOptions::new()
@@ -268,6 +276,8 @@ impl Lun {
             Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
                 return Err(in_use("it is mounted, or a part of another device"));
             }
+            // Its driver says what to do.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(Error::Lun { lun: path.display().to_string(), why: error.to_string() });
             }
@@ -452,6 +462,26 @@ mod tests {
         assert!(text.contains("me@127.0.0.1") && !text.contains("secret"), "{text}");
         let lun = Lun::at("iscsi://me:secret@127.0.0.1:1/iqn.2026-01.a:b/1").unwrap();
         assert!(!lun.show().unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn what_is_to_be_done_about_a_lun_that_is_not_there_is_said_by_every_look_at_it() {
+        let home = tempfile::tempdir().unwrap();
+        let file = format!("disk:{}", home.path().join("image").display());
+        for (place, says) in [
+            (file.as_str(), "quorate lun init"),
+            ("disk:/dev/disk/by-id/of-nobody", "is it attached to this host"),
+            ("/dev/disk/by-id/of-nobody", "is it attached to this host"),
+        ] {
+            let lun = Lun::at(place).unwrap();
+            let found = [lun.show().map(drop), lun.doctor().map(drop), lun.clear().map(drop)];
+            for error in found {
+                let text = error.unwrap_err().to_string();
+                assert!(text.contains("there is no ") && text.contains(says), "{place}: {text}");
+            }
+        }
+        let text = Lun::at(&file).unwrap().init(false).unwrap_err().to_string();
+        assert!(text.contains("truncate -s 20G"), "{text}");
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn words(kind: ReservationType) -> &'static str {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
     match bytes {

@@ -30,6 +30,11 @@ use crate::fence_agents::pill::{self, Place, READ_INTERVAL};
 use crate::net::boottime_ns;
 use crate::notice::NoticeKind;
 
+/// What follows where a node that is armed cannot see its pills.
+const ARMED: &str = "if that stays so and it loses its lease, its watchdog resets its host";
+/// And where it is not armed yet.
+const NEVER_ARMED: &str = "until it can, no pill ends it";
+
 /// When a node saw last that no pill lies there for it, and how long it goes by that.
 #[derive(Debug)]
 pub(crate) struct Sight {
@@ -264,7 +269,7 @@ impl Pills {
         });
         if let Err(why) = begun {
             let node = Names(config).node(self.me.id);
-            self.inbox.tell(trouble(&place.agent, &node, &why));
+            self.inbox.tell(unseen(&place.agent, &node, &why, NEVER_ARMED));
         }
     }
 }
@@ -289,12 +294,17 @@ impl Drop for Pills {
     }
 }
 
-fn trouble(agent: &str, node: &str, why: &str) -> Input {
-    let text = format!(
-        "fence agent {agent} could not end {node}: it cannot see whether it is to end: {why}"
-    );
-    let fields = Fields::default().with("node", node).with("agent", agent).with("detail", why);
-    Input::Notice(notice(NoticeKind::FenceFailed, text, fields))
+fn unseen(agent: &str, node: &str, why: &str, follows: &str) -> Input {
+    let text = format!("{node} cannot see the pills of fence agent {agent}: {why}; {follows}");
+    let fields = Fields::default().with("node", node).with("agent", agent);
+    let fields = fields.with("up", false).with("detail", why);
+    Input::Notice(notice(NoticeKind::Pills, text, fields))
+}
+
+fn seen_again(agent: &str, node: &str) -> Input {
+    let text = format!("{node} sees the pills of fence agent {agent} again");
+    let fields = Fields::default().with("node", node).with("agent", agent).with("up", true);
+    Input::Notice(notice(NoticeKind::Pills, text, fields))
 }
 
 /// What the thread works with.
@@ -310,7 +320,8 @@ struct Ear {
 impl Ear {
     fn run(self, stopped: &Receiver<Listening>, mut first: Option<Sender<Result<(), String>>>) {
         let mut area = None;
-        let mut is_well = true;
+        // Whether it was said that they are out of sight, and what follows from that.
+        let (mut is_told, mut follows) = (false, NEVER_ARMED);
         let last = loop {
             match self.look(&mut area) {
                 Ok(Some(pill)) => return self.take(&mut area, &pill, stopped),
@@ -318,14 +329,17 @@ impl Ear {
                     if let Some(first) = first.take() {
                         let _ = first.send(Ok(()));
                     }
-                    is_well = true;
+                    follows = ARMED;
+                    if std::mem::replace(&mut is_told, false) {
+                        self.inbox.tell(seen_again(&self.voice.place.agent, &self.node));
+                    }
                 }
                 Err(why) => {
-                    let was_well = std::mem::replace(&mut is_well, false);
                     if let Some(first) = first.take() {
                         let _ = first.send(Err(why));
-                    } else if was_well {
-                        self.inbox.tell(trouble(&self.voice.place.agent, &self.node, &why));
+                    } else if !std::mem::replace(&mut is_told, true) {
+                        let agent = &self.voice.place.agent;
+                        self.inbox.tell(unseen(agent, &self.node, &why, follows));
                     }
                 }
             }

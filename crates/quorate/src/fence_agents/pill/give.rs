@@ -99,10 +99,6 @@ impl Blocks for OnDisk {
 ///
 /// A pill that lands later ends its node all the same, if that has not booted since.
 pub(crate) fn bounded(order: Order, timeout: Duration) -> Result<Proof, String> {
-    if AT_WORK.fetch_add(1, Ordering::Relaxed) >= HANGING_MAX {
-        AT_WORK.fetch_sub(1, Ordering::Relaxed);
-        return Err(format!("{HANGING_MAX} pills are on their way to disks that do not answer"));
-    }
     let (say, said) = channel(1);
     let end = Instant::now() + timeout;
     let path = order.place.path.display().to_string();
@@ -111,15 +107,10 @@ pub(crate) fn bounded(order: Order, timeout: Duration) -> Result<Proof, String> 
         let given = area
             .map_err(|error| error.to_string())
             .and_then(|area| give(&order, &OnDisk { area, block: order.place.block }, end));
-        AT_WORK.fetch_sub(1, Ordering::Relaxed);
         // Nobody may wait for it any more.
         let _ = say.send(given);
     };
-    let thread = std::thread::Builder::new().name("quorate-pill".to_owned()).spawn(work);
-    if let Err(error) = thread {
-        AT_WORK.fetch_sub(1, Ordering::Relaxed);
-        return Err(format!("no thread for it: {error}"));
-    }
+    apart(work)?;
     match said.recv_timeout(timeout) {
         Ok(given) => given,
         Err(RecvTimeoutError::Timeout) => {
@@ -127,6 +118,23 @@ pub(crate) fn bounded(order: Order, timeout: Duration) -> Result<Proof, String> 
         }
         Err(RecvTimeoutError::Disconnected) => Err("it failed by a defect of its own".to_owned()),
     }
+}
+
+/// Does what may hang in the kernel on a thread of its own.
+pub(super) fn apart(work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    if AT_WORK.fetch_add(1, Ordering::Relaxed) >= HANGING_MAX {
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        return Err(format!("{HANGING_MAX} requests are on their way to disks that do not answer"));
+    }
+    let counted = move || {
+        work();
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+    };
+    let thread = std::thread::Builder::new().name("quorate-pill".to_owned()).spawn(counted);
+    thread.map(drop).map_err(|error| {
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        format!("no thread for it: {error}")
+    })
 }
 
 /// Writes the pill and waits for a proof.

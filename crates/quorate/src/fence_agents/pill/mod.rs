@@ -7,6 +7,7 @@
 //! Source: sbd(8).
 
 pub(crate) mod give;
+mod look;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,12 +15,14 @@ use std::time::Duration;
 use quorate_core::action::FenceVerb;
 use quorate_core::config::{ClusterConfig, FenceAgentConfig, Timing};
 use quorate_core::id::NodeId;
-use quorate_storage::{Listening, PILL_NODES, PillArea};
+use quorate_storage::{PILL_NODES, PillArea};
 
 use super::agent::{AgentSettings, action_word};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, closest};
 use crate::{Config, Error};
 use give::{Order, Times};
+
+pub(super) use look::look;
 
 /// What stands as the `program` of this agent.
 pub(crate) const PROGRAM: &str = "poison-pill";
@@ -98,6 +101,18 @@ pub(crate) fn is_pill(agent: &FenceAgentConfig) -> bool {
 
 pub(crate) fn is_program(program: &Path) -> bool {
     program == Path::new(PROGRAM)
+}
+
+/// Refuses its name written otherwise, as `Poison_Pill`: it would be looked for along PATH.
+pub(super) fn check_is_not_meant(program: &Path) -> Result<(), String> {
+    let written = program.to_string_lossy();
+    let bare = |name: &str| -> String {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    match !written.contains('/') && closest(&bare(&written), [&*bare(PROGRAM)]).is_some() {
+        true => Err(format!("there is no program {written:?}: did you mean {PROGRAM:?}?")),
+        false => Ok(()),
+    }
 }
 
 fn path(agent: &FenceAgentConfig) -> Result<PathBuf, String> {
@@ -190,6 +205,20 @@ pub(crate) fn check(config: &ClusterConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// What is wrong where the nodes of such an agent are to start by a configuration without `[watchdog]`.
+pub(crate) fn without_watchdog(agent: &FenceAgentConfig, config: &ClusterConfig) -> ConfigError {
+    let name = |node: &NodeId| config.node(*node).map(|node| node.name.as_str());
+    let names: Vec<&str> = agent.plugs.keys().filter_map(name).collect();
+    let problem = format!(
+        "{} would not start, since fence_agents.{} gives them poison pills and nothing would reset their hosts then",
+        names.join(", "),
+        agent.name
+    );
+    let remedy =
+        "add [watchdog] with device = \"/dev/watchdog\", or take them out of that agent's nodes";
+    ConfigError::new("watchdog", problem, remedy)
+}
+
 /// A request to end `node`, of which the cluster knows the start `least`, as an order of the node `by`; none: another
 /// agent's.
 pub(crate) fn order(
@@ -246,47 +275,4 @@ pub fn init(config: &Config, over_other_bytes: bool) -> Result<Vec<(PathBuf, boo
         })
     };
     paths.into_iter().map(make).collect()
-}
-
-/// One thing that was looked at: what, of which node, and what was seen.
-type Seen = (&'static str, Option<NodeId>, Result<String, String>);
-
-/// Looks whether pills can lie there, and who obeys them.
-pub(super) fn look(agent: &FenceAgentConfig, config: &Config) -> Vec<Seen> {
-    let built_in = ("program", None, Ok("built in".to_owned()));
-    let watchdog = match config.watchdog() {
-        Some(device) => Ok(format!("the watchdog is {}", device.display())),
-        None => Err("there is no [watchdog] that would reset who takes a pill".to_owned()),
-    };
-    let mut seen: Vec<Seen> = vec![built_in, ("options", None, watchdog)];
-    let area = path(agent).and_then(|path| {
-        PillArea::open(&path, config.cluster().id().0).map_err(|error| error.to_string())
-    });
-    let area = match area {
-        Ok(area) => area,
-        Err(error) => {
-            seen.push(("device", None, Err(error)));
-            return seen;
-        }
-    };
-    seen.push(("device", None, Ok("pills can lie there".to_owned())));
-    for &node in agent.plugs.keys() {
-        let block = u8::try_from(node.0).unwrap_or(0);
-        let found = area.listener(block).and_then(|found| Ok((found, area.pill(block)?)));
-        let says = found.map_err(|error| error.to_string()).map(|(found, pill)| {
-            let Some(found) = found else { return "it was never armed".to_owned() };
-            let lies = pill.is_some_and(|pill| pill.boot == found.boot);
-            match found.standing {
-                _ if lies => "a pill lies there for it: its host is to be reset".to_owned(),
-                Listening::Armed => format!(
-                    "it is armed, with a watchdog of {:?} and a patience of {:?}",
-                    found.watchdog, found.patience
-                ),
-                Listening::Left => "it is not armed: it has left".to_owned(),
-                Listening::Off => "it is not armed: it obeys no pills any more".to_owned(),
-            }
-        });
-        seen.push(("status", Some(node), says));
-    }
-    seen
 }

@@ -165,7 +165,7 @@ fn a_pill_only_reboots_and_only_through_a_disk_that_is_there() {
     let error = super::super::act(order(), FenceVerb::Off, second).unwrap_err();
     assert!(error.contains("cannot do off"), "{error}");
     let error = super::super::act(order(), FenceVerb::Reboot, second).unwrap_err();
-    assert!(error.contains("/nowhere/disk is not there"), "{error}");
+    assert!(error.contains("there is no /nowhere/disk"), "{error}");
 }
 
 #[test]

@@ -386,6 +386,10 @@ fn remedy(error: &LunError) -> &'static str {
         LunError::PathLost { .. } | LunError::TimedOut { .. } => {
             "check the network and the storage; it is tried again"
         }
+        LunError::Io {
+            kind: std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory,
+            ..
+        } => "it is tried again",
         LunError::Io { .. } => "check the device, its path and the room on it",
         LunError::Corrupt { .. } => "see what stands there before anything is taken away",
         LunError::Misuse { .. } => "correct the settings of this LUN",

@@ -192,11 +192,33 @@ fn a_node_follows_a_configuration_by_which_its_pills_lie_elsewhere_or_nowhere() 
     pills.follow(elsewhere.cluster());
     let told = world.inputs.recv_timeout(SOON);
     let Ok(Input::Notice(notice)) = told else { panic!("{told:?}") };
-    assert_eq!((notice.kind, notice.field("node")), (NoticeKind::FenceFailed, Some("n1")));
+    assert_eq!((notice.kind, notice.field("node")), (NoticeKind::Pills, Some("n1")));
     assert!(notice.text.contains("quorate fence-agents --init"), "{}", notice.text);
+    assert!(notice.text.ends_with("until it can, no pill ends it"), "{}", notice.text);
     init(&elsewhere, false).unwrap();
     let area = PillArea::open(other.path(), 0xab).unwrap();
     wait_until(|| area.listener(1).unwrap().is_some_and(|one| one.standing == Listening::Armed));
+}
+
+#[test]
+fn a_node_says_in_words_for_people_that_it_cannot_see_its_pills_and_when_it_can_again() {
+    let world = World::new();
+    let _pills = world.listen(7);
+    let bytes = std::fs::read(world.disk.path()).unwrap();
+    let told = || match world.inputs.recv_timeout(SOON) {
+        Ok(Input::Notice(notice)) => notice,
+        other => panic!("{other:?}"),
+    };
+    world.disk.as_file().set_len(0).unwrap();
+    let notice = told();
+    assert_eq!((notice.kind, notice.field("agent")), (NoticeKind::Pills, Some("pill")));
+    let text = &notice.text;
+    assert!(text.starts_with("n1 cannot see the pills of fence agent pill: "), "{text}");
+    assert!(text.contains("if that stays so and it loses its lease"), "{text}");
+    std::fs::write(world.disk.path(), bytes).unwrap();
+    let notice = told();
+    assert_eq!(notice.text, "n1 sees the pills of fence agent pill again");
+    assert_eq!((notice.kind, &notice.fields["up"]), (NoticeKind::Pills, &true.into()));
 }
 
 #[test]
