@@ -101,11 +101,16 @@ pub fn setting(seed: u64) -> Options {
 fn configured(seed: u64) -> Options {
     use FaultKind::*;
     let timing = TimingInputs::FAST;
-    let (edit, kinds): (Edit, &[FaultKind]) = if seed % 5 == 1 {
-        (Edit::Threshold(0, timing.detect * 8), &[StartFails, StartFails, Crash, Configure])
-    } else {
-        let kinds = &[Crash, PowerLoss, CutNode, AddGroup, RemoveGroup, Configure];
-        (Edit::Losses(Some(1), timing.detect * 20), kinds)
+    let fails: &[FaultKind] = &[StartFails, StartFails, Crash, Configure];
+    let comes_and_goes: &[FaultKind] =
+        &[Crash, PowerLoss, CutNode, AddGroup, RemoveGroup, Configure];
+    let dies: &[FaultKind] = &[StartFails, GuestDies, GuestDies, GuestDies];
+    let (edit, kinds) = match (seed % 5 == 1, seed / 30 % 3) {
+        (true, 0) => (Edit::Threshold(0, timing.detect * 8), fails),
+        (true, 1) => (Edit::Banned(Some(1), timing.detect * 60), dies),
+        (true, _) => (Edit::Alike(Some(1), timing.detect * 60), dies),
+        (false, 0 | 2) => (Edit::Losses(Some(1), timing.detect * 20), comes_and_goes),
+        (false, _) => (Edit::Everywhere(Some(timing.detect * 20)), dies),
     };
     let weigh = |faults: Faults, &kind: &FaultKind| faults.with(kind, faults.weight(kind) + 1);
     let fault = Fault::Configure(NodeId(1), edit);

@@ -14,6 +14,7 @@ const SEEDS: u64 = 45;
 /// What needs longer, or is seen in a long run only: `make plants` finds it.
 const SLOW: &[&str] = &[
     "AgentNotAwaited",
+    "AlikeIgnored",
     "DetachNotAwaited",
     "DisarmIgnored",
     "ElectorateForgotten",

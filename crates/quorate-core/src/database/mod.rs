@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Cause, Desire, Disarm, DownCause, FenceKind, ReleaseKind};
 use crate::config::{Amounts, ClusterConfig, GroupConfig, Wishes};
 use crate::id::{Epoch, GroupId, Incarnation, LunId, NodeId, SaveToken, VoterId};
+use crate::plant::{self, Plant};
 use crate::time::millis;
 pub use flapping::Flapping;
 pub use versions::{VERSIONS_KEPT, VERSIONS_MAX, Version};
@@ -281,7 +282,8 @@ impl GroupRecord {
 
     /// Where it has failed too often to run there again.
     pub fn banned_on(&self, wishes: &Wishes, at_ms: u64) -> Vec<NodeId> {
-        let Some(most) = wishes.node_failures_max else { return Vec::new() };
+        let most = wishes.node_failures_max.filter(|_| !plant::is(Plant::BanIgnored));
+        let Some(most) = most else { return Vec::new() };
         let counts = |&(count, last): &(u32, u64)| {
             let ends = wishes.failures_expire.map(|length| last.saturating_add(millis(length)));
             count >= most && ends.is_none_or(|ends| ends > at_ms)

@@ -169,7 +169,8 @@ impl Deciding<'_> {
         config: &GroupConfig,
         cause: Cause,
     ) -> Option<Held> {
-        let most = limits.alike_max.filter(|_| cause == Cause::Failure)?;
+        let counts = cause == Cause::Failure && !plant::is(Plant::AlikeIgnored);
+        let most = limits.alike_max.filter(|_| counts)?;
         let drivers = config.resources.iter().map(|one| &one.driver);
         let mut counts =
             drivers.filter_map(|driver| Some((driver, self.traffic.alike.get(driver)?)));
@@ -185,7 +186,8 @@ impl Deciding<'_> {
         record: &GroupRecord,
         cause: Cause,
     ) -> Option<Held> {
-        let pause = limits.everywhere_pause.filter(|_| cause == Cause::Failure)?;
+        let counts = cause == Cause::Failure && !plant::is(Plant::EverywhereIgnored);
+        let pause = limits.everywhere_pause.filter(|_| counts)?;
         let until = last_failure(record)?.saturating_add(millis(pause));
         let able = |(node, candidate): (&NodeId, &Candidate)| {
             (candidate.is_open() && placement::is_possible(config, *node)).then_some(*node)

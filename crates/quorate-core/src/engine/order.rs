@@ -368,8 +368,8 @@ impl<'a> Order<'a> {
         self.rules(group).any(|says| matches!(says, Says::Order { then, .. } if *then == group))
     }
 
-    /// One of those that are still on a node, or come there by the very changes that are decided, where they leave it
-    /// no room.
+    /// One of those that are still on a node, are on their way to it, or come there by the very changes that are
+    /// decided, where they leave it no room.
     pub(super) fn lacks_room(
         &self,
         group: GroupId,
@@ -384,9 +384,8 @@ impl<'a> Order<'a> {
             return None;
         }
         let there = |other: &GroupId| {
-            *other != group
-                && self.node_of(*other) == Some(node)
-                && self.doing(*other) != Doing::Nothing
+            let at = self.node_of(*other) == Some(node) && self.doing(*other) != Doing::Nothing;
+            *other != group && (at || self.is_sent_to(*other, node))
         };
         let comes = |&&(other, to): &&(GroupId, NodeId)| to == node && !there(&other);
         let others = || {
@@ -399,6 +398,12 @@ impl<'a> Order<'a> {
             let full = more > 0 && used > place.capacity.get(kind).copied().unwrap_or_default();
             others().find(|&one| full && of(one).is_some())
         })
+    }
+
+    /// Whether it leaves its owner for that node, by a change that is committed.
+    fn is_sent_to(&self, group: GroupId, node: NodeId) -> bool {
+        let state = self.database.group(group).and_then(GroupRecord::owned_state);
+        matches!(state, Some(OwnedState::Releasing { to: Some(to), .. }) if to == node)
     }
 
     /// Whether one of those that leave it no room there is on its way out, or can go.

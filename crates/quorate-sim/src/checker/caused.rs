@@ -75,7 +75,7 @@ impl Checker for Caused {
 impl Caused {
     fn on_command(&mut self, view: &View<'_>, command: &Command) {
         let named = |name: &str, config: &ClusterConfig| Some(config.group_named(name)?.id);
-        let group = |name: &str| view.configs().find_map(|config| named(name, config));
+        let group = |name: &str| view.configs_of_old().find_map(|config| named(name, config));
         match command {
             Command::Move { group: name, .. } => {
                 for id in group(name).into_iter().flat_map(|id| companions(view, id)) {
@@ -96,7 +96,7 @@ impl Caused {
             Command::AddGroup(new) => drop(self.renewed.insert(new.group.id)),
             Command::RemoveGroup { group: name } => self.renewed.extend(group(name)),
             Command::Configure(new) => {
-                let known = view.configs().flat_map(|config| config.groups());
+                let known = view.configs_of_old().flat_map(|config| config.groups());
                 let known: BTreeSet<GroupId> = known.map(|group| group.id).collect();
                 let wanted = new.parts.groups.iter().map(|group| group.id).collect();
                 self.renewed.extend(known.symmetric_difference(&wanted));
@@ -125,10 +125,10 @@ impl Caused {
             Notice::LeaseLost => self.of_owner(teller, |story| story.owner_went = true),
             Notice::ResourceTrouble { resource, .. } => {
                 let of = |config: &ClusterConfig| Some(config.resource(resource)?.0.id);
-                self.in_trouble(view.configs().find_map(of));
+                self.in_trouble(view.configs_of_old().find_map(of));
             }
             Notice::Lun { lun, held: false, .. } => {
-                self.in_trouble(view.configs().find_map(|config| config.group_of_lun(lun)));
+                self.in_trouble(view.configs_of_old().find_map(|config| config.group_of_lun(lun)));
             }
             Notice::Group { group, report: GroupReport::Vacated { failures, .. }, .. } => {
                 self.groups.entry(group).or_default().failed |= failures > 0;
@@ -206,7 +206,7 @@ impl Caused {
     ) -> Result<(), String> {
         let none = Story::default();
         let story = self.groups.get(&group).unwrap_or(&none);
-        let holds = view.configs().any(|config| self.holds(config, story, group, cause));
+        let holds = view.configs_of_old().any(|config| self.holds(config, story, group, cause));
         if holds {
             return Ok(());
         }

@@ -32,6 +32,8 @@
 //! | `Quarantined`    | I6    | a new owner that is in quarantine                                                |
 //! | `Limits`         | I6    | a new owner for a group that has failed too often, before it may be tried again; |
 //! |                  |       | or for what a node ran that was lost after more others than may be               |
+//! | `Failures`       | I6    | a new owner where the group has failed too often; or while too many of its kind   |
+//! |                  |       | have failed, or before it has rested since it has failed everywhere              |
 //! | `Steady`         | I6    | a group that rules move back and forth while nothing happens                     |
 //! | `Caused`         | I7    | a change of owner whose cause is not true, or that its node cannot explain       |
 
@@ -40,6 +42,7 @@ mod caused;
 mod counter;
 mod entitled;
 mod evidence;
+mod failures;
 mod lease;
 mod limits;
 mod liveness;
@@ -92,6 +95,14 @@ pub struct View<'a> {
 impl View<'_> {
     /// The configurations by which a node may have decided what is told: the newest first.
     pub fn configs(&self) -> impl Iterator<Item = &ClusterConfig> {
+        let late = self.config.timing().detect * 2;
+        let counts = move |(until, _): &&(Moment, ClusterConfig)| *until + late > self.now;
+        let past = self.superseded.iter().rev().filter(counts).map(|(_, config)| config);
+        std::iter::once(self.config).chain(past)
+    }
+
+    /// Those, and older ones: by which something may have begun that ends only now.
+    pub fn configs_of_old(&self) -> impl Iterator<Item = &ClusterConfig> {
         let past = self.superseded.iter().rev().map(|(_, config)| config);
         std::iter::once(self.config).chain(past)
     }
@@ -286,6 +297,7 @@ pub fn table() -> Vec<Box<dyn Checker>> {
         Box::new(liveness::Liveness),
         Box::new(ruled::Steady::default()),
         Box::new(limits::Limits::default()),
+        Box::new(failures::Failures::default()),
     ];
     all.extend(ruled::all());
     all

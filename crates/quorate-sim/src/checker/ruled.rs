@@ -35,6 +35,8 @@ struct State {
     /// Starting because of a failure.
     failing_over: BTreeSet<GroupId>,
     by_hand: BTreeSet<GroupId>,
+    /// Handed over as they ran: they have not ended, and do not start.
+    arriving: BTreeSet<GroupId>,
     quarantined: BTreeSet<NodeId>,
 }
 
@@ -155,6 +157,9 @@ impl State {
                     }
                 }
                 Some(OwnedState::Starting | OwnedState::StopFailed) | None => {}
+            }
+            if record.held_by.is_some() {
+                state.arriving.insert(group);
             }
             if record.cause == Cause::Found {
                 state.by_hand.insert(group);
@@ -300,7 +305,7 @@ fn room(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<()
 fn ordered(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
     let New { group, cause, .. } = new;
     // Whoever moves it by command is asked nothing but where it may run.
-    if cause == Cause::Move {
+    if cause == Cause::Move || states.iter().any(|state| state.arriving.contains(&group)) {
         return Ok(());
     }
     for rule in config.rules() {

@@ -38,6 +38,12 @@ pub enum Edit {
     Limits(Option<u32>, Option<u32>),
     /// Of how many lost nodes the groups start elsewhere within some time.
     Losses(Option<u32>, Duration),
+    /// How many groups of one kind may fail within some time.
+    Alike(Option<u32>, Duration),
+    /// How long a group rests that has failed on every node.
+    Everywhere(Option<Duration>),
+    /// How often a group may fail on a node, and after how long that is forgotten.
+    Banned(Option<u32>, Duration),
     /// When a node is given nothing for a while.
     Quarantine(Option<u32>, Duration),
     /// Whether running groups move to even out the load.
@@ -87,6 +93,16 @@ impl Edit {
             Self::Losses(most, period) => {
                 let limits = &mut parts.policy.limits;
                 (limits.losses_max, limits.losses_period) = (*most, *period);
+            }
+            Self::Alike(most, period) => {
+                let limits = &mut parts.policy.limits;
+                (limits.alike_max, limits.alike_period) = (*most, *period);
+            }
+            Self::Everywhere(pause) => parts.policy.limits.everywhere_pause = *pause,
+            Self::Banned(most, length) => {
+                for wishes in parts.groups.iter_mut().map(|group| &mut group.wishes) {
+                    (wishes.node_failures_max, wishes.failures_expire) = (*most, Some(*length));
+                }
             }
             Self::Quarantine(threshold, hold) => {
                 let quarantine = |threshold| Quarantine {
@@ -173,7 +189,7 @@ pub(super) fn draw(random: &mut Random, config: &ClusterConfig) -> Edit {
     chance::shuffle(random, &mut nodes);
     let (group, node) = (any_group(random, config), nodes[0]);
     let one_or_none = |random: &mut Random| random.chance(2, 3).then_some(1);
-    match random.below(18) {
+    match random.below(21) {
         0..=2 => Edit::Prefers(group, node, random.chance(1, 2)),
         3 | 4 if random.chance(1, 3) => Edit::Possible(group, Vec::new()),
         3 | 4 => Edit::Possible(group, nodes[..2].to_vec()),
@@ -188,6 +204,9 @@ pub(super) fn draw(random: &mut Random, config: &ClusterConfig) -> Edit {
         14 => Edit::Settings(group, random.below(3)),
         15 => Edit::Luns(group, any_group(random, config)),
         16 => Edit::Without(group),
+        17 => Edit::Alike(one_or_none(random), detect * 10),
+        18 => Edit::Everywhere(random.chance(2, 3).then_some(detect * 5)),
+        19 => Edit::Banned(one_or_none(random), detect * 10),
         _ => Edit::With(new_group(random, config)),
     }
 }

@@ -21,8 +21,9 @@ pub use register::{Register, Swapped};
 pub struct Storage {
     /// The LUNs: what stands on each, and its books, if it is no part of another.
     pub luns: BTreeMap<LunId, Device>,
-    /// Which of them are parts of one LUN, whose books the first of them keeps.
+    /// Which of them are parts of one LUN, and which of these keeps its books: the one that was there first.
     parts: BTreeSet<LunId>,
+    keeper: Option<LunId>,
     /// Each node's session to each.
     pub nexuses: BTreeMap<(NodeId, LunId), Nexus>,
     /// Saved states: the guest's counter on each LUN of its group.
@@ -42,6 +43,7 @@ impl Storage {
         let mut storage = Self {
             luns: BTreeMap::new(),
             parts: BTreeSet::new(),
+            keeper: None,
             nexuses: BTreeMap::new(),
             saves: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -61,7 +63,10 @@ impl Storage {
         let refuses = lun.enforced && !self.ignores;
         let kind = Kind { refuses, preempt_takes_free: random.chance(1, 2) };
         self.luns.insert(lun.id, Device::new(kind));
-        self.parts.extend(lun.part.then_some(lun.id));
+        if lun.part {
+            self.parts.insert(lun.id);
+            self.keeper.get_or_insert(lun.id);
+        }
         self.enforced.extend(lun.enforced.then_some(lun.id));
         let nexuses = config.nodes().iter().map(|node| ((node.id, lun.id), Nexus::default()));
         self.nexuses.extend(nexuses);
@@ -83,14 +88,9 @@ impl Storage {
         self.luns.get_mut(&lun).expect("every LUN of the configuration exists")
     }
 
-    /// Who keeps the books of a LUN: itself, or the first of those that are parts of the same one. It was the first
-    /// from the beginning: what comes later has greater numbers.
+    /// Who keeps the books of a LUN: itself, or the one that does for all parts of the same one.
     fn keeper(&self, lun: LunId) -> LunId {
-        if self.parts.contains(&lun) { self.volume() } else { lun }
-    }
-
-    fn volume(&self) -> LunId {
-        *self.parts.first().expect("there are parts")
+        self.keeper.filter(|_| self.parts.contains(&lun)).unwrap_or(lun)
     }
 
     /// What keeps the books of a LUN.
