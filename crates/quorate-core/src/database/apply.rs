@@ -431,11 +431,31 @@ impl Database {
         let Some(target) = self.nodes.get(&to).filter(open).copied() else {
             return;
         };
-        if record.is_wanted() {
+        let arrives = record.held_by == Some((to, target.incarnation));
+        if record.is_wanted() && (arrives || self.has_room(group, to)) {
             let raised = u64::from(!plant::is(Plant::EpochNotRaised));
             let epoch = Epoch(record.epoch.0 + raised);
             self.assign(group, epoch, (to, target.incarnation), cause, notices);
         }
+    }
+
+    /// Whether a node has room for a group beside all that has not left it yet.
+    fn has_room(&self, group: GroupId, node: NodeId) -> bool {
+        let uses = |one: GroupId| self.config.group(one).map(|one| &one.wishes.uses);
+        let Some((own, place)) = uses(group).zip(self.config.node(node)) else { return true };
+        let there = |(&other, record): (&GroupId, &GroupRecord)| {
+            let at = record.owner().filter(|_| other != group);
+            at.is_some_and(|(at, as_this)| at == node && self.is_up_as(node, as_this))
+                .then_some(other)
+        };
+        let limited = self.config.policy().limited && !plant::is(Plant::RoomIgnored);
+        !limited
+            || own.iter().all(|(kind, &more)| {
+                let of = |one: GroupId| uses(one)?.get(kind).copied();
+                let used = self.groups.iter().filter_map(there).filter_map(of);
+                let capacity = place.capacity.get(kind).copied().unwrap_or_default();
+                more == 0 || used.fold(more, u64::saturating_add) <= capacity
+            })
     }
 
     /// It has failed on its owner so many times, one after the other, and is given up there.

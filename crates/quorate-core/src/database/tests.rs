@@ -222,6 +222,30 @@ fn a_group_whose_luns_no_node_reaches_is_tried_again_and_never_left_failed() {
     }
 }
 
+#[test]
+fn who_is_sent_to_a_node_gets_it_only_once_others_have_left_it_room() {
+    let one = || Amounts::from([("mem".to_owned(), 1)]);
+    let mut parts = parts();
+    parts.policy.limited = true;
+    parts.nodes.iter_mut().for_each(|node| node.capacity = one());
+    parts.groups.iter_mut().for_each(|group| group.wishes.uses = one());
+    for other_goes_first in [false, true] {
+        let mut story = Story::begin(parts.clone());
+        story.runs_on(VM, A);
+        story.runs_on(OTHER, B);
+        for (group, to) in [(OTHER, None), (VM, Some(B))] {
+            let (epoch, cause) = (story.record(group).epoch, Cause::Move);
+            story.apply(Change::Release { group, epoch, to, kind: ReleaseKind::Stop, cause });
+        }
+        if other_goes_first {
+            story.report(OTHER, GONE);
+        }
+        story.report(VM, GONE);
+        let owner = story.record(VM).owner().map(|(node, _)| node);
+        assert_eq!(owner, other_goes_first.then_some(B));
+    }
+}
+
 /// The group was tried on A, while the others said that they do not reach it.
 fn waiting_for_its_lun() -> Story {
     let mut story = Story::begin(parts());
