@@ -374,7 +374,7 @@ pub enum Hold {
         /// The node.
         node: NodeId,
     },
-    /// No node that may run it reaches its LUNs.
+    /// No node that may run it has reached its LUNs.
     Luns {
         /// One of them.
         lun: LunId,
@@ -408,7 +408,7 @@ impl fmt::Display for Hold {
                 "it was found running on {node} unasked, and is not known to have ended there: end it, or if {node} is \
                  off, confirm that it is"
             ),
-            Hold::Luns { lun } => write!(f, "no node that may run it reaches {lun}"),
+            Hold::Luns { lun } => write!(f, "no node that may run it has reached {lun}"),
         }
     }
 }

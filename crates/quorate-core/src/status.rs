@@ -125,8 +125,8 @@ pub struct FencingStatus {
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
-    /// Its committed state: `offline`, `waiting` (for a node, or for its LUNs), `kept` (for its node's return), `failed`,
-    /// `starting`, `online`, `degraded` (online, but for a resource that is left failed), `moving`, `stop-failed`,
+    /// Its committed state: `offline`, `waiting` (for a node, or for its LUNs), `kept` (for its node's return),
+    /// `failed`, `starting`, `online`, `degraded` (online, but for a resource that is left failed), `moving`, `stop-failed`,
     /// `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
@@ -147,8 +147,8 @@ pub struct GroupStatus {
     pub resources: Vec<(String, ResourceState)>,
     /// Its LUNs, where this node holds or takes them.
     pub luns: Vec<(String, LockState)>,
-    /// LUNs of it that its owner does not reach, by its own word: it goes where they are reached, and stands still while
-    /// that is nowhere; without an owner, those for which it waits.
+    /// LUNs of it that its owner does not reach, by its own word: it goes where they are reached, and stands still
+    /// while that is nowhere; without an owner, those for which it waits.
     pub luns_away: Vec<String>,
 }
 

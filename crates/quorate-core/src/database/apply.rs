@@ -432,7 +432,17 @@ impl Database {
             return;
         };
         let arrives = record.held_by == Some((to, target.incarnation));
-        if record.is_wanted() && (arrives || self.has_room(group, to)) {
+        if !record.is_wanted() {
+            return;
+        }
+        if !arrives && !self.has_room(group, to) {
+            // It belongs there from now on, and starts once what leaves that node is gone.
+            let Some(record) = self.groups.get_mut(&group) else { return };
+            record.seat = Some(to);
+            if cause == Cause::Move {
+                record.chosen = Some(to);
+            }
+        } else {
             let raised = u64::from(!plant::is(Plant::EpochNotRaised));
             let epoch = Epoch(record.epoch.0 + raised);
             self.assign(group, epoch, (to, target.incarnation), cause, notices);
@@ -440,7 +450,7 @@ impl Database {
     }
 
     /// Whether a node has room for a group beside all that has not left it yet.
-    fn has_room(&self, group: GroupId, node: NodeId) -> bool {
+    pub fn has_room(&self, group: GroupId, node: NodeId) -> bool {
         let uses = |one: GroupId| self.config.group(one).map(|one| &one.wishes.uses);
         let Some((own, place)) = uses(group).zip(self.config.node(node)) else { return true };
         let there = |(&other, record): (&GroupId, &GroupRecord)| {

@@ -211,7 +211,11 @@ impl Database {
             record.drained_from = record.drained_from.filter(others);
             record.chosen = record.chosen.filter(others);
             record.failed_on.retain(others);
+            let awaited_luns = record.awaits_luns();
             record.unreached.retain(others);
+            if awaited_luns && record.unreached.is_empty() {
+                record.failed_until = None;
+            }
             record.failures_on.remove(&node);
         }
         self.succeed(index, config, reason, 0);

@@ -53,6 +53,10 @@ impl Database {
         record.leaving &= paused;
         record.keeps &= paused;
         notices.push(Notice::Paused { node, paused });
+        if !paused {
+            let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+            groups.into_iter().for_each(|group| self.end_wait(group, node));
+        }
     }
 
     /// What was drained from the node returns, or stays where it is.

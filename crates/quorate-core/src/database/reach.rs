@@ -70,14 +70,9 @@ impl Database {
             return;
         }
         let unreached_before =
-            |config: &GroupConfig| !self.has_said_paths(node) || !self.reaches(node, config);
+            |config: &&GroupConfig| !self.has_said_paths(node) || !self.reaches(node, config);
         let groups = self.config.groups().iter();
-        let news: Vec<GroupId> = groups
-            .filter(|config| self.awaits_luns(config.id) && self.may_try(node, config))
-            .filter(|config| unreached_before(config))
-            .filter(|config| !config.luns.iter().any(|lun| away.contains(lun)))
-            .map(|config| config.id)
-            .collect();
+        let news: Vec<GroupId> = groups.filter(unreached_before).map(|one| one.id).collect();
         let known = |lun: &LunId| self.config.lun(*lun).is_some();
         let away: BTreeSet<LunId> = away.iter().copied().filter(known).collect();
         let before = self.away.remove(&node).unwrap_or_default();
@@ -87,8 +82,15 @@ impl Database {
             Notice::LunPath { node, lun, reached }
         }));
         self.away.insert(node, away);
-        for group in news {
-            let Some(record) = self.groups.get_mut(&group) else { continue };
+        news.into_iter().for_each(|group| self.end_wait(group, node));
+    }
+
+    /// A group that waits for its LUNs waits no more, if that node may run it and says that it reaches them.
+    pub(super) fn end_wait(&mut self, group: GroupId, node: NodeId) {
+        let Some(config) = self.config.group(group) else { return };
+        let there = self.has_said_paths(node) && self.reaches(node, config);
+        let free = there && self.awaits_luns(group) && self.may_try(node, config);
+        if let Some(record) = self.groups.get_mut(&group).filter(|_| free) {
             record.failed_until = None;
             record.unreached.clear();
         }

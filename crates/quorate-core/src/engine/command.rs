@@ -7,7 +7,7 @@ use super::{asking, standing};
 use crate::action::Action;
 use crate::change::{Cause, Change, Desire, DownCause, ReleaseKind};
 use crate::codec;
-use crate::config::{CONFIG_BYTES_MAX, ClusterParts, ConfigError, NewConfig};
+use crate::config::{CONFIG_BYTES_MAX, ClusterParts, ConfigError, GroupConfig, NewConfig};
 use crate::consensus::Consensus;
 use crate::database::{Database, NodeRecord, NodeState, OwnedState, Ownership};
 use crate::group::LocalGroup;
@@ -319,6 +319,14 @@ impl Engine {
         }
         if record.owner().is_none() {
             return Ok(vec![Change::Seat { group, node: target }]);
+        }
+        // What is stopped for it waits for its room; what goes as it runs cannot.
+        let live = |group: &GroupConfig| group.moves_live() && kind != ReleaseKind::Stop;
+        if database.config().group(group).is_some_and(live) && !database.has_room(group, target) {
+            let target = database.config().node(target).map_or("?", |node| node.name.as_str());
+            return Err(Refusal::NotPossible(format!(
+                "group {name} cannot go to node {target} as it runs before what leaves that node is gone"
+            )));
         }
         let place = database.config().place_of(group);
         let unit = place.and_then(|place| database.config().bonds().unit(place));

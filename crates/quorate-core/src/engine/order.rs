@@ -402,8 +402,13 @@ impl<'a> Order<'a> {
 
     /// Whether it leaves its owner for that node, by a change that is committed.
     fn is_sent_to(&self, group: GroupId, node: NodeId) -> bool {
-        let state = self.database.group(group).and_then(GroupRecord::owned_state);
-        matches!(state, Some(OwnedState::Releasing { to: Some(to), .. }) if to == node)
+        let Some(record) = self.database.group(group).filter(|record| record.is_wanted()) else {
+            return false;
+        };
+        let sent = matches!(record.owned_state(), Some(OwnedState::Releasing { to: Some(to), .. }) if to == node);
+        sent && record
+            .owner()
+            .is_some_and(|(owner, as_this)| self.database.is_up_as(owner, as_this))
     }
 
     /// Whether one of those that leave it no room there is on its way out, or can go.

@@ -1,5 +1,5 @@
-//! I6: what has failed is not tried again where, or while, a limit on failures speaks against it: on a node where it has
-//! failed as often as it may, while too many groups of its kind have failed, before a pause when it has failed on every
+//! I6: what has failed is not tried again where, or while, a limit on failures speaks against it: on a node where it
+//! has failed as often as it may, while too many groups of its kind have failed, before a pause when it has failed on every
 //! node. Counted here anew, by the world's time; a little is left to clocks that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ type OnNodes = BTreeMap<NodeId, (u32, Moment)>;
 #[derive(Default)]
 pub(super) struct Failures {
     failures: BTreeMap<GroupId, OnNodes>,
+    /// Where it has failed since it was last left failed, which begins that count anew.
+    places: BTreeMap<GroupId, BTreeSet<NodeId>>,
     seen: BTreeSet<(GroupId, Epoch)>,
     assigned: BTreeSet<(GroupId, Epoch)>,
 }
@@ -44,6 +46,7 @@ impl Checker for Failures {
                     let on = self.failures.entry(group).or_default().entry(node);
                     let on = on.or_insert((0, view.now));
                     *on = (on.0.saturating_add(times), view.now);
+                    self.places.entry(group).or_default().insert(node);
                 }
                 Ok(())
             }
@@ -53,9 +56,8 @@ impl Checker for Failures {
                 }
                 view.try_any(|config| self.assigned(config, view.now, (group, owner), cause))
             }
-            // What it had failed on before then counts no more for the pause.
             Fact::Told { notice: &Notice::GroupFailed { group }, .. } => {
-                self.failures.remove(&group);
+                self.places.remove(&group);
                 Ok(())
             }
             _ => Ok(()),
@@ -64,6 +66,11 @@ impl Checker for Failures {
 }
 
 impl Failures {
+    fn forgive(&mut self, group: GroupId) {
+        self.failures.remove(&group);
+        self.places.remove(&group);
+    }
+
     /// Whoever acts on a group forgives it, once that is committed: from the command on nothing is said of it.
     fn on_command(&mut self, view: &View<'_>, command: &Command) {
         let name = match command {
@@ -79,17 +86,20 @@ impl Failures {
                     let kept = new.parts.groups.iter().any(|group| group.id == *id);
                     kept && view.configs().all(|config| config.group(*id).is_some())
                 };
-                return self.failures.retain(|id, _| stays(id));
+                self.failures.retain(|id, _| stays(id));
+                return self.places.retain(|id, _| stays(id));
             }
             Command::AddGroup(new) => {
-                self.failures.remove(&new.group.id);
-                return;
+                return self.forgive(new.group.id);
             }
-            Command::EvictNode { .. } => return self.failures.clear(),
+            Command::EvictNode { .. } => {
+                self.failures.clear();
+                return self.places.clear();
+            }
             _ => return,
         };
         for id in view.configs().filter_map(|config| Some(config.group_named(name)?.id)) {
-            self.failures.remove(&id);
+            self.forgive(id);
         }
     }
 
@@ -162,10 +172,10 @@ impl Failures {
         now: Moment,
     ) -> Result<(), String> {
         let Some(pause) = config.policy().limits.everywhere_pause else { return Ok(()) };
-        let Some(on) = self.failures.get(&group.id) else { return Ok(()) };
+        let Some(on) = self.places.get(&group.id) else { return Ok(()) };
         let mut places =
             config.nodes().iter().filter(|node| placement::is_possible(group, node.id));
-        let everywhere = places.all(|node| on.contains_key(&node.id));
+        let everywhere = places.all(|node| on.contains(&node.id));
         let rests = self.last_failure(group.id).is_some_and(|last| is_within(last, pause, now));
         match everywhere && rests {
             true => Err(format!("{} has just failed on every node, and is tried again", group.id)),

@@ -303,9 +303,10 @@ fn room(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<()
 }
 
 fn ordered(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result<(), String> {
-    let New { group, cause, .. } = new;
+    let New { group, owner, cause } = new;
+    let arrives = |state: &State| state.has(group, owner) && state.arriving.contains(&group);
     // Whoever moves it by command is asked nothing but where it may run.
-    if cause == Cause::Move || states.iter().any(|state| state.arriving.contains(&group)) {
+    if cause == Cause::Move || states.iter().any(arrives) {
         return Ok(());
     }
     for rule in config.rules() {

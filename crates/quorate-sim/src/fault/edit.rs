@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::config::{
-    Amounts, By, ClusterConfig, ClusterParts, GroupConfig, NewGroup, OrderAct, OrderKind,
+    Amounts, By, ClusterConfig, ClusterParts, GroupConfig, Limits, NewGroup, OrderAct, OrderKind,
     Quarantine, Rule, SCORE_MUST, SCORE_NEVER, Says,
 };
 use quorate_core::id::{GroupId, NodeId};
@@ -86,19 +86,9 @@ impl Edit {
                 let node = parts.nodes.iter_mut().find(|one| one.id == *node);
                 node.into_iter().for_each(|node| node.capacity = amount(*has));
             }
-            Self::Limits(failovers, starts) => {
-                let limits = &mut parts.policy.limits;
-                (limits.failovers_max, limits.starts_per_node_max) = (*failovers, *starts);
+            Self::Limits(..) | Self::Losses(..) | Self::Alike(..) | Self::Everywhere(_) => {
+                self.limit(&mut parts.policy.limits);
             }
-            Self::Losses(most, period) => {
-                let limits = &mut parts.policy.limits;
-                (limits.losses_max, limits.losses_period) = (*most, *period);
-            }
-            Self::Alike(most, period) => {
-                let limits = &mut parts.policy.limits;
-                (limits.alike_max, limits.alike_period) = (*most, *period);
-            }
-            Self::Everywhere(pause) => parts.policy.limits.everywhere_pause = *pause,
             Self::Banned(most, length) => {
                 for wishes in parts.groups.iter_mut().map(|group| &mut group.wishes) {
                     (wishes.node_failures_max, wishes.failures_expire) = (*most, Some(*length));
@@ -136,6 +126,22 @@ impl Edit {
                 parts.groups.push(new.group.clone());
             }
             Self::With(_) => {}
+        }
+    }
+
+    fn limit(&self, limits: &mut Limits) {
+        match self {
+            Self::Limits(failovers, starts) => {
+                (limits.failovers_max, limits.starts_per_node_max) = (*failovers, *starts);
+            }
+            Self::Losses(most, period) => {
+                (limits.losses_max, limits.losses_period) = (*most, *period);
+            }
+            Self::Alike(most, period) => {
+                (limits.alike_max, limits.alike_period) = (*most, *period);
+            }
+            Self::Everywhere(pause) => limits.everywhere_pause = *pause,
+            _ => {}
         }
     }
 

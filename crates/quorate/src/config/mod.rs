@@ -225,10 +225,9 @@ impl Config {
 
     /// That there is no `[watchdog]` where poison pills want one; none: all is well. Nodes that are named there do not
     /// start by this, though it can be brought into force: what each node has for a watchdog is its own affair.
+    #[doc(hidden)]
     pub fn missing_watchdog(&self) -> Option<ConfigError> {
-        let mut agents = self.cluster.fence_agents().iter();
-        let agent = agents.find(|agent| self.watchdog().is_none() && pill::is_pill(agent))?;
-        Some(pill::without_watchdog(agent, &self.cluster))
+        if self.watchdog().is_some() { None } else { pill::without_watchdog(&self.cluster) }
     }
 
     /// Groups on disks where a host that is frozen whole could go on writing beside its successor.

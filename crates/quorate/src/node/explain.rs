@@ -243,7 +243,7 @@ fn held(hold: &Hold, config: &ClusterConfig) -> String {
         Hold::Luns { lun } => {
             let name = config.lun(*lun).map_or_else(|| lun.to_string(), |one| one.name.clone());
             format!(
-                "no node that may run it reaches lun {name}, and it starts at once when one does"
+                "no node that may run it has reached lun {name}, and it starts when one says that it does"
             )
         }
         other => other.to_string(),

@@ -164,6 +164,8 @@ pub(crate) struct Pills {
     thread: Option<Thread>,
     /// Those that are about to say that they look no more, each until it stands there.
     leaving: Vec<Thread>,
+    /// Whether it was said that the pills are out of sight, and not yet that they are back.
+    told: Arc<AtomicBool>,
 }
 
 /// The thread that looks, and where.
@@ -176,6 +178,10 @@ struct Thread {
 }
 
 impl Pills {
+    fn new(me: NodeConfig, start: u64, guard: Arc<Guard>, inbox: Inbox) -> Self {
+        Self { me, start, guard, inbox, thread: None, leaving: Vec::new(), told: Arc::default() }
+    }
+
     /// Starts to listen, and waits until it does.
     ///
     /// # Errors
@@ -187,7 +193,7 @@ impl Pills {
         guard: Arc<Guard>,
         inbox: Inbox,
     ) -> Result<Self, Error> {
-        let mut pills = Self { me, start, guard, inbox, thread: None, leaving: Vec::new() };
+        let mut pills = Self::new(me, start, guard, inbox);
         let Some(cleared) = cleared else { return Ok(pills) };
         let path = cleared.voice.place.path.display().to_string();
         let patience = cleared.voice.patience;
@@ -225,6 +231,7 @@ impl Pills {
             inbox: self.inbox.clone(),
             node: self.me.name.clone(),
             interval,
+            told: Arc::clone(&self.told),
         };
         spawn("quorate-pill", move || {
             let _lives: Sender<()> = lives;
@@ -248,7 +255,9 @@ impl Pills {
             let _ = thread.stop.try_send(Listening::Off);
             self.leaving.push(thread);
         }
-        let Some(place) = place else { return };
+        let Some(place) = place else {
+            return self.told.store(false, Ordering::Release);
+        };
         let begun = HostBoot::here().map_err(|error| error.to_string()).and_then(|boot| {
             if self.guard.watchdog_timeout().is_none() {
                 return Err(
@@ -269,6 +278,7 @@ impl Pills {
         });
         if let Err(why) = begun {
             let node = Names(config).node(self.me.id);
+            self.told.store(true, Ordering::Release);
             self.inbox.tell(unseen(&place.agent, &node, &why, NEVER_ARMED));
         }
     }
@@ -315,13 +325,14 @@ struct Ear {
     inbox: Inbox,
     node: String,
     interval: Duration,
+    told: Arc<AtomicBool>,
 }
 
 impl Ear {
     fn run(self, stopped: &Receiver<Listening>, mut first: Option<Sender<Result<(), String>>>) {
         let mut area = None;
-        // Whether it was said that they are out of sight, and what follows from that.
-        let (mut is_told, mut follows) = (false, NEVER_ARMED);
+        // What follows from it that they are out of sight.
+        let mut follows = NEVER_ARMED;
         let last = loop {
             match self.look(&mut area) {
                 Ok(Some(pill)) => return self.take(&mut area, &pill, stopped),
@@ -330,14 +341,14 @@ impl Ear {
                         let _ = first.send(Ok(()));
                     }
                     follows = ARMED;
-                    if std::mem::replace(&mut is_told, false) {
+                    if self.told.swap(false, Ordering::AcqRel) {
                         self.inbox.tell(seen_again(&self.voice.place.agent, &self.node));
                     }
                 }
                 Err(why) => {
                     if let Some(first) = first.take() {
                         let _ = first.send(Err(why));
-                    } else if !std::mem::replace(&mut is_told, true) {
+                    } else if !self.told.swap(true, Ordering::AcqRel) {
                         let agent = &self.voice.place.agent;
                         self.inbox.tell(unseen(agent, &self.node, &why, follows));
                     }
@@ -383,8 +394,17 @@ impl Ear {
         }
     }
 
-    /// One look, and what this node says of itself, where that does not stand there.
+    /// One look. After one that failed the disk is opened anew: it may be another one by then.
     fn look(&self, area: &mut Option<PillArea>) -> Result<Option<Pill>, String> {
+        let seen = self.look_at(area);
+        if seen.is_err() {
+            *area = None;
+        }
+        seen
+    }
+
+    /// One look, and what this node says of itself, where that does not stand there.
+    fn look_at(&self, area: &mut Option<PillArea>) -> Result<Option<Pill>, String> {
         let area = match area {
             Some(area) => area,
             None => area.insert(self.voice.open()?),

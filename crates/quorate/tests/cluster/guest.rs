@@ -431,7 +431,7 @@ fn a_group_that_is_to_start_while_nobody_reaches_its_lun_waits_for_that() {
     let group = status.group("vm").unwrap();
     assert_eq!((group.state.as_str(), group.luns_away.join(" ")), ("waiting", "disk1".to_owned()));
     let explained = lab.trio.node(owner).explain("vm").unwrap();
-    let why = "no node that may run it reaches lun disk1";
+    let why = "no node that may run it has reached lun disk1";
     assert!(explained.iter().any(|line| line.contains(why)), "{explained:?}");
     let all = || (1..=3).map(|number| lab.ticks(number).len()).sum::<usize>();
     let before = all();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::policies::{MINUTE, SECOND, many, parts_of};
 use super::{A, B, C, Trio, VM};
 use crate::change::{Change, Disarm, GroupReport};
-use crate::config::{By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says};
+use crate::config::{
+    Amounts, By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says,
+};
 use crate::database::{GroupRecord, OwnedState};
 use crate::event::{Event, Trouble};
 use crate::id::{GroupId, NodeId, ResourceId};
@@ -220,4 +222,37 @@ fn a_group_that_could_move_live_and_does_not_come_up_delays_no_drain() {
         matches!(state, Some(OwnedState::Releasing { to: Some(C), .. }))
     };
     trio.run_until(Duration::from_secs(5), leaves);
+}
+
+/// Of two groups, each on its node, which has room for one.
+fn crowded() -> Trio {
+    let room = || Amounts::from([("memory".to_owned(), 1)]);
+    let policy = Policy { limited: true, ..Policy::default() };
+    let mut parts = parts_of(2, policy, |group| group.wishes.uses = room());
+    parts.nodes.iter_mut().for_each(|node| node.capacity = room());
+    for (group, node) in parts.groups.iter_mut().zip([A, B]) {
+        group.preferred_owners = vec![node];
+    }
+    let mut trio = Trio::start_as(ClusterConfig::new(parts).expect("it is valid"));
+    let online = |trio: &Trio| (0..2).all(|group| trio.status_of(B, group).state == "online");
+    trio.run_until(SECOND * 20, |trio| trio.is_member() && online(trio));
+    trio
+}
+
+#[test]
+fn who_is_moved_to_a_node_that_another_leaves_waits_for_that_and_starts_nowhere_else() {
+    let mut trio = crowded();
+    trio.mute.insert(B);
+    trio.command(A, Command::Offline { group: "vm2".into() });
+    trio.pass(SECOND / 10);
+    trio.notices.clear();
+    trio.command(A, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: true });
+    trio.run_until(SECOND * 5, |trio| trio.record_of(VM).owner().is_none());
+    assert_eq!(trio.record_of(VM).seat, Some(B));
+    trio.mute.clear();
+    trio.run_until(MINUTE * 10, |trio| trio.is_online_on(B));
+    let elsewhere = trio.notices.iter().any(
+        |(_, _, told)| matches!(told, Notice::Assigned { group: VM, owner, .. } if *owner != B),
+    );
+    assert!(!elsewhere, "{:?}", trio.notices);
 }

@@ -17,12 +17,10 @@ type Seen = (&'static str, Option<NodeId>, Result<String, String>);
 /// Waits for each answer of the disk for one `io_bound` at most.
 pub(in crate::fence_agents) fn look(agent: &FenceAgentConfig, config: &Config) -> Vec<Seen> {
     let built_in = ("program", None, Ok("built in".to_owned()));
-    let watchdog = match config.watchdog() {
-        Some(device) => Ok(format!("the watchdog is {}", device.display())),
-        None => {
-            let error = without_watchdog(agent, config.cluster());
-            Err(format!("{}; {}", error.problem, error.remedy))
-        }
+    let watchdog = match (config.watchdog(), without_watchdog(config.cluster())) {
+        (Some(device), _) => Ok(format!("the watchdog is {}", device.display())),
+        (None, Some(error)) => Err(format!("{}; {}", error.problem, error.remedy)),
+        (None, None) => Err("there is no [watchdog]".to_owned()),
     };
     let mut seen: Vec<Seen> = vec![built_in, ("options", None, watchdog)];
     let path = match path(agent) {

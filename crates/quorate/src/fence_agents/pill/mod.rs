@@ -9,6 +9,7 @@
 pub(crate) mod give;
 mod look;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ fn has_its_disk_alone(agent: &FenceAgentConfig, config: &ClusterConfig) -> Resul
 /// Checks such agents against the whole.
 pub(crate) fn check(config: &ClusterConfig) -> Result<(), ConfigError> {
     let timing = config.timing();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for agent in config.fence_agents().iter().filter(|agent| is_pill(agent)) {
         let refused = |key: &str, problem: String, remedy: &str| {
             Err(ConfigError::new(format!("fence_agents.{}.{key}", agent.name), problem, remedy))
@@ -205,18 +206,25 @@ pub(crate) fn check(config: &ClusterConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// What is wrong where the nodes of such an agent are to start by a configuration without `[watchdog]`.
-pub(crate) fn without_watchdog(agent: &FenceAgentConfig, config: &ClusterConfig) -> ConfigError {
+/// What is wrong where the nodes of such agents are to start by a configuration without `[watchdog]`; none: there are
+/// no such agents.
+pub(crate) fn without_watchdog(config: &ClusterConfig) -> Option<ConfigError> {
+    let agents: Vec<&FenceAgentConfig> =
+        config.fence_agents().iter().filter(|agent| is_pill(agent)).collect();
+    let nodes: BTreeSet<NodeId> =
+        agents.iter().flat_map(|agent| agent.plugs.keys().copied()).collect();
     let name = |node: &NodeId| config.node(*node).map(|node| node.name.as_str());
-    let names: Vec<&str> = agent.plugs.keys().filter_map(name).collect();
+    let names: Vec<&str> = nodes.iter().filter_map(name).collect();
+    let agents: Vec<String> =
+        agents.iter().map(|agent| format!("fence_agents.{}", agent.name)).collect();
     let problem = format!(
-        "{} would not start, since fence_agents.{} gives them poison pills and nothing would reset their hosts then",
+        "{} would not start by this, since {} gives them poison pills and nothing would reset their hosts then",
         names.join(", "),
-        agent.name
+        agents.join(", ")
     );
     let remedy =
         "add [watchdog] with device = \"/dev/watchdog\", or take them out of that agent's nodes";
-    ConfigError::new("watchdog", problem, remedy)
+    (!agents.is_empty()).then(|| ConfigError::new("watchdog", problem, remedy))
 }
 
 /// A request to end `node`, of which the cluster knows the start `least`, as an order of the node `by`; none: another

@@ -72,7 +72,7 @@ impl World {
         self.guard.listen(&cleared.sight);
         let (guard, inbox) = (Arc::clone(&self.guard), self.inbox.clone());
         let me = self.me().clone();
-        let mut pills = Pills { me, start, guard, inbox, thread: None, leaving: Vec::new() };
+        let mut pills = Pills::new(me, start, guard, inbox);
         let (first, armed) = bounded(1);
         pills.listen(cleared, INTERVAL, Some(first)).unwrap();
         assert_eq!(armed.recv_timeout(SOON), Ok(Ok(())));
@@ -219,6 +219,39 @@ fn a_node_says_in_words_for_people_that_it_cannot_see_its_pills_and_when_it_can_
     let notice = told();
     assert_eq!(notice.text, "n1 sees the pills of fence agent pill again");
     assert_eq!((notice.kind, &notice.fields["up"]), (NoticeKind::Pills, &true.into()));
+}
+
+#[test]
+fn a_node_whose_disk_was_lost_says_that_it_sees_its_pills_again_on_another_one() {
+    let world = World::new();
+    let mut pills = world.listen(7);
+    world.disk.as_file().set_len(0).unwrap();
+    let told = |up: bool| match world.inputs.recv_timeout(SOON) {
+        Ok(Input::Notice(notice)) => {
+            assert_eq!(notice.fields["up"].as_bool(), Some(up), "{}", notice.text)
+        }
+        other => panic!("{other:?}"),
+    };
+    told(false);
+    let other = tempfile::NamedTempFile::new().unwrap();
+    other.as_file().set_len(2 << 20).unwrap();
+    let elsewhere = config("\"n1\"", other.path());
+    init(&elsewhere, false).unwrap();
+    pills.follow(elsewhere.cluster());
+    told(true);
+}
+
+#[test]
+fn a_disk_that_was_lost_and_is_there_again_as_another_one_is_looked_at_again() {
+    let world = World::new();
+    let _pills = world.listen(7);
+    let (path, aside) = (world.disk.path(), world.disk.path().with_extension("new"));
+    std::fs::copy(path, &aside).unwrap();
+    world.disk.as_file().set_len(0).unwrap();
+    assert!(matches!(world.inputs.recv_timeout(SOON), Ok(Input::Notice(_))));
+    std::fs::rename(&aside, path).unwrap();
+    assert!(matches!(world.inputs.recv_timeout(SOON), Ok(Input::Notice(_))), "it is seen again");
+    assert_eq!(give(world.order(7), SOON), Ok(Proof::Taken), "and obeyed");
 }
 
 #[test]
