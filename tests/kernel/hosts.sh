@@ -7,59 +7,25 @@
 # What is judged comes from outside the guests: their consoles, and the bytes behind the target.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-images=$1 work=$(mktemp -d) target=iqn.2026-01.org.quorate:hosts
-declare -A host
-cleanup() {
-    kill -9 "${host[@]}" "${tgtd:-}" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-fail() {
-    echo "hosts: FAILED: $*"
-    for node in 1 2 3; do
-        cp "$work/n$node" "$images/n$node.console"
-        echo "-- n$node" && grep -avE '^[0-9]+ n[123] ' "$work/n$node" | tail -n 25
-    done
-    exit 1
-} >&2
-# wait_for WHAT COMMAND...: until the command succeeds, at most 120 s.
-wait_for() {
-    local what=$1 end=$((SECONDS + 120))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "never: $what"
-        sleep 0.02
-    done
-}
-now() { date +%s.%N; }
-since() { awk "BEGIN { printf \"%.2f\", $(now) - $1 }"; }
+story=hosts images=$1 counted='^[0-9]+ n[123] ' network=230.0.0.77 target=iqn.2026-01.org.quorate:hosts
+. tests/kernel/lab.sh
 
-# A port that is free now, for the target; the hosts' network is a multicast group of its own.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export TGT_IPC_SOCKET=$work/tgt.sock
 tgtd -f -C 1 -t 2 --iscsi "portal=127.0.0.1:$port" >"$work/tgtd" 2>&1 &
-tgtd=$! && disown "$!"
+servers+=("$!") && disown "$!"
 admin() { tgtadm -C 1 --lld iscsi "$@" 2>/dev/null; }
 truncate -s 8M "$work/lun"
 wait_for "the target" admin --op new --mode target --tid 1 --targetname "$target"
 admin --op new --mode logicalunit --tid 1 --lun 1 --backing-store "$work/lun"
 admin --op bind --mode target --tid 1 --initiator-address ALL
 
-boot() { # boot NUMBER: a host is switched on
-    qemu-system-x86_64 -accel tcg -m 192 -nographic -no-reboot -nodefaults -serial "file:$work/n$1" \
-        -kernel "$images/vmlinuz" -initrd "$images/initramfs" \
-        -append "console=ttyS0 quiet panic=-1 node=$1 target=$target portal=$port" \
-        -drive "file=$work/disk$1,if=virtio,format=raw" \
-        -netdev user,id=below -device "virtio-net-pci,netdev=below,romfile=" \
-        -netdev "socket,id=beside,mcast=230.0.0.77:$port,localaddr=127.0.0.1" \
-        -device "virtio-net-pci,netdev=beside,mac=52:54:00:12:34:0$1,romfile=" </dev/null >/dev/null 2>&1 &
-    host[$1]=$!
-    disown "$!"
+boot() { # boot NUMBER: with the way to the target
+    switch_on "$1" "target=$target portal=$port" \
+        -netdev user,id=below -device "virtio-net-pci,netdev=below,romfile="
 }
 # The lines of what counts: number, node, time of its host.
-taken() { grep -aE '^[0-9]+ n[123] ' "$work/n$1" 2>/dev/null | tr -d '\r' || true; }
+taken() { grep -aE "$counted" "$work/n$1" 2>/dev/null | tr -d '\r' || true; }
 lines() { taken "$1" | wc -l; }
 has_grown() { (($(lines "$1") > $2)); }
 owner() {
@@ -75,11 +41,8 @@ is_elsewhere() { # is_elsewhere NUMBER RECORD: a record after that one was taken
 told() { grep -acE "^[0-9:.]+ n$1 takes part" "$work/n$2" || true; }
 told_again() { (($(told "$1" "$2") > $3)); }
 
-for node in 1 2 3; do
-    truncate -s 32M "$work/disk$node" && mke2fs -q -F -t ext4 "$work/disk$node"
-    boot "$node"
-done
-for node in 1 2 3; do wait_for "n$node is up" grep -aq "host: n$node is up" "$work/n$node"; done
+for node in 1 2 3; do boot "$node"; done
+wait_until_all_are_up
 counts() { owner=$(owner) && [ -n "$owner" ] && has_grown "$owner" 10; }
 wait_for "it counts" counts
 
@@ -106,7 +69,7 @@ wait_for "n$third counts on" has_grown "$third" $(($(lines "$third") + 20))
 late=$(($(lines "$second") - before))
 
 # What was taken is on the LUN, each record once, and under the name of who took it.
-cat "$work"/n[123]* | grep -aE '^[0-9]+ n[123] ' | tr -d '\r' | cut -d ' ' -f 1,2 | sort -n >"$work/said"
+cat "$work"/n[123]* | grep -aE "$counted" | tr -d '\r' | cut -d ' ' -f 1,2 | sort -n >"$work/said"
 last=$(tail -n 1 "$work/said" | cut -d ' ' -f 1)
 doubled=$(cut -d ' ' -f 1 "$work/said" | uniq -d | wc -l)
 dd if="$work/lun" bs=512 skip=1 count="$last" 2>/dev/null | tr -d '\0' |

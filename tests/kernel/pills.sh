@@ -6,53 +6,18 @@
 # usage: tests/kernel/pills.sh DIR      (of the image, which tests/kernel/run.sh makes)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-images=$1 work=$(mktemp -d)
-declare -A host
-cleanup() {
-    kill -9 "${host[@]}" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-fail() {
-    echo "pills: FAILED: $*"
-    for node in 1 2 3; do
-        cp "$work/n$node" "$images/p$node.console"
-        echo "-- n$node" && grep -av '^tick' "$work/n$node" | tail -n 25
-    done
-    exit 1
-} >&2
-# wait_for WHAT COMMAND...: until the command succeeds, at most 120 s.
-wait_for() {
-    local what=$1 end=$((SECONDS + 120))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "never: $what"
-        sleep 0.02
-    done
-}
-now() { date +%s.%N; }
-since() { awk "BEGIN { printf \"%.2f\", $(now) - $1 }"; }
+story=pills images=$1 counted='^tick' network=230.0.0.78
+. tests/kernel/lab.sh
 
-# The hosts' network is a multicast group of its own.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 truncate -s 2M "$work/pills"
-boot() { # boot NUMBER: a host is switched on
-    qemu-system-x86_64 -accel tcg -m 192 -nographic -no-reboot -nodefaults \
-        -serial "file:$work/n$1" -serial "pipe:$work/orders$1" \
-        -kernel "$images/vmlinuz" -initrd "$images/initramfs" \
-        -append "console=ttyS0 quiet panic=-1 no_timer_check node=$1" \
-        -drive "file=$work/disk$1,if=none,id=own,format=raw" -device virtio-blk-pci,drive=own \
+boot() { # boot NUMBER: with the disk that all share, and a line for orders
+    switch_on "$1" no_timer_check -serial "pipe:$work/orders$1" \
         -drive "file=$work/pills,if=none,id=pills,format=raw,file.locking=off" \
-        -device virtio-blk-pci,drive=pills,share-rw=on \
-        -netdev "socket,id=beside,mcast=230.0.0.78:$port,localaddr=127.0.0.1" \
-        -device "virtio-net-pci,netdev=beside,mac=52:54:00:12:35:0$1,romfile=" </dev/null >/dev/null 2>&1 &
-    host[$1]=$!
-    disown "$!"
+        -device virtio-blk-pci,drive=pills,share-rw=on
 }
 order() { echo "$2" >"$work/orders$1.in"; }
-ticks() { grep -ac '^tick' "$work/n$1" || true; }
+ticks() { grep -acE "$counted" "$work/n$1" || true; }
 ticks_more() { (($(ticks "$1") > $2)); }
 has_ended() { ! kill -0 "${host[$1]}" 2>/dev/null; }
 owner() { # who counts at present
@@ -68,14 +33,12 @@ owner() { # who counts at present
 another_counts() { # another_counts NUMBER: sets owner
     owner=$(owner) && [ "$owner" != "$1" ]
 }
-says() { grep -asq "$2" "$work/n$1"; }
 
 for node in 1 2 3; do
-    truncate -s 32M "$work/disk$node" && mke2fs -q -F -t ext4 "$work/disk$node"
     mkfifo "$work/orders$node.in" "$work/orders$node.out"
     boot "$node"
 done
-for node in 1 2 3; do wait_for "n$node is up" says "$node" "host: n$node is up"; done
+wait_until_all_are_up
 wait_for "it counts" another_counts 0
 first=$owner
 wait_for "n$first counts" ticks_more "$first" 20

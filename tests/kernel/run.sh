@@ -73,7 +73,7 @@ export QUORATE_KERNEL_DIR=$images
 tests() {
     local log=$images/$1.log
     shift
-    cargo nextest run --locked --profile kernel --no-capture "$@" 2>&1 | tee "$log" |
+    cargo nextest run --locked --profile kernel --no-output-indent "$@" 2>&1 | tee "$log" |
         grep -aE '^storage|PASS|FAIL|Summary|times:' || {
         grep -a -A 8 panicked "$log" >&2 || tail -n 40 "$log" >&2
         exit 1
@@ -81,7 +81,8 @@ tests() {
 }
 tests lio --run-ignored only -p quorate-storage --test lun lio::
 tests luns --run-ignored only -p quorate-tests --test luns
-tests others -p quorate-storage --test lun -- \
+# These measure times: one after the other.
+tests others --test-threads 1 -p quorate-storage --test lun -- \
     doctor:: disk::a_disk_without_reservations \
     iscsi::an_examination iscsi::a_path_that_comes_back iscsi::a_target_that_dies \
     iscsi::no_write_of_the_victim
