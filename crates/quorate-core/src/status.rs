@@ -126,8 +126,8 @@ pub struct GroupStatus {
     /// Its name.
     pub name: String,
     /// Its committed state: `offline`, `waiting` (for a node, or for its LUNs), `kept` (for its node's return),
-    /// `failed`, `starting`, `online`, `degraded` (online, but for a resource that is left failed), `moving`, `stop-failed`,
-    /// `lost` (its owner is down and not yet proven harmless).
+    /// `failed`, `starting`, `online`, `degraded` (online, but for a resource that is left failed), `moving`,
+    /// `stop-failed`, `lost` (its owner is down and not yet proven harmless).
     pub state: String,
     /// Its owner.
     pub owner: Option<String>,

@@ -155,7 +155,7 @@ fn check_and_plan_say_that_no_node_would_start_with_poison_pills_and_without_a_w
                 parameters = { path = \"/dev/pills\" }\n";
     let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
     let plan = ["config", "plan", "next.toml", "--status", "status.json"];
-    let warning = "n1, n2 would not start, since fence_agents.pill gives them poison pills";
+    let warning = "n1, n2 would not start by this, since fence_agents.pill gives them poison pills";
 
     fs::write(home.path().join("next.toml"), format!("{text}\n{pill}")).unwrap();
     let checked = quorate(home.path(), &["check", "next.toml"]);

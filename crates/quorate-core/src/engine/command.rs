@@ -320,14 +320,7 @@ impl Engine {
         if record.owner().is_none() {
             return Ok(vec![Change::Seat { group, node: target }]);
         }
-        // What is stopped for it waits for its room; what goes as it runs cannot.
-        let live = |group: &GroupConfig| group.moves_live() && kind != ReleaseKind::Stop;
-        if database.config().group(group).is_some_and(live) && !database.has_room(group, target) {
-            let target = database.config().node(target).map_or("?", |node| node.name.as_str());
-            return Err(Refusal::NotPossible(format!(
-                "group {name} cannot go to node {target} as it runs before what leaves that node is gone"
-            )));
-        }
+        check_room(database, group, target, kind)?;
         let place = database.config().place_of(group);
         let unit = place.and_then(|place| database.config().bonds().unit(place));
         let alone = place.into_iter().collect::<Vec<usize>>();
@@ -454,4 +447,23 @@ impl Engine {
 
 fn not_valid(error: ConfigError) -> Refusal {
     Refusal::NotPossible(error.to_string())
+}
+
+/// What is stopped for its move waits for its room; what goes as it runs cannot.
+fn check_room(
+    database: &Database,
+    group: GroupId,
+    to: NodeId,
+    kind: ReleaseKind,
+) -> Result<(), Refusal> {
+    let live = |config: &&GroupConfig| config.moves_live() && kind != ReleaseKind::Stop;
+    let config = database.config();
+    match config.group(group).filter(live) {
+        Some(group) if !database.has_room(group.id, to) => Err(Refusal::NotPossible(format!(
+            "group {} cannot go to node {} as it runs before what leaves that node is gone",
+            group.name,
+            config.node(to).map_or("?", |node| node.name.as_str())
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! I6: what has failed is not tried again where, or while, a limit on failures speaks against it: on a node where it
-//! has failed as often as it may, while too many groups of its kind have failed, before a pause when it has failed on every
-//! node. Counted here anew, by the world's time; a little is left to clocks that differ.
+//! has failed as often as it may, while too many groups of its kind have failed, before a pause when it has failed on
+//! every node. Counted here anew, by the world's time; a little is left to clocks that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
