@@ -47,7 +47,7 @@ switch_on() {
     local number=$1 words=$2 disk=$work/disk$1
     shift 2
     [ -e "$disk" ] || { truncate -s 32M "$disk" && mke2fs -q -F -t ext4 "$disk"; }
-    qemu-system-x86_64 -accel tcg -m 192 -nographic -no-reboot -nodefaults -serial "file:$work/n$number" \
+    qemu-system-x86_64 -accel tcg -m 256 -nographic -no-reboot -nodefaults -serial "file:$work/n$number" \
         -kernel "$images/vmlinuz" -initrd "$images/initramfs" \
         -append "console=ttyS0 quiet panic=-1 node=$number $words" \
         -drive "file=$disk,if=none,id=own,format=raw" -device virtio-blk-pci,drive=own "$@" \
