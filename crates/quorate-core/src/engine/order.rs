@@ -405,10 +405,12 @@ impl<'a> Order<'a> {
         let Some(record) = self.database.group(group).filter(|record| record.is_wanted()) else {
             return false;
         };
-        let sent = matches!(record.owned_state(), Some(OwnedState::Releasing { to: Some(to), .. }) if to == node);
-        sent && record
-            .owner()
-            .is_some_and(|(owner, as_this)| self.database.is_up_as(owner, as_this))
+        let to = match record.owned_state() {
+            Some(OwnedState::Releasing { to, .. }) => to,
+            _ => None,
+        };
+        let is_up = |(owner, as_this)| self.database.is_up_as(owner, as_this);
+        to == Some(node) && record.owner().is_some_and(is_up)
     }
 
     /// Whether one of those that leave it no room there is on its way out, or can go.

@@ -71,15 +71,13 @@ impl Failures {
         self.places.remove(&group);
     }
 
-    /// Whoever acts on a group forgives it, once that is committed: from the command on nothing is said of it.
+    /// From a command that forgives a group on nothing is said of it.
     fn on_command(&mut self, view: &View<'_>, command: &Command) {
-        let name = match command {
-            Command::Online { group }
-            | Command::Offline { group }
-            | Command::Disable { group }
-            | Command::Unmanage { group }
-            | Command::CountFailures { group, .. }
-            | Command::RemoveGroup { group } => group,
+        match command {
+            Command::CountFailures { group: name, .. } => {
+                let named = view.configs().filter_map(|config| Some(config.group_named(name)?.id));
+                named.for_each(|id| self.forgive(id));
+            }
             // A group that goes and comes is another one.
             Command::Configure(new) => {
                 let stays = |id: &GroupId| {
@@ -87,19 +85,14 @@ impl Failures {
                     kept && view.configs().all(|config| config.group(*id).is_some())
                 };
                 self.failures.retain(|id, _| stays(id));
-                return self.places.retain(|id, _| stays(id));
+                self.places.retain(|id, _| stays(id));
             }
-            Command::AddGroup(new) => {
-                return self.forgive(new.group.id);
-            }
+            Command::AddGroup(new) => self.forgive(new.group.id),
             Command::EvictNode { .. } => {
                 self.failures.clear();
-                return self.places.clear();
+                self.places.clear();
             }
-            _ => return,
-        };
-        for id in view.configs().filter_map(|config| Some(config.group_named(name)?.id)) {
-            self.forgive(id);
+            other => view.forgiven(other).into_iter().for_each(|id| self.forgive(id)),
         }
     }
 

@@ -50,21 +50,13 @@ impl Checker for Limits {
 }
 
 impl Limits {
-    /// Whoever acts on a group forgives it, once that is committed: from the command on nothing is said of it.
+    /// From a command that forgives a group on nothing is said of it.
     fn on_command(&mut self, view: &View<'_>, command: &Command) {
-        let name = match command {
-            Command::Online { group }
-            | Command::Offline { group }
-            | Command::Disable { group }
-            | Command::Unmanage { group }
-            | Command::RemoveGroup { group } => group,
-            Command::Configure(_) | Command::AddGroup(_) => {
-                self.failures.clear();
-                return self.resting.clear();
-            }
-            _ => return,
-        };
-        for id in view.configs().filter_map(|config| Some(config.group_named(name)?.id)) {
+        if matches!(command, Command::Configure(_) | Command::AddGroup(_)) {
+            self.failures.clear();
+            self.resting.clear();
+        }
+        for id in view.forgiven(command) {
             self.failures.remove(&id);
             self.resting.remove(&id);
         }

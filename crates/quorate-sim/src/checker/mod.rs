@@ -55,7 +55,7 @@ mod promise;
 mod ruled;
 mod waivers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use quorate_core::Notice;
@@ -99,6 +99,20 @@ impl View<'_> {
         let counts = move |(until, _): &&(Moment, ClusterConfig)| *until + late > self.now;
         let past = self.superseded.iter().rev().filter(counts).map(|(_, config)| config);
         std::iter::once(self.config).chain(past)
+    }
+
+    /// The group on which a command acts so that what it has failed is forgiven, once that is committed; it may have
+    /// that name by one of the configurations alone.
+    pub fn forgiven(&self, command: &Command) -> BTreeSet<GroupId> {
+        let name = match command {
+            Command::Online { group }
+            | Command::Offline { group }
+            | Command::Disable { group }
+            | Command::Unmanage { group }
+            | Command::RemoveGroup { group } => group,
+            _ => return BTreeSet::new(),
+        };
+        self.configs().filter_map(|config| Some(config.group_named(name)?.id)).collect()
     }
 
     /// Those, and older ones: by which something may have begun that ends only now.

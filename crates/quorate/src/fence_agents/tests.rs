@@ -204,13 +204,19 @@ fn pills_without_a_watchdog_are_found_by_every_look_at_the_configuration_with_th
     assert!(again.is_ok(), "what is in force says nothing of a watchdog, and is valid: {again:?}");
 }
 
-#[test]
-fn a_node_for_which_a_pill_lies_there_is_not_called_good() {
+/// Pills for n1 and n2 on an empty disk.
+fn on_a_disk() -> (tempfile::NamedTempFile, Config) {
     let disk = tempfile::NamedTempFile::new().unwrap();
     disk.as_file().set_len(2 << 20).unwrap();
     let agent = PILL.replace("/dev/pill", disk.path().to_str().unwrap());
     let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
     let config = config(&format!("{agent}nodes = [\"n1\", \"n2\"]\n{watchdog}"));
+    (disk, config)
+}
+
+#[test]
+fn a_node_for_which_a_pill_lies_there_is_not_called_good() {
+    let (disk, config) = on_a_disk();
     init(&config, false).unwrap();
     let area = PillArea::open(disk.path(), 0xab).unwrap();
     let (boot, earlier) = (HostBoot([1; 16]), HostBoot([2; 16]));
@@ -232,11 +238,7 @@ fn a_node_for_which_a_pill_lies_there_is_not_called_good() {
 
 #[test]
 fn the_disk_of_pills_is_looked_at_and_of_each_node_whether_it_is_armed() {
-    let disk = tempfile::NamedTempFile::new().unwrap();
-    disk.as_file().set_len(2 << 20).unwrap();
-    let agent = PILL.replace("/dev/pill", disk.path().to_str().unwrap());
-    let watchdog = "[watchdog]\ndevice = \"/dev/watchdog\"\n";
-    let config = config(&format!("{agent}nodes = [\"n1\", \"n2\"]\n{watchdog}"));
+    let (disk, config) = on_a_disk();
     let found = check(&config);
     assert_eq!(bad(&found)[0].0, "device", "{found}");
     assert!(found.to_string().contains("quorate fence-agents --init"), "{found}");
