@@ -23,7 +23,8 @@ use rustix::process::{
     test_kill_process_group, waitid,
 };
 
-use super::{DriverError, Exit, record};
+use super::record::{self, Stat, all_processes};
+use super::{DriverError, Exit};
 
 /// How long the waiter rests between two looks for survivors of a killed group.
 const SURVIVOR_LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -94,18 +95,11 @@ impl KillSwitch {
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
     ) -> Result<Arc<Supervised>, DriverError> {
         self.start(|| {
-            let child = Supervised::spawn(command, on_exit)?;
-            if let Some(path) = self.record.get()
-                && let Err(error) = record::write(path, child.shared.leader)
-            {
-                let ended = child.exit().is_some();
-                child.kill();
-                // What has ended by itself needs no record, and says better what is wrong.
-                if !ended {
-                    return Err(super::command::work_error(path, &error));
-                }
+            if let Some(path) = self.record.get() {
+                record::write_at_start(path, command)
+                    .map_err(|error| super::command::work_error(path, &error))?;
             }
-            Ok(child)
+            Supervised::spawn(command, on_exit)
         })
     }
 
@@ -355,28 +349,14 @@ fn group_has_survivors(leader: Pid) -> bool {
         return false;
     }
     let number = leader.as_raw_nonzero().get();
+    let is_survivor =
+        |process| Stat::of(process).is_some_and(|stat: Stat| stat.group == number && stat.is_live);
     if fs::exists(format!("/proc/{number}")).unwrap_or(false) {
         // A stranger has the leader's number, which the kernel gives away only after the last
         // member.
         return false;
     }
-    let Ok(entries) = fs::read_dir("/proc") else { return false };
-    entries.flatten().any(|entry| {
-        let name = entry.file_name();
-        let is_process = name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
-        is_process
-            && fs::read_to_string(entry.path().join("stat"))
-                .is_ok_and(|stat| is_live_member(&stat, number))
-    })
-}
-
-/// Reads one line of /proc/PID/stat: `pid (name) state parent group ...`; a name may hold anything.
-fn is_live_member(stat: &str, group: i32) -> bool {
-    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-    let mut words = rest.split_ascii_whitespace();
-    let state = words.next().unwrap_or("X");
-    let group_of_process = words.nth(1).and_then(|word| word.parse::<i32>().ok());
-    group_of_process == Some(group) && !matches!(state, "Z" | "X" | "x")
+    all_processes().any(is_survivor)
 }
 
 #[cfg(test)]
@@ -420,13 +400,5 @@ mod tests {
         assert!(matches!(outcome, Err(DriverError::Cancelled)));
         assert!(switch.running().is_none());
         assert!(switch.start(sleeper).is_ok(), "it stays refused");
-    }
-
-    #[test]
-    fn a_process_name_with_parentheses_does_not_confuse_the_look_for_survivors() {
-        assert!(is_live_member("7 (a) Z 1 2) R 1 42 42 0", 42));
-        assert!(!is_live_member("7 (a) R 1 42) Z 1 42 42 0", 42));
-        assert!(!is_live_member("7 (a) S 1 43 42 0", 42));
-        assert!(!is_live_member("", 42));
     }
 }

@@ -13,14 +13,19 @@
 //! The name of the file says of which boot it is, too: a host that loses its power keeps the name, and maybe not what
 //! was written. Then nothing of it runs, whatever the file says.
 //!
-//! Between a start and its record a few system calls pass; an engine that is killed just then
-//! leaves no record.
+//! The process writes its own record before it becomes the program: so nothing ever runs without one, whenever the
+//! engine's process dies.
 
+use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
@@ -82,15 +87,50 @@ fn boot() -> String {
     boot.chars().take_while(char::is_ascii_hexdigit).collect()
 }
 
-/// Records the session that `leader` leads. It is whole or not there at all.
-pub(super) fn write(path: &Path, leader: Pid) -> io::Result<()> {
-    let leader = leader.as_raw_nonzero().get();
-    let stat = stat_of(leader).ok_or_else(|| io::Error::other("the process has no /proc entry"))?;
-    let record = Record { leader, started: stat.started, world: world()? };
-    let text = serde_json::to_vec(&record)?;
+/// Lets the process that `command` starts record the session that it leads, before it becomes the program. The record
+/// is whole or not there at all.
+pub(super) fn write_at_start(path: &Path, command: &mut Command) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    fs::write(&draft, text)?;
-    fs::rename(&draft, path)
+    let file = fs::File::create(&draft)?;
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (draft, path) = (name(&draft)?, name(path)?);
+    let world = serde_json::to_string(&world()?)?;
+    let write = move || {
+        let leader = rustix::process::getpid().as_raw_nonzero();
+        let started = started_of_this_process()?;
+        writeln!(
+            Unbuffered(&file),
+            r#"{{"leader":{leader},"started":{started},"world":{world}}}"#
+        )?;
+        Ok(rustix::fs::rename(draft.as_c_str(), path.as_c_str())?)
+    };
+    // SAFETY: between fork and exec `write` makes system calls only, and puts numbers and text that is there already
+    // into words: no allocation, no lock.
+    unsafe { command.pre_exec(write) };
+    Ok(())
+}
+
+/// When this process started. Allocates nothing.
+fn started_of_this_process() -> io::Result<u64> {
+    let file =
+        rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut line = [0; 1024];
+    let length = rustix::io::read(&file, &mut line)?;
+    let stat = Stat::parse(&line[..length]);
+    Ok(stat.ok_or(rustix::io::Errno::IO)?.started)
+}
+
+/// Writes at once what it is given.
+struct Unbuffered<'a>(&'a fs::File);
+
+impl Write for Unbuffered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Ends what is left of every session that is recorded in `directory`, and waits until it is gone.
@@ -150,41 +190,50 @@ impl Record {
 
     /// The living members of the session.
     fn members(&self) -> Vec<i32> {
-        if stat_of(self.leader).is_some_and(|leader| leader.started != self.started) {
+        if Stat::of(self.leader).is_some_and(|leader| leader.started != self.started) {
             return Vec::new();
         }
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-        let numbers =
-            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let is_member = |number: &i32| {
-            stat_of(*number).is_some_and(|stat| stat.session == self.leader && stat.is_live)
+            Stat::of(*number).is_some_and(|stat| stat.session == self.leader && stat.is_live)
         };
-        numbers.filter(is_member).collect()
+        all_processes().filter(is_member).collect()
     }
+}
+
+/// The numbers of all processes.
+pub(super) fn all_processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// What /proc says of a process.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    is_live: bool,
+pub(super) struct Stat {
+    /// It is neither a zombie nor dead.
+    pub(super) is_live: bool,
+    /// Its process group.
+    pub(super) group: i32,
     session: i32,
     started: u64,
 }
 
-fn stat_of(process: i32) -> Option<Stat> {
-    parse(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
-}
+impl Stat {
+    pub(super) fn of(process: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{process}/stat")).ok()?)
+    }
 
-/// Reads one line of /proc/PID/stat: `pid (name) state parent group session ...`, the start time as
-/// the 22nd word; a name may hold anything.
-fn parse(stat: &str) -> Option<Stat> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let words: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Stat {
-        is_live: !matches!(*words.first()?, "Z" | "X" | "x"),
-        session: words.get(3)?.parse().ok()?,
-        started: words.get(19)?.parse().ok()?,
-    })
+    /// Reads one line of /proc/PID/stat: `pid (name) state parent group session ...`, the start time as the 22nd word;
+    /// a name may hold any bytes. Allocates nothing.
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let end = stat.iter().rposition(|&byte| byte == b')')?;
+        let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+        let mut words = rest.split_ascii_whitespace();
+        let is_live = !matches!(words.next()?, "Z" | "X" | "x");
+        let group = words.nth(1)?.parse().ok()?;
+        let session = words.next()?.parse().ok()?;
+        let started = words.nth(15)?.parse().ok()?;
+        Some(Self { is_live, group, session, started })
+    }
 }
 
 /// Where process numbers mean what they mean here.
@@ -203,10 +252,11 @@ mod tests {
 
     const BOUND: Duration = Duration::from_secs(20);
 
-    /// A shell that leads a session and has a child, and the child's number.
-    fn session() -> (Child, i32) {
+    /// A shell that leads a session and has a child, and the child's number; recorded there.
+    fn session(path: &Path) -> (Child, i32) {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "sleep 1000 & echo $!; wait"]);
+        write_at_start(path, &mut command).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut leader = quorate_storage::child::spawn_dying_with_parent(&mut command).unwrap();
         let mut line = String::new();
@@ -215,15 +265,44 @@ mod tests {
     }
 
     fn is_live(process: i32) -> bool {
-        stat_of(process).is_some_and(|stat| stat.is_live)
+        Stat::of(process).is_some_and(|stat| stat.is_live)
+    }
+
+    /// Or an engine that is killed just then would leave what nobody ends.
+    #[test]
+    fn a_program_finds_its_own_record_when_it_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = record_path(directory.path(), "guest");
+        for _ in 0..20 {
+            let mut command = Command::new("/bin/cat");
+            command.arg(&path).stdin(Stdio::null()).stdout(Stdio::piped());
+            write_at_start(&path, &mut command).unwrap();
+            let child = quorate_storage::child::spawn_dying_with_parent(&mut command).unwrap();
+            let leader = Pid::from_child(&child).as_raw_nonzero().get();
+            let output = child.wait_with_output().unwrap();
+            let record: Record = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((record.leader, record.world), (leader, world().unwrap()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_does_not_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("/bin/true");
+        let error = write_at_start(&directory.path().join("gone/guest"), &mut command);
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::NotFound);
+        // A directory stands where the record should: it is written, and cannot be put there.
+        let path = directory.path().join("guest.process");
+        fs::create_dir_all(path.join("something")).unwrap();
+        write_at_start(&path, &mut command).unwrap();
+        assert!(quorate_storage::child::spawn_dying_with_parent(&mut command).is_err());
     }
 
     #[test]
     fn what_a_dead_leader_has_left_is_ended_before_the_next_run() {
         let directory = tempfile::tempdir().unwrap();
         let path = record_path(directory.path(), "guest");
-        let (mut leader, child) = session();
-        write(&path, Pid::from_child(&leader)).unwrap();
+        let (mut leader, child) = session(&path);
         // As when the engine's process dies: the kernel kills the leader alone.
         leader.kill().unwrap();
         leader.wait().unwrap();
@@ -236,9 +315,9 @@ mod tests {
     #[test]
     fn a_stranger_with_the_leaders_number_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut leader, child) = session();
+        let (mut leader, child) = session(&record_path(directory.path(), "guest"));
         let number = Pid::from_child(&leader).as_raw_nonzero().get();
-        let started = stat_of(number).unwrap().started;
+        let started = Stat::of(number).unwrap().started;
         let records = [
             Record { leader: number, started: started + 1, world: world().unwrap() },
             Record { leader: number, started, world: "another machine".to_owned() },
@@ -279,10 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_name_with_parentheses_is_no_trouble() {
-        let tail = "S 1 42 43 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
-        let found = parse(&format!("7 (a) Z 1 2) {tail}")).unwrap();
-        assert_eq!(found, Stat { is_live: true, session: 43, started: 777 });
-        assert_eq!(parse("7"), None);
+    fn a_process_may_have_any_name() {
+        let tail = b"S 1 42 43 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
+        for name in [&b"7 (a) Z 1 2) "[..], &b"7 (\xff) "[..], &b"7 ()) "[..]] {
+            let found = Stat::parse(&[name, tail].concat()).unwrap();
+            assert_eq!(found, Stat { is_live: true, group: 42, session: 43, started: 777 });
+        }
+        assert_eq!(Stat::parse(b"7"), None);
+        assert!(!Stat::parse(&[b"7 (a) Z", &tail[1..]].concat()).unwrap().is_live);
     }
 }
