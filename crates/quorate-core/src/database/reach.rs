@@ -71,8 +71,8 @@ impl Database {
         }
         let unreached_before =
             |config: &&GroupConfig| !self.has_said_paths(node) || !self.reaches(node, config);
-        let groups = self.config.groups().iter();
-        let news: Vec<GroupId> = groups.filter(unreached_before).map(|one| one.id).collect();
+        let waiting = self.config.groups().iter().filter(|one| self.awaits_luns(one.id));
+        let news: Vec<GroupId> = waiting.filter(unreached_before).map(|one| one.id).collect();
         let known = |lun: &LunId| self.config.lun(*lun).is_some();
         let away: BTreeSet<LunId> = away.iter().copied().filter(known).collect();
         let before = self.away.remove(&node).unwrap_or_default();
@@ -87,9 +87,12 @@ impl Database {
 
     /// A group that waits for its LUNs waits no more, if that node may run it and says that it reaches them.
     pub(super) fn end_wait(&mut self, group: GroupId, node: NodeId) {
+        if !self.awaits_luns(group) {
+            return;
+        }
         let Some(config) = self.config.group(group) else { return };
         let there = self.has_said_paths(node) && self.reaches(node, config);
-        let free = there && self.awaits_luns(group) && self.may_try(node, config);
+        let free = there && self.may_try(node, config);
         if let Some(record) = self.groups.get_mut(&group).filter(|_| free) {
             record.failed_until = None;
             record.unreached.clear();

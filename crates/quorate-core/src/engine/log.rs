@@ -208,6 +208,7 @@ impl Engine {
 
     /// Goes on with the committed configuration. A group that is not in it is nobody's: what runs of it here is let be.
     pub(super) fn adopt_config(&mut self, config: &ClusterConfig) {
+        self.forget_luns_here();
         if config != &self.config && config.node(self.me).is_some() {
             let before = std::mem::replace(&mut self.config, config.clone());
             let others = config.nodes().iter().map(|other| other.id).filter(|&id| id != self.me);

@@ -25,6 +25,8 @@ const NOTICED_AND_SAID: Duration = Duration::from_secs(2);
 pub(super) struct Reach {
     /// LUNs of which the driver has said anything.
     known: BTreeSet<LunId>,
+    /// Those of what may run here, by the configuration in force. None: not looked up since that came.
+    here: Option<Here>,
     /// What is not reached, and since when.
     away: BTreeMap<LunId, Instant>,
     overdue: BTreeMap<LunId, Waiting>,
@@ -32,6 +34,14 @@ pub(super) struct Reach {
     differs: Option<Instant>,
     /// When that was said last.
     said: Option<Instant>,
+}
+
+/// The LUNs of what may run here.
+#[derive(Debug)]
+struct Here {
+    luns: BTreeSet<LunId>,
+    /// Those of which the driver has said nothing yet.
+    unknown: BTreeSet<LunId>,
 }
 
 /// A LUN of a group here that was waited for in vain.
@@ -46,7 +56,11 @@ struct Waiting {
 
 impl Engine {
     pub(super) fn on_lun_path(&mut self, lun: LunId, reached: bool) {
-        self.reach.known.insert(lun);
+        if self.reach.known.insert(lun)
+            && let Some(here) = &mut self.reach.here
+        {
+            here.unknown.remove(&lun);
+        }
         if reached {
             self.reach.away.remove(&lun);
             self.reach.overdue.remove(&lun);
@@ -113,15 +127,14 @@ impl Engine {
         if !database.node(self.me).is_some_and(|record| record.is_up_as(self.incarnation)) {
             return;
         }
-        let known_by = self.session_since + self.timing().io_bound * 2;
-        let is_known = |lun: &LunId| self.reach.known.contains(lun) || self.now >= known_by;
-        let luns = self.luns_here(database);
-        if !luns.iter().all(is_known) {
+        let known_by = self.session_since + self.config.timing().io_bound * 2;
+        let here =
+            self.reach.here.get_or_insert_with(|| Here::new(database, self.me, &self.reach.known));
+        if !here.unknown.is_empty() && self.now < known_by {
             return self.timers.set_sooner(Timer::Repeat, known_by);
         }
-        let reached =
-            |lun: &LunId| self.reach.known.contains(lun) && !self.reach.away.contains_key(lun);
-        let away: BTreeSet<LunId> = luns.into_iter().filter(|lun| !reached(lun)).collect();
+        let lost = self.reach.away.keys().filter(|lun| here.luns.contains(lun));
+        let away: BTreeSet<LunId> = lost.chain(&here.unknown).copied().collect();
         if database.has_said_paths(self.me) && *database.away(self.me) == away {
             self.reach.differs = None;
             return;
@@ -151,10 +164,18 @@ impl Engine {
         if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
     }
 
-    /// The LUNs of what may run here.
-    fn luns_here(&self, database: &Database) -> BTreeSet<LunId> {
-        let possible = |group: &&GroupConfig| placement::is_possible(group, self.me);
+    /// Another configuration is in force.
+    pub(super) fn forget_luns_here(&mut self) {
+        self.reach.here = None;
+    }
+}
+
+impl Here {
+    fn new(database: &Database, me: NodeId, known: &BTreeSet<LunId>) -> Self {
+        let possible = |group: &&GroupConfig| placement::is_possible(group, me);
         let groups = database.config().groups().iter().filter(possible);
-        groups.flat_map(|group| group.luns.iter().copied()).collect()
+        let luns: BTreeSet<LunId> = groups.flat_map(|group| group.luns.iter().copied()).collect();
+        let unknown = luns.difference(known).copied().collect();
+        Self { luns, unknown }
     }
 }
