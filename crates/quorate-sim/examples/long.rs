@@ -28,6 +28,7 @@ fn options(name: &str, seed: u64) -> Option<Options> {
         "drawn" => options,
         "five" => Options { nodes: Some(5), groups: Some(20), ..options },
         "members" => Options::of_members(seed),
+        "configured" => Options::of_configurations(seed),
         "quiet" => Options { time: Some(HOUR * 12), pace: Some(HOUR), ..options },
         "years" => Options {
             nodes: Some(3),
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some((name, seeds)) = asked else {
-        eprintln!("usage: long drawn|five|members|quiet|years SEEDS");
+        eprintln!("usage: long drawn|five|members|configured|quiet|years SEEDS");
         return ExitCode::FAILURE;
     };
     let began = Instant::now();

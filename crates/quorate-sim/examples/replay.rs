@@ -1,8 +1,9 @@
 //! Replays a seed of the simulator and tells its story.
 //!
-//!     cargo run -p quorate-sim --example replay -- SEED [turn] [members] [from SECOND] [to SECOND] [quiet]
+//!     cargo run -p quorate-sim --example replay -- SEED [turn|members|configured] [from SECOND] [to SECOND] [quiet]
 //!
-//! `turn` draws only the faults whose turn it is with this seed; in `members` nodes come and go.
+//! `turn` draws only the faults whose turn it is with this seed; in `members` nodes come and go; in `configured`
+//! configurations change.
 //! `quiet` leaves the story out: the verdict and the counts only.
 
 #![expect(clippy::disallowed_methods, reason = "an example is called with arguments")]
@@ -14,7 +15,7 @@ use quorate_sim::{Faults, Options, run};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some(seed) = words.first().and_then(|word| word.parse().ok()) else {
-        eprintln!("usage: replay SEED [turn] [members] [from SECOND] [to SECOND] [quiet]");
+        eprintln!("usage: replay SEED [turn|members|configured] [from SECOND] [to SECOND] [quiet]");
         return ExitCode::FAILURE;
     };
     let after = |name: &str| {
@@ -24,10 +25,11 @@ fn main() -> ExitCode {
     let (from, to) = (after("from").unwrap_or(0.0), after("to").unwrap_or(f64::MAX));
     let story = !words.iter().any(|word| word == "quiet");
     let is_said = |name: &str| words.iter().any(|word| word == name);
-    let options = match (is_said("turn"), is_said("members")) {
-        (_, true) => Options::of_members(seed),
-        (true, false) => Options { faults: Faults::turn(seed), ..Options::default() },
-        (false, false) => Options { faults: Faults::ALL, ..Options::default() },
+    let options = match () {
+        () if is_said("members") => Options::of_members(seed),
+        () if is_said("configured") => Options::of_configurations(seed),
+        () if is_said("turn") => Options { faults: Faults::turn(seed), ..Options::default() },
+        () => Options::default(),
     };
     let outcome = run(seed, &Options { story, ..options });
     println!("seed {seed}: {}", outcome.cluster);

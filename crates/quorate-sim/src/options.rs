@@ -146,4 +146,20 @@ impl Options {
             }
         }
     }
+
+    /// A run in which configurations change; every fourth seed has all kinds of faults, the others few of them.
+    pub fn of_configurations(seed: u64) -> Self {
+        use FaultKind::*;
+        let change = [Configure, AddGroup, RemoveGroup];
+        let only = |kinds: &[FaultKind]| Faults::only(&[&change, kinds].concat());
+        let faults = match seed % 4 {
+            0 => Faults::CONFIGURED,
+            1 => only(&[Command, Crash, StartFails, GuestDies]),
+            2 => Faults::CONFIGURED.with(Configure, 100).with(AddGroup, 40).with(RemoveGroup, 40),
+            _ => only(&[CutNode, Split, PauseProcess, LunPath, LunSlow]),
+        };
+        let ruled = seed / 4 % 3 == 1;
+        let timing = (seed / 4 % 2 == 1).then_some(TimingInputs::FAST);
+        Self { faults, ruled, timing, duration: 40, ..Self::default() }
+    }
 }

@@ -176,15 +176,39 @@ impl<'a> Solver<'a> {
         Some(Begun { members, grounds })
     }
 
-    /// Those near which a group wants to be.
+    /// Those near which a group wants to be, or not, unless they cannot be but where it is.
     fn grounds_of(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+        self.near(group)
+            .filter(move |&(with, score)| score >= SCORE_MUST || !self.must_follow(with, group))
+            .map(|(with, _)| with)
+    }
+
+    /// About whom a group says how near it wants to be, and how much.
+    fn near(&self, group: usize) -> impl Iterator<Item = (usize, i32)> + '_ {
         let rules = self.bonds.rules(group).iter();
         rules.filter_map(move |&rule| match self.config.rules()[rule].says {
-            Says::Near { group: wants, with, .. } if self.config.place_of(wants) == Some(group) => {
-                self.config.place_of(with)
+            Says::Near { group: wants, with, score, .. }
+                if self.config.place_of(wants) == Some(group) =>
+            {
+                self.config.place_of(with).map(|with| (with, score))
             }
             _ => None,
         })
+    }
+
+    /// Whether a group must be where another is, be it through others.
+    fn must_follow(&self, group: usize, other: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![group];
+        while let Some(one) = open.pop() {
+            if one == other {
+                return true;
+            }
+            if seen.insert(one) {
+                open.extend(self.near(one).filter(|near| near.1 >= SCORE_MUST).map(|near| near.0));
+            }
+        }
+        false
     }
 
     /// Where a group runs that stays there, whatever becomes of all others, if it has room there.
@@ -412,7 +436,9 @@ impl<'a> Solver<'a> {
                 Some((*then, NotHere::NothingBefore(number)))
             }
             Says::Near { group, with, score, .. }
-                if *score >= SCORE_MUST && self.is_known(&[*with]) && !self.will_run(*with) =>
+                if *score >= SCORE_MUST
+                    && self.is_known(&[*with])
+                    && (!self.will_run(*with) || self.are_parted(*group, *with)) =>
             {
                 Some((*group, NotHere::NotNear(number)))
             }
@@ -429,6 +455,12 @@ impl<'a> Solver<'a> {
     fn will_run(&self, group: GroupId) -> bool {
         let place = self.config.place_of(group);
         place.is_some_and(|place| self.table.placed[place] != Placed::Done(None))
+    }
+
+    /// Whether both are placed, on two nodes.
+    fn are_parted(&self, one: GroupId, other: GroupId) -> bool {
+        let seat = |group| self.table.goes_to(self.config.place_of(group)?);
+        seat(one).zip(seat(other)).is_some_and(|(one, other)| one != other)
     }
 
     /// Whether it runs, and stays where it does as far as is known.

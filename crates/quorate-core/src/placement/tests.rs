@@ -153,6 +153,21 @@ fn who_must_be_near_another_goes_where_that_is_and_nowhere_without_it() {
     assert_eq!(placed(&config, &all_open(3), &[on(1), absent]), [0, 0]);
 }
 
+/// Seed 2045 of changing configurations: one of the two rules was broken, whoever had a node preferred.
+#[test]
+fn of_two_that_must_be_near_and_never_are_one_has_no_node() {
+    for preferred in [vec![], vec![NodeId(1)]] {
+        let mut all = groups(2);
+        (all[1].preferred_owners, all[1].failback) = (preferred, true);
+        let says = vec![near(2, 1, SCORE_MUST), near(1, 2, SCORE_NEVER)];
+        let config = cluster(3, all, says, Policy::default());
+        for now in [[on(3), on(3)], [new(), new()], [on(3), on(1)], [new(), on(2)]] {
+            let places = placed(&config, &all_open(3), &now);
+            assert!(places.contains(&0), "{now:?}: {places:?}");
+        }
+    }
+}
+
 #[test]
 fn a_dependent_has_a_say_in_where_its_ground_goes() {
     let mut all = groups(2);

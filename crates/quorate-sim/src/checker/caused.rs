@@ -31,6 +31,8 @@ struct Story {
     failed: bool,
     moved: bool,
     wanted: bool,
+    /// Why its owner was asked to let go, which was true then.
+    released: Option<Cause>,
     /// By its owner's word.
     moved_by_hand: bool,
 }
@@ -143,8 +145,10 @@ impl Caused {
             }
             Notice::Releasing { group, epoch, cause } => {
                 let is_new = self.judged.insert((group, epoch, false));
-                let what = "is asked to let go";
-                return if is_new { self.is_true(view, group, cause, what) } else { Ok(()) };
+                if is_new {
+                    self.is_true(view, group, cause, "is asked to let go")?;
+                    self.groups.entry(group).or_default().released = Some(cause);
+                }
             }
             Notice::Assigned { group, owner, epoch, cause } => {
                 if self.judged.insert((group, epoch, true)) {
@@ -206,6 +210,10 @@ impl Caused {
     ) -> Result<(), String> {
         let none = Story::default();
         let story = self.groups.get(&group).unwrap_or(&none);
+        // What was right when it was let go is so when it gets its next owner, whatever is in force by then.
+        if story.released == Some(cause) {
+            return Ok(());
+        }
         let holds = view.configs_of_old().any(|config| self.holds(config, story, group, cause));
         if holds {
             return Ok(());

@@ -322,7 +322,9 @@ fn ordered(config: &ClusterConfig, states: &VecDeque<State>, new: New) -> Result
             continue;
         };
         let ran = |state: &State| first.iter().any(|one| state.online.contains(one));
-        if *then == group && !states.iter().any(ran) {
+        // A rule about what there is not says nothing.
+        let is_said = first.iter().any(|&one| config.group(one).is_some());
+        if *then == group && is_said && !states.iter().any(ran) {
             return Err(format!("{group} gets an owner, and nothing runs that has to before it"));
         }
     }
