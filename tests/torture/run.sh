@@ -40,6 +40,7 @@ same drawn "$((seeds / 3))"
 clean drawn "$seeds"
 same five 4
 same members 200
+clean configured "$((seeds / 2))"
 clean quiet 8
 clean years $((years * 4))
 

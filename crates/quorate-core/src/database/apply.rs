@@ -435,7 +435,7 @@ impl Database {
         if !record.is_wanted() {
             return;
         }
-        if !arrives && !self.has_room(group, to) {
+        if !arrives && (!self.has_room(group, to) || self.taken_by(group, to).is_some()) {
             // It belongs there from now on, and starts once what leaves that node is gone.
             let Some(record) = self.groups.get_mut(&group) else { return };
             record.seat = Some(to);
@@ -447,25 +447,6 @@ impl Database {
             let epoch = Epoch(record.epoch.0 + raised);
             self.assign(group, epoch, (to, target.incarnation), cause, notices);
         }
-    }
-
-    /// Whether a node has room for a group beside all that has not left it yet.
-    pub fn has_room(&self, group: GroupId, node: NodeId) -> bool {
-        let uses = |one: GroupId| self.config.group(one).map(|one| &one.wishes.uses);
-        let Some((own, place)) = uses(group).zip(self.config.node(node)) else { return true };
-        let there = |(&other, record): (&GroupId, &GroupRecord)| {
-            let at = record.owner().filter(|_| other != group);
-            at.is_some_and(|(at, as_this)| at == node && self.is_up_as(node, as_this))
-                .then_some(other)
-        };
-        let limited = self.config.policy().limited && !plant::is(Plant::RoomIgnored);
-        !limited
-            || own.iter().all(|(kind, &more)| {
-                let of = |one: GroupId| uses(one)?.get(kind).copied();
-                let used = self.groups.iter().filter_map(there).filter_map(of);
-                let capacity = place.capacity.get(kind).copied().unwrap_or_default();
-                more == 0 || used.fold(more, u64::saturating_add) <= capacity
-            })
     }
 
     /// It has failed on its owner so many times, one after the other, and is given up there.

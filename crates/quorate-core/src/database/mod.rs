@@ -12,6 +12,7 @@ mod flapping;
 mod membership;
 mod operating;
 mod reach;
+mod room;
 #[cfg(test)]
 mod tests;
 mod versions;

@@ -15,8 +15,9 @@ use crate::change::{
     Cause, Change, ChangeSet, DownCause, Failback, FenceKind, GroupReport, ReleaseKind,
 };
 use crate::config::{
-    Amounts, ClusterConfig, ClusterParts, Domain, FoundTwice, GroupConfig, LunConfig, NewConfig,
-    NewGroup, NodeConfig, Policy, Quarantine, ResourceConfig, ResourcePolicy, TimingInputs, Wishes,
+    Amounts, By, ClusterConfig, ClusterParts, Domain, FoundTwice, GroupConfig, LunConfig,
+    NewConfig, NewGroup, NodeConfig, Policy, Quarantine, ResourceConfig, ResourcePolicy, Rule,
+    SCORE_NEVER, Says, TimingInputs, Wishes,
 };
 use crate::id::{ClusterId, Epoch, GroupId, Incarnation, LunId, NodeId, ResourceId, VoterId};
 
@@ -238,6 +239,37 @@ fn who_is_sent_to_a_node_gets_it_only_once_others_have_left_it_room() {
             story.apply(Change::Release { group, epoch, to, kind: ReleaseKind::Stop, cause });
         }
         if other_goes_first {
+            story.report(OTHER, GONE);
+        }
+        story.report(VM, GONE);
+        let owner = story.record(VM).owner().map(|(node, _)| node);
+        assert_eq!(owner, other_goes_first.then_some(B));
+    }
+}
+
+/// A rule may have come since it was sent there.
+#[test]
+fn who_is_sent_to_where_it_must_not_be_by_now_gets_it_only_once_the_other_is_gone() {
+    let groups = vec![VM, OTHER];
+    let apart = Says::Apart { groups, strict: true, by: By::Node };
+    let never = Says::Near { group: OTHER, with: VM, score: SCORE_NEVER, influence: false };
+    for (says, other_goes_first) in [(apart.clone(), false), (apart, true), (never, false)] {
+        let mut parts = parts();
+        parts.rules = vec![Rule { name: "no-company".into(), says }];
+        let mut story = Story::begin(parts);
+        story.runs_on(VM, A);
+        story.runs_on(OTHER, B);
+        let (epoch, cause) = (story.record(VM).epoch, Cause::Move);
+        story.apply(Change::Release {
+            group: VM,
+            epoch,
+            to: Some(B),
+            kind: ReleaseKind::Stop,
+            cause,
+        });
+        if other_goes_first {
+            let (epoch, kind) = (story.record(OTHER).epoch, ReleaseKind::Stop);
+            story.apply(Change::Release { group: OTHER, epoch, to: None, kind, cause });
             story.report(OTHER, GONE);
         }
         story.report(VM, GONE);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::change::ReleaseKind;
-use crate::config::{By, ClusterConfig, OrderAct, OrderKind, SCORE_MUST, SCORE_NEVER, Says, Turn};
+use crate::config::{ClusterConfig, OrderAct, OrderKind, SCORE_MUST, Says, Turn};
 use crate::database::{Database, GroupRecord, OwnedState};
 use crate::id::{GroupId, NodeId};
 use crate::placement::Plan;
@@ -430,33 +430,6 @@ impl<'a> Order<'a> {
 
     /// Who is still on the node, of those that must not be there together with this one.
     pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
-        if plant::is(Plant::ApartIgnored) {
-            return None;
-        }
-        let there = |other: &GroupId| {
-            *other != group
-                && self.node_of(*other) == Some(node)
-                && self.doing(*other) != Doing::Nothing
-        };
-        let is_close = |other: &GroupId, by: By| {
-            let runs = *other != group && self.doing(*other) != Doing::Nothing;
-            let at = self.node_of(*other).filter(|_| runs);
-            let there = at.and_then(|at| self.config().node(at));
-            there.zip(self.config().node(node)).is_some_and(|(one, two)| one.is_with(two, by))
-        };
-        self.rules(group).find_map(|says| match says {
-            Says::Apart { groups, strict: true, by: By::Node } => {
-                groups.iter().copied().find(there)
-            }
-            Says::Apart { groups, strict: true, by } => {
-                groups.iter().copied().find(|other| is_close(other, *by))
-            }
-            Says::Near { group: wants, with, score, .. } if *score <= SCORE_NEVER => {
-                [*wants, *with].into_iter().find(there)
-            }
-            Says::Near { .. } | Says::Order { .. } | Says::Together { .. } | Says::Apart { .. } => {
-                None
-            }
-        })
+        self.database.taken_by(group, node)
     }
 }

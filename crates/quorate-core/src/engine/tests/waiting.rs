@@ -7,12 +7,12 @@ use super::policies::{MINUTE, SECOND, many, parts_of};
 use super::{A, B, C, Trio, VM};
 use crate::change::{Change, Disarm, GroupReport};
 use crate::config::{
-    Amounts, By, ClusterConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says,
+    Amounts, By, ClusterConfig, GroupConfig, OrderAct, OrderKind, Policy, Rule, SCORE_NEVER, Says,
 };
 use crate::database::{GroupRecord, OwnedState};
 use crate::event::{Event, Trouble};
 use crate::id::{GroupId, NodeId, ResourceId};
-use crate::message::Command;
+use crate::message::{Command, Refusal};
 use crate::notice::{Hold, Notice};
 
 const OTHER: GroupId = GroupId(2);
@@ -225,10 +225,13 @@ fn a_group_that_could_move_live_and_does_not_come_up_delays_no_drain() {
 }
 
 /// Of two groups, each on its node, which has room for one.
-fn crowded() -> Trio {
+fn crowded(edit: impl Fn(&mut GroupConfig)) -> Trio {
     let room = || Amounts::from([("memory".to_owned(), 1)]);
     let policy = Policy { limited: true, ..Policy::default() };
-    let mut parts = parts_of(2, policy, |group| group.wishes.uses = room());
+    let mut parts = parts_of(2, policy, |group| {
+        group.wishes.uses = room();
+        edit(group);
+    });
     parts.nodes.iter_mut().for_each(|node| node.capacity = room());
     for (group, node) in parts.groups.iter_mut().zip([A, B]) {
         group.preferred_owners = vec![node];
@@ -241,7 +244,7 @@ fn crowded() -> Trio {
 
 #[test]
 fn who_is_moved_to_a_node_that_another_leaves_waits_for_that_and_starts_nowhere_else() {
-    let mut trio = crowded();
+    let mut trio = crowded(|_| ());
     trio.mute.insert(B);
     trio.command(A, Command::Offline { group: "vm2".into() });
     trio.pass(SECOND / 10);
@@ -255,4 +258,50 @@ fn who_is_moved_to_a_node_that_another_leaves_waits_for_that_and_starts_nowhere_
         |(_, _, told)| matches!(told, Notice::Assigned { group: VM, owner, .. } if *owner != B),
     );
     assert!(!elsewhere, "{:?}", trio.notices);
+}
+
+#[test]
+fn what_moves_as_it_runs_is_refused_where_another_has_not_left_yet() {
+    let mut trio = crowded(|group| group.resources[0].live_on_move = true);
+    trio.mute.insert(B);
+    trio.command(A, Command::Offline { group: "vm2".into() });
+    trio.pass(SECOND / 10);
+    trio.answers.clear();
+    trio.command(A, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: false });
+    trio.pass(SECOND / 10);
+    let is_told = |why: &str| why.contains("as it runs before what leaves that node is gone");
+    assert!(
+        matches!(&trio.answers[..], [Err(Refusal::NotPossible(why))] if is_told(why)),
+        "{:?}",
+        trio.answers
+    );
+    assert!(trio.is_online_on(A));
+}
+
+#[test]
+fn what_a_node_that_is_down_was_sending_takes_no_room_where_it_was_to_go() {
+    let mut trio = crowded(|group| match group.id {
+        OTHER => (group.possible_owners, group.wishes.priority) = (vec![B], 1),
+        _ => group.possible_owners = vec![A, B],
+    });
+    let owner = |trio: &Trio| trio.record_of(OTHER).owner().map(|(owner, _)| owner);
+    trio.command(B, Command::Offline { group: "vm2".into() });
+    trio.run_until(SECOND * 5, |trio| owner(trio).is_none());
+    trio.mute.insert(A);
+    trio.command(B, Command::Move { group: "vm".into(), to: Some("n2".into()), restart: true });
+    let is_sent = |trio: &Trio| {
+        let state = trio.record_of(VM).owned_state();
+        matches!(state, Some(OwnedState::Releasing { to: Some(B), .. }))
+    };
+    trio.run_until(SECOND * 5, is_sent);
+    trio.command(B, Command::Online { group: "vm2".into() });
+    trio.pass(SECOND / 2);
+    assert!(owner(&trio).is_none(), "its place is given away");
+    trio.kill(A);
+    trio.run_until(SECOND * 5, |trio| owner(trio) == Some(B));
+    let fenced = |(_, _, told): &(_, _, Notice)| matches!(told, Notice::Fenced { node: A, .. });
+    assert!(
+        !trio.notices.iter().any(fenced),
+        "it has waited for the proof that nothing runs there"
+    );
 }
