@@ -80,8 +80,7 @@ unit: ## every Rust test but those of make e2e
 	cargo nextest run --locked --profile ci
 
 planted: ## bugs on purpose are caught; the rest of make plants takes longer
-	cargo nextest run --locked --profile ci -p quorate-sim -p quorate-one-build \
-		--features quorate-sim/plants --test plants
+	cargo nextest run --locked --release --profile ci -p quorate-sim --features plants --test plants
 
 doctests: ## the examples in the documentation
 	cargo test --locked --doc

@@ -15,4 +15,5 @@ cargo build --quiet --locked -p quorate-cli
 cp target/debug/quorate "$programs/quorate"
 
 export QUORATE_PROGRAM=$programs/quorate QUORATE_SWITCHED_PROGRAM=$programs/quorate-switched
-cargo nextest run --locked --profile e2e -p quorate-tests --test e2e "$@"
+# Of all crates, of which the profile takes these: what `make unit` has compiled is not compiled again.
+cargo nextest run --locked --profile e2e "$@"

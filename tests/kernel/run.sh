@@ -12,9 +12,10 @@ limit=300
 images=$PWD/target/kernel
 
 mkdir -p "$images"
-# The program of these tests, as cargo calls it.
-cargo test --locked --quiet --no-run -p quorate-storage --test lun
-program=$(cargo test --locked --no-run --message-format json -p quorate-storage --test lun 2>/dev/null |
+# The program of these tests, as cargo calls it. Of all crates, here and below: what `make unit` has compiled is not
+# compiled again.
+cargo test --locked --quiet --no-run --test lun
+program=$(cargo test --locked --no-run --message-format json --test lun 2>/dev/null |
     sed -n 's/.*"target":{[^}]*"name":"lun".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 [ -x "$program" ] || { echo "kernel: cargo names no program for the tests" >&2 && exit 1; }
 cp "$program" "$images/lun"
@@ -79,12 +80,12 @@ tests() {
         exit 1
     }
 }
-tests lio --run-ignored only -p quorate-storage --test lun lio::
-tests luns --run-ignored only -p quorate-tests --test luns
+tests lio --run-ignored only --test lun lio::
+tests luns --run-ignored only --test luns
 # These measure times: one after the other.
-tests others --test-threads 1 -p quorate-storage --test lun -- \
+tests others --test-threads 1 --test lun -- \
     doctor:: disk::a_disk_without_reservations \
     iscsi::an_examination iscsi::a_path_that_comes_back iscsi::a_target_that_dies \
     iscsi::no_write_of_the_victim
-tests stale -p quorate-tests --test luns -- stale_write_lands_on_tgt
+tests stale --test luns -- stale_write_lands_on_tgt
 tests/kernel/table.py "$images"/{tests.console,lio.log,luns.log,others.log,stale.log}

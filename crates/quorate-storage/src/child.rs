@@ -17,6 +17,12 @@ use std::process::{Child, Command};
 ///
 /// As `Command::spawn`; also when the parent died in the very moment of the start.
 pub fn spawn_dying_with_parent(command: &mut Command) -> io::Result<Child> {
+    die_with_parent(command).spawn()
+}
+
+/// Lets what `command` starts die with its parent, as [`spawn_dying_with_parent`] says. What is called before the
+/// program after this, by `pre_exec`, is called in the child's own session and dies with the parent too.
+pub fn die_with_parent(command: &mut Command) -> &mut Command {
     let parent = rustix::process::getpid();
     let prepare = move || {
         rustix::process::setsid()?;
@@ -28,8 +34,7 @@ pub fn spawn_dying_with_parent(command: &mut Command) -> io::Result<Child> {
         Ok(())
     };
     // SAFETY: between fork and exec `prepare` makes system calls only: no allocation, no lock.
-    unsafe { command.pre_exec(prepare) };
-    command.spawn()
+    unsafe { command.pre_exec(prepare) }
 }
 
 #[cfg(test)]

@@ -435,7 +435,11 @@ impl Database {
         if !record.is_wanted() {
             return;
         }
-        if !arrives && (!self.has_room(group, to) || self.taken_by(group, to).is_some()) {
+        if !arrives && self.taken_by(group, to).is_some() {
+            // A rule has come since: where it goes now is decided anew.
+            return;
+        }
+        if !arrives && !self.has_room(group, to) {
             // It belongs there from now on, and starts once what leaves that node is gone.
             let Some(record) = self.groups.get_mut(&group) else { return };
             record.seat = Some(to);

@@ -249,11 +249,16 @@ fn who_is_sent_to_a_node_gets_it_only_once_others_have_left_it_room() {
 
 /// A rule may have come since it was sent there.
 #[test]
-fn who_is_sent_to_where_it_must_not_be_by_now_gets_it_only_once_the_other_is_gone() {
-    let groups = vec![VM, OTHER];
-    let apart = Says::Apart { groups, strict: true, by: By::Node };
+fn who_is_sent_to_where_it_must_not_be_by_now_gets_it_only_if_the_other_is_gone() {
+    let apart = |by| Says::Apart { groups: vec![VM, OTHER], strict: true, by };
     let never = Says::Near { group: OTHER, with: VM, score: SCORE_NEVER, influence: false };
-    for (says, other_goes_first) in [(apart.clone(), false), (apart, true), (never, false)] {
+    for (says, other_goes_first) in [
+        (apart(By::Node), false),
+        (apart(By::Node), true),
+        (apart(By::Site), false),
+        (never.clone(), false),
+        (never, true),
+    ] {
         let mut parts = parts();
         parts.rules = vec![Rule { name: "no-company".into(), says }];
         let mut story = Story::begin(parts);
@@ -273,8 +278,9 @@ fn who_is_sent_to_where_it_must_not_be_by_now_gets_it_only_once_the_other_is_gon
             story.report(OTHER, GONE);
         }
         story.report(VM, GONE);
-        let owner = story.record(VM).owner().map(|(node, _)| node);
-        assert_eq!(owner, other_goes_first.then_some(B));
+        let record = story.record(VM);
+        assert_eq!(record.owner().map(|(node, _)| node), other_goes_first.then_some(B));
+        assert_eq!(record.chosen, None, "nobody has chosen a node that it must not have");
     }
 }
 

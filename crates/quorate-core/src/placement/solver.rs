@@ -169,17 +169,17 @@ impl<'a> Solver<'a> {
             None => vec![group],
             Some(unit) => unit.iter().copied().filter(open).collect(),
         };
+        members.iter().for_each(|&member| self.table.placed[member] = Placed::Begun);
         let mut grounds: Vec<usize> =
             members.iter().flat_map(|&member| self.grounds_of(member)).collect();
         grounds.reverse();
-        members.iter().for_each(|&member| self.table.placed[member] = Placed::Begun);
         Some(Begun { members, grounds })
     }
 
-    /// Those near which a group wants to be, or not, unless they cannot be but where it is.
+    /// Those near which a group wants to be, or not, unless they must go where one goes that is being placed.
     fn grounds_of(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
         self.near(group)
-            .filter(move |&(with, score)| score >= SCORE_MUST || !self.must_follow(with, group))
+            .filter(|&(with, score)| score >= SCORE_MUST || !self.follows_begun(with))
             .map(|(with, _)| with)
     }
 
@@ -196,16 +196,17 @@ impl<'a> Solver<'a> {
         })
     }
 
-    /// Whether a group must be where another is, be it through others.
-    fn must_follow(&self, group: usize, other: usize) -> bool {
+    /// Whether a group must be where one is that is being placed, be it through others.
+    fn follows_begun(&self, group: usize) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![group];
         while let Some(one) = open.pop() {
-            if one == other {
+            if self.table.placed[one] == Placed::Begun {
                 return true;
             }
             if seen.insert(one) {
                 open.extend(self.near(one).filter(|near| near.1 >= SCORE_MUST).map(|near| near.0));
+                open.extend(self.bonds.unit(one).into_iter().flatten());
             }
         }
         false
@@ -438,7 +439,8 @@ impl<'a> Solver<'a> {
             Says::Near { group, with, score, .. }
                 if *score >= SCORE_MUST
                     && self.is_known(&[*with])
-                    && (!self.will_run(*with) || self.are_parted(*group, *with)) =>
+                    && (!self.will_run(*with)
+                        || self.are_parted(*group, *with) && !plant::is(Plant::NearIgnored)) =>
             {
                 Some((*group, NotHere::NotNear(number)))
             }

@@ -156,15 +156,37 @@ fn who_must_be_near_another_goes_where_that_is_and_nowhere_without_it() {
 /// Seed 2045 of changing configurations: one of the two rules was broken, whoever had a node preferred.
 #[test]
 fn of_two_that_must_be_near_and_never_are_one_has_no_node() {
-    for preferred in [vec![], vec![NodeId(1)]] {
+    for (preferred, priority) in [(vec![], 0), (vec![NodeId(1)], 0), (vec![NodeId(1)], 1)] {
         let mut all = groups(2);
         (all[1].preferred_owners, all[1].failback) = (preferred, true);
+        all[1].wishes.priority = priority;
         let says = vec![near(2, 1, SCORE_MUST), near(1, 2, SCORE_NEVER)];
         let config = cluster(3, all, says, Policy::default());
-        for now in [[on(3), on(3)], [new(), new()], [on(3), on(1)], [new(), on(2)]] {
-            let places = placed(&config, &all_open(3), &now);
-            assert!(places.contains(&0), "{now:?}: {places:?}");
+        for (now, node) in
+            [([on(3), on(3)], 3), ([new(), new()], 1), ([on(3), on(1)], 3), ([new(), on(2)], 1)]
+        {
+            assert_eq!(placed(&config, &all_open(3), &now), [node, 0], "{now:?}");
         }
+    }
+}
+
+/// Where wishes lead in a circle, the one that must follow goes last.
+#[test]
+fn who_must_be_where_another_is_goes_there_though_that_wants_to_be_near_it_in_turn() {
+    let mut all = groups(3);
+    all[0].possible_owners = vec![NodeId(1)];
+    (all[2].scores, all[2].failback) = (BTreeMap::from([(NodeId(3), 50)]), true);
+    let says = vec![near(1, 2, 10), near(2, 3, 10), near(3, 1, SCORE_MUST)];
+    let config = cluster(3, all.clone(), says, Policy::default());
+    for now in [[new(), new(), new()], [on(1), on(1), on(1)]] {
+        let places = placed(&config, &all_open(3), &now);
+        assert_eq!((places[0], places[2]), (1, 1), "{now:?}");
+    }
+    let one = Says::Together { groups: vec![GroupId(1), GroupId(2)], strict: true, by: By::Node };
+    let says = vec![one, near(3, 2, SCORE_MUST), near(1, 3, 10)];
+    let config = cluster(3, all, says, Policy::default());
+    for now in [[new(), new(), new()], [on(1), on(1), on(1)]] {
+        assert_eq!(placed(&config, &all_open(3), &now), [1, 1, 1], "{now:?}");
     }
 }
 

@@ -211,7 +211,12 @@ impl Caused {
         let none = Story::default();
         let story = self.groups.get(&group).unwrap_or(&none);
         // What was right when it was let go is so when it gets its next owner, whatever is in force by then.
-        if story.released == Some(cause) {
+        let by_config =
+            [Cause::Rule, Cause::Order, Cause::Balance, Cause::Failback, Cause::NotPossible];
+        if story.released == Some(cause)
+            && by_config.contains(&cause)
+            && !self.renewed.contains(&group)
+        {
             return Ok(());
         }
         let holds = view.configs_of_old().any(|config| self.holds(config, story, group, cause));

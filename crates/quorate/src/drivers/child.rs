@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use quorate_storage::child::die_with_parent;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     test_kill_process_group, waitid,
@@ -95,11 +96,18 @@ impl KillSwitch {
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
     ) -> Result<Arc<Supervised>, DriverError> {
         self.start(|| {
-            if let Some(path) = self.record.get() {
-                record::write_at_start(path, command)
-                    .map_err(|error| super::command::work_error(path, &error))?;
-            }
-            Supervised::spawn(command, on_exit)
+            die_with_parent(command);
+            let Some(path) = self.record.get() else {
+                return Supervised::spawn_prepared(command, on_exit);
+            };
+            record::write_at_start(path, command)
+                .map_err(|error| super::command::work_error(path, &error))?;
+            Supervised::spawn_prepared(command, on_exit).map_err(|error| {
+                match record::take_draft_away(path) {
+                    true => super::command::work_error(path, &error),
+                    false => error,
+                }
+            })
         })
     }
 
@@ -177,12 +185,21 @@ impl Supervised {
         command: &mut Command,
         on_exit: impl FnOnce(Exit, bool) + Send + 'static,
     ) -> Result<Self, DriverError> {
+        die_with_parent(command);
+        Self::spawn_prepared(command, on_exit)
+    }
+
+    /// The same of a command that is told already to die with its parent.
+    fn spawn_prepared(
+        command: &mut Command,
+        on_exit: impl FnOnce(Exit, bool) + Send + 'static,
+    ) -> Result<Self, DriverError> {
         let program = PathBuf::from(command.get_program());
         let failed = |error: io::Error| DriverError::Spawn {
             program: program.clone(),
             reason: error.to_string(),
         };
-        let mut child = quorate_storage::child::spawn_dying_with_parent(command).map_err(failed)?;
+        let mut child = command.spawn().map_err(failed)?;
         let leader = Pid::from_child(&child);
         let pidfd = match pidfd_open(leader, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -349,14 +366,13 @@ fn group_has_survivors(leader: Pid) -> bool {
         return false;
     }
     let number = leader.as_raw_nonzero().get();
-    let is_survivor =
-        |process| Stat::of(process).is_some_and(|stat: Stat| stat.group == number && stat.is_live);
     if fs::exists(format!("/proc/{number}")).unwrap_or(false) {
         // A stranger has the leader's number, which the kernel gives away only after the last
         // member.
         return false;
     }
-    all_processes().any(is_survivor)
+    let is_member = |stat: Stat| stat.group == number && stat.is_live;
+    all_processes().any(|process| Stat::of(process).is_some_and(is_member))
 }
 
 #[cfg(test)]

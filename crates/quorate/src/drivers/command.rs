@@ -111,7 +111,7 @@ pub(super) fn open_log(path: &Path) -> Result<File, DriverError> {
 }
 
 /// An error about the work directory or a file in it.
-pub(super) fn work_error(path: &Path, error: &std::io::Error) -> DriverError {
+pub(super) fn work_error(path: &Path, error: &dyn std::error::Error) -> DriverError {
     DriverError::File { what: "work file", path: path.to_owned(), reason: error.to_string() }
 }
 

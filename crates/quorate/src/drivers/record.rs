@@ -19,6 +19,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ use serde::{Deserialize, Serialize};
 
 /// How the name of a record ends.
 const RECORD_END: &str = ".process";
+/// How the name of one ends that is not whole yet.
+const DRAFT: &str = "draft";
 /// How long is rested between two looks for survivors.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -87,27 +90,40 @@ fn boot() -> String {
     boot.chars().take_while(char::is_ascii_hexdigit).collect()
 }
 
-/// Lets the process that `command` starts record the session that it leads, before it becomes the program. The record
-/// is whole or not there at all.
+/// Lets the process that `command` starts record the session that it leads, before it becomes the program; the command
+/// is told before to lead one, and to die with its parent. The record is whole or not there at all. `path` is absolute:
+/// the process may have gone elsewhere by then.
+///
+/// A process that dies with its parent may do so a moment later. Until then it holds the lock of the node's log, and the
+/// next run does not begin.
 pub(super) fn write_at_start(path: &Path, command: &mut Command) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let file = fs::File::create(&draft)?;
+    let draft = draft_of(path);
+    // Where that cannot be, the program need not be tried.
+    fs::File::create(&draft)?;
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
     let (draft, path) = (name(&draft)?, name(path)?);
     let world = serde_json::to_string(&world()?)?;
     let write = move || {
         let leader = rustix::process::getpid().as_raw_nonzero();
         let started = started_of_this_process()?;
-        writeln!(
-            Unbuffered(&file),
-            r#"{{"leader":{leader},"started":{started},"world":{world}}}"#
-        )?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let file = rustix::fs::open(draft.as_c_str(), flags, Mode::RUSR | Mode::WUSR)?;
+        writeln!(Unbuffered(file), r#"{{"leader":{leader},"started":{started},"world":{world}}}"#)?;
         Ok(rustix::fs::rename(draft.as_c_str(), path.as_c_str())?)
     };
     // SAFETY: between fork and exec `write` makes system calls only, and puts numbers and text that is there already
     // into words: no allocation, no lock.
     unsafe { command.pre_exec(write) };
     Ok(())
+}
+
+/// After a start that failed: whether it did so before the record was written. Takes away what is left of that.
+pub(super) fn take_draft_away(path: &Path) -> bool {
+    fs::remove_file(draft_of(path)).is_ok()
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension(DRAFT)
 }
 
 /// When this process started. Allocates nothing.
@@ -121,11 +137,11 @@ fn started_of_this_process() -> io::Result<u64> {
 }
 
 /// Writes at once what it is given.
-struct Unbuffered<'a>(&'a fs::File);
+struct Unbuffered(OwnedFd);
 
-impl Write for Unbuffered<'_> {
+impl Write for Unbuffered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self.0, bytes)?)
+        Ok(rustix::io::write(&self.0, bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -148,6 +164,9 @@ pub(crate) fn end_leftovers(directory: &Path, patience: Duration) -> Result<(), 
     };
     for entry in entries {
         let path = entry.map_err(unreadable(directory))?.path();
+        if path.extension().is_some_and(|end| end == DRAFT) {
+            fs::remove_file(&path).map_err(unreadable(&path))?;
+        }
         let name = path.file_name().and_then(|name| name.to_str());
         let named = name.and_then(|name| name.strip_suffix(RECORD_END)?.rsplit_once('.'));
         let Some((resource, boot_then)) = named else { continue };
@@ -246,8 +265,11 @@ fn world() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Stdio};
 
+    use quorate_storage::child::die_with_parent;
+
+    use super::super::child::KillSwitch;
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(20);
@@ -256,9 +278,10 @@ mod tests {
     fn session(path: &Path) -> (Child, i32) {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "sleep 1000 & echo $!; wait"]);
+        die_with_parent(&mut command);
         write_at_start(path, &mut command).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut leader = quorate_storage::child::spawn_dying_with_parent(&mut command).unwrap();
+        let mut leader = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (leader, line.trim().parse().unwrap())
@@ -276,8 +299,8 @@ mod tests {
         for _ in 0..20 {
             let mut command = Command::new("/bin/cat");
             command.arg(&path).stdin(Stdio::null()).stdout(Stdio::piped());
-            write_at_start(&path, &mut command).unwrap();
-            let child = quorate_storage::child::spawn_dying_with_parent(&mut command).unwrap();
+            write_at_start(&path, die_with_parent(&mut command)).unwrap();
+            let child = command.spawn().unwrap();
             let leader = Pid::from_child(&child).as_raw_nonzero().get();
             let output = child.wait_with_output().unwrap();
             let record: Record = serde_json::from_slice(&output.stdout).unwrap();
@@ -294,8 +317,18 @@ mod tests {
         // A directory stands where the record should: it is written, and cannot be put there.
         let path = directory.path().join("guest.process");
         fs::create_dir_all(path.join("something")).unwrap();
-        write_at_start(&path, &mut command).unwrap();
-        assert!(quorate_storage::child::spawn_dying_with_parent(&mut command).is_err());
+        let switch = KillSwitch::new();
+        switch.record_in(path);
+        let error = switch.spawn(&mut command, |_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("guest.process") && error.contains("/bin/true"), "{error}");
+        let mut missing = Command::new("/bin/nothing-of-that-name");
+        let switch = KillSwitch::new();
+        switch.record_in(directory.path().join("other.process"));
+        let error = switch.spawn(&mut missing, |_, _| ()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot start /bin/nothing-of-that-name"), "{error}");
+        let is_draft = |path: &Path| path.extension().is_some_and(|end| end == DRAFT);
+        let mut left = fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.path());
+        assert!(!left.any(|path| is_draft(&path)));
     }
 
     #[test]
