@@ -213,10 +213,7 @@ impl Caused {
         // What was right when it was let go is so when it gets its next owner, whatever is in force by then.
         let by_config =
             [Cause::Rule, Cause::Order, Cause::Balance, Cause::Failback, Cause::NotPossible];
-        if story.released == Some(cause)
-            && by_config.contains(&cause)
-            && !self.renewed.contains(&group)
-        {
+        if story.released == Some(cause) && by_config.contains(&cause) {
             return Ok(());
         }
         let holds = view.configs_of_old().any(|config| self.holds(config, story, group, cause));

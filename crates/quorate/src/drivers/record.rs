@@ -16,19 +16,13 @@
 //! The process writes its own record before it becomes the program: so nothing ever runs without one, whenever the
 //! engine's process dies.
 
-use std::ffi::CString;
 use std::fs;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use serde::{Deserialize, Serialize};
 
 /// How the name of a record ends.
 const RECORD_END: &str = ".process";
@@ -37,8 +31,8 @@ const DRAFT: &str = "draft";
 /// How long is rested between two looks for survivors.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// One started session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One started session: in the file a line for its world, and what /proc said of its leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     /// The leader, which gives the session its number.
     leader: i32,
@@ -94,27 +88,13 @@ fn boot() -> String {
 /// is told before to lead one, and to die with its parent. The record is whole or not there at all. `path` is absolute:
 /// the process may have gone elsewhere by then.
 ///
-/// A process that dies with its parent may do so a moment later. Until then it holds the lock of the node's log, and the
-/// next run does not begin.
+/// A process that dies with its parent may do so a moment later. Until then it holds the lock of the node's log, and
+/// the next run does not begin.
 pub(super) fn write_at_start(path: &Path, command: &mut Command) -> io::Result<()> {
     let draft = draft_of(path);
     // Where that cannot be, the program need not be tried.
     fs::File::create(&draft)?;
-    let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
-    let (draft, path) = (name(&draft)?, name(path)?);
-    let world = serde_json::to_string(&world()?)?;
-    let write = move || {
-        let leader = rustix::process::getpid().as_raw_nonzero();
-        let started = started_of_this_process()?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let file = rustix::fs::open(draft.as_c_str(), flags, Mode::RUSR | Mode::WUSR)?;
-        writeln!(Unbuffered(file), r#"{{"leader":{leader},"started":{started},"world":{world}}}"#)?;
-        Ok(rustix::fs::rename(draft.as_c_str(), path.as_c_str())?)
-    };
-    // SAFETY: between fork and exec `write` makes system calls only, and puts numbers and text that is there already
-    // into words: no allocation, no lock.
-    unsafe { command.pre_exec(write) };
-    Ok(())
+    quorate_storage::child::leave_stat(command, format!("{}\n", world()?), &draft, path)
 }
 
 /// After a start that failed: whether it did so before the record was written. Takes away what is left of that.
@@ -124,29 +104,6 @@ pub(super) fn take_draft_away(path: &Path) -> bool {
 
 fn draft_of(path: &Path) -> PathBuf {
     path.with_extension(DRAFT)
-}
-
-/// When this process started. Allocates nothing.
-fn started_of_this_process() -> io::Result<u64> {
-    let file =
-        rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut line = [0; 1024];
-    let length = rustix::io::read(&file, &mut line)?;
-    let stat = Stat::parse(&line[..length]);
-    Ok(stat.ok_or(rustix::io::Errno::IO)?.started)
-}
-
-/// Writes at once what it is given.
-struct Unbuffered(OwnedFd);
-
-impl Write for Unbuffered {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(&self.0, bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Ends what is left of every session that is recorded in `directory`, and waits until it is gone.
@@ -172,8 +129,8 @@ pub(crate) fn end_leftovers(directory: &Path, patience: Duration) -> Result<(), 
         let Some((resource, boot_then)) = named else { continue };
         if boot_then == boot() {
             let text = fs::read(&path).map_err(unreadable(&path))?;
-            let record: Record =
-                serde_json::from_slice(&text).map_err(|error| unreadable(&path)(error.into()))?;
+            let what = || unreadable(&path)(io::Error::other("it is no record of a process"));
+            let record = Record::parse(&text).ok_or_else(what)?;
             if record.world == world().map_err(unreadable(&path))? {
                 record.end(resource, patience)?;
             }
@@ -184,6 +141,14 @@ pub(crate) fn end_leftovers(directory: &Path, patience: Duration) -> Result<(), 
 }
 
 impl Record {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let end = text.iter().position(|&byte| byte == b'\n')?;
+        let (world, stat) = (str::from_utf8(&text[..end]).ok()?, &text[end + 1..]);
+        let number = stat.split(|&byte| byte == b' ').next()?;
+        let leader = str::from_utf8(number).ok()?.parse().ok()?;
+        Some(Self { leader, started: Stat::parse(stat)?.started, world: world.to_owned() })
+    }
+
     fn end(&self, resource: &str, patience: Duration) -> Result<(), LeftoverError> {
         let deadline = Instant::now() + patience;
         loop {
@@ -242,7 +207,7 @@ impl Stat {
     }
 
     /// Reads one line of /proc/PID/stat: `pid (name) state parent group session ...`, the start time as the 22nd word;
-    /// a name may hold any bytes. Allocates nothing.
+    /// a name may hold any bytes.
     fn parse(stat: &[u8]) -> Option<Self> {
         let end = stat.iter().rposition(|&byte| byte == b')')?;
         let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
@@ -303,7 +268,7 @@ mod tests {
             let child = command.spawn().unwrap();
             let leader = Pid::from_child(&child).as_raw_nonzero().get();
             let output = child.wait_with_output().unwrap();
-            let record: Record = serde_json::from_slice(&output.stdout).unwrap();
+            let record = Record::parse(&output.stdout).unwrap();
             assert_eq!((record.leader, record.world), (leader, world().unwrap()));
         }
     }
@@ -356,7 +321,9 @@ mod tests {
             Record { leader: number, started, world: "another machine".to_owned() },
         ];
         for record in records {
-            let text = serde_json::to_vec(&record).unwrap();
+            let tail = format!("S 1 {number} {number}{} {} 0", " 0".repeat(15), record.started);
+            let text = format!("{}\n{number} (sh) {tail}", record.world);
+            assert_eq!(Record::parse(text.as_bytes()), Some(record.clone()));
             fs::write(record_path(directory.path(), "guest"), text).unwrap();
             end_leftovers(directory.path(), BOUND).unwrap();
             assert!(is_live(number) && is_live(child), "{record:?}");
@@ -369,7 +336,7 @@ mod tests {
     #[test]
     fn a_torn_record_stops_the_start_with_its_name() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(record_path(directory.path(), "guest"), "{\"leader\":").unwrap();
+        fs::write(record_path(directory.path(), "guest"), "a world\n4711 (a pr").unwrap();
         let error = end_leftovers(directory.path(), BOUND).unwrap_err().to_string();
         assert!(
             error.contains("guest.")
