@@ -72,12 +72,15 @@ pub struct WitnessStatus {
     pub answered_ms_ago: Option<u64>,
 }
 
+/// What [`NodeStatus::state`] may say.
+pub const NODE_STATES: [&str; 5] = ["absent", "up", "down", "left", "fenced"];
+
 /// A node, as this one sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
-    /// Its committed state: `absent`, `up`, `down`, `fenced`.
+    /// Its committed state: `absent`, `up`, `down`, `left`, `fenced`.
     pub state: String,
     /// What is heard of it: `alive`, `suspect`, `isolated`, `silent`; `self` for this node.
     pub heard: String,

@@ -7,6 +7,7 @@ use quorate_core::config::ClusterConfig;
 use quorate_core::engine::Foresight;
 use quorate_core::id::{GroupId, NodeId};
 use quorate_core::placement::{self, Candidate, Keeps, Now, Outlook};
+use quorate_core::status::NODE_STATES;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError, Difference, diff};
@@ -251,6 +252,11 @@ impl Saved {
         };
         let mut nodes = BTreeMap::new();
         for one in &self.nodes {
+            if !NODE_STATES.contains(&one.state.as_str()) {
+                let problem = format!("the state {:?} of node {} is none", one.state, one.name);
+                let remedy = format!("use one of: {}", NODE_STATES.join(", "));
+                return Err(ConfigError::new("status.nodes", problem, remedy));
+            }
             let candidate = Candidate {
                 up: one.state == "up",
                 heard: matches!(&*one.heard, "" | "self" | "alive"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::config::ClusterConfig;
-use quorate_core::status::Status;
+use quorate_core::status::{NODE_STATES, Status};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -98,6 +98,10 @@ impl Situation {
         for (at, node) in self.nodes.iter().enumerate() {
             if !is_node(&node.name) {
                 return Err(wrong(format!("nodes[{at}].name"), "node", &node.name));
+            }
+            if !NODE_STATES.contains(&node.state.as_str()) {
+                let problem = format!("{:?} is none of: {}", node.state, NODE_STATES.join(", "));
+                return Err(Error::Situation { place: format!("nodes[{at}].state"), problem });
             }
         }
         for (at, group) in self.groups.iter().enumerate() {

@@ -103,6 +103,10 @@ fn a_saved_status_is_where_it_begins() {
     }
     let what_if = WhatIf::new(config(|_| {}), Some(situation.clone())).unwrap();
     assert!(what_if.losses(&[Lose::Nodes(3)]).unwrap_err().to_string().contains("there are 2"));
+    let mut misspelt = situation.clone();
+    misspelt.nodes[1].state = "upp".into();
+    let error = WhatIf::new(config(|_| {}), Some(misspelt)).unwrap_err().to_string();
+    assert!(error.starts_with("nodes[1].state: \"upp\" is none of: absent, up, down"), "{error}");
     let mut foreign = situation;
     foreign.groups[1].owner = Some("n7".into());
     let error = WhatIf::new(config(|_| {}), Some(foreign)).unwrap_err().to_string();
