@@ -347,7 +347,7 @@ impl Deciding<'_> {
                     || order.awaits_ground(group, to).is_some()
                     || order.lacks_room(group, to, &self.coming).is_some()
             };
-            order.is_taken(group, to).is_some() || !live && follows()
+            self.database.taken_by(group, to).is_some() || !live && follows()
         };
         let waits = to.is_some_and(waits);
         if live && (waits || to.is_some() && !held && order.travels_with(group)) {

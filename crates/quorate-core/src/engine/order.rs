@@ -226,7 +226,7 @@ impl<'a> Order<'a> {
         ordered
             .filter(|_| !plant::is(Plant::OrderIgnored))
             .or_else(|| self.waits_its_turn(group))
-            .or_else(|| self.is_taken(group, node))
+            .or_else(|| self.database.taken_by(group, node))
             .or_else(|| self.awaits_ground(group, node))
     }
 
@@ -263,7 +263,9 @@ impl<'a> Order<'a> {
             };
             let goes = |&first: &GroupId| {
                 let departs = self.will_act(first) && self.moves_live(first);
-                let free = self.target(first).is_some_and(|to| self.is_taken(first, to).is_none());
+                let free = self
+                    .target(first)
+                    .is_some_and(|to| self.database.taken_by(first, to).is_none());
                 departs && free && self.waits_its_turn(first).is_none()
             };
             match *then == group {
@@ -426,10 +428,5 @@ impl<'a> Order<'a> {
             }
             Doing::Nothing => false,
         })
-    }
-
-    /// Who is still on the node, of those that must not be there together with this one.
-    pub(super) fn is_taken(&self, group: GroupId, node: NodeId) -> Option<GroupId> {
-        self.database.taken_by(group, node)
     }
 }

@@ -11,7 +11,9 @@ use crate::database::{Database, GroupRecord, NodeState, OwnedState, Ownership};
 use crate::heartbeat::Liveness;
 use crate::id::{GroupId, LunId, NodeId, PathId, ResourceId, VoterId};
 use crate::placement;
-use crate::status::{Explanation, GroupStatus, Happened, NodeStatus, Status, WitnessStatus};
+use crate::status::{
+    Explanation, GroupStatus, Happened, NODE_STATES, NodeStatus, Status, WitnessStatus,
+};
 use crate::time::{Instant, millis};
 
 /// Which groups wait, though they are to run.
@@ -203,6 +205,7 @@ impl Engine {
             Some(NodeState::Fenced(FenceKind::Left)) => "left",
             Some(NodeState::Fenced(_)) => "fenced",
         };
+        debug_assert!(NODE_STATES.contains(&state), "{state} is no state that may be said");
         // What it ran has moved away by then: only what was commanded goes on.
         let leaves = record.is_some_and(|record| record.leaving) && state != "left";
         let peer = self.peers.get(&node.id);
