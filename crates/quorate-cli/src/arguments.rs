@@ -390,7 +390,7 @@ pub struct Simulate {
     /// Where every event and every decision goes, a line each
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Where the run goes as one HTML page; of several, the last
+    /// Where the run goes as one HTML page; of several scenarios, that of the last one named
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }

@@ -2,8 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use quorate::{
@@ -11,8 +10,8 @@ use quorate::{
 };
 use serde_json::json;
 
-use crate::arguments;
 use crate::failure::{Exit, Failure};
+use crate::{arguments, page, signals};
 
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -28,9 +27,8 @@ pub(crate) fn replay(arguments: &arguments::Replay) -> Result<(), Failure> {
         stop_at: arguments.stop_at.and_then(StopAt::kind),
         all: arguments.all,
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, interrupted.clone())
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear Ctrl-C: {error}")))?;
+    page::check(arguments.html.as_deref())?;
+    let interrupted = signals::interruption()?;
     let mut meter = Meter::new();
     let mut kept = Vec::new();
     let mut is_heard = true;
@@ -54,10 +52,7 @@ pub(crate) fn replay(arguments: &arguments::Replay) -> Result<(), Failure> {
     meter.clear();
     let report = seen.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     if let Some(path) = &arguments.html {
-        std::fs::write(path, report.html(&kept)).map_err(|error| {
-            let text = format!("{}: {error}; name a file that can be written", path.display());
-            Failure::new(Exit::Failed, text)
-        })?;
+        page::write(path, &report.html(&kept))?;
     }
     conclude(&report, arguments.json);
     if let Some(text) = not_reached(&options, &report, is_met) {

@@ -19,8 +19,8 @@ use crate::failure::{Exit, Failure};
 use crate::init::{KEY_FILE, beside};
 use crate::lab::Moment;
 use crate::serve::{Desk, serve};
-use crate::shutdown;
 use crate::writes::{Outcome, Record, Write, WriteLog};
+use crate::{shutdown, signals};
 
 /// Names a file in which each write of a guest is noted; for demos and tests.
 const WRITE_LOG: &str = "QUORATE_WRITE_LOG";
@@ -44,8 +44,7 @@ pub(crate) fn run(arguments: &Run) -> Result<(), Failure> {
     options.write_hook = write_hook(&arguments.node)?;
 
     // Before the node runs, so that a signal from now on ends it in order.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear signals: {error}")))?;
+    let signals = signals::hear(&[SIGINT, SIGTERM, SIGHUP])?;
     let desk = Desk::new(Node::start(options)?);
     let server = serve(&desk, &state)?;
     let is_late = obey(signals, &desk, Duration::from_secs(arguments.leave_timeout));
@@ -193,7 +192,7 @@ fn obey(mut signals: Signals, desk: &Arc<Desk>, patience: Duration) -> Arc<Atomi
     let (desk, late) = (Arc::clone(desk), Arc::clone(&is_late));
     thread::spawn(move || {
         let mut is_leaving = false;
-        for signal in signals.forever() {
+        for signal in signals::each(&mut signals) {
             if std::mem::replace(&mut is_leaving, true) {
                 note("ending at once");
                 desk.node.kill();

@@ -11,9 +11,11 @@ use quorate_sim::timeline::Entry;
 
 use crate::arguments::Simulate;
 use crate::failure::{Exit, Failure};
+use crate::page;
 
 /// Runs every file, whatever becomes of the others.
 pub(crate) fn simulate(words: &Simulate) -> Result<(), Failure> {
+    page::check(words.html.as_deref())?;
     let mut trace = words.trace.as_deref().map(create).transpose()?;
     let (mut wrong, mut broken): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for file in &words.files {
@@ -33,10 +35,12 @@ pub(crate) fn simulate(words: &Simulate) -> Result<(), Failure> {
         let ran = scenario.run(words.seed, trace.is_some());
         say(&ran.answer)?;
         if let Some((path, out)) = &mut trace {
-            write_trace(out, &scenario.id, &ran).map_err(|error| unwritable(path, &error))?;
+            write_trace(out, &scenario.id, &ran)
+                .map_err(|error| page::refused(Exit::Failed, path, &error))?;
         }
-        if let Some(path) = &words.html {
-            fs::write(path, picture(&scenario, words, &ran)).map_err(|e| unwritable(path, &e))?;
+        let drawn = words.html.as_ref().filter(|_| words.files.last() == Some(file));
+        if let Some(path) = drawn {
+            page::write(path, &picture(&scenario, words, &ran))?;
         }
         broken.extend(findings(&scenario, &ran.answer, words.check, file));
     }
@@ -50,7 +54,8 @@ pub(crate) fn simulate(words: &Simulate) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<Scenario, String> {
     let place = path.display();
-    let file = fs::File::open(path).map_err(|error| format!("{place}: {error}"))?;
+    let file = fs::File::open(path)
+        .map_err(|error| format!("{place}: {error}; name a scenario, as JSON or TOML"))?;
     let mut bytes = Vec::new();
     let most = FILE_MAX as u64 + 1;
     file.take(most).read_to_end(&mut bytes).map_err(|error| format!("{place}: {error}"))?;
@@ -87,12 +92,8 @@ fn findings(scenario: &Scenario, answer: &Answer, check: bool, file: &Path) -> V
 type Out = (PathBuf, std::io::BufWriter<fs::File>);
 
 fn create(path: &Path) -> Result<Out, Failure> {
-    let file = fs::File::create(path).map_err(|error| unwritable(path, &error))?;
+    let file = fs::File::create(path).map_err(|error| page::refused(Exit::Usage, path, &error))?;
     Ok((path.to_owned(), std::io::BufWriter::new(file)))
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("{} cannot be written: {error}", path.display()))
 }
 
 fn write_trace(out: &mut impl Write, id: &str, ran: &Ran) -> std::io::Result<()> {

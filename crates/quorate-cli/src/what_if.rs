@@ -3,8 +3,7 @@
 use std::fs;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quorate::Config;
@@ -14,6 +13,7 @@ use crate::arguments;
 use crate::ask;
 use crate::control::Request;
 use crate::failure::{Exit, Failure};
+use crate::signals;
 
 /// Answers the question, case by case.
 ///
@@ -25,15 +25,13 @@ pub(crate) fn what_if(arguments: &arguments::WhatIf) -> Result<(), Failure> {
     let situation = situation(arguments)?;
     let start_time = Duration::try_from_secs_f64(arguments.start_time).map_err(|error| {
         let given = arguments.start_time;
-        Failure::new(Exit::Failed, format!("--start-time {given}: {error}; give seconds"))
+        Failure::new(Exit::Usage, format!("--start-time {given}: {error}; give seconds"))
     })?;
     let question =
         WhatIf::new(config.cluster().clone(), situation).map_err(failure)?.start_time(start_time);
     let losses = question.losses(&arguments.lose).map_err(failure)?;
 
-    let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGINT, interrupted.clone())
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear Ctrl-C: {error}")))?;
+    let interrupted = signals::interruption()?;
     let shows_progress = stderr().is_terminal();
     let mut cases = Vec::with_capacity(losses.len());
     for (number, loss) in losses.iter().enumerate() {
@@ -116,6 +114,10 @@ fn verdict(report: &Report, wanted: usize) -> Result<(), Failure> {
 fn failure(error: Error) -> Failure {
     let exit = match &error {
         Error::Situation { .. } => Exit::Configuration,
+        Error::Loss { .. }
+        | Error::Unknown { .. }
+        | Error::TooFew { .. }
+        | Error::TooMany { .. } => Exit::Usage,
         _ => Exit::Failed,
     };
     Failure::new(exit, error.to_string())

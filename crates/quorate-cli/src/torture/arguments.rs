@@ -45,7 +45,7 @@ pub struct Torture {
     #[arg(long, value_delimiter = ',', value_parser = kind, value_name = "KINDS")]
     pub without: Vec<FaultKind>,
     /// Of the faults of one seed, those with these numbers alone
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    #[arg(long, value_delimiter = ',', value_parser = number, value_name = "NUMBERS")]
     pub faults: Option<Vec<usize>>,
     /// How many seeds run at once [default: as many as there are cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -226,6 +226,10 @@ fn parsed(text: &str) -> Result<Duration, String> {
         return Err("it must be between 1ms and 100years".to_owned());
     }
     Ok(length)
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write the numbers that --story tells, as in 0,3,12".to_owned())
 }
 
 fn kind(text: &str) -> Result<FaultKind, String> {

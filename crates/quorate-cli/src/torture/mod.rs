@@ -7,9 +7,7 @@ mod shrink;
 mod summary;
 mod workers;
 
-use std::fs;
 use std::io::{Write as _, stdout};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::available_parallelism;
@@ -17,9 +15,9 @@ use std::time::Instant;
 
 use quorate_sim::picture::{Cast, Picture};
 use quorate_sim::{Options, Outcome};
-use signal_hook::consts::SIGINT;
 
 use crate::failure::{Exit, Failure};
+use crate::{page, signals};
 pub use arguments::{Profile, Torture};
 use progress::Progress;
 use summary::Summary;
@@ -31,13 +29,14 @@ use workers::Word;
 /// A promise was broken; it was interrupted; the page could not be written.
 pub fn torture(torture: &Torture) -> Result<(), Failure> {
     let options = torture.options().map_err(|text| Failure::new(Exit::Usage, text))?;
-    let stop = interruption()?;
+    page::check(torture.html.as_deref())?;
+    let stop = signals::interruption()?;
     let seeds = torture.seeds();
     let cores = available_parallelism().map_or(1, usize::from);
+    let wanted = seeds.end - seeds.start;
     let jobs = torture.jobs.map_or(cores, usize::from);
-    let jobs = jobs.min(usize::try_from(seeds.end - seeds.start).unwrap_or(jobs));
-    let is_one = seeds.end - seeds.start == 1;
-    let mut progress = Progress::new(seeds.end - seeds.start);
+    let jobs = jobs.min(usize::try_from(wanted).unwrap_or(jobs));
+    let mut progress = Progress::new(wanted);
     let mut summary = Summary::default();
     let mut failing = Vec::new();
     let mut written = Ok(());
@@ -59,7 +58,7 @@ pub fn torture(torture: &Torture) -> Result<(), Failure> {
                     if !outcome.is_clean() {
                         progress.say(&torture.line(&outcome));
                         failing.extend(torture.shrink.then_some(*outcome));
-                    } else if is_one && torture.shrink {
+                    } else if wanted == 1 && torture.shrink {
                         let seed = outcome.seed;
                         progress.say(&format!("seed {seed} passes: there is nothing to shrink"));
                     }
@@ -82,28 +81,18 @@ pub fn torture(torture: &Torture) -> Result<(), Failure> {
     if torture.trace_hash && !torture.json {
         let _ = writeln!(stdout(), "{:<18} {}", "trace hash", summary.trace_hash());
     }
-    verdict(&summary, &stop).and(written)
+    verdict(&summary, wanted, &stop).and(written)
 }
 
-fn verdict(summary: &Summary, stop: &AtomicBool) -> Result<(), Failure> {
+fn verdict(summary: &Summary, wanted: u64, stop: &AtomicBool) -> Result<(), Failure> {
     if stop.load(Ordering::Relaxed) {
-        return Err(Failure::new(Exit::Interrupted, "interrupted; the seeds above are through"));
+        let through = format!("interrupted; {} of {wanted} seeds are through", summary.seeds);
+        return Err(Failure::new(Exit::Interrupted, through));
     }
     if summary.violations > 0 {
         return Err(Failure::new(Exit::Failed, format!("seeds: {}", summary.verdict())));
     }
     Ok(())
-}
-
-/// The first Ctrl-C lets the seeds under way be given up, the second ends the command at once.
-fn interruption() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let code = Exit::Interrupted as i32;
-    let again = signal_hook::flag::register_conditional_shutdown(SIGINT, code, Arc::clone(&stop));
-    again
-        .and_then(|_| signal_hook::flag::register(SIGINT, Arc::clone(&stop)))
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot hear signals: {error}")))?;
-    Ok(stop)
 }
 
 /// The story and the picture of a seed, if they were asked for.
@@ -126,9 +115,7 @@ fn tell(torture: &Torture, outcome: &Outcome) -> Result<(), Failure> {
         entries: &outcome.timeline,
         until: quorate_sim::clock::Moment::default() + outcome.simulated,
     };
-    fs::write(file, picture.html()).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot write {}: {error}", file.display()))
-    })
+    page::write(file, &picture.html())
 }
 
 fn shrink_and_tell(

@@ -167,7 +167,8 @@ fn what_if_answers_from_the_configuration_alone_and_from_a_saved_status() {
     let fails = |words: &[&str], code, said: &[&str]| {
         assert_fails(&quorate(home.path(), words), code, said);
     };
-    fails(&["what-if", "--all-up", "--lose", "n9"], 1, &["n9 is no node", "n1, n2, n3"]);
+    fails(&["what-if", "--all-up", "--lose", "n9"], 2, &["n9 is no node", "n1, n2, n3"]);
+    fails(&["what-if", "--all-up", "--lose", "nodes:9"], 2, &["9"]);
     fails(&["what-if", "--all-up", "--lose", "nodes:x"], 2, &["nodes:K"]);
     fails(
         &["what-if", "--status", "none.json", "--lose", "n1"],

@@ -49,6 +49,19 @@ fn a_trace_and_a_picture_are_written_on_demand() {
     let trace = fs::read_to_string(home.path().join("trace.txt")).unwrap();
     assert!(trace.starts_with("== lost-node\n") && trace.contains("fenced"), "{trace}");
     assert!(fs::read_to_string(home.path().join("run.html")).unwrap().contains("birch"));
+
+    fs::remove_file(home.path().join("run.html")).unwrap();
+    let output = simulate(home.path(), &["story.json", "none.json", "--html", "run.html"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("none.json") && stderr(&output).contains("name a scenario"));
+    assert!(!home.path().join("run.html").exists(), "it would not be that of the last one");
+
+    for option in ["--html", "--trace"] {
+        let output = simulate(home.path(), &["story.json", option, "/nowhere/run"]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("cannot write /nowhere/run"), "{}", stderr(&output));
+        assert!(output.stdout.is_empty(), "nothing is run in vain");
+    }
 }
 
 #[test]
