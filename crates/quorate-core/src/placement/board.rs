@@ -174,6 +174,11 @@ impl Board {
         self.balance == Balance::Groups
     }
 
+    /// Whether what is balanced is how heavy groups are.
+    pub(super) fn weighs_loads(&self) -> bool {
+        self.balance == Balance::Load
+    }
+
     /// Whether a group that uses something finds limits.
     pub(super) fn is_limited(&self, load: &Load) -> bool {
         self.limited && !load.uses.is_empty()

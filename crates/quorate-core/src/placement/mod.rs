@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Groups are placed one after the other: what cannot be moved, then by priority, then what runs, then who has the
-//! fewest nodes to choose from. Whoever says "near" waits for the one it wants to be near.
+//! fewest nodes to choose from. Whoever says "near" waits for the one it wants to be near. What finds no place so is
+//! packed anew with others, and few that do not run yet are spread once more.
 //!
 //! *Architecture Invariant*: what need not move does not move; the same input gives the same plan.
 //!
@@ -20,6 +21,7 @@
 mod balance;
 mod board;
 mod conflict;
+mod even;
 mod field;
 mod opinion;
 mod outlook;

@@ -21,7 +21,7 @@ pub(super) struct Solver<'a> {
     pub(super) table: &'a mut Table,
     /// Of which group it shall be told why not elsewhere.
     pub(super) asked: Option<usize>,
-    told: BTreeMap<NodeId, NotHere>,
+    pub(super) told: BTreeMap<NodeId, NotHere>,
 }
 
 /// When a group has its turn; less is earlier. The order of the fields is the rule.
@@ -96,6 +96,7 @@ impl<'a> Solver<'a> {
         }
         self.find_places(work);
         self.withdraw(work);
+        self.even_out(work);
         self.told
     }
 
@@ -240,21 +241,14 @@ impl<'a> Solver<'a> {
 
     /// The best node for a group of which no rule speaks.
     fn choose_alone(&self, group: usize) -> Option<usize> {
-        let (board, load) = (&self.table.board, &self.table.loads[group]);
-        let anchor = self.held_at(group);
-        let rank = |at: usize| {
-            let score = self.own_score(group, board.slots[at].id);
-            let view = View {
-                score: score.clamp(SCORE_NEVER.into(), SCORE_MUST.into()),
-                ..View::default()
-            };
-            let refused = self.obstacle(&[group], &view, load, at).is_some();
-            (!refused).then(|| self.rank(&[group], &view, load, anchor, at))
-        };
         let is_like_others = |at: &usize| self.named(group).all(|named| named != *at);
         let free = self.config.groups()[group].possible_owners.is_empty();
-        let like_others = board.emptiest().filter(|_| free).find(is_like_others);
-        self.named(group).chain(like_others).filter_map(rank).min().map(|best| best.number)
+        let like_others = self.table.board.emptiest().filter(|_| free).find(is_like_others);
+        self.named(group)
+            .chain(like_others)
+            .filter_map(|at| self.rank_of(group, at))
+            .min()
+            .map(|best| best.number)
     }
 
     fn choose(&mut self, members: &[usize]) -> Option<usize> {
@@ -341,7 +335,7 @@ impl<'a> Solver<'a> {
         counts.into_iter().max_by_key(|&(at, count)| (count, Reverse(at))).map(|(at, _)| at)
     }
 
-    fn held_at(&self, group: usize) -> Option<usize> {
+    pub(super) fn held_at(&self, group: usize) -> Option<usize> {
         let (config, now) = (&self.config.groups()[group], &self.table.now[group]);
         let board = &self.table.board;
         let anew = !now.runs && self.config.policy().balance_on_start;
@@ -352,7 +346,7 @@ impl<'a> Solver<'a> {
         home.or_else(|| now.at.filter(|_| stays && !anew).and_then(|node| board.place_of(node)))
     }
 
-    fn rank(
+    pub(super) fn rank(
         &self,
         members: &[usize],
         view: &View,
