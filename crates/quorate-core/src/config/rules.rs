@@ -274,6 +274,10 @@ pub enum FoundTwice {
 pub struct Bonds {
     /// Strict sets of groups on one node, two of one set in one unit. Only groups that are in such a set.
     units: Sets,
+    /// Groups of which one must be where the other is, directly or through others. Only groups of which a rule says so.
+    tied: Sets,
+    /// Those of which one must not be where the other is, each named by the first of those that are tied to it.
+    parted: BTreeSet<(usize, usize)>,
     /// Groups that rules join, directly or through others. Only groups that a rule names.
     ruled: Sets,
     /// For each group that a rule names, which rules.
@@ -290,6 +294,8 @@ impl Bonds {
         let mut bonds = Self::default();
         let mut together: Vec<Vec<usize>> = Vec::new();
         let mut joined: Vec<Vec<usize>> = Vec::new();
+        let mut tied: Vec<Vec<usize>> = Vec::new();
+        let mut parted: Vec<(usize, usize)> = Vec::new();
         for (index, rule) in parts.rules.iter().enumerate() {
             let named: BTreeSet<usize> = rule.says.groups().filter_map(at).collect();
             for &group in &named {
@@ -299,11 +305,24 @@ impl Bonds {
             let strict = matches!(rule.says, Says::Together { strict: true, by: By::Node, .. });
             if strict && !plant::is(Plant::TogetherIgnored) {
                 together.push(named.clone());
+                tied.push(named.clone());
+            }
+            if let Says::Near { group, with, score, .. } = &rule.says
+                && let Some(pair) = at(group).zip(at(with))
+            {
+                match *score {
+                    SCORE_MUST.. => tied.push(named.clone()),
+                    ..=SCORE_NEVER => parted.push(pair),
+                    _ => {}
+                }
             }
             joined.push(named);
         }
         bonds.units = Sets::united(&together);
         bonds.ruled = Sets::united(&joined);
+        bonds.tied = Sets::united(&tied);
+        let parted = parted.into_iter();
+        bonds.parted = parted.map(|(one, other)| bonds.chiefs(one, other)).collect();
         let kinds: BTreeSet<&String> = parts
             .groups
             .iter()
@@ -323,6 +342,30 @@ impl Bonds {
     /// The groups that rules join with this one, directly or through others, itself included; none: no rule names it.
     pub fn joined(&self, group: usize) -> Option<&[usize]> {
         self.ruled.with(group)
+    }
+
+    /// Whether a wish of a group to be near another, or not to be, can come true: nothing that must be, or must not,
+    /// overrules it. `rules` are those of the configuration.
+    pub fn can_wish(&self, rules: &[Rule], group: usize, with: usize, score: i32) -> bool {
+        let (one, other) = self.chiefs(group, with);
+        let is_apart = |rule: &usize| {
+            let is_strict =
+                matches!(rules[*rule].says, Says::Apart { strict: true, by: By::Node, .. });
+            is_strict && self.rules(with).binary_search(rule).is_ok()
+        };
+        if self.parted.contains(&(one, other))
+            || self.rules(group).iter().any(|rule| is_apart(rule))
+        {
+            return score <= SCORE_NEVER;
+        }
+        one != other || score >= SCORE_MUST
+    }
+
+    /// Two groups, each by the first of those that are tied to it; the lower one first.
+    fn chiefs(&self, one: usize, other: usize) -> (usize, usize) {
+        let chief = |group| self.tied.with(group).map_or(group, |tied| tied[0]);
+        let (one, other) = (chief(one), chief(other));
+        (one.min(other), one.max(other))
     }
 
     /// The rules that name a group, by their places.

@@ -257,11 +257,12 @@ impl Solver<'_> {
         let open = matches!(self.table.placed[wants], Placed::Not | Placed::Begun)
             || self.table.now[wants].fixed && score >= SCORE_MUST;
         let here = self.config.place_of(with) == Some(ground);
-        (here && open && self.table.now[wants].wanted).then_some((
-            wants,
-            i64::from(score),
-            influence,
-        ))
+        // Were a wish heeded that cannot come true, the one would go after the other, or flee from it, for ever.
+        let counts = here
+            && open
+            && self.table.now[wants].wanted
+            && self.bonds.can_wish(self.config.rules(), wants, ground, score);
+        counts.then_some((wants, i64::from(score), influence))
     }
 
     /// What one that is not placed yet would say for itself.

@@ -2,8 +2,11 @@
 //!
 //! Placing one group after the other misses a place where an earlier one took the room, or the only node, that a later
 //! one needs. Here the groups on one node, then those on two, then all are packed anew together with it, every way
-//! being tried within a budget. What runs is left alone, and so is whatever wants to be near another.
+//! being tried within a budget. What was to leave where it runs may be packed anew as well, and stay if it only wished
+//! to leave: nobody loses the only place to one that has another. What runs and stays is left alone, and so is whatever
+//! wants to be near another.
 
+use super::Keeps;
 use super::board::Load;
 use super::field::Field;
 use super::solver::Solver;
@@ -97,13 +100,13 @@ impl Solver<'_> {
         *looks = looks.saturating_sub(work.len());
         let mut movable: Vec<Unit> = Vec::new();
         for &group in work {
-            let placed = self.table.goes_to(group).is_some() && !self.table.now[group].runs;
-            let Some(other) = Some(group).filter(|_| placed).and_then(|one| self.unit_of(one))
+            let Some(other) =
+                Some(group).filter(|&one| self.goes(one)).and_then(|one| self.unit_of(one))
             else {
                 continue;
             };
-            let runs = other.members.iter().any(|&member| self.table.now[member].runs);
-            if other.members.first() == Some(&group) && !runs {
+            let go = other.members.iter().all(|&member| self.goes(member));
+            if other.members.first() == Some(&group) && go {
                 movable.push(other);
             }
         }
@@ -134,6 +137,12 @@ impl Solver<'_> {
                 return;
             }
         }
+    }
+
+    /// Whether a group is placed where it does not run.
+    fn goes(&self, group: usize) -> bool {
+        let at = self.table.goes_to(group);
+        at.is_some() && at != self.table.is_at(group)
     }
 
     /// Places all of these; false: not within the budget, and all is as it was.
@@ -171,15 +180,19 @@ impl Solver<'_> {
         false
     }
 
-    /// Where a unit can be, as things stand; first where it was.
+    /// Where a unit can be, as things stand; first where it was placed, then where it runs. A node that
+    /// is to be emptied is not gone back to.
     fn open_to(&self, unit: &Unit) -> Vec<usize> {
         let field = Field::all(self.table.board.slots.len());
         let opinion = self.opinion(&unit.members, &field);
         let views = field.slots.iter().zip(&opinion);
         let open = views
             .filter(|(at, view)| self.obstacle(&unit.members, view, &unit.load, **at).is_none());
-        let mut slots: Vec<usize> = open.map(|(&at, _)| at).collect();
-        slots.sort_by_key(|&at| (Some(at) != unit.at, at));
+        let runs = |at: usize| unit.members.iter().any(|&one| self.table.is_at(one) == Some(at));
+        let is_emptied = |at: usize| self.table.board.slots[at].keeps != Keeps::All;
+        let stays = |&at: &usize| Some(at) == unit.at || !runs(at) || !is_emptied(at);
+        let mut slots: Vec<usize> = open.map(|(&at, _)| at).filter(stays).collect();
+        slots.sort_by_key(|&at| (Some(at) != unit.at, !runs(at), at));
         slots
     }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 mod answers;
 mod mended;
 mod quality;
+mod rest;
 
 use super::*;
 use crate::config::{
@@ -163,7 +164,7 @@ fn of_two_that_must_be_near_and_never_are_one_has_no_node() {
         let says = vec![near(2, 1, SCORE_MUST), near(1, 2, SCORE_NEVER)];
         let config = cluster(3, all, says, Policy::default());
         for (now, node) in
-            [([on(3), on(3)], 3), ([new(), new()], 1), ([on(3), on(1)], 3), ([new(), on(2)], 2)]
+            [([on(3), on(3)], 3), ([new(), new()], 1), ([on(3), on(1)], 3), ([new(), on(2)], 1)]
         {
             assert_eq!(placed(&config, &all_open(3), &now), [node, 0], "{now:?}");
         }
