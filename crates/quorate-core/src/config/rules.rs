@@ -353,9 +353,7 @@ impl Bonds {
                 matches!(rules[*rule].says, Says::Apart { strict: true, by: By::Node, .. });
             is_strict && self.rules(with).binary_search(rule).is_ok()
         };
-        if self.parted.contains(&(one, other))
-            || self.rules(group).iter().any(|rule| is_apart(rule))
-        {
+        if self.parted.contains(&(one, other)) || self.rules(group).iter().any(is_apart) {
             return score <= SCORE_NEVER;
         }
         one != other || score >= SCORE_MUST

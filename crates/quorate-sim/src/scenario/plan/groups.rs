@@ -117,8 +117,8 @@ impl Maker<'_> {
         let most = member.migration_threshold.filter(|&most| most < 1_000);
         let desired = self.desired(member.desired);
         let block = member.multiple_active == MultipleActive::Block && initial.running_on.len() > 1;
-        // What fences its node frees it.
-        let blocked = initial.blocked && !owner.is_some_and(|node| self.is_to_be_fenced(node));
+        let freed = owner.is_some_and(|node| self.frees(node));
+        let blocked = initial.blocked && !freed;
         let alone = !member.managed
             || blocked
             || self.scenario.cluster.maintenance
@@ -132,6 +132,7 @@ impl Maker<'_> {
         let recovery = match recovery(member) {
             _ if !initial.failed || owner.is_none() => Recovery::None,
             _ if block => Recovery::None,
+            Recovery::Leave if freed => Recovery::None,
             recovery => recovery,
         };
         let gives_up = recovery == Recovery::Stop;
@@ -187,16 +188,31 @@ impl Maker<'_> {
         there.rev().max_by_key(|node| (stays(node), suits(node)))
     }
 
-    /// Whether it is fenced because of the state in which it is found.
+    /// Whether it is fenced because of the state in which it is found, or of what has failed there.
     fn is_to_be_fenced(&self, node: &str) -> bool {
-        let fenced = |one: &Given| matches!(one.state, GivenState::Lost | GivenState::Unclean);
-        match &self.scenario.story {
-            Story::Snapshot { given, .. } => {
-                let cluster = &self.scenario.cluster;
-                cluster.fencing && !cluster.maintenance && given.get(node).is_some_and(fenced)
-            }
-            Story::Timeline { .. } => false,
-        }
+        let Story::Snapshot { given, groups } = &self.scenario.story else { return false };
+        let unclean = |one: &Given| matches!(one.state, GivenState::Lost | GivenState::Unclean);
+        let takes_it_down = |member: &Member| {
+            let initial = &member.initial;
+            member.managed
+                && initial.failed
+                && !initial.blocked
+                && initial.running_on.iter().any(|one| one == node)
+                && recovery(member) == Recovery::Fence
+        };
+        let cluster = &self.scenario.cluster;
+        cluster.fencing
+            && !cluster.maintenance
+            && (given.get(node).is_some_and(unclean)
+                || !self.is_in_maintenance(node)
+                    && groups.iter().flat_map(|group| &group.members).any(takes_it_down))
+    }
+
+    /// Whether what is blocked there is free in the end: its node is fenced, or lost where nobody is.
+    fn frees(&self, node: &str) -> bool {
+        let Story::Snapshot { given, .. } = &self.scenario.story else { return false };
+        let is_lost = given.get(node).is_some_and(|one| one.state == GivenState::Lost);
+        self.is_to_be_fenced(node) || is_lost && !self.scenario.cluster.maintenance
     }
 
     fn is_in_maintenance(&self, node: &str) -> bool {
